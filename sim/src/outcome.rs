@@ -1,0 +1,60 @@
+//! What one seed came to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::observe::Violation;
+
+/// What one seed came to. The same seed, profile and options give the same outcome on every
+/// machine and in every build profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// A rolling hash over every event of the run.
+    pub digest: u64,
+    /// What was counted on the way.
+    pub tally: Tally,
+    /// How often each coverage mark was reached, by mark; see `coverage`.
+    pub marks: Vec<u32>,
+    /// Why the run failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// Counts of one run, or of many added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Inputs delivered to a node, and network, timer and disk completions.
+    pub events: u64,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// Faults that landed, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Elections won.
+    pub elections: u64,
+    /// Times the cluster's leader became another node.
+    pub leader_changes: u64,
+    /// Commands of clients that were committed.
+    pub commands_committed: u64,
+    /// Entries committed, of any kind.
+    pub entries_committed: u64,
+    /// Client operations whose outcome was checked.
+    pub operations_checked: u64,
+    /// Messages given to the network.
+    pub messages: u64,
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// A safety check saw something wrong.
+    Safety(Violation),
+    /// A liveness check saw nothing where progress was due.
+    Liveness(Violation),
+    /// The core or a state machine panicked.
+    Panic(String),
+    /// The second run of the seed had another digest.
+    Nondeterminism(String),
+    /// Simulated time stopped advancing: the events themselves beget events.
+    Stalled(String),
+}

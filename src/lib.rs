@@ -1,0 +1,10 @@
+//! Raft consensus as a sans-IO state machine, tested by deterministic simulation.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod log;
+pub mod progress;
+pub mod quorum;
+pub mod raft;
+pub mod types;

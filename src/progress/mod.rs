@@ -1,0 +1,1 @@
+//! Peers as the leader sees them.

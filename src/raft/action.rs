@@ -1,0 +1,218 @@
+//! All that a node wants done, and why it declines what it declines.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::raft::input::Consumer;
+use crate::types::{Entry, EntryId, Index, Message, NodeId, Tag, Term, Write};
+
+/// One thing a node wants done. A driver may carry actions out at once and in any order, save
+/// that [`Action::Persist`] and [`Action::Apply`] each keep the order among themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Give the message to the network. What must first be durable already is.
+    Send(Message),
+    /// Make the batch durable, then report `Input::Persisted`.
+    Persist(Write),
+    /// Apply the entries in order, then report `Input::Applied` with the last one's index. The
+    /// next batch comes only after that.
+    Apply(Vec<Entry>),
+    /// Read entries `first..=last` from the disk, then report `Input::Fetched`. All of them are
+    /// durable.
+    Fetch {
+        /// Whom they are for; at most one fetch per consumer is under way.
+        consumer: Consumer,
+        /// The first index.
+        first: Index,
+        /// The last index.
+        last: Index,
+    },
+    /// The proposal is in the log for good and will be applied everywhere.
+    Committed {
+        /// As proposed.
+        tag: Tag,
+        /// Where it stands.
+        id: EntryId,
+    },
+    /// Nothing happened to the proposal or the read, and nothing will: safe to try again.
+    Rejected {
+        /// As proposed or asked.
+        tag: Tag,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// Leadership was lost after the proposal was appended: it may yet be committed, or never.
+    Unknown {
+        /// As proposed.
+        tag: Tag,
+        /// Where it was appended.
+        id: EntryId,
+    },
+    /// The state machine, as it is now, may answer the read.
+    ReadReady {
+        /// As asked.
+        tag: Tag,
+        /// The index at which the read became linearizable; it is applied.
+        index: Index,
+    },
+    /// The node's role, term or known leader changed.
+    RoleChanged {
+        /// The role from now on.
+        role: RoleName,
+        /// The term from now on.
+        term: Term,
+        /// The leader the node follows from now on, itself included.
+        leader: Option<NodeId>,
+    },
+    /// The node dropped or declined what a peer said. Only for traces and counters.
+    Refused {
+        /// Who said it.
+        from: NodeId,
+        /// The name of the message.
+        message: &'static str,
+        /// Why.
+        reason: Refusal,
+    },
+}
+
+/// What a node does now (Raft §5.1; pre-candidate: thesis §9.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RoleName {
+    /// Takes entries from the leader, or waits for one to appear.
+    Follower,
+    /// Asks whether an election could be won.
+    PreCandidate,
+    /// Stands for election.
+    Candidate,
+    /// Decides the order of the log.
+    Leader,
+}
+
+impl RoleName {
+    /// Every role.
+    pub const ALL: [RoleName; 4] =
+        [RoleName::Follower, RoleName::PreCandidate, RoleName::Candidate, RoleName::Leader];
+}
+
+/// Why a proposal or a read was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// Only the leader takes proposals: ask the named node, if one is known.
+    NotLeader {
+        /// The leader this node follows.
+        leader: Option<NodeId>,
+    },
+    /// A bound of the configuration is reached: try again later.
+    Busy,
+    /// The command is over `Config::command_bytes_max`.
+    TooLarge,
+    /// The read could not be confirmed, because no leader is known or the leader was lost.
+    NoLeader,
+}
+
+/// Why a node dropped or declined a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It is addressed to another node, or comes from this one.
+    Misaddressed,
+    /// No node of this protocol says this: terms or indices out of order or out of bounds.
+    Malformed,
+    /// It answers for a node outside the membership, or one without a vote where votes count.
+    NotVoter,
+    /// It is of an earlier term.
+    StaleTerm,
+    /// A vote was asked for while a leader is fresh (thesis §4.2.3).
+    LeaderFresh,
+    /// The vote of this term is given to another candidate (Raft §5.2).
+    AlreadyVoted,
+    /// The candidate's log is behind (Raft §5.4.1).
+    LogBehind,
+    /// The node is not in the role to which this would matter.
+    WrongRole,
+    /// It answers an earlier campaign, append, round or start of this node.
+    StaleReply,
+    /// The log has no such previous entry (Raft §5.3).
+    PrevMismatch,
+    /// It would overwrite a committed entry: its sender is broken or lies.
+    ConflictsWithCommitted,
+    /// It claims the leadership of a term that has a leader: its sender is broken or lies.
+    SecondLeader,
+    /// It acknowledges what was never sent: its sender is broken or lies.
+    ImpossibleMatch,
+    /// A forwarded read comes before an entry of the leader's own term is committed, or while
+    /// too many reads wait; the reader asks again.
+    ReadNotReady,
+    /// Too many messages wait for the disk.
+    OutboxFull,
+}
+
+impl Refusal {
+    /// Every reason, in the order of their numbers in counters.
+    pub const ALL: [Refusal; 15] = [
+        Refusal::Misaddressed,
+        Refusal::Malformed,
+        Refusal::NotVoter,
+        Refusal::StaleTerm,
+        Refusal::LeaderFresh,
+        Refusal::AlreadyVoted,
+        Refusal::LogBehind,
+        Refusal::WrongRole,
+        Refusal::StaleReply,
+        Refusal::PrevMismatch,
+        Refusal::ConflictsWithCommitted,
+        Refusal::SecondLeader,
+        Refusal::ImpossibleMatch,
+        Refusal::ReadNotReady,
+        Refusal::OutboxFull,
+    ];
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            RoleName::Follower => "follower",
+            RoleName::PreCandidate => "pre-candidate",
+            RoleName::Candidate => "candidate",
+            RoleName::Leader => "leader",
+        })
+    }
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RejectReason::NotLeader { leader: Some(leader) } => {
+                write!(f, "not the leader: ask {leader}")
+            }
+            RejectReason::NotLeader { leader: None } => f.write_str("not the leader: none known"),
+            RejectReason::Busy => f.write_str("busy: too much waits already"),
+            RejectReason::TooLarge => f.write_str("the command is too large"),
+            RejectReason::NoLeader => f.write_str("no leader could confirm the read"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Refusal::Misaddressed => "misaddressed",
+            Refusal::Malformed => "malformed",
+            Refusal::NotVoter => "not a voter",
+            Refusal::StaleTerm => "stale term",
+            Refusal::LeaderFresh => "leader is fresh",
+            Refusal::AlreadyVoted => "already voted",
+            Refusal::LogBehind => "log is behind",
+            Refusal::WrongRole => "wrong role",
+            Refusal::StaleReply => "stale reply",
+            Refusal::PrevMismatch => "no such previous entry",
+            Refusal::ConflictsWithCommitted => "conflicts with committed",
+            Refusal::SecondLeader => "second leader",
+            Refusal::ImpossibleMatch => "impossible match",
+            Refusal::ReadNotReady => "read not ready",
+            Refusal::OutboxFull => "outbox full",
+        })
+    }
+}

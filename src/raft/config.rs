@@ -1,0 +1,256 @@
+//! A node's configuration: every bound by name, and which combinations make no sense.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::types::{Entry, NodeId};
+
+/// How one node behaves. [`Config::new`] has defaults for a network with round trips of a few
+/// milliseconds; every field may be changed before the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The node's id; never 0.
+    pub id: NodeId,
+    /// The shortest time without word from a leader after which a node campaigns.
+    pub election_timeout_min: Duration,
+    /// The longest such time; each wait is drawn anew from between the two (Raft §5.2). A leader
+    /// that has not heard from a quorum for this long steps down (`check_quorum`).
+    pub election_timeout_max: Duration,
+    /// How often a leader says that it is alive.
+    pub heartbeat_interval: Duration,
+    /// Ask whether votes would be given before raising the term (thesis §9.6).
+    pub pre_vote: bool,
+    /// A leader that hears from no quorum steps down (thesis §6.2).
+    pub check_quorum: bool,
+    /// Refuse votes while a leader has been heard from within `election_timeout_min`
+    /// (thesis §4.2.3).
+    pub stickiness: bool,
+    /// The largest command that may be proposed, in bytes.
+    pub command_bytes_max: usize,
+    /// The most entries one message or one fetch carries.
+    pub message_entries_max: usize,
+    /// The most bytes of entries one message or one fetch carries; a single larger entry still
+    /// travels, alone.
+    pub message_bytes_max: usize,
+    /// The most appends on their way to one peer.
+    pub inflight_messages_max: usize,
+    /// The most entries on their way to one peer.
+    pub inflight_entries_max: usize,
+    /// The most bytes of entries on their way to one peer; a single larger entry still travels,
+    /// alone.
+    pub inflight_bytes_max: usize,
+    /// The most bytes of proposals that a leader keeps uncommitted; beyond it proposals are
+    /// refused as busy.
+    pub uncommitted_bytes_max: usize,
+    /// The most bytes of durable entries kept in memory; older ones are fetched from the disk.
+    pub tail_bytes_max: usize,
+    /// The most bytes of entries handed to the state machine at once; a single larger entry is
+    /// still handed over, alone.
+    pub apply_bytes_max: usize,
+    /// The most reads that wait on this node, its own and those other nodes forwarded to it.
+    pub reads_max: usize,
+    /// The most messages that wait for the disk; beyond it the newest is dropped, as a network
+    /// might.
+    pub outbox_messages_max: usize,
+}
+
+/// Why a configuration is refused: which field, and what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// `id` is 0, which names no node.
+    IdIsZero,
+    /// `heartbeat_interval` is zero.
+    HeartbeatIntervalIsZero,
+    /// `election_timeout_min` is less than three times `heartbeat_interval`: one late heartbeat
+    /// would start an election.
+    ElectionTimeoutTooShort,
+    /// `election_timeout_max` is less than one and a quarter of `election_timeout_min`: nodes
+    /// would campaign at the same time again and again.
+    ElectionTimeoutsTooClose,
+    /// `election_timeout_max` is over an hour: more likely a wrong unit than a wish.
+    ElectionTimeoutTooLong,
+    /// `stickiness` without `check_quorum`: followers would keep a leader that hears nobody.
+    StickinessWithoutCheckQuorum,
+    /// The named bound is zero, so nothing could ever pass it.
+    BoundIsZero(&'static str),
+    /// `command_bytes_max` is over `message_bytes_max` less an entry's overhead: the largest
+    /// command would break the bound on messages.
+    CommandLargerThanMessage,
+    /// `message_bytes_max` is over `inflight_bytes_max`: one full message would break the window.
+    MessageLargerThanInflight,
+    /// `command_bytes_max` with overhead is over `uncommitted_bytes_max`: the largest command
+    /// could never be proposed.
+    CommandLargerThanUncommitted,
+}
+
+impl Config {
+    /// The default configuration of node `id`.
+    #[must_use]
+    pub fn new(id: NodeId) -> Config {
+        Config {
+            id,
+            election_timeout_min: Duration::from_millis(300),
+            election_timeout_max: Duration::from_millis(600),
+            heartbeat_interval: Duration::from_millis(50),
+            pre_vote: true,
+            check_quorum: true,
+            stickiness: true,
+            command_bytes_max: 1 << 20,
+            message_entries_max: 4096,
+            message_bytes_max: 2 << 20,
+            inflight_messages_max: 64,
+            inflight_entries_max: 16384,
+            inflight_bytes_max: 8 << 20,
+            uncommitted_bytes_max: 64 << 20,
+            tail_bytes_max: 16 << 20,
+            apply_bytes_max: 4 << 20,
+            reads_max: 4096,
+            outbox_messages_max: 4096,
+        }
+    }
+
+    /// Says what is wrong with the configuration, if anything is: the first field in the order of
+    /// the declaration.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names the field or the combination.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.id.0 == 0 {
+            return Err(ConfigError::IdIsZero);
+        }
+        if self.heartbeat_interval.is_zero() {
+            return Err(ConfigError::HeartbeatIntervalIsZero);
+        }
+        if self.election_timeout_max > Duration::from_secs(3600) {
+            return Err(ConfigError::ElectionTimeoutTooLong);
+        }
+        if self.election_timeout_min < self.heartbeat_interval.saturating_mul(3) {
+            return Err(ConfigError::ElectionTimeoutTooShort);
+        }
+        if self.election_timeout_max < self.election_timeout_min.saturating_mul(5) / 4 {
+            return Err(ConfigError::ElectionTimeoutsTooClose);
+        }
+        if self.stickiness && !self.check_quorum {
+            return Err(ConfigError::StickinessWithoutCheckQuorum);
+        }
+        self.check_bounds()
+    }
+
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        let bounds = [
+            ("command_bytes_max", self.command_bytes_max),
+            ("message_entries_max", self.message_entries_max),
+            ("message_bytes_max", self.message_bytes_max),
+            ("inflight_messages_max", self.inflight_messages_max),
+            ("inflight_entries_max", self.inflight_entries_max),
+            ("inflight_bytes_max", self.inflight_bytes_max),
+            ("uncommitted_bytes_max", self.uncommitted_bytes_max),
+            ("tail_bytes_max", self.tail_bytes_max),
+            ("apply_bytes_max", self.apply_bytes_max),
+            ("reads_max", self.reads_max),
+            ("outbox_messages_max", self.outbox_messages_max),
+        ];
+        if let Some((name, _)) = bounds.iter().find(|(_, bound)| *bound == 0) {
+            return Err(ConfigError::BoundIsZero(name));
+        }
+        let largest_entry = self.command_bytes_max.saturating_add(Entry::OVERHEAD_BYTES);
+        if largest_entry > self.message_bytes_max {
+            return Err(ConfigError::CommandLargerThanMessage);
+        }
+        if self.message_bytes_max > self.inflight_bytes_max {
+            return Err(ConfigError::MessageLargerThanInflight);
+        }
+        if largest_entry > self.uncommitted_bytes_max {
+            return Err(ConfigError::CommandLargerThanUncommitted);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::IdIsZero => f.write_str("id is 0: give the node an id from 1"),
+            ConfigError::HeartbeatIntervalIsZero => f.write_str("heartbeat_interval is zero"),
+            ConfigError::ElectionTimeoutTooShort => f.write_str(
+                "election_timeout_min is less than three times heartbeat_interval: \
+                 raise the one or lower the other",
+            ),
+            ConfigError::ElectionTimeoutsTooClose => f.write_str(
+                "election_timeout_max is less than 1.25 times election_timeout_min: raise it, \
+                 or nodes campaign at the same time",
+            ),
+            ConfigError::ElectionTimeoutTooLong => {
+                f.write_str("election_timeout_max is over an hour: check its unit")
+            }
+            ConfigError::StickinessWithoutCheckQuorum => f.write_str(
+                "stickiness without check_quorum would keep a leader that hears nobody: \
+                 turn both on or both off",
+            ),
+            ConfigError::BoundIsZero(name) => write!(f, "{name} is 0: nothing could pass it"),
+            ConfigError::CommandLargerThanMessage => f.write_str(
+                "command_bytes_max plus 32 is over message_bytes_max: the largest command would \
+                 not fit a message",
+            ),
+            ConfigError::MessageLargerThanInflight => f.write_str(
+                "message_bytes_max is over inflight_bytes_max: a full message would not fit the \
+                 window",
+            ),
+            ConfigError::CommandLargerThanUncommitted => f.write_str(
+                "command_bytes_max plus 32 is over uncommitted_bytes_max: the largest command \
+                 could never be proposed",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Config)) -> ConfigError {
+        let mut config = Config::new(NodeId(1));
+        change(&mut config);
+        config.check().expect_err("the configuration is wrong")
+    }
+
+    #[test]
+    fn the_default_is_accepted() {
+        assert_eq!(Config::new(NodeId(1)).check(), Ok(()));
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        use ConfigError::*;
+        assert_eq!(refused(|c| c.id = NodeId(0)), IdIsZero);
+        assert_eq!(refused(|c| c.heartbeat_interval = Duration::ZERO), HeartbeatIntervalIsZero);
+        assert_eq!(refused(|c| c.tail_bytes_max = 0), BoundIsZero("tail_bytes_max"));
+        assert_eq!(refused(|c| c.reads_max = 0), BoundIsZero("reads_max"));
+        let day = Duration::from_secs(86_400);
+        assert_eq!(refused(|c| c.election_timeout_max = day), ElectionTimeoutTooLong);
+    }
+
+    #[test]
+    fn each_wrong_combination_is_named() {
+        use ConfigError::*;
+        let ms = Duration::from_millis;
+        assert_eq!(refused(|c| c.heartbeat_interval = ms(101)), ElectionTimeoutTooShort);
+        assert_eq!(refused(|c| c.election_timeout_max = ms(374)), ElectionTimeoutsTooClose);
+        assert_eq!(refused(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
+        assert_eq!(refused(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
+        assert_eq!(refused(|c| c.inflight_bytes_max = 1 << 20), MessageLargerThanInflight);
+        assert_eq!(refused(|c| c.uncommitted_bytes_max = 99), CommandLargerThanUncommitted);
+    }
+
+    #[test]
+    fn the_limits_themselves_are_accepted() {
+        let mut config = Config::new(NodeId(1));
+        config.heartbeat_interval = Duration::from_millis(100);
+        config.election_timeout_max = Duration::from_millis(375);
+        config.command_bytes_max = config.message_bytes_max - Entry::OVERHEAD_BYTES;
+        assert_eq!(config.check(), Ok(()));
+    }
+}

@@ -1,0 +1,51 @@
+//! All that can happen to a node.
+
+use alloc::vec::Vec;
+
+use crate::types::{Command, Entry, Index, Message, NodeId, Tag, WriteId};
+
+/// One thing that happened to a node; `Raft::step` takes one at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Input {
+    /// A message arrived. Its sender is taken at its word: authenticating is the driver's part.
+    Message(Message),
+    /// The deadline may have come.
+    Timeout,
+    /// The write, and every write before it, is durable.
+    Persisted(WriteId),
+    /// The state machine has applied every entry up to the index.
+    Applied(Index),
+    /// Entries that an `Action::Fetch` asked for: consecutive from its `first`, at least one.
+    Fetched {
+        /// As in the fetch.
+        consumer: Consumer,
+        /// As many of the asked entries as the disk gave at once.
+        entries: Vec<Entry>,
+    },
+    /// The user wants a command in the log. Ends in exactly one of `Action::Committed`,
+    /// `Action::Rejected` and `Action::Unknown`.
+    Propose {
+        /// Comes back with the outcome.
+        tag: Tag,
+        /// The bytes to replicate.
+        command: Command,
+    },
+    /// The user wants to read linearizably. Ends in exactly one of `Action::ReadReady` and
+    /// `Action::Rejected`.
+    Read {
+        /// Comes back with the outcome.
+        tag: Tag,
+    },
+    /// Campaign now, as if the election timeout had passed.
+    Campaign,
+}
+
+/// Whom fetched entries are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Consumer {
+    /// The node's own state machine.
+    Apply,
+    /// A peer that lags behind the entries kept in memory.
+    Peer(NodeId),
+}

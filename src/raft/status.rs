@@ -1,0 +1,70 @@
+//! What a node says of itself.
+
+use crate::raft::action::{Refusal, RoleName};
+use crate::types::{EntryId, Index, NodeId, Term};
+
+/// A node's state at a glance; cheap to take after every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The node.
+    pub id: NodeId,
+    /// What it does now.
+    pub role: RoleName,
+    /// Its current term; durable or about to be.
+    pub term: Term,
+    /// Whom it voted for in that term.
+    pub vote: Option<NodeId>,
+    /// The leader it follows, itself included.
+    pub leader: Option<NodeId>,
+    /// The last entry of its log.
+    pub last: EntryId,
+    /// The last index known to be on its disk.
+    pub durable: Index,
+    /// The last index known to be committed.
+    pub committed: Index,
+    /// The last index its state machine has applied.
+    pub applied: Index,
+    /// The last index covered by its snapshot.
+    pub snapshot: Index,
+    /// Bytes of entries kept in memory.
+    pub tail_bytes: usize,
+    /// Bytes of this leader's proposals that are not committed; 0 in other roles.
+    pub uncommitted_bytes: usize,
+    /// Messages that wait for the disk.
+    pub outbox_messages: usize,
+    /// Reads that wait, this node's own and forwarded ones.
+    pub reads_waiting: usize,
+}
+
+/// How many messages a node refused since its start, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refusals([u64; Refusal::ALL.len()]);
+
+impl Refusals {
+    /// How many were refused for `reason`.
+    #[must_use]
+    pub fn count(&self, reason: Refusal) -> u64 {
+        self.0[reason as usize]
+    }
+
+    pub(crate) fn add(&mut self, reason: Refusal) {
+        self.0[reason as usize] += 1;
+    }
+}
+
+/// How far one peer is, as its leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The peer.
+    pub id: NodeId,
+    /// Whether the leader probes for where the logs part, or streams.
+    pub probing: bool,
+    /// The highest index known to be durable and equal there.
+    pub matched: Index,
+    /// The next index to send.
+    pub next: Index,
+    /// Entries on their way.
+    pub inflight_entries: usize,
+    /// Bytes of entries on their way.
+    pub inflight_bytes: usize,
+}

@@ -1,0 +1,93 @@
+//! What the log is made of.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
+
+use crate::types::id::EntryId;
+
+/// The bytes of one command of the user's state machine. The core never looks inside; a clone
+/// shares the bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Command(Arc<[u8]>);
+
+/// What an entry carries.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Payload {
+    /// Nothing: a new leader's first entry, which commits what came before it (Raft §8).
+    Noop,
+    /// A command of the user's.
+    Command(Command),
+}
+
+/// One place in the log: where it stands, in which term it was appended, and what it carries.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Term and position.
+    pub id: EntryId,
+    /// Content.
+    pub payload: Payload,
+}
+
+impl Entry {
+    /// What an entry costs beside its command, in bytes, wherever sizes are bounded.
+    pub const OVERHEAD_BYTES: usize = 32;
+
+    /// The entry's size as every bound in bytes counts it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        Self::OVERHEAD_BYTES
+            + match &self.payload {
+                Payload::Noop => 0,
+                Payload::Command(command) => command.len(),
+            }
+    }
+}
+
+impl Deref for Command {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&[u8]> for Command {
+    fn from(bytes: &[u8]) -> Command {
+        Command(Arc::from(bytes))
+    }
+}
+
+impl From<&str> for Command {
+    fn from(text: &str) -> Command {
+        Command(Arc::from(text.as_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Command {
+    fn from(bytes: Vec<u8>) -> Command {
+        Command(Arc::from(bytes))
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Payload::Noop => f.write_str("noop"),
+            Payload::Command(command) => command.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.id, self.payload)
+    }
+}

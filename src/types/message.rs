@@ -1,0 +1,129 @@
+//! What nodes say to one another. Requests and replies are named after the paper's calls.
+
+use alloc::vec::Vec;
+
+use crate::types::entry::Entry;
+use crate::types::id::{EntryId, Index, NodeId, Term};
+
+/// One message from one node to another. It may be lost, repeated, delayed or overtaken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Message {
+    /// The node that said it.
+    pub from: NodeId,
+    /// The node it is meant for.
+    pub to: NodeId,
+    /// The sender's current term when it was said.
+    pub term: Term,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Body {
+    /// "Would you vote for me, if I started an election?" (thesis §9.6) Changes nothing at the
+    /// receiver.
+    PreVote {
+        /// The term the sender would campaign in.
+        next_term: Term,
+        /// The last entry of the sender's log.
+        last: EntryId,
+    },
+    /// The answer to a [`Body::PreVote`].
+    PreVoteReply {
+        /// The term that was asked about.
+        next_term: Term,
+        /// Whether the vote would be given.
+        granted: bool,
+    },
+    /// A candidate asks for a vote in the message's term (Raft §5.2).
+    RequestVote {
+        /// The last entry of the candidate's log.
+        last: EntryId,
+    },
+    /// The answer to a [`Body::RequestVote`] of the same term.
+    RequestVoteReply {
+        /// Whether the vote is given.
+        granted: bool,
+    },
+    /// The leader's entries after `prev` (Raft §5.3); none at all only spreads the commit index.
+    AppendEntries {
+        /// The entry that precedes `entries` in the leader's log.
+        prev: EntryId,
+        /// Entries with consecutive indices from `prev.index + 1` on.
+        entries: Vec<Entry>,
+        /// The leader's commit index.
+        committed: Index,
+    },
+    /// The answer to a [`Body::AppendEntries`].
+    AppendEntriesReply(AppendOutcome),
+    /// The leader is alive; also a round of confirmation that it still leads (thesis §6.4).
+    Heartbeat {
+        /// Numbers the leader's rounds within its term, from 1.
+        round: u64,
+        /// The leader's commit index.
+        committed: Index,
+    },
+    /// The answer to a [`Body::Heartbeat`].
+    HeartbeatReply {
+        /// The round that is answered.
+        round: u64,
+        /// How far the follower's log is known to equal this leader's: what it accepted in this
+        /// term, durable or not. Shows the leader which appends were lost on the way.
+        verified: Index,
+    },
+    /// A follower asks for an index at which its waiting reads are linearizable (thesis §6.4.1).
+    ReadIndex {
+        /// Tells one start of the asking node from another, so that an answer to an earlier
+        /// start is not taken for one to this.
+        boot: u64,
+        /// Covers every read the asking node numbered up to here.
+        ticket: u64,
+    },
+    /// The answer to a [`Body::ReadIndex`].
+    ReadIndexReply {
+        /// As asked.
+        boot: u64,
+        /// As asked.
+        ticket: u64,
+        /// Reads covered by the ticket are linearizable once this index is applied.
+        index: Index,
+    },
+}
+
+/// What became of an [`Body::AppendEntries`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AppendOutcome {
+    /// The follower's log equals the leader's up to `matched`, durably.
+    Accepted {
+        /// The index of the last entry that the request proved equal.
+        matched: Index,
+    },
+    /// The follower's log has no such `prev` entry.
+    Rejected {
+        /// The index of the `prev` that was not found.
+        prev: Index,
+        /// The follower's last entry at or before `prev` whose term is not later: the logs can
+        /// only be equal there or before. Lets the leader go back a term at a time.
+        hint: EntryId,
+    },
+}
+
+impl Body {
+    /// The name of the message, as traces print it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Body::PreVote { .. } => "PreVote",
+            Body::PreVoteReply { .. } => "PreVoteReply",
+            Body::RequestVote { .. } => "RequestVote",
+            Body::RequestVoteReply { .. } => "RequestVoteReply",
+            Body::AppendEntries { .. } => "AppendEntries",
+            Body::AppendEntriesReply(_) => "AppendEntriesReply",
+            Body::Heartbeat { .. } => "Heartbeat",
+            Body::HeartbeatReply { .. } => "HeartbeatReply",
+            Body::ReadIndex { .. } => "ReadIndex",
+            Body::ReadIndexReply { .. } => "ReadIndexReply",
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The plain words every other room speaks: numbers, entries, memberships, messages, writes.
+//!
+//! Nothing here decides anything. Each number that could be confused with another has a type of
+//! its own, so that a swapped argument does not compile.
+
+mod entry;
+mod id;
+mod membership;
+mod message;
+mod time;
+mod write;
+
+pub use entry::{Command, Entry, Payload};
+pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
+pub use membership::Membership;
+pub use message::{AppendOutcome, Body, Message};
+pub use time::Instant;
+pub use write::{HardState, Restored, SnapshotMeta, Write};

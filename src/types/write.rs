@@ -1,0 +1,95 @@
+//! What a node asks of its disk, and what it gets back after a restart.
+
+use alloc::vec::Vec;
+
+use crate::types::entry::Entry;
+use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
+use crate::types::membership::Membership;
+
+/// What a node must never forget: its term, and its vote in that term (Raft §5.1, §5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HardState {
+    /// The latest term the node has seen.
+    pub term: Term,
+    /// Whom it voted for in that term.
+    pub vote: Option<NodeId>,
+}
+
+/// One batch for the disk. It is durable as a whole or, after a crash, in any part that a prefix
+/// of its fields allows: first the hard state, then the entries one by one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Write {
+    /// The number to report in `Input::Persisted` once the batch, and every batch before it, is
+    /// durable.
+    pub id: WriteId,
+    /// A new hard state, if it changed.
+    pub hard_state: Option<HardState>,
+    /// The node's commit index: a hint that lets a restart apply at once, never a promise.
+    pub committed: Index,
+    /// Entries with consecutive indices. Whatever the disk holds at or after the first one's
+    /// index is replaced: this is the only way a log is ever cut.
+    pub entries: Vec<Entry>,
+}
+
+/// What a snapshot stands for: the log up to `last`, under `membership`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SnapshotMeta {
+    /// The last entry the snapshot covers; [`EntryId::ZERO`] for the empty state.
+    pub last: EntryId,
+    /// The membership in force at that entry. A new cluster starts from the empty snapshot with
+    /// its first membership.
+    pub membership: Membership,
+}
+
+/// Everything a node starts from: exactly what was durable when it stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Restored {
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// The commit index of the last durable write. A hint: a value beyond the log's last index
+    /// counts as that index.
+    pub committed: Index,
+    /// Where the log starts.
+    pub snapshot: SnapshotMeta,
+    /// The first entry of each term in the log after the snapshot, in ascending order.
+    pub runs: Vec<EntryId>,
+    /// The index of the last entry of the log, or of the snapshot if the log is empty.
+    pub last: Index,
+    /// The last entries of the log, as many as the driver likes to hand over at once: consecutive
+    /// and ending at `last`, or none. Older ones are asked for with `Action::Fetch`.
+    pub tail: Vec<Entry>,
+    /// How far the state machine has applied the log by itself; at least the snapshot's index
+    /// once the snapshot is installed.
+    pub applied: Index,
+}
+
+impl Restored {
+    /// A node that has never run, in a cluster whose first membership is `membership`.
+    #[must_use]
+    pub fn fresh(membership: Membership) -> Restored {
+        let snapshot = SnapshotMeta { last: EntryId::ZERO, membership };
+        Restored { snapshot, ..Restored::default() }
+    }
+
+    /// A node whose disk holds `hard_state`, a commit hint and the whole log `entries`, on top of
+    /// `snapshot`; the state machine starts from the snapshot.
+    #[must_use]
+    pub fn with_log(
+        hard_state: HardState,
+        committed: Index,
+        snapshot: SnapshotMeta,
+        entries: Vec<Entry>,
+    ) -> Restored {
+        let mut runs: Vec<EntryId> = Vec::new();
+        let mut term = snapshot.last.term;
+        for entry in &entries {
+            if entry.id.term != term {
+                term = entry.id.term;
+                runs.push(entry.id);
+            }
+        }
+        let last = entries.last().map_or(snapshot.last.index, |entry| entry.id.index);
+        let applied = snapshot.last.index;
+        Restored { hard_state, committed, snapshot, runs, last, tail: entries, applied }
+    }
+}
