@@ -23,14 +23,26 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// A follower that waits for a leader, or for `leader`, until `deadline`.
-    pub(crate) fn new(leader: Option<NodeId>, now: Instant, deadline: Instant) -> Follower {
+    /// A follower of `leader`, or one that waits for a leader to appear.
+    pub(crate) fn new(leader: Option<NodeId>, common: &mut Common) -> Follower {
+        Follower {
+            leader,
+            contact: common.now,
+            deadline: common.election_deadline(),
+            verified: Index::ZERO,
+            reads: ForwardedReads::default(),
+        }
+    }
+
+    /// The same follower in another term or under another leader. Its reads wait on, and so does
+    /// its patience: only a leader, or a vote it gives, renews that.
+    pub(crate) fn again(&mut self, leader: Option<NodeId>, now: Instant) -> Follower {
         Follower {
             leader,
             contact: now,
-            deadline,
+            deadline: self.deadline,
             verified: Index::ZERO,
-            reads: ForwardedReads::default(),
+            reads: core::mem::take(&mut self.reads),
         }
     }
 

@@ -305,15 +305,15 @@ impl Leader {
     }
 
     /// Stops leading: what waits ends now. A proposal may yet be committed by a later leader.
-    pub(crate) fn resign(self, common: &mut Common) {
-        for proposal in self.proposals {
+    pub(crate) fn resign(&mut self, common: &mut Common) {
+        for proposal in self.proposals.drain(..) {
             let id = EntryId::new(common.term(), proposal.index);
             common.actions.push(Action::Unknown { tag: proposal.tag, id });
         }
-        for tag in self.early_reads {
+        for tag in self.early_reads.drain(..) {
             common.reject(tag, RejectReason::NoLeader);
         }
-        for read in self.reads {
+        for read in self.reads.drain(..) {
             if let Reader::Own(tag) = read.reader {
                 common.reject(tag, RejectReason::NoLeader);
             }

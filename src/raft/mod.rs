@@ -92,8 +92,8 @@ impl Raft {
         }
         let membership = restored.snapshot.membership;
         let mut common = Common::new(config, membership, restored.hard_state, log, seed, now);
-        let deadline = common.election_deadline();
-        Ok(Raft { common, role: Role::Follower(Follower::new(None, now, deadline)) })
+        let role = Role::Follower(Follower::new(None, &mut common));
+        Ok(Raft { common, role })
     }
 
     /// Takes one input and appends to `actions` what is to be done.
@@ -412,23 +412,15 @@ impl Raft {
     fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
         assert!(term >= self.common.term(), "nobody goes back to an earlier term");
         let common = &mut self.common;
-        let role = Role::Follower(Follower::new(leader, common.now, Instant::NEVER));
-        let before = core::mem::replace(&mut self.role, role);
-        let Role::Follower(follower) = &mut self.role else { unreachable!("set just above") };
-        match before {
-            // Only a leader or a given vote renews a follower's patience.
-            Role::Follower(before) => {
-                follower.deadline = before.deadline;
-                follower.reads = before.reads;
+        let follower = match &mut self.role {
+            Role::Follower(before) => before.again(leader, common.now),
+            Role::PreCandidate(_) | Role::Candidate(_) => Follower::new(leader, common),
+            Role::Leader(resigning) => {
+                resigning.resign(common);
+                Follower::new(leader, common)
             }
-            Role::Leader(leader) => {
-                leader.resign(common);
-                follower.deadline = common.election_deadline();
-            }
-            Role::PreCandidate(_) | Role::Candidate(_) => {
-                follower.deadline = common.election_deadline();
-            }
-        }
+        };
+        self.role = Role::Follower(follower);
         if term > common.term() {
             common.enter_term(term);
         }
