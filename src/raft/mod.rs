@@ -4,6 +4,7 @@ mod action;
 mod config;
 mod input;
 mod status;
+mod trace;
 
 pub use action::{Action, Refusal, RejectReason, RoleName};
 pub use config::{Config, ConfigError};
