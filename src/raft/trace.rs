@@ -41,7 +41,7 @@ impl fmt::Display for Action {
             Action::Send(message) => write!(f, "-> {} {message}", message.to),
             Action::Persist(write) => fmt_write(write, f),
             Action::Apply(entries) => write!(f, "applies {}", Listed(entries)),
-            Action::Fetch { consumer, first, last } => {
+            Action::Fetch { consumer, first, last, .. } => {
                 write!(f, "fetches {first}..{last} for {consumer}")
             }
             Action::Committed { tag, id } => write!(f, "committed {tag} at {id}"),
