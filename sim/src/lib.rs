@@ -1,5 +1,8 @@
 //! Deterministic chaos simulation of a quorate cluster.
 
+pub mod chain;
+pub mod check;
+pub mod digest;
 pub mod observe;
 pub mod outcome;
 pub mod time;
