@@ -1,8 +1,13 @@
-//! What no node may exceed: the bounds of its configuration, and what an idle cluster may say.
+//! What no node may exceed: the bounds of its configuration (S29), and what is left to a cluster
+//! that is idle.
 
 use std::time::Duration;
 
-use quorate::raft::Config;
+use quorate::raft::{Config, Status};
+use quorate::types::{Body, Entry, Message};
+
+use crate::check::finding::{S29, Verdict};
+use crate::check::model::{Model, Slot};
 
 /// The bounds that hold for every node of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,4 +63,78 @@ impl Bounds {
             idle_elections_max: steady.then_some(0),
         }
     }
+}
+
+/// How many messages each node gave to the network since its last step.
+#[derive(Clone, Debug)]
+pub(super) struct Sends {
+    since_step: Vec<usize>,
+}
+
+impl Sends {
+    pub(super) fn new(model: &Model) -> Sends {
+        Sends { since_step: vec![0; model.nodes.len()] }
+    }
+
+    pub(super) fn stepped(&mut self, slot: Slot) {
+        self.since_step[slot.0] = 0;
+    }
+
+    /// One input lets go of what waited for the disk, fills every peer's window and says one
+    /// more thing of every kind to each; never more.
+    pub(super) fn sent(&mut self, model: &Model, from: Slot, bounds: &Bounds) -> Verdict {
+        let sends = &mut self.since_step[from.0];
+        *sends += 1;
+        let each = bounds.inflight_messages_max.saturating_add(4);
+        let max = bounds.outbox_messages_max.saturating_add(model.nodes.len() * each);
+        if *sends <= max {
+            return Ok(());
+        }
+        let id = model.node(from).id;
+        S29.broken(format!("{id} sends over {max} messages after one input"))
+    }
+}
+
+impl Bounds {
+    pub(super) fn stepped(&self, model: &Model, slot: Slot, status: &Status) -> Verdict {
+        let log = &model.node(slot).memory.log;
+        let unsure = usize::try_from(log.bytes_after(status.durable)).unwrap_or(usize::MAX);
+        let tail_max = self.tail_bytes_max.saturating_add(unsure);
+        let caps = [
+            ("bytes uncommitted", status.uncommitted_bytes, self.uncommitted_bytes_max),
+            ("messages waiting for the disk", status.outbox_messages, self.outbox_messages_max),
+            ("reads waiting", status.reads_waiting, self.reads_max),
+            ("bytes in memory", status.tail_bytes, tail_max),
+        ];
+        // The memory of a write that is not yet given to the disk is not yet in the model.
+        let known = if status.last == log.last_id() { &caps[..] } else { &caps[..3] };
+        let Some((what, is, max)) = known.iter().find(|(_, is, max)| is > max) else {
+            return Ok(());
+        };
+        let id = status.id;
+        S29.broken(format!("{id} has {is} {what}, and the bound is {max}"))
+    }
+
+    pub(super) fn sent(&self, message: &Message) -> Verdict {
+        let Body::AppendEntries { entries, .. } = &message.body else { return Ok(()) };
+        let (count, max) = (entries.len(), self.message_entries_max);
+        if count > max {
+            let from = message.from;
+            return S29.broken(format!("{from} sends {count} entries at once, the bound is {max}"));
+        }
+        within("sends", message.from, entries, self.message_bytes_max)
+    }
+
+    pub(super) fn applies(&self, model: &Model, slot: Slot, entries: &[Entry]) -> Verdict {
+        within("applies", model.node(slot).id, entries, self.apply_bytes_max)
+    }
+}
+
+/// A single entry over the bound is still let through, alone.
+fn within(does: &str, id: quorate::types::NodeId, entries: &[Entry], max: usize) -> Verdict {
+    let bytes: usize = entries.iter().map(Entry::bytes).sum();
+    if bytes <= max || entries.len() == 1 {
+        return Ok(());
+    }
+    S29.broken(format!("{id} {does} {bytes} bytes of entries at once, the bound is {max}"))
 }
