@@ -1,6 +1,7 @@
 //! Deterministic chaos simulation of a quorate cluster.
 
 pub mod chain;
+pub mod check;
 pub mod choice;
 pub mod coverage;
 pub mod digest;
