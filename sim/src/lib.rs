@@ -1,5 +1,15 @@
 //! Deterministic chaos simulation of a quorate cluster.
 
+pub mod chain;
+pub mod check;
+pub mod choice;
+pub mod coverage;
+pub mod digest;
+pub mod fault;
 pub mod observe;
 pub mod outcome;
+pub mod plan;
+pub mod profile;
+pub mod run;
+pub mod settings;
 pub mod time;

@@ -16,6 +16,7 @@ mod reads;
 mod replication;
 mod screen;
 mod status;
+mod trace;
 mod transition;
 
 pub use action::{Action, Refusal, RejectReason, RoleName};
