@@ -3,6 +3,8 @@
 pub mod chain;
 pub mod check;
 pub mod choice;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod coverage;
 pub mod digest;
 pub mod fault;
@@ -12,4 +14,6 @@ pub mod plan;
 pub mod profile;
 pub mod run;
 pub mod settings;
+pub mod summary;
+pub mod sweep;
 pub mod time;
