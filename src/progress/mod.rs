@@ -11,7 +11,7 @@ use crate::types::{EntryId, Index, Instant};
 pub enum Mode {
     /// Looking for where the logs part: one message at a time.
     Probe {
-        /// A message is on its way; its answer, or the next heartbeat's, lets go of another.
+        /// A message is on its way; its answer, or that of a later heartbeat, lets another go.
         paused: bool,
     },
     /// Streaming: messages follow one another within the window.
@@ -34,8 +34,6 @@ pub struct Progress {
     pub(crate) heard: Instant,
     /// The commit index last sent.
     pub(crate) committed_sent: Index,
-    /// Entries from this index on are being fetched from the disk.
-    pub(crate) fetching: Option<Index>,
 }
 
 impl Progress {
@@ -52,7 +50,6 @@ impl Progress {
             acked_round: 0,
             heard: now,
             committed_sent: Index::ZERO,
-            fetching: None,
         }
     }
 
@@ -138,7 +135,7 @@ impl Progress {
     /// to `verified`: whatever was sent before that round and is beyond it was lost.
     pub fn heartbeat_answered(&mut self, round: u64, verified: Index) {
         match &mut self.mode {
-            Mode::Probe { paused } => *paused = false,
+            Mode::Probe { paused } => *paused = *paused && round <= self.sent_round,
             Mode::Replicate => {
                 let arrived = verified.max(self.matched);
                 if round > self.sent_round && arrived.next() < self.next {
@@ -176,6 +173,8 @@ mod tests {
         progress.sent(Index(5), 0, 0, 1);
         assert!(!progress.may_send(&WINDOW));
         progress.heartbeat_answered(1, Index(0));
+        assert!(!progress.may_send(&WINDOW), "the round left before the probe");
+        progress.heartbeat_answered(2, Index(0));
         assert!(progress.may_send(&WINDOW));
     }
 

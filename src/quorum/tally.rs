@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::quorum::is_quorum;
+use crate::quorum::majority::is_quorum;
 use crate::types::{Membership, NodeId};
 
 /// Who has answered in one election, and how. A voter counts once however often its answer

@@ -138,7 +138,8 @@ pub enum Refusal {
     StaleReply,
     /// The log has no such previous entry (Raft §5.3).
     PrevMismatch,
-    /// It would overwrite a committed entry: its sender is broken or lies.
+    /// It would overwrite an entry that is committed, or that the same leader sent before: its
+    /// sender is broken or lies.
     ConflictsWithCommitted,
     /// It claims the leadership of a term that has a leader: its sender is broken or lies.
     SecondLeader,
