@@ -130,10 +130,12 @@ fn append_step(case: &Step<AppendRequest, AppendExpect>) -> Verdict {
     let status = node.status();
     match (expect.reply.as_str(), outcome) {
         ("success", Some(AppendOutcome::Accepted { matched })) => {
-            let now = (terms(&node.log()), status.committed.0, Some(matched.0));
-            let processed = (expect.log.clone(), expect.commit, expect.match_index);
+            let now = (terms(&node.log()), status.committed.0, matched.0);
+            let proved = prev.index.0 + case.msg.entries.len() as u64;
+            let matched = expect.match_index.unwrap_or(proved);
+            let processed = (expect.log.clone(), expect.commit, matched);
             let unprocessed = expect.also_allowed.as_ref().is_some_and(|allowed| {
-                now == (allowed.log.clone(), allowed.commit, Some(case.persisted.commit))
+                now == (allowed.log.clone(), allowed.commit, case.persisted.commit)
             });
             assert!(now == processed || unprocessed, "{now:?} instead of {processed:?}");
         }

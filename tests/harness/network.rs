@@ -63,10 +63,10 @@ impl Network {
     }
 
     /// Takes messages off the network, oldest first; they are the caller's now.
-    pub(crate) fn take(&mut self, wanted: impl Fn(&Message) -> bool) -> Vec<Message> {
-        let (taken, left) = self.waiting.drain(..).partition(wanted);
+    pub(crate) fn take(&mut self, wanted: impl FnMut(&Message) -> bool) -> Vec<Message> {
+        let (taken, left): (VecDeque<_>, VecDeque<_>) = self.waiting.drain(..).partition(wanted);
         self.waiting = left;
-        taken
+        taken.into()
     }
 
     /// Whether the message's link is whole and its kind is let through.

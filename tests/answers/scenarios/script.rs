@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 /// A scenario, ready to be played.
 #[derive(Deserialize)]
@@ -31,7 +32,19 @@ pub(crate) struct Scenario {
     pub(crate) config: Settings,
     #[serde(default)]
     pub(crate) persisted: BTreeMap<u64, Persisted>,
+    #[serde(deserialize_with = "steps")]
     pub(crate) steps: Vec<Step>,
+}
+
+/// Steps are written `{"op": name, argument: ..}`, and read as `{name: {argument: ..}}`.
+fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Error> {
+    let step = |mut arguments: Map<String, Value>| {
+        let op = arguments.remove("op").and_then(|op| op.as_str().map(str::to_owned));
+        let op = op.ok_or_else(|| D::Error::missing_field("op"))?;
+        let named = Map::from_iter([(op, Value::Object(arguments))]);
+        Step::deserialize(Value::Object(named)).map_err(D::Error::custom)
+    };
+    Vec::<Map<String, Value>>::deserialize(deserializer)?.into_iter().map(step).collect()
 }
 
 /// How the nodes differ from the plain protocol of the paper.
@@ -57,7 +70,7 @@ pub(crate) struct Persisted {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Step {
     Campaign { node: u64 },
     /// The node's next heartbeat is due.
@@ -70,18 +83,18 @@ pub(crate) enum Step {
     Uncut { a: u64, b: u64 },
     Isolate { node: u64 },
     Rejoin { node: u64 },
-    Heal,
+    Heal {},
     /// From now on messages of these kinds are lost, until the network heals.
     DropKinds { kinds: Vec<String> },
     /// From now on messages wait.
-    Hold,
+    Hold {},
     /// Messages no longer wait, and those that did are delivered.
-    Release,
+    Release {},
     /// Delivers messages until all is quiet, though they are held.
-    Run,
+    Run {},
     /// Delivers the messages described that wait now, but not what they cause.
     Deliver(Which),
-    DeliverAll,
+    DeliverAll {},
     /// Loses the messages described that wait now.
     Drop(Which),
     Crash { node: u64 },

@@ -36,7 +36,7 @@ const WINDOW: Window = Window { messages_max: 1, entries_max: 100, bytes_max: 10
 fn streaming(case: &Case) -> Progress {
     let mut progress = Progress::new(Index(100), Instant::ZERO);
     progress.accepted(Index(case.r#match));
-    let sent = case.next - case.r#match - 1;
+    let sent = case.next.saturating_sub(case.r#match + 1);
     if sent > 0 {
         progress.sent(Index(case.next - 1), sent as usize, 1, 1);
     }
