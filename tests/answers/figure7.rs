@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use quorate::types::{Body, NodeId};
 
-use crate::cases::CaseFile;
+use crate::cases::{CaseFile, report};
 use crate::harness::{Cluster, log, stored, terms, voters};
 
 /// The term of the elections, and the one every node is in before.
@@ -74,7 +74,7 @@ fn each_candidate_of_figure_7_gets_the_votes_it_should() {
             assert_eq!(cluster.node(id).leads(), figure.can_win[candidate], "{candidate}");
             assert_eq!(grants.len() >= figure.majority, figure.can_win[candidate]);
         }
-        println!("{name}: {0} of {0} candidates run, 0 skipped", figure.logs.len());
+        report(&format!("{name} (candidates)"), figure.logs.len(), figure.logs.len());
     }
 }
 
@@ -113,6 +113,6 @@ fn the_leader_of_figure_7_brings_every_log_in_line() {
             let removed = terms.len() as u64 - match_point;
             assert_eq!(removed, figure.entries_removed[follower], "{follower} loses");
         }
-        println!("{name}: {0} of {0} logs run, 0 skipped", figure.logs.len());
+        report(&format!("{name} (logs)"), figure.logs.len(), figure.logs.len());
     }
 }

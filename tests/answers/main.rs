@@ -3,6 +3,8 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../common/skip.rs"]
+mod skip;
 
 mod cases;
 mod figure7;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use quorate::quorum::{Tally, Verdict as Vote, reached};
 use quorate::types::{Membership, NodeId};
 
-use crate::cases::{CaseFile, Verdict, decoded};
+use crate::cases::{CaseFile, Verdict, decoded, report};
 
 /// The folder of etcd's tables below `public`.
 const ETCD: &str = "etcd/quorum";
@@ -62,7 +62,7 @@ fn etcds_quorum_tables_are_counted_right() {
             println!("{path}:{line}");
             count(case);
         }
-        println!("{path}: {} of {commands} cases run, 0 skipped", cases.len());
+        report(&format!("QUORATE_DATA/public/{path}"), cases.len(), commands);
     }
 }
 

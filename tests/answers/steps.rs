@@ -196,4 +196,3 @@ fn check_role(node: &Node, role: &str, term: u64, vote: Option<u64>) {
     let durable = node.disk.hard_state();
     assert_eq!((durable.term.0, durable.vote), (term, vote.map(NodeId)), "and so it is on disk");
 }
-

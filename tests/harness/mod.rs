@@ -12,8 +12,8 @@ use core::time::Duration;
 
 use quorate::raft::Config;
 use quorate::types::{
-    Command, Entry, EntryId, HardState, Index, Membership, NodeId, Payload, Restored,
-    SnapshotMeta, Term,
+    Command, Entry, EntryId, HardState, Index, Membership, NodeId, Payload, Restored, SnapshotMeta,
+    Term,
 };
 
 pub(crate) use cluster::Cluster;

@@ -6,14 +6,14 @@ mod script;
 
 use crate::cases::{CaseFile, Verdict};
 use play::Play;
-use script::{Scenario, Understood};
+use script::Scenario;
 
 /// Runs every scenario of a file; exactly those in `skips` are not run.
 fn run(name: &str, skips: &[&str]) {
     for file in CaseFile::versions(&format!("scenarios/{name}.json"), "scenarios") {
         file.run(skips, |case| match Scenario::understand(case) {
-            Understood::Not(reason) => Verdict::Skipped(reason),
-            Understood::Whole(scenario) => {
+            Err(reason) => Verdict::Skipped(reason),
+            Ok(scenario) => {
                 Play::new(&scenario).run(&scenario.steps);
                 Verdict::Passed
             }

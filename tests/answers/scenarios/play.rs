@@ -31,8 +31,8 @@ struct Patience {
 impl Play {
     pub(crate) fn new(scenario: &Scenario) -> Play {
         assert!(!scenario.manual, "an outline is not played");
-        let membership = Membership::new(ids(&scenario.voters))
-            .with_learners(ids(&scenario.learners));
+        let membership =
+            Membership::new(ids(&scenario.voters)).with_learners(ids(&scenario.learners));
         let mut cluster = Cluster::empty();
         for id in membership.members().into_iter().chain(ids(&scenario.spare)) {
             let mut config = plain(id);

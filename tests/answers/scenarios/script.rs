@@ -72,20 +72,41 @@ pub(crate) struct Persisted {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Step {
-    Campaign { node: u64 },
+    Campaign {
+        node: u64,
+    },
     /// The node's next heartbeat is due.
-    Beat { node: u64 },
-    Tick { node: u64, n: u32 },
-    TickAll { n: u32 },
+    Beat {
+        node: u64,
+    },
+    Tick {
+        node: u64,
+        n: u32,
+    },
+    TickAll {
+        n: u32,
+    },
     Propose(Propose),
     Read(Read),
-    Cut { a: u64, b: u64 },
-    Uncut { a: u64, b: u64 },
-    Isolate { node: u64 },
-    Rejoin { node: u64 },
+    Cut {
+        a: u64,
+        b: u64,
+    },
+    Uncut {
+        a: u64,
+        b: u64,
+    },
+    Isolate {
+        node: u64,
+    },
+    Rejoin {
+        node: u64,
+    },
     Heal {},
     /// From now on messages of these kinds are lost, until the network heals.
-    DropKinds { kinds: Vec<String> },
+    DropKinds {
+        kinds: Vec<String>,
+    },
     /// From now on messages wait.
     Hold {},
     /// Messages no longer wait, and those that did are delivered.
@@ -97,9 +118,16 @@ pub(crate) enum Step {
     DeliverAll {},
     /// Loses the messages described that wait now.
     Drop(Which),
-    Crash { node: u64 },
-    Restart { node: u64 },
-    Inject { node: u64, msg: Injected },
+    Crash {
+        node: u64,
+    },
+    Restart {
+        node: u64,
+    },
+    Inject {
+        node: u64,
+        msg: Injected,
+    },
     Expect(Box<Expect>),
 }
 
@@ -208,17 +236,11 @@ pub(crate) struct Expect {
     pub(crate) strict: Option<Box<Expect>>,
 }
 
-/// What became of reading a scenario.
-pub(crate) enum Understood {
-    Whole(Scenario),
-    /// It cannot be played, and why.
-    Not(String),
-}
-
 impl Scenario {
-    pub(crate) fn understand(case: &Value) -> Understood {
+    /// The scenario, or why it cannot be played.
+    pub(crate) fn understand(case: &Value) -> Result<Scenario, String> {
         if case["manual"] == true {
-            return Understood::Not("an outline, not to be executed".into());
+            return Err("an outline, not to be executed".into());
         }
         let ops = case["steps"].as_array().into_iter().flatten().map(|step| &step["op"]);
         for op in ops.filter_map(Value::as_str) {
@@ -228,11 +250,8 @@ impl Scenario {
                 "compact" => "snapshots are a later issue",
                 _ => continue,
             };
-            return Understood::Not(later.into());
+            return Err(later.into());
         }
-        match serde_json::from_value::<Scenario>(case.clone()) {
-            Ok(scenario) => Understood::Whole(scenario),
-            Err(error) => Understood::Not(format!("not understood: {error}")),
-        }
+        serde_json::from_value(case.clone()).map_err(|error| format!("not understood: {error}"))
     }
 }

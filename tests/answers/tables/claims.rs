@@ -93,14 +93,13 @@ fn leader_commit_entry() {
     assert_eq!(cluster.node(N1).applied_commands(), ["data"]);
     for peer in PEERS {
         let news = cluster.network.sent()[before..].iter();
-        let committed = news.filter(|message| message.to == peer).filter_map(|message| {
-            match message.body {
+        let committed =
+            news.filter(|message| message.to == peer).filter_map(|message| match message.body {
                 Body::AppendEntries { committed, .. } | Body::Heartbeat { committed, .. } => {
                     Some(committed)
                 }
                 _ => None,
-            }
-        });
+            });
         assert_eq!(committed.max(), Some(Index(2)), "{peer} is told");
         assert_eq!(cluster.node(peer).applied_commands(), ["data"]);
     }

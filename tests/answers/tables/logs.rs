@@ -39,8 +39,7 @@ fn log_find_conflict_by_term() {
             let base = entry_id(base_term, base);
             let snapshot = SnapshotMeta { last: base, membership: voters(3) };
             let entries = entries_after(base, &first_terms);
-            let restored =
-                Restored::with_log(HardState::default(), base.index, snapshot, entries);
+            let restored = Restored::with_log(HardState::default(), base.index, snapshot, entries);
             let log = Log::new(&restored).expect("the case is a sound log");
             let found = log.back_to(Index(index), Term(term));
             // The place below everything is the base, whatever its term.
@@ -58,7 +57,9 @@ fn probes(sent: &[Message], leader: NodeId, follower: NodeId) -> (Vec<u64>, Opti
     let mut asked = Vec::new();
     for message in sent {
         match &message.body {
-            Body::AppendEntries { prev, .. } if (message.from, message.to) == (leader, follower) => {
+            Body::AppendEntries { prev, .. }
+                if (message.from, message.to) == (leader, follower) =>
+            {
                 asked.push(prev.index.0);
             }
             Body::AppendEntriesReply(outcome) if message.from == follower => match outcome {

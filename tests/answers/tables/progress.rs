@@ -52,8 +52,7 @@ fn probed(next: u64) -> Progress {
 fn progress_etcd_style() {
     // Nothing becomes probed without a rejection here, so the rows that only name the new state
     // have nothing to call; snapshots come with their own issue.
-    let skips =
-        ["progress-probe-0", "progress-probe-1", "progress-probe-2", "progress-paused-5"];
+    let skips = ["progress-probe-0", "progress-probe-1", "progress-probe-2", "progress-paused-5"];
     for file in CaseFile::versions("raft-paper/progress_etcd_style.json", "cases") {
         file.run(&skips, |case| progress_case(&decoded(case)));
     }
