@@ -11,4 +11,5 @@ pub mod plan;
 pub mod profile;
 pub mod run;
 pub mod settings;
+pub mod span;
 pub mod time;
