@@ -1,7 +1,10 @@
 //! Deterministic chaos simulation of a quorate cluster.
 
 pub mod chain;
+pub mod check;
 pub mod choice;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod coverage;
 pub mod digest;
 pub mod fault;
@@ -12,4 +15,6 @@ pub mod profile;
 pub mod run;
 pub mod settings;
 pub mod span;
+pub mod summary;
+pub mod sweep;
 pub mod time;
