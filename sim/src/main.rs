@@ -1,3 +1,7 @@
-//! The command.
+//! The command `cargo sim`; all of it is in `quorate_sim::cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quorate_sim::cli::main()
+}

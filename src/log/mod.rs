@@ -1,1 +1,285 @@
-//! The log in memory.
+//! The log in memory: the ladder snapshot ≤ applied ≤ committed ≤ last and durable ≤ last, the
+//! term of every index, and a bounded tail of entries.
+//!
+//! Entries that left the tail are *cold*: they are on the disk, and the log only tells which to
+//! fetch.
+
+mod runs;
+mod tail;
+
+use alloc::vec::Vec;
+
+use crate::log::runs::Runs;
+use crate::log::tail::Tail;
+use crate::types::{Entry, EntryId, Index, Restored, Term};
+
+/// One node's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    runs: Runs,
+    tail: Tail,
+    durable: Index,
+    committed: Index,
+    /// How far entries were handed to the state machine; it has applied up to `applied`.
+    applying: Index,
+    applied: Index,
+}
+
+/// Where the entries of a range are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Slice {
+    /// In memory: as many as the bounds allow, at least one unless the range is empty.
+    Hot(Vec<Entry>),
+    /// The first of them is only on the disk: fetch up to `last`, within the bound on entries.
+    Cold {
+        /// The last index to fetch; the one asked from is the first.
+        last: Index,
+    },
+}
+
+/// How entries from a leader fit a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// The log has all of them.
+    Known,
+    /// The log agrees up to the index before, and lacks or contradicts the entry at it.
+    From(Index),
+    /// The log contradicts them at a committed index, which cannot be.
+    AgainstCommitted,
+}
+
+impl Log {
+    /// The log as the disk had it.
+    ///
+    /// # Errors
+    /// A sentence that names the field of `restored` that contradicts the others.
+    pub fn new(restored: &Restored) -> Result<Log, &'static str> {
+        let base = restored.snapshot.last;
+        let mut runs = Runs::new(base);
+        if restored.last < base.index {
+            return Err("last is before the snapshot");
+        }
+        let mut starts = restored.runs.iter().peekable();
+        if starts.peek().map_or(restored.last, |start| start.index.previous()) > base.index {
+            let last = starts.peek().map_or(restored.last, |start| start.index.previous());
+            runs.extend(base.term, last);
+        }
+        while let Some(start) = starts.next() {
+            let last = starts.peek().map_or(restored.last, |next| next.index.previous());
+            if start.index != runs.last().index.next() || start.term <= runs.last().term {
+                return Err("runs do not ascend from the snapshot");
+            }
+            if last < start.index || last > restored.last {
+                return Err("runs do not end at last");
+            }
+            runs.extend(start.term, last);
+        }
+        if base == EntryId::ZERO && runs.term_at(Index(1)) == Some(Term::ZERO) {
+            return Err("runs leave the first entry without a term");
+        }
+        let tail = Self::restored_tail(restored, &runs)?;
+        let committed = restored.committed.clamp(base.index, restored.last);
+        if restored.applied < base.index || restored.applied > restored.last {
+            return Err("applied is outside the log");
+        }
+        Ok(Log {
+            runs,
+            tail,
+            durable: restored.last,
+            committed: committed.max(restored.applied),
+            applying: restored.applied,
+            applied: restored.applied,
+        })
+    }
+
+    fn restored_tail(restored: &Restored, runs: &Runs) -> Result<Tail, &'static str> {
+        let first = restored.tail.first().map_or(restored.last.next(), |entry| entry.id.index);
+        if first <= runs.base().index {
+            return Err("tail begins inside the snapshot");
+        }
+        let mut tail = Tail::new(first);
+        let mut next = first;
+        for entry in &restored.tail {
+            if entry.id.index != next || runs.term_at(next) != Some(entry.id.term) {
+                return Err("tail differs from runs");
+            }
+            tail.push(entry.clone());
+            next = next.next();
+        }
+        if next != restored.last.next() {
+            return Err("tail does not end at last");
+        }
+        Ok(tail)
+    }
+
+    /// The last entry, or what the snapshot ends with.
+    #[must_use]
+    pub fn last(&self) -> EntryId {
+        self.runs.last()
+    }
+
+    /// What the snapshot ends with.
+    #[must_use]
+    pub fn snapshot(&self) -> EntryId {
+        self.runs.base()
+    }
+
+    /// The last index known to be on the disk.
+    #[must_use]
+    pub fn durable(&self) -> Index {
+        self.durable
+    }
+
+    /// The last index known to be committed.
+    #[must_use]
+    pub fn committed(&self) -> Index {
+        self.committed
+    }
+
+    /// The last index the state machine has applied.
+    #[must_use]
+    pub fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// The last index handed to the state machine.
+    #[must_use]
+    pub fn applying(&self) -> Index {
+        self.applying
+    }
+
+    /// Bytes of entries kept in memory.
+    #[must_use]
+    pub fn tail_bytes(&self) -> usize {
+        self.tail.bytes()
+    }
+
+    /// The index of the first entry in memory, or of the next to come.
+    #[must_use]
+    pub fn tail_first(&self) -> Index {
+        self.tail.first()
+    }
+
+    /// The term at `index`, if the log has it or the snapshot ends there.
+    #[must_use]
+    pub fn term_at(&self, index: Index) -> Option<Term> {
+        self.runs.term_at(index)
+    }
+
+    /// The first entry of the last term in the log, or what the snapshot ends with.
+    #[must_use]
+    pub fn last_term_start(&self) -> EntryId {
+        self.runs.last_start()
+    }
+
+    /// Whether the log has the entry `id` (Raft §5.3: the consistency check).
+    #[must_use]
+    pub fn has(&self, id: EntryId) -> bool {
+        self.term_at(id.index) == Some(id.term)
+    }
+
+    /// The last entry at or before `index` whose term is at most `term`, the snapshot's at the
+    /// least. Where another log has `term` at `index`, the two agree there or before.
+    #[must_use]
+    pub fn back_to(&self, index: Index, term: Term) -> EntryId {
+        self.runs.back_to(index, term)
+    }
+
+    /// Adds one entry at the end.
+    pub fn append(&mut self, entry: Entry) {
+        assert_eq!(entry.id.index, self.last().index.next(), "a log has no gap");
+        self.runs.push(entry.id.term);
+        self.tail.push(entry);
+    }
+
+    /// How `entries`, which follow an entry that the log has, fit it. Covered by the snapshot is
+    /// known.
+    #[must_use]
+    pub fn fit(&self, entries: &[Entry]) -> Fit {
+        let base = self.snapshot().index;
+        let news = |entry: &&Entry| entry.id.index > base && !self.has(entry.id);
+        match entries.iter().find(news) {
+            None => Fit::Known,
+            Some(entry) if entry.id.index <= self.committed => Fit::AgainstCommitted,
+            Some(entry) => Fit::From(entry.id.index),
+        }
+    }
+
+    /// Forgets every entry after `last`, none of which may be committed.
+    pub fn truncate(&mut self, last: Index) {
+        assert!(last >= self.committed, "a committed entry is never cut");
+        self.runs.truncate(last);
+        self.tail.truncate(last);
+        self.durable = self.durable.min(last);
+    }
+
+    /// The disk has every entry up to `index`.
+    pub fn persisted(&mut self, index: Index) {
+        assert!(index <= self.last().index, "what is durable is in the log");
+        self.durable = self.durable.max(index);
+    }
+
+    /// Moves the commit index up to `index`; never down.
+    pub fn commit(&mut self, index: Index) {
+        assert!(index <= self.last().index, "what is committed is in the log");
+        self.committed = self.committed.max(index);
+    }
+
+    /// The entries to apply next, all committed and durable; `None` if there is none, or if a
+    /// batch is still with the state machine.
+    #[must_use]
+    pub fn to_apply(&self, entries_max: usize, bytes_max: usize) -> Option<(Index, Slice)> {
+        let last = self.committed.min(self.durable);
+        if self.applying > self.applied || self.applied >= last {
+            return None;
+        }
+        let first = self.applied.next();
+        Some((first, self.slice(first, last, entries_max, bytes_max)))
+    }
+
+    /// Entries up to `index` are with the state machine.
+    pub fn hand_over(&mut self, index: Index) {
+        assert!(index > self.applying, "entries are handed over once");
+        assert!(index <= self.committed.min(self.durable), "only durable decisions are applied");
+        self.applying = index;
+    }
+
+    /// The state machine has applied up to `index`.
+    pub fn apply(&mut self, index: Index) {
+        assert!(index >= self.applied && index <= self.applying, "what is applied was handed over");
+        self.applied = index;
+    }
+
+    /// Up to `entries_max` entries of `first..=last`, of up to `bytes_max` together.
+    #[must_use]
+    pub fn slice(&self, first: Index, last: Index, entries_max: usize, bytes_max: usize) -> Slice {
+        assert!(first > self.snapshot().index, "the snapshot covers the index");
+        let last = last.min(self.last().index);
+        if first > last {
+            return Slice::Hot(Vec::new());
+        }
+        if first < self.tail.first() {
+            let last_cold = last.min(self.tail.first().previous());
+            let last_asked = Index(first.0.saturating_add(entries_max as u64 - 1));
+            return Slice::Cold { last: last_cold.min(last_asked) };
+        }
+        Slice::Hot(self.tail.slice(first, last, entries_max, bytes_max))
+    }
+
+    /// Forgets the oldest durable entries in memory while there are more than `bytes_max`.
+    pub fn evict(&mut self, bytes_max: usize) {
+        self.tail.evict(bytes_max, self.durable);
+    }
+
+    /// Panics if a rung of the ladder is out of place.
+    pub fn assert_invariants(&self) {
+        let last = self.last().index;
+        assert!(self.snapshot().index <= self.applied, "the snapshot is applied");
+        assert!(self.applied <= self.applying, "what is applied was handed over");
+        assert!(self.applying <= self.committed, "only what is committed is applied");
+        assert!(self.committed <= last, "what is committed is in the log");
+        assert!(self.durable <= last, "what is durable is in the log");
+        assert!(self.tail.first() > self.snapshot().index, "the tail is after the snapshot");
+        assert!(self.tail.first() <= self.durable.next(), "what is not durable is in memory");
+    }
+}

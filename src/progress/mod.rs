@@ -1,1 +1,222 @@
-//! Peers as the leader sees them.
+//! One peer as its leader sees it: what it has, what to send next, what is on its way.
+
+mod inflight;
+
+pub use inflight::{Inflight, Window};
+
+use crate::types::{EntryId, Index, Instant};
+
+/// How a leader sends entries to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Looking for where the logs part: one message at a time.
+    Probe {
+        /// A message is on its way; its answer, or that of a later heartbeat, lets another go.
+        paused: bool,
+    },
+    /// Streaming: messages follow one another within the window.
+    Replicate,
+}
+
+/// One peer as its leader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    mode: Mode,
+    matched: Index,
+    next: Index,
+    inflight: Inflight,
+    /// The leader's round when entries were last sent: an answer to a later round tells which of
+    /// them arrived.
+    sent_round: u64,
+    /// The highest round the peer has answered.
+    pub(crate) acked_round: u64,
+    /// When the peer was last heard from in this term.
+    pub(crate) heard: Instant,
+    /// The commit index last sent.
+    pub(crate) committed_sent: Index,
+}
+
+impl Progress {
+    /// A peer of a leader just elected at `now`, whose log ends at `last`: nothing is known of it,
+    /// and it counts as heard from.
+    #[must_use]
+    pub fn new(last: Index, now: Instant) -> Progress {
+        Progress {
+            mode: Mode::Probe { paused: false },
+            matched: Index::ZERO,
+            next: last.next(),
+            inflight: Inflight::default(),
+            sent_round: 0,
+            acked_round: 0,
+            heard: now,
+            committed_sent: Index::ZERO,
+        }
+    }
+
+    /// How entries are sent.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The highest index known to be durable and equal there.
+    #[must_use]
+    pub fn matched(&self) -> Index {
+        self.matched
+    }
+
+    /// The next index to send.
+    #[must_use]
+    pub fn next(&self) -> Index {
+        self.next
+    }
+
+    /// What is on its way.
+    #[must_use]
+    pub fn inflight(&self) -> &Inflight {
+        &self.inflight
+    }
+
+    /// Whether another append may leave now.
+    #[must_use]
+    pub fn may_send(&self, window: &Window) -> bool {
+        match self.mode {
+            Mode::Probe { paused } => !paused,
+            Mode::Replicate => !self.inflight.is_full(window),
+        }
+    }
+
+    /// `entries` entries of `bytes` together, the last at `last`, left in `round`.
+    pub fn sent(&mut self, last: Index, entries: usize, bytes: usize, round: u64) {
+        self.sent_round = round;
+        match &mut self.mode {
+            Mode::Probe { paused } => *paused = true,
+            Mode::Replicate if entries > 0 => {
+                assert_eq!(last.0, self.next.0 + entries as u64 - 1, "streams have no gap");
+                self.inflight.push(last, entries, bytes);
+                self.next = last.next();
+            }
+            Mode::Replicate => {}
+        }
+    }
+
+    /// The peer has everything up to `matched`. Returns whether that is news.
+    pub fn accepted(&mut self, matched: Index) -> bool {
+        let news = matched > self.matched;
+        self.matched = self.matched.max(matched);
+        self.inflight.free_through(matched);
+        match self.mode {
+            Mode::Probe { .. } => {
+                self.mode = Mode::Replicate;
+                self.next = self.matched.next();
+            }
+            Mode::Replicate => self.next = self.next.max(self.matched.next()),
+        }
+        news
+    }
+
+    /// The peer has no entry at `prev`, and the logs agree at `agreed` or before. Returns false
+    /// if the rejection is stale.
+    pub fn rejected(&mut self, prev: Index, agreed: Index) -> bool {
+        let stale = match self.mode {
+            Mode::Probe { .. } => prev.next() != self.next,
+            Mode::Replicate => prev <= self.matched || prev >= self.next,
+        };
+        if stale {
+            return false;
+        }
+        self.inflight.clear();
+        self.mode = Mode::Probe { paused: false };
+        self.next = agreed.min(prev.previous()).max(self.matched).next();
+        true
+    }
+
+    /// The peer answered a heartbeat of `round`, when its log was known to equal the leader's up
+    /// to `verified`: whatever was sent before that round and is beyond it was lost.
+    pub fn heartbeat_answered(&mut self, round: u64, verified: Index) {
+        match &mut self.mode {
+            Mode::Probe { paused } => *paused = *paused && round <= self.sent_round,
+            Mode::Replicate => {
+                let arrived = verified.max(self.matched);
+                if round > self.sent_round && arrived.next() < self.next {
+                    self.inflight.clear();
+                    self.next = arrived.next();
+                }
+            }
+        }
+    }
+
+    /// Panics if the parts contradict one another.
+    pub fn assert_invariants(&self, last: EntryId) {
+        assert!(self.matched < self.next, "what matched is not sent again");
+        assert!(self.matched <= last.index, "a peer matches what the leader has");
+        assert!(self.next <= last.index.next(), "only what exists is sent");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Window = Window { messages_max: 2, entries_max: 10, bytes_max: 1000 };
+
+    fn streaming(matched: u64) -> Progress {
+        let mut progress = Progress::new(Index(20), Instant::ZERO);
+        progress.accepted(Index(matched));
+        progress
+    }
+
+    #[test]
+    fn a_probe_waits_for_its_answer_or_a_heartbeats() {
+        let mut progress = Progress::new(Index(5), Instant::ZERO);
+        assert!(progress.may_send(&WINDOW));
+        progress.sent(Index(5), 0, 0, 1);
+        assert!(!progress.may_send(&WINDOW));
+        progress.heartbeat_answered(1, Index(0));
+        assert!(!progress.may_send(&WINDOW), "the round left before the probe");
+        progress.heartbeat_answered(2, Index(0));
+        assert!(progress.may_send(&WINDOW));
+    }
+
+    #[test]
+    fn a_rejection_goes_back_at_least_one_and_never_below_what_matched() {
+        let mut progress = Progress::new(Index(9), Instant::ZERO);
+        assert!(progress.rejected(Index(9), Index(9)));
+        assert_eq!(progress.next(), Index(9));
+        assert!(progress.rejected(Index(8), Index(3)));
+        assert_eq!(progress.next(), Index(4));
+
+        let mut progress = streaming(6);
+        progress.sent(Index(8), 2, 20, 1);
+        assert!(progress.rejected(Index(7), Index(2)));
+        assert_eq!((progress.matched(), progress.next()), (Index(6), Index(7)));
+    }
+
+    #[test]
+    fn a_stale_rejection_changes_nothing() {
+        let mut progress = streaming(6);
+        let before = progress.clone();
+        assert!(!progress.rejected(Index(6), Index(3)));
+        assert!(!progress.rejected(Index(12), Index(3)));
+        assert_eq!(progress, before);
+    }
+
+    #[test]
+    fn a_later_rounds_answer_shows_what_was_lost() {
+        let mut progress = streaming(6);
+        progress.sent(Index(8), 2, 20, 3);
+        progress.heartbeat_answered(3, Index(6));
+        assert_eq!(progress.next(), Index(9), "the round left before the entries");
+        progress.heartbeat_answered(4, Index(7));
+        assert_eq!(progress.next(), Index(8), "entry 8 was lost");
+        assert_eq!(progress.inflight().entries(), 0);
+    }
+
+    #[test]
+    fn an_old_acknowledgement_takes_nothing_back() {
+        let mut progress = streaming(6);
+        progress.sent(Index(8), 2, 20, 1);
+        assert!(!progress.accepted(Index(4)));
+        assert_eq!((progress.matched(), progress.next()), (Index(6), Index(9)));
+    }
+}

@@ -18,8 +18,8 @@ pub enum Action {
     /// Apply the entries in order, then report `Input::Applied` with the last one's index. The
     /// next batch comes only after that.
     Apply(Vec<Entry>),
-    /// Read entries `first..=last` from the disk, then report `Input::Fetched`. All of them are
-    /// durable.
+    /// Read entries from `first` to `last` from the disk, then report `Input::Fetched` with as
+    /// many of them as `bytes_max` allows, but at least one. All of them are durable.
     Fetch {
         /// Whom they are for; at most one fetch per consumer is under way.
         consumer: Consumer,
@@ -27,6 +27,8 @@ pub enum Action {
         first: Index,
         /// The last index.
         last: Index,
+        /// The most bytes of entries to hand over, as `Entry::bytes` counts them.
+        bytes_max: usize,
     },
     /// The proposal is in the log for good and will be applied everywhere.
     Committed {
@@ -136,7 +138,8 @@ pub enum Refusal {
     StaleReply,
     /// The log has no such previous entry (Raft §5.3).
     PrevMismatch,
-    /// It would overwrite a committed entry: its sender is broken or lies.
+    /// It would overwrite an entry that is committed, or that the same leader sent before: its
+    /// sender is broken or lies.
     ConflictsWithCommitted,
     /// It claims the leadership of a term that has a leader: its sender is broken or lies.
     SecondLeader,

@@ -16,7 +16,8 @@ pub enum Input {
     Persisted(WriteId),
     /// The state machine has applied every entry up to the index.
     Applied(Index),
-    /// Entries that an `Action::Fetch` asked for: consecutive from its `first`, at least one.
+    /// Entries that an `Action::Fetch` asked for: consecutive from its `first`, at least one
+    /// unless the log was cut since it asked.
     Fetched {
         /// As in the fetch.
         consumer: Consumer,

@@ -1,9 +1,24 @@
 //! The algorithm: one door in, one door out.
+//!
+//! [`Raft::step`] takes one [`Input`] and says what is to be done as [`Action`]s. Only this file
+//! changes a node's role; a role's handlers return the transition they want.
 
 mod action;
+mod common;
 mod config;
+mod election;
+mod follower;
 mod input;
+mod invariants;
+mod jitter;
+mod leader;
+mod outbox;
+mod reads;
+mod replication;
+mod screen;
 mod status;
+mod trace;
+mod transition;
 
 pub use action::{Action, Refusal, RejectReason, RoleName};
 pub use config::{Config, ConfigError};
@@ -13,11 +28,38 @@ pub use status::{PeerStatus, Refusals, Status};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::types::{Instant, Membership, Restored};
+use crate::log::Log;
+use crate::progress::Mode;
+use crate::raft::common::Common;
+use crate::raft::election::{Candidate, PreCandidate};
+use crate::raft::follower::Follower;
+use crate::raft::leader::Leader;
+use crate::raft::transition::Transition;
+use crate::types::{
+    Body, Command, Entry, Index, Instant, Membership, Message, NodeId, Restored, Tag, Term, WriteId,
+};
 
 /// One node of the cluster, without clock, network or disk.
+///
+/// The contract: (1) one input at a time; `now` is sampled after the input arrived and never goes
+/// back; (2) carry out every action, keeping the order of [`Action::Persist`] among themselves and
+/// of [`Action::Apply`] among themselves; (3) call by [`Raft::deadline`]; (4) report what
+/// finished; (5) after a crash, [`Raft::new`] with exactly what was durable. A driver that breaks
+/// it meets a panic that names the rule; nothing a peer, a user or a disk says ever does.
 #[derive(Clone, Debug)]
-pub struct Raft {}
+pub struct Raft {
+    common: Common,
+    role: Role,
+}
+
+/// What the node does now, each role with data of its own.
+#[derive(Clone, Debug)]
+enum Role {
+    Follower(Follower),
+    PreCandidate(PreCandidate),
+    Candidate(Candidate),
+    Leader(Leader),
+}
 
 /// Why a node cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,63 +67,387 @@ pub struct Raft {}
 pub enum StartError {
     /// The configuration makes no sense.
     Config(ConfigError),
-    /// What was restored contradicts itself; the text names the field.
+    /// What was restored contradicts itself; the text says how.
     Restored(&'static str),
 }
 
 impl Raft {
-    /// Starts a node.
+    /// Starts a node as a follower that waits for a leader.
+    ///
+    /// `restored` is exactly what was durable. `seed` feeds everything the node draws by chance
+    /// and must differ from every other start of the node: an answer to an earlier start could
+    /// otherwise be taken for one to this.
     ///
     /// # Errors
-    /// A [`StartError`].
+    /// [`StartError::Config`] as [`Config::check`] says; [`StartError::Restored`] if the parts of
+    /// `restored` contradict one another.
     pub fn new(
-        _config: Config,
-        _restored: Restored,
-        _seed: u64,
-        _now: Instant,
+        config: Config,
+        restored: Restored,
+        seed: u64,
+        now: Instant,
     ) -> Result<Raft, StartError> {
-        unimplemented!()
+        config.check().map_err(StartError::Config)?;
+        let log = Log::new(&restored).map_err(StartError::Restored)?;
+        if restored.hard_state.term < log.last().term {
+            return Err(StartError::Restored("the term is before the log's last"));
+        }
+        let membership = restored.snapshot.membership;
+        let mut common = Common::new(config, membership, restored.hard_state, log, seed, now);
+        let role = Role::Follower(Follower::new(None, &mut common));
+        Ok(Raft { common, role })
     }
 
-    /// Takes one input, appends to `actions` what is to be done.
-    pub fn step(&mut self, _now: Instant, _input: Input, _actions: &mut Vec<Action>) {
-        unimplemented!()
+    /// Takes one input and appends to `actions` what is to be done.
+    ///
+    /// # Panics
+    /// If the driver breaks the contract; the message names the rule.
+    pub fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
+        assert!(now >= self.common.now, "contract: now never goes back");
+        self.common.now = now;
+        core::mem::swap(actions, &mut self.common.actions);
+        let transition = self.take(input);
+        self.enter(transition);
+        if let Role::Leader(leader) = &mut self.role {
+            leader.advance(&mut self.common);
+        }
+        self.common.finish_step();
+        core::mem::swap(actions, &mut self.common.actions);
+        if cfg!(debug_assertions) {
+            self.assert_invariants();
+        }
     }
 
-    /// When the node wants `Input::Timeout` at the latest.
+    /// When the node wants [`Input::Timeout`] at the latest.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        unimplemented!()
+        match &self.role {
+            Role::Follower(follower) => follower.deadline,
+            Role::PreCandidate(candidate) => candidate.deadline,
+            Role::Candidate(candidate) => candidate.deadline,
+            Role::Leader(leader) => leader.heartbeat_due,
+        }
     }
 
     /// The node's state at a glance.
     #[must_use]
     pub fn status(&self) -> Status {
-        unimplemented!()
+        let (common, log) = (&self.common, &self.common.log);
+        let (uncommitted_bytes, reads) = match &self.role {
+            Role::Follower(follower) => (0, follower.reads.len()),
+            Role::Leader(leader) => (leader.uncommitted_bytes, leader.reads_waiting()),
+            Role::PreCandidate(_) | Role::Candidate(_) => (0, 0),
+        };
+        Status {
+            id: common.id(),
+            role: self.role.name(),
+            term: common.term(),
+            vote: common.vote(),
+            leader: self.leader(),
+            last: log.last(),
+            durable: log.durable(),
+            committed: log.committed(),
+            applied: log.applied(),
+            snapshot: log.snapshot().index,
+            tail_bytes: log.tail_bytes(),
+            uncommitted_bytes,
+            outbox_messages: common.outbox.held(),
+            reads_waiting: reads + common.reads.len(),
+        }
     }
 
     /// The membership in force.
     #[must_use]
     pub fn membership(&self) -> &Membership {
-        unimplemented!()
+        &self.common.membership
     }
 
-    /// How many messages were refused, by reason.
+    /// How many messages were refused since the start, by reason.
     #[must_use]
     pub fn refusals(&self) -> &Refusals {
-        unimplemented!()
+        &self.common.refusals
+    }
+
+    /// The node's log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.common.log
     }
 
     /// How far each peer is; empty unless this node leads.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
-        unimplemented!()
+        let Role::Leader(leader) = &self.role else { return Vec::new() };
+        let status = |(id, progress): &(NodeId, crate::progress::Progress)| PeerStatus {
+            id: *id,
+            probing: matches!(progress.mode(), Mode::Probe { .. }),
+            matched: progress.matched(),
+            next: progress.next(),
+            inflight_entries: progress.inflight().entries(),
+            inflight_bytes: progress.inflight().bytes(),
+        };
+        leader.peers.iter().map(status).collect()
     }
 
-    /// Panics if the node's parts contradict one another. `step` does so by itself in builds with
-    /// debug assertions; a simulator calls it in others.
-    pub fn assert_invariants(&self) {
-        unimplemented!()
+    fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Follower(follower) => follower.leader,
+            Role::PreCandidate(_) | Role::Candidate(_) => None,
+            Role::Leader(_) => Some(self.common.id()),
+        }
+    }
+
+    fn take(&mut self, input: Input) -> Transition {
+        match input {
+            Input::Message(message) => self.on_message(message),
+            Input::Timeout => self.on_timeout(),
+            Input::Persisted(write) => self.on_persisted(write),
+            Input::Applied(index) => self.on_applied(index),
+            Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
+            Input::Propose { tag, command } => self.on_propose(tag, command),
+            Input::Read { tag } => self.on_read(tag),
+            Input::Campaign => self.on_campaign(),
+        }
+    }
+
+    fn on_timeout(&mut self) -> Transition {
+        let now = self.common.now;
+        match &mut self.role {
+            Role::Follower(follower) => follower.on_timeout(&mut self.common),
+            Role::PreCandidate(PreCandidate { deadline, .. })
+            | Role::Candidate(Candidate { deadline, .. })
+                if now < *deadline =>
+            {
+                Transition::Stay
+            }
+            Role::PreCandidate(_) | Role::Candidate(_) => Transition::Prepare,
+            Role::Leader(leader) => leader.on_timeout(&mut self.common),
+        }
+    }
+
+    fn on_persisted(&mut self, write: WriteId) -> Transition {
+        let common = &mut self.common;
+        common.log.persisted(common.outbox.persisted(write));
+        let actions = &mut common.actions;
+        common.outbox.release(|message| actions.push(Action::Send(message)));
+        match &mut self.role {
+            Role::Candidate(candidate) => candidate.on_persisted(common),
+            _ => Transition::Stay,
+        }
+    }
+
+    fn on_applied(&mut self, index: Index) -> Transition {
+        let Common { log, reads, actions, .. } = &mut self.common;
+        assert!(index <= log.applying(), "contract: only what was handed over is applied");
+        log.apply(index);
+        reads.release(index, |tag, index| actions.push(Action::ReadReady { tag, index }));
+        Transition::Stay
+    }
+
+    fn on_fetched(&mut self, consumer: Consumer, entries: Vec<Entry>) -> Transition {
+        if !self.common.fetched(consumer, &entries) {
+            return Transition::Stay;
+        }
+        match (consumer, &mut self.role) {
+            (Consumer::Apply, _) => self.common.apply(entries),
+            (Consumer::Peer(peer), Role::Leader(leader)) => {
+                leader.on_fetched(&mut self.common, peer, entries);
+            }
+            (Consumer::Peer(_), _) => {}
+        }
+        Transition::Stay
+    }
+
+    fn on_propose(&mut self, tag: Tag, command: Command) -> Transition {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.on_propose(&mut self.common, tag, command);
+        } else {
+            let leader = self.leader();
+            self.common.reject(tag, RejectReason::NotLeader { leader });
+        }
+        Transition::Stay
+    }
+
+    fn on_read(&mut self, tag: Tag) -> Transition {
+        match &mut self.role {
+            Role::Follower(follower) => follower.on_read(&mut self.common, tag),
+            Role::Leader(leader) => leader.on_read(&mut self.common, tag),
+            Role::PreCandidate(_) | Role::Candidate(_) => {
+                self.common.reject(tag, RejectReason::NoLeader);
+            }
+        }
+        Transition::Stay
+    }
+
+    fn on_campaign(&self) -> Transition {
+        let leads = matches!(self.role, Role::Leader(_));
+        if leads || !self.common.may_campaign() { Transition::Stay } else { Transition::Prepare }
+    }
+
+    fn on_message(&mut self, message: Message) -> Transition {
+        let name = message.body.name();
+        if let Some(reason) = screen::refusal(self.common.id(), &message) {
+            self.common.refuse(message.from, name, reason);
+            return Transition::Stay;
+        }
+        match &message.body {
+            // These say nothing about the sender's term being ours, too early or too late.
+            Body::PreVote { next_term, last } => {
+                let fresh = self.leader_is_fresh();
+                let common = &mut self.common;
+                election::on_pre_vote(common, message.from, *next_term, *last, fresh);
+                return Transition::Stay;
+            }
+            Body::RequestVote { .. }
+                if message.term > self.common.term() && self.leader_is_fresh() =>
+            {
+                self.common.refuse(message.from, name, Refusal::LeaderFresh);
+                return Transition::Stay;
+            }
+            Body::PreVoteReply { .. } => {}
+            _ if message.term < self.common.term() => {
+                self.common.refuse(message.from, name, Refusal::StaleTerm);
+                follower::answer_stale(&mut self.common, &message);
+                return Transition::Stay;
+            }
+            _ => {}
+        }
+        self.meet_term(&message);
+        self.dispatch(message)
+    }
+
+    /// Raft §5.1: a later term makes anyone a follower; so does the leader of this term those who
+    /// stand in it.
+    fn meet_term(&mut self, message: &Message) {
+        let from_leader =
+            matches!(message.body, Body::AppendEntries { .. } | Body::Heartbeat { .. });
+        let stands = matches!(self.role, Role::PreCandidate(_) | Role::Candidate(_));
+        let term = message.term;
+        if term > self.common.term() || (from_leader && stands && term == self.common.term()) {
+            let leader = from_leader.then_some(message.from);
+            self.enter(Transition::Follow { term, leader });
+        }
+    }
+
+    fn dispatch(&mut self, message: Message) -> Transition {
+        let (common, from, name) = (&mut self.common, message.from, message.body.name());
+        match (&mut self.role, message.body) {
+            (role, Body::RequestVote { last }) => {
+                let granted = election::on_request_vote(common, from, last);
+                if let (true, Role::Follower(follower)) = (granted, role) {
+                    follower.deadline = common.election_deadline();
+                }
+            }
+            (Role::PreCandidate(candidate), Body::PreVoteReply { next_term, granted }) => {
+                return candidate.on_reply(common, from, next_term, granted);
+            }
+            (Role::Candidate(candidate), Body::RequestVoteReply { granted }) => {
+                return candidate.on_reply(common, from, granted);
+            }
+            (Role::Follower(follower), Body::AppendEntries { prev, entries, committed }) => {
+                follower.on_append_entries(common, from, prev, entries, committed);
+            }
+            (Role::Follower(follower), Body::Heartbeat { round, committed }) => {
+                follower.on_heartbeat(common, from, round, committed);
+            }
+            (Role::Follower(follower), Body::ReadIndexReply { boot, ticket, index }) => {
+                follower.on_read_index_reply(common, from, boot, ticket, index);
+            }
+            (Role::Leader(leader), Body::AppendEntriesReply(outcome)) => {
+                leader.on_append_entries_reply(common, from, outcome);
+            }
+            (Role::Leader(leader), Body::HeartbeatReply { round, verified }) => {
+                leader.on_heartbeat_reply(common, from, round, verified);
+            }
+            (Role::Leader(leader), Body::ReadIndex { boot, ticket }) => {
+                leader.on_read_index(common, from, boot, ticket);
+            }
+            (Role::Leader(_), Body::AppendEntries { .. } | Body::Heartbeat { .. }) => {
+                common.refuse(from, name, Refusal::SecondLeader);
+            }
+            _ => common.refuse(from, name, Refusal::WrongRole),
+        }
+        Transition::Stay
+    }
+
+    /// Whether a leader is so fresh that nobody else should be elected (thesis §4.2.3).
+    fn leader_is_fresh(&self) -> bool {
+        self.common.config.stickiness
+            && match &self.role {
+                Role::Follower(follower) => follower.leader_is_fresh(&self.common),
+                Role::PreCandidate(_) | Role::Candidate(_) => false,
+                Role::Leader(_) => true,
+            }
+    }
+
+    fn enter(&mut self, transition: Transition) {
+        match transition {
+            Transition::Stay => {}
+            Transition::Follow { term, leader } => self.become_follower(term, leader),
+            Transition::Prepare if self.common.config.pre_vote => self.become_pre_candidate(),
+            Transition::Prepare | Transition::Stand => self.become_candidate(),
+            Transition::Lead => self.become_leader(),
+        }
+    }
+
+    fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
+        assert!(term >= self.common.term(), "nobody goes back to an earlier term");
+        let common = &mut self.common;
+        let follower = match &mut self.role {
+            Role::Follower(before) => before.again(leader, common.now),
+            Role::PreCandidate(_) | Role::Candidate(_) => Follower::new(leader, common),
+            Role::Leader(resigning) => {
+                resigning.resign(common);
+                Follower::new(leader, common)
+            }
+        };
+        self.role = Role::Follower(follower);
+        if term > common.term() {
+            common.enter_term(term);
+        }
+        common.announce(RoleName::Follower, leader);
+    }
+
+    fn become_pre_candidate(&mut self) {
+        self.leave_follower();
+        let candidate = PreCandidate::new(&mut self.common);
+        let verdict = candidate.verdict(&self.common);
+        self.role = Role::PreCandidate(candidate);
+        self.common.announce(RoleName::PreCandidate, None);
+        self.enter(verdict);
+    }
+
+    fn become_candidate(&mut self) {
+        self.leave_follower();
+        self.common.enter_term(self.common.term().next());
+        self.role = Role::Candidate(Candidate::new(&mut self.common));
+        self.common.announce(RoleName::Candidate, None);
+    }
+
+    fn become_leader(&mut self) {
+        assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
+        self.common.announce(RoleName::Leader, Some(self.common.id()));
+        self.role = Role::Leader(Leader::new(&mut self.common));
+    }
+
+    /// Who stands for election follows nobody: reads that wait for a leader's answer end.
+    fn leave_follower(&mut self) {
+        assert!(!matches!(self.role, Role::Leader(_)), "a leader does not stand");
+        assert!(self.common.may_campaign(), "only a voter stands");
+        if let Role::Follower(follower) = &mut self.role {
+            follower.reject_reads(&mut self.common);
+        }
+    }
+}
+
+impl Role {
+    fn name(&self) -> RoleName {
+        match self {
+            Role::Follower(_) => RoleName::Follower,
+            Role::PreCandidate(_) => RoleName::PreCandidate,
+            Role::Candidate(_) => RoleName::Candidate,
+            Role::Leader(_) => RoleName::Leader,
+        }
     }
 }
 

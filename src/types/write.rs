@@ -24,7 +24,8 @@ pub struct Write {
     pub id: WriteId,
     /// A new hard state, if it changed.
     pub hard_state: Option<HardState>,
-    /// The node's commit index: a hint that lets a restart apply at once, never a promise.
+    /// The node's commit index as far as earlier writes have made the log durable: it lets a
+    /// restart apply at once. Safe to keep even if nothing else of the batch is kept.
     pub committed: Index,
     /// Entries with consecutive indices. Whatever the disk holds at or after the first one's
     /// index is replaced: this is the only way a log is ever cut.
@@ -46,8 +47,7 @@ pub struct SnapshotMeta {
 pub struct Restored {
     /// Term and vote.
     pub hard_state: HardState,
-    /// The commit index of the last durable write. A hint: a value beyond the log's last index
-    /// counts as that index.
+    /// The commit index of the last durable write; beyond the log's last index it counts as that.
     pub committed: Index,
     /// Where the log starts.
     pub snapshot: SnapshotMeta,

@@ -1,0 +1,260 @@
+//! Every random decision of a run, each named by a key: removing one shifts no other.
+//!
+//! The value of a choice is a pure function of the seed and its key, unless an override says
+//! otherwise. In every domain 0 is the benign value: no fault, the least delay. So a run is made
+//! simpler by overriding choices with 0, and no other choice changes for it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::digest::mix;
+
+/// What a choice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A parameter of the cluster, the network or the load, fixed before the run.
+    Setting,
+    /// A field of one planned operation.
+    Plan,
+    /// The seed a node gets at one of its starts.
+    Boot,
+    /// How much of the log a restarted node hands over at once.
+    Tail,
+    /// Whether a message is lost.
+    Loss,
+    /// Whether a message is delivered twice, and how late the copy is.
+    Duplicate,
+    /// How long a message takes.
+    Latency,
+    /// How long a flush takes.
+    Flush,
+    /// How long applying a batch, or fetching one, takes.
+    Work,
+    /// Whether a node crashes, or lags, between two actions of a step, and where.
+    Boundary,
+    /// How much of the unflushed writes a crash keeps.
+    Keep,
+    /// What a client does next, where, and when.
+    Client,
+    /// What a stray message says.
+    Stray,
+    /// The nodes that stay connected when the storm ends.
+    Calm,
+}
+
+/// The name of one choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// What it is about.
+    pub kind: Kind,
+    /// The node it is made for, by its number; 0 where there is none.
+    pub node: u8,
+    /// Which start of that node it belongs to.
+    pub incarnation: u16,
+    /// The other node, the operation of the plan or the client; 0 where there is none.
+    pub peer: u16,
+    /// Counts the choices that are alike in everything else.
+    pub counter: u32,
+}
+
+/// Choices that are not drawn but given, by key.
+pub type Overrides = BTreeMap<Key, u64>;
+
+/// The source of all choices of one run.
+#[derive(Clone, Debug)]
+pub struct Choices {
+    seed: u64,
+    overrides: Overrides,
+}
+
+/// Successive choices that belong to one thing: their keys differ in the counter alone.
+#[derive(Debug)]
+pub struct Draw<'a> {
+    choices: &'a Choices,
+    key: Key,
+}
+
+impl Choices {
+    /// The choices of `seed`, save those in `overrides`.
+    #[must_use]
+    pub fn new(seed: u64, overrides: Overrides) -> Choices {
+        Choices { seed, overrides }
+    }
+
+    /// A number below `bound`; an overriding value beyond the domain counts as its largest.
+    ///
+    /// # Panics
+    /// If `bound` is 0: nothing can be chosen.
+    #[must_use]
+    pub fn choose(&self, key: Key, bound: u64) -> u64 {
+        assert!(bound > 0, "{key}: a choice among nothing");
+        if !self.overrides.is_empty()
+            && let Some(value) = self.overrides.get(&key)
+        {
+            return (*value).min(bound - 1);
+        }
+        let wide = u128::from(self.bits(key)) * u128::from(bound);
+        (wide >> 64) as u64
+    }
+
+    /// Whether something happens that happens `permille` times out of a thousand.
+    #[must_use]
+    pub fn chance(&self, key: Key, permille: u64) -> bool {
+        permille > 0 && self.choose(key, 1000) >= 1000u64.saturating_sub(permille)
+    }
+
+    /// The successive choices whose keys equal `key` in all but the counter, from 0.
+    #[must_use]
+    pub fn draw(&self, key: Key) -> Draw<'_> {
+        Draw { choices: self, key: Key { counter: 0, ..key } }
+    }
+
+    /// The 64 bits that belong to `key`.
+    #[must_use]
+    pub fn bits(&self, key: Key) -> u64 {
+        let place = u64::from(key.kind as u8) << 56
+            | u64::from(key.node) << 48
+            | u64::from(key.incarnation) << 32
+            | u64::from(key.counter);
+        avalanche(mix(avalanche(mix(self.seed, place)), u64::from(key.peer)))
+    }
+}
+
+impl Draw<'_> {
+    /// The next choice, a number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        let value = self.choices.choose(self.key, bound);
+        self.key.counter += 1;
+        value
+    }
+
+    /// The next choice, a number in `least..=most`; the least is the benign one.
+    pub fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.below(most - least + 1)
+    }
+
+    /// The next choice: whether something happens that happens `permille` times in a thousand.
+    pub fn chance(&mut self, permille: u64) -> bool {
+        let happens = self.choices.chance(self.key, permille);
+        self.key.counter += 1;
+        happens
+    }
+
+    /// The next choice: one of `options`; the first is the benign one.
+    pub fn pick<'o, T>(&mut self, options: &'o [T]) -> &'o T {
+        &options[self.below(options.len() as u64) as usize]
+    }
+
+    /// The next choice: all 64 bits of it.
+    pub fn bits(&mut self) -> u64 {
+        self.below(u64::MAX)
+    }
+}
+
+impl Kind {
+    /// A key of this kind that belongs to no node.
+    #[must_use]
+    pub const fn key(self) -> Key {
+        Key { kind: self, node: 0, incarnation: 0, peer: 0, counter: 0 }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Key { kind, node, incarnation, peer, counter } = self;
+        write!(f, "{kind:?}/{node}.{incarnation}/{peer}/{counter}")
+    }
+}
+
+/// Lets every bit of `value` reach every bit of the result (the finalizer of SplitMix64), so that
+/// keys that differ in one bit have unrelated values.
+const fn avalanche(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(counter: u32) -> Key {
+        Key { node: 3, incarnation: 2, peer: 4, counter, ..Kind::Latency.key() }
+    }
+
+    #[test]
+    fn values_are_the_same_on_every_machine() {
+        let choices = Choices::new(41_877, Overrides::new());
+        let found: Vec<u64> = (0..4).map(|counter| choices.choose(key(counter), 1000)).collect();
+        assert_eq!(found, [657, 734, 505, 363]);
+        assert_eq!(
+            Choices::new(0, Overrides::new()).bits(Kind::Setting.key()),
+            0xa30a_ba14_ccd1_d2dd
+        );
+    }
+
+    #[test]
+    fn every_field_of_the_key_and_the_seed_count() {
+        let choices = Choices::new(7, Overrides::new());
+        let base = key(0);
+        let others = [
+            Key { kind: Kind::Loss, ..base },
+            Key { node: 4, ..base },
+            Key { incarnation: 3, ..base },
+            Key { peer: 5, ..base },
+            Key { counter: 1, ..base },
+        ];
+        for other in others {
+            assert_ne!(choices.bits(base), choices.bits(other), "{other}");
+        }
+        assert_ne!(choices.bits(base), Choices::new(8, Overrides::new()).bits(base));
+    }
+
+    #[test]
+    fn values_spread_over_their_domain() {
+        let choices = Choices::new(1, Overrides::new());
+        let mut counts = [0u32; 10];
+        for counter in 0..10_000 {
+            counts[choices.choose(key(counter), 10) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn successive_values_are_unrelated() {
+        for field in 0..3 {
+            let choices = Choices::new(2, Overrides::new());
+            let at = |counter: u32| match field {
+                0 => choices.choose(key(counter), 8),
+                1 => choices.choose(Key { peer: counter as u16, ..key(0) }, 8),
+                _ => choices.choose(Key { incarnation: counter as u16, ..key(0) }, 8),
+            };
+            let mut counts = [0u32; 64];
+            for counter in 0..6_400 {
+                counts[(at(counter) * 8 + at(counter + 1)) as usize] += 1;
+            }
+            assert!(counts.iter().all(|count| (55..155).contains(count)), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn an_override_replaces_one_value_and_shifts_no_other() {
+        let plain = Choices::new(5, Overrides::new());
+        let forced = Choices::new(5, Overrides::from([(key(1), 0), (key(2), 999_999)]));
+        assert_eq!(forced.choose(key(0), 100), plain.choose(key(0), 100));
+        assert_eq!(forced.choose(key(1), 100), 0);
+        assert_eq!(forced.choose(key(2), 100), 99, "beyond the domain counts as its largest");
+        assert_eq!(forced.choose(key(3), 100), plain.choose(key(3), 100));
+    }
+
+    #[test]
+    fn the_benign_value_is_no_fault() {
+        let forced = Choices::new(5, Overrides::from([(key(0), 0)]));
+        assert!(!forced.chance(key(0), 999));
+        assert!(!Choices::new(5, Overrides::new()).chance(key(1), 0));
+        assert!(Choices::new(5, Overrides::new()).chance(key(1), 1000));
+        let mut draw = forced.draw(key(0));
+        assert_eq!(draw.between(3, 9), 3);
+    }
+}

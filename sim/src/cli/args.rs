@@ -1,0 +1,215 @@
+//! The grammar of `cargo sim`, and one clear line for what is not in it.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::values::{self, Shard, Until};
+use crate::profile::Profile;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 fine · 2 wrong usage, or a file that cannot be read or written · 10 safety · \
+11 liveness · 12 panic · 13 nondeterminism · 14 vacuous: something that had to be exercised or \
+caught was not · 15 a check gave up (no check can, yet) · 130 interrupted.
+With several failing seeds the smallest decides.";
+
+/// Runs a cluster through seeded storms and checks every step.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo-sim",
+    bin_name = "cargo sim",
+    version,
+    after_help = EXIT_CODES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Arguments {
+    /// The sweep, unless there is a subcommand.
+    #[command(flatten)]
+    pub(crate) sweep: SweepArguments,
+    /// What to do instead of a sweep.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measures how fast the simulator is, in CPU time of one core
+    Bench(BenchArguments),
+    /// Plants known bugs, one at a time in a copy of the sources, and hunts them
+    Mutants(MutantsArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SweepArguments {
+    /// The seeds to run, from A up to and without B [default: 0..1000]
+    #[arg(long, value_name = "A..B", value_parser = values::seed_range)]
+    pub(crate) seeds: Option<RangeInclusive<u64>>,
+    /// Replays one seed
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "time", "until", "shard", "jobs"])]
+    pub(crate) seed: Option<u64>,
+    /// Goes on until the time is up, like 60s or 5m
+    #[arg(long, value_name = "SPAN", value_parser = values::span)]
+    pub(crate) time: Option<Duration>,
+    /// Goes on until `stable`: 500 seeds in a row in which no coverage mark was reached more
+    /// often than in any seed before, by a power of two
+    #[arg(long, value_name = "SIGNAL", value_parser = values::until)]
+    pub(crate) until: Option<Until>,
+    /// How many threads run seeds [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Which storms the seeds draw from
+    #[arg(long, value_name = "NAME", value_parser = values::profile, default_value = "default")]
+    pub(crate) profile: &'static Profile,
+    /// Runs only part K of N of the seeds
+    #[arg(long, value_name = "K/N", value_parser = values::shard)]
+    pub(crate) shard: Option<Shard>,
+    /// Ends the sweep after so many failing seeds
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) failures_max: NonZeroU64,
+    /// Prints one line per event of the seed
+    #[arg(long, requires = "seed", conflicts_with = "json")]
+    pub(crate) trace: bool,
+    /// Prints the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Writes a JUnit report: one case per check that failed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Writes a page that needs nothing else: summary, coverage, failures
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Prints annotations for GitHub Actions and adds to the step's summary
+    #[arg(long)]
+    pub(crate) github: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArguments {
+    /// How often each measurement is repeated; the medians are printed
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub(crate) repetitions: NonZeroUsize,
+    /// Prints the measurements as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MutantsArguments {
+    /// Only these mutants
+    #[arg(long, value_name = "ID,..", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// The most seeds a campaign runs before the mutant counts as survived
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub(crate) seeds: NonZeroU64,
+    /// How many campaigns there are; the first runs the seeds of the default sweep, each other
+    /// one seeds of its own
+    #[arg(long, value_name = "K", default_value = "3")]
+    pub(crate) campaigns: NonZeroU64,
+    /// Prints the kill table as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What reading the command line came to, if not arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The user asked for this text.
+    Told(String),
+    /// The command line is wrong; one line says how.
+    Wrong(String),
+}
+
+/// Reads a command line, the program's name included.
+pub(crate) fn parse(
+    words: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<Arguments, Stop> {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
+    Arguments::try_parse_from(words).map_err(|error| match error.kind() {
+        DisplayHelp | DisplayVersion => Stop::Told(error.to_string()),
+        _ => Stop::Wrong(one_line(&error.to_string())),
+    })
+}
+
+/// The first paragraph of an error and the tip, if it has one, without the usage after them.
+fn one_line(text: &str) -> String {
+    let paragraph: Vec<&str> =
+        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let line = paragraph.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line).to_owned();
+    match text.lines().find_map(|line| line.trim().strip_prefix("tip: ")) {
+        Some(tip) => format!("{line} ({tip})"),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments, Stop> {
+        parse(std::iter::once("cargo-sim").chain(line.split_whitespace()).map(Into::into))
+    }
+
+    fn wrong(line: &str) -> String {
+        match read(line) {
+            Err(Stop::Wrong(text)) => text,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_read() {
+        let line = "--seeds 5..9 --time 60s --until stable --jobs 3 --shard 2/3 --profile calm";
+        let sweep = read(line).expect("the line is right").sweep;
+        assert_eq!(sweep.seeds, Some(5..=8));
+        assert_eq!(sweep.time, Some(Duration::from_secs(60)));
+        assert_eq!(sweep.until, Some(Until::Stable));
+        assert_eq!(sweep.jobs, NonZeroUsize::new(3));
+        assert_eq!(sweep.shard, Some(Shard { number: 2, of: 3 }));
+        assert_eq!(sweep.profile.name, "calm");
+        assert!(read("mutants --only EL01,CM01 --seeds 5 --campaigns 1").is_ok());
+        assert!(read("bench --repetitions 3 --json").is_ok());
+    }
+
+    #[test]
+    fn each_wrong_line_is_one_line_that_names_the_word() {
+        let cases = [
+            ("--sed 5", "'--sed'"),
+            ("--seeds 5..2", "5..2"),
+            ("--seed x", "'x'"),
+            ("--seed", "--seed"),
+            ("--profile no-such", "no-such"),
+            ("--shard 5/3", "5/3"),
+            ("--jobs 0", "--jobs"),
+            ("--time 60", "'60'"),
+            ("--until never", "never"),
+            ("--trace", "--seed"),
+            ("--seed 1 --seeds 0..5", "--seeds"),
+            ("--seed 1 --trace --json", "--json"),
+            ("--seeds 0..5 bench", "bench"),
+            ("shrink", "shrink"),
+            ("help", "help"),
+            ("mutants --campaigns 0", "--campaigns"),
+        ];
+        for (line, named) in cases {
+            let text = wrong(line);
+            assert!(text.contains(named), "{line}: {text}");
+            assert!(!text.contains('\n') && !text.contains("Usage"), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn help_is_not_an_error() {
+        assert!(matches!(read("--help"), Err(Stop::Told(text)) if text.contains("Exit codes")));
+        assert!(matches!(read("--version"), Err(Stop::Told(_))));
+    }
+}

@@ -1,0 +1,61 @@
+//! The command `cargo sim`: sweeps, replays, measurements and planted bugs.
+
+mod args;
+mod bench;
+mod clock;
+mod console;
+mod exit;
+mod mutants;
+mod panics;
+mod progress;
+mod report;
+mod sweep;
+mod text;
+mod values;
+
+use std::env;
+use std::process::ExitCode;
+
+use crate::cli::args::{Command, Stop};
+use crate::cli::exit::{Exit, Trouble};
+
+/// The one environment variable of the project's own: where tests look for more data.
+const KNOWN_VARIABLES: [&str; 1] = ["QUORATE_DATA"];
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let ended = match args::parse(env::args_os()) {
+        Ok(arguments) => refuse_unknown_variables().and_then(|()| match arguments.command {
+            None => sweep::go(&arguments.sweep),
+            Some(Command::Bench(bench)) => bench::go(&bench),
+            Some(Command::Mutants(mutants)) => mutants::go(&mutants),
+        }),
+        Err(Stop::Told(text)) => {
+            console::say(text.trim_end());
+            Ok(Exit::Fine)
+        }
+        Err(Stop::Wrong(line)) => Err(Trouble(line)),
+    };
+    let exit = ended.unwrap_or_else(|trouble| {
+        eprintln!("error: {trouble}");
+        Exit::Usage
+    });
+    exit.into()
+}
+
+/// A misspelt variable would silently change nothing, so one that nobody reads is an error.
+fn refuse_unknown_variables() -> Result<(), Trouble> {
+    let names = env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let mut unknown: Vec<String> = names
+        .filter(|name| name.starts_with("QUORATE_") && !KNOWN_VARIABLES.contains(&name.as_str()))
+        .collect();
+    unknown.sort_unstable();
+    match unknown.as_slice() {
+        [] => Ok(()),
+        names => Err(Trouble(format!(
+            "environment: {} means nothing here; options are flags, see --help",
+            names.join(", ")
+        ))),
+    }
+}

@@ -1,0 +1,51 @@
+//! Panics inside a seed: they are that seed's failure, told with its summary and not by
+//! themselves.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+
+use crate::outcome::{Failure, Outcome};
+use crate::run::{self, RunOptions};
+
+thread_local! {
+    static IN_SEED: Cell<bool> = const { Cell::new(false) };
+    static WHERE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// From now on a panic inside [`run`] prints nothing by itself.
+pub(crate) fn keep_quiet_in_seeds() {
+    let loud = panic::take_hook();
+    panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+        if IN_SEED.get() {
+            WHERE.set(info.location().map(|at| format!("{}:{}", at.file(), at.line())));
+        } else {
+            loud(info);
+        }
+    }));
+}
+
+/// Runs a seed; a panic in it becomes the outcome's failure, with the place in the sources.
+pub(crate) fn run(seed: u64, options: &RunOptions) -> Outcome {
+    IN_SEED.set(true);
+    WHERE.set(None);
+    let result = panic::catch_unwind(AssertUnwindSafe(|| run::run(seed, options)));
+    IN_SEED.set(false);
+    let place = WHERE.take();
+    let mut outcome = result.unwrap_or_else(|payload| Outcome {
+        seed,
+        digest: 0,
+        tally: Default::default(),
+        marks: Vec::new(),
+        failure: Some(Failure::Panic(message(payload.as_ref()))),
+    });
+    if let (Some(Failure::Panic(message)), Some(place)) = (&mut outcome.failure, place) {
+        *message = format!("{message} at {place}");
+    }
+    outcome
+}
+
+fn message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,79 @@
+//! The summary for GitHub Actions: annotations, and Markdown for the step's summary.
+
+use crate::cli::exit::Exit;
+use crate::cli::report::{Report, by_check, table};
+use crate::cli::text::{Finding, counted, replay_line};
+
+/// One workflow command per check that failed.
+pub(crate) fn annotations(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (check, seeds) in by_check(&report.summary.failed) {
+        let finding = Finding::of(&seeds[0].failure);
+        let replay = replay_line(seeds[0].seed, report.profile);
+        let count = counted(seeds.len() as u64, "seed");
+        let text = format!("{}\nreplay: {replay} ({count})", finding.saw);
+        let place =
+            place(&finding.saw).map(|(file, line)| format!("file={},line={line},", property(file)));
+        let place = place.unwrap_or_default();
+        lines.push(format!("::error {place}title={}::{}", property(&check), data(&text)));
+    }
+    if report.exit() == Exit::Vacuous {
+        let text = format!("not reached: {}", report.summary.missed_musts().join(", "));
+        lines.push(format!("::error title=coverage::{}", data(&text)));
+    }
+    lines
+}
+
+/// Markdown: the failures, then the table.
+pub(crate) fn step_summary(report: &Report) -> String {
+    let mut text = format!("## cargo sim: {}\n\n", cell(&report.verdict()));
+    for (check, seeds) in by_check(&report.summary.failed) {
+        let first = table::failure(seeds[0], report.profile);
+        let count = counted(seeds.len() as u64, "seed");
+        text.push_str(&format!("### {}, {count}\n\n```text\n{first}\n```\n\n", cell(&check)));
+    }
+    text.push_str("| | |\n|---|---|\n");
+    for (label, value) in table::rows(report) {
+        text.push_str(&format!("| {} | {} |\n", label.trim(), cell(&value)));
+    }
+    text.push('\n');
+    text
+}
+
+/// The place in the sources that a panic's text ends with: `… at src/raft/leader.rs:41`.
+fn place(saw: &str) -> Option<(&str, &str)> {
+    let (file, line) = saw.rsplit_once(" at ")?.1.rsplit_once(':')?;
+    let known = file.ends_with(".rs") && line.bytes().all(|byte| byte.is_ascii_digit());
+    known.then_some((file, line))
+}
+
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+fn cell(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_characters_are_escaped() {
+        assert_eq!(data("50%\nmore"), "50%25%0Amore");
+        assert_eq!(property("a:b,c"), "a%3Ab%2Cc");
+        assert_eq!(cell("a|b<c"), "a\\|b&lt;c");
+    }
+
+    #[test]
+    fn a_panic_has_a_place() {
+        assert_eq!(place("no quorum at src/raft/mod.rs:41"), Some(("src/raft/mod.rs", "41")));
+        assert_eq!(place("two leaders at 5:00"), None);
+        assert_eq!(place("no place"), None);
+    }
+}

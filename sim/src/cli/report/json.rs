@@ -1,0 +1,171 @@
+//! The summary as JSON. Fields are only ever added.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::report::Report;
+use crate::cli::text::{Finding, rate, replay_line};
+use crate::coverage::MARKS;
+use crate::profile::Profile;
+use crate::summary::FailedSeed;
+
+/// A sweep, or one seed.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SweepRecord {
+    /// The profile's name.
+    pub(crate) profile: String,
+    /// Which seeds were asked for.
+    pub(crate) subject: String,
+    /// Why no more were run.
+    pub(crate) ended: String,
+    /// The exit code.
+    pub(crate) exit_code: u8,
+    /// How it ended, in a few words.
+    pub(crate) verdict: String,
+    /// How many threads ran seeds.
+    pub(crate) jobs: u64,
+    /// How many seeds were run.
+    pub(crate) seeds: u64,
+    /// How many of them were run twice.
+    pub(crate) seeds_rechecked: u64,
+    /// A hash over the seeds' digests.
+    pub(crate) digest: String,
+    /// How long a person waited.
+    pub(crate) wall_seconds: f64,
+    /// CPU time of first runs.
+    pub(crate) cpu_seconds: f64,
+    /// Events of all seeds.
+    pub(crate) events: u64,
+    /// Per second of wall time.
+    pub(crate) events_per_second: u64,
+    /// Per second of CPU time.
+    pub(crate) events_per_cpu_second: u64,
+    /// Simulated time of all seeds.
+    pub(crate) simulated_seconds: f64,
+    /// Messages given to the network.
+    pub(crate) messages: u64,
+    /// Faults that landed, by kind.
+    pub(crate) faults: BTreeMap<String, u64>,
+    /// Elections won.
+    pub(crate) elections: u64,
+    /// Times the leader became another node.
+    pub(crate) leader_changes: u64,
+    /// Entries committed.
+    pub(crate) entries_committed: u64,
+    /// Commands of clients among them.
+    pub(crate) commands_committed: u64,
+    /// Client operations whose outcome was checked.
+    pub(crate) operations_checked: u64,
+    /// What the seed in the middle did.
+    pub(crate) median_seed: MedianRecord,
+    /// The seed that took the most CPU time.
+    pub(crate) slowest_seed: Option<SlowestRecord>,
+    /// In how many seeds each coverage mark was reached.
+    pub(crate) marks: BTreeMap<String, u64>,
+    /// The marks that no seed reached and every large sweep must.
+    pub(crate) missed_musts: Vec<String>,
+    /// The seeds that failed, in order.
+    pub(crate) failures: Vec<FailureRecord>,
+}
+
+/// Medians over the seeds.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct MedianRecord {
+    commands_committed: u64,
+    faults_landed: u64,
+    leader_changes: u64,
+}
+
+/// The seed that took the most CPU time.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SlowestRecord {
+    seed: u64,
+    cpu_seconds: f64,
+    events: u64,
+}
+
+/// One seed that failed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct FailureRecord {
+    /// The seed.
+    pub(crate) seed: u64,
+    /// `safety`, `liveness`, `panic`, `nondeterminism` or `stalled`.
+    pub(crate) kind: String,
+    /// The check by number and name.
+    pub(crate) check: String,
+    /// What it saw.
+    pub(crate) saw: String,
+    /// When in simulated time, in seconds.
+    pub(crate) at: Option<String>,
+    /// The command line that runs the seed again.
+    pub(crate) replay: String,
+    /// How many seeds had been run with it, itself included.
+    pub(crate) after_seeds: u64,
+    /// The CPU time of those.
+    pub(crate) after_cpu_seconds: f64,
+    /// The kinds of faults that landed in the run.
+    pub(crate) faults: Vec<String>,
+}
+
+/// The report as one JSON object.
+pub(crate) fn document(report: &Report) -> String {
+    serde_json::to_string_pretty(&record(report)).expect("a record has nothing JSON lacks")
+}
+
+fn record(report: &Report) -> SweepRecord {
+    let (summary, tally) = (&report.summary, &report.summary.tally);
+    let medians = summary.medians();
+    SweepRecord {
+        profile: report.profile.name.to_owned(),
+        subject: report.subject(),
+        ended: report.ending().to_owned(),
+        exit_code: report.exit() as u8,
+        verdict: report.verdict(),
+        jobs: report.jobs.get() as u64,
+        seeds: summary.seeds,
+        seeds_rechecked: summary.rechecked,
+        digest: format!("{:016x}", summary.digest),
+        wall_seconds: report.elapsed.as_secs_f64(),
+        cpu_seconds: summary.cpu.as_secs_f64(),
+        events: tally.events,
+        events_per_second: rate(tally.events, report.elapsed),
+        events_per_cpu_second: rate(tally.events, summary.cpu),
+        simulated_seconds: tally.simulated.as_secs_f64(),
+        messages: tally.messages,
+        faults: tally.faults.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect(),
+        elections: tally.elections,
+        leader_changes: tally.leader_changes,
+        entries_committed: tally.entries_committed,
+        commands_committed: tally.commands_committed,
+        operations_checked: tally.operations_checked,
+        median_seed: MedianRecord {
+            commands_committed: medians.commands_committed,
+            faults_landed: medians.faults_landed,
+            leader_changes: medians.leader_changes,
+        },
+        slowest_seed: summary.slowest.map(|slowest| SlowestRecord {
+            seed: slowest.seed,
+            cpu_seconds: slowest.cpu.as_secs_f64(),
+            events: slowest.events,
+        }),
+        marks: MARKS.iter().map(|m| m.name.to_owned()).zip(summary.marks.clone()).collect(),
+        missed_musts: summary.missed_musts().iter().map(|name| (*name).to_owned()).collect(),
+        failures: summary.failed.iter().map(|f| failure(f, report.profile)).collect(),
+    }
+}
+
+fn failure(failed: &FailedSeed, profile: &Profile) -> FailureRecord {
+    let finding = Finding::of(&failed.failure);
+    FailureRecord {
+        seed: failed.seed,
+        kind: finding.kind.to_owned(),
+        check: finding.check,
+        saw: finding.saw,
+        at: finding.at,
+        replay: replay_line(failed.seed, profile),
+        after_seeds: failed.after_seeds,
+        after_cpu_seconds: failed.after_cpu.as_secs_f64(),
+        faults: failed.faults.iter().map(|kind| (*kind).to_owned()).collect(),
+    }
+}

@@ -1,0 +1,49 @@
+//! The summary as a JUnit report: the sweep, its coverage, and each check that failed are cases.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::report::{Report, by_check, table};
+
+/// The report as XML.
+pub(crate) fn document(report: &Report) -> Result<String, Trouble> {
+    let mut suite = TestSuite::new("cargo sim");
+    suite.set_time(report.elapsed);
+    for (check, seeds) in by_check(&report.summary.failed) {
+        let first = table::failure(seeds[0], report.profile);
+        let numbers: Vec<String> = seeds.iter().map(|failed| failed.seed.to_string()).collect();
+        let text = format!("{first}\nall its seeds: {}", numbers.join(", "));
+        suite.add_test_case(case(&check, Some(&text), Duration::ZERO));
+    }
+    if report.summary.failed.is_empty() {
+        suite.add_test_case(case(&report.subject(), None, report.elapsed));
+    }
+    if report.replayed.is_none() {
+        let missed = report.summary.missed_musts().join(", ");
+        let text = format!("marks that must be reached were not: {missed}");
+        let vacuous = (report.exit() == Exit::Vacuous).then_some(text.as_str());
+        suite.add_test_case(case("coverage", vacuous, Duration::ZERO));
+    }
+    let mut document = quick_junit::Report::new("quorate");
+    document.set_time(report.elapsed);
+    document.add_test_suite(suite);
+    document.to_string().map_err(|error| Trouble(format!("--junit: {error}")))
+}
+
+fn case(name: &str, failed: Option<&str>, time: Duration) -> TestCase {
+    let status = match failed {
+        Some(text) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(text.lines().next().unwrap_or_default());
+            status.set_description(text);
+            status
+        }
+        None => TestCaseStatus::success(),
+    };
+    let mut case = TestCase::new(name, status);
+    case.set_classname("quorate-sim");
+    case.set_time(time);
+    case
+}

@@ -1,0 +1,85 @@
+//! The summary as one HTML page that needs nothing else: no script, no network, light or dark.
+
+use crate::cli::exit::Exit;
+use crate::cli::report::{Report, table};
+use crate::cli::text::{Finding, grouped, replay_line};
+use crate::coverage::MARKS;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--line:#8884;--bad:light-dark(#b00020,#ff8a80);\
+--good:light-dark(#1b6e2e,#8fd19e)}
+body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
+table{border-collapse:collapse;width:100%}
+td,th{border-bottom:1px solid var(--line);padding:.25rem .75rem .25rem 0;\
+text-align:left;vertical-align:top}
+th{font-weight:600;white-space:nowrap}td.n{text-align:right}
+code{font:13px ui-monospace,monospace;user-select:all}
+.bad{color:var(--bad)}.good{color:var(--good)}
+@media print{body{margin:0}}";
+
+/// The page.
+pub(crate) fn document(report: &Report) -> String {
+    let verdict = escaped(&report.verdict());
+    let class = if report.exit() == Exit::Fine { "good" } else { "bad" };
+    let subject = escaped(&report.subject());
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>cargo sim: {verdict}</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n\
+         <h1>cargo sim, {subject}: <span class=\"{class}\">{verdict}</span></h1>\n"
+    );
+    page.push_str(&failures(report));
+    page.push_str("<h2>Summary</h2>\n<table>\n");
+    for (label, value) in table::rows(report) {
+        let (label, value) = (escaped(label.trim()), escaped(&value));
+        page.push_str(&format!("<tr><th scope=\"row\">{label}</th><td>{value}</td></tr>\n"));
+    }
+    page.push_str("</table>\n");
+    page.push_str(&coverage(report));
+    page.push_str("</body>\n</html>\n");
+    page
+}
+
+fn failures(report: &Report) -> String {
+    if report.summary.failed.is_empty() {
+        return String::new();
+    }
+    let mut text = "<h2>Failed seeds</h2>\n<table>\n<tr><th>Seed</th><th>Check</th>\
+                    <th>What it saw</th><th>At</th><th>Replay</th></tr>\n"
+        .to_owned();
+    for failed in &report.summary.failed {
+        let finding = Finding::of(&failed.failure);
+        text.push_str(&format!(
+            "<tr><td>{}</td><td class=\"bad\">{}</td><td>{}</td><td>{}</td>\
+             <td><code>{}</code></td></tr>\n",
+            failed.seed,
+            escaped(&finding.check),
+            escaped(&finding.saw),
+            finding.at.unwrap_or_default(),
+            escaped(&replay_line(failed.seed, report.profile)),
+        ));
+    }
+    text.push_str("</table>\n");
+    text
+}
+
+fn coverage(report: &Report) -> String {
+    let mut text = "<h2>Coverage marks</h2>\n<table>\n<tr><th>Mark</th><th>Must</th>\
+                    <th class=\"n\">Seeds</th></tr>\n"
+        .to_owned();
+    for (mark, seeds) in MARKS.iter().zip(&report.summary.marks) {
+        let class = if mark.must && *seeds == 0 { " class=\"bad\"" } else { "" };
+        let must = if mark.must { "must" } else { "may" };
+        let (name, seeds) = (escaped(mark.name), grouped(*seeds));
+        text.push_str(&format!(
+            "<tr{class}><td>{name}</td><td>{must}</td><td class=\"n\">{seeds}</td></tr>\n"
+        ));
+    }
+    text.push_str("</table>\n");
+    text
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

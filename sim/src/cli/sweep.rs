@@ -1,0 +1,151 @@
+//! `cargo sim`: a sweep over many seeds, or one seed run again.
+
+use std::io::{self, BufWriter};
+use std::num::NonZeroUsize;
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::cli::args::SweepArguments;
+use crate::cli::clock::{self, Stopwatch};
+use crate::cli::console;
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::panics;
+use crate::cli::progress::{Goal, Progress};
+use crate::cli::report::{self, Outputs, Report};
+use crate::run::{RunOptions, TraceSink};
+use crate::summary::Summary;
+use crate::sweep::{End, Seeds, Sweep};
+
+/// The seeds of the sweep that runs when nothing else is asked for, without the last.
+const DEFAULT_SEEDS: u64 = 1_000;
+/// How many seeds in a row without news make a sweep stable.
+const STABLE_AFTER: u64 = 500;
+/// Every how many seeds one is run twice.
+const RECHECK_EVERY: u64 = 100;
+
+/// Set by Ctrl-C.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Runs the sweep or the seed.
+pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
+    let outputs = Outputs::open(arguments)?;
+    let seeds = seeds(arguments);
+    let jobs = jobs(arguments, &seeds);
+    panics::keep_quiet_in_seeds();
+    listen_for_ctrl_c();
+
+    let trace = arguments.trace.then(Trace::to_stdout);
+    let options = RunOptions { profile: arguments.profile, ..RunOptions::default() };
+    let run = |seed| match trace.as_ref().and_then(Trace::take) {
+        Some(sink) => panics::run(seed, &RunOptions { trace: Some(sink), ..options.clone() }),
+        None => panics::run(seed, &options),
+    };
+    let watch = Stopwatch::start();
+    let sweep = Sweep {
+        seeds: &seeds.clone(),
+        jobs,
+        run: &run,
+        recheck_every: RECHECK_EVERY,
+        failures_max: arguments.failures_max.get(),
+        stable_after: arguments.until.map(|_| STABLE_AFTER),
+        interrupt: &|| {
+            let late = arguments.time.is_some_and(|limit| watch.elapsed() >= limit);
+            let interrupted = INTERRUPTED.load(Ordering::Relaxed);
+            if interrupted { Some(End::Interrupted) } else { late.then_some(End::Time) }
+        },
+        cpu_time: &clock::thread_cpu,
+    };
+
+    let mut summary = Summary::default();
+    let mut progress = Progress::start(goal(arguments, &seeds));
+    let end = sweep.go(&mut |run| {
+        summary.add(run);
+        if run.outcome.failure.is_some() && !arguments.json {
+            if let Some(trace) = &trace {
+                trace.flush();
+            }
+            let failed = summary.failed.last().expect("it was added just now");
+            progress.interleave(|| console::say(&report::failure(failed, arguments.profile)));
+        }
+        progress.advance(&summary);
+    });
+    if let Some(trace) = &trace {
+        trace.flush();
+    }
+    let elapsed = progress.finish();
+    let (profile, replayed) = (arguments.profile, arguments.seed);
+    let report = Report { profile, seeds, jobs, replayed, summary, end, elapsed };
+    outputs.write(&report)?;
+    Ok(report.exit())
+}
+
+fn seeds(arguments: &SweepArguments) -> Seeds {
+    let open = arguments.time.is_some() || arguments.until.is_some();
+    let range = match (&arguments.seeds, arguments.seed) {
+        (Some(range), _) => range.clone(),
+        (None, Some(seed)) => seed..=seed,
+        (None, None) if open => 0..=u64::MAX,
+        (None, None) => 0..=DEFAULT_SEEDS - 1,
+    };
+    match arguments.shard {
+        Some(shard) => Seeds { range, index: shard.number - 1, of: shard.of },
+        None => Seeds::all(range),
+    }
+}
+
+fn jobs(arguments: &SweepArguments, seeds: &Seeds) -> NonZeroUsize {
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let wanted = arguments.jobs.unwrap_or(cores).get();
+    let useful = usize::try_from(seeds.count()).unwrap_or(usize::MAX);
+    NonZeroUsize::new(wanted.min(useful)).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn goal(arguments: &SweepArguments, seeds: &Seeds) -> Goal {
+    match arguments.time {
+        Some(limit) => Goal::Time(limit),
+        None if arguments.until.is_some() => Goal::Open,
+        None => Goal::Seeds(seeds.count()),
+    }
+}
+
+/// The first Ctrl-C ends the sweep after the seeds under way; a second one ends the process.
+fn listen_for_ctrl_c() {
+    let heard = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            process::exit(Exit::Interrupted as i32);
+        }
+    });
+    if let Err(error) = heard {
+        eprintln!("warning: Ctrl-C will end the sweep without a summary: {error}");
+    }
+}
+
+/// A trace on standard output. Only the first run of the seed is shown.
+struct Trace {
+    out: Arc<Mutex<BufWriter<io::Stdout>>>,
+    taken: AtomicBool,
+}
+
+impl Trace {
+    fn to_stdout() -> Trace {
+        let out = Arc::new(Mutex::new(BufWriter::new(io::stdout())));
+        Trace { out, taken: AtomicBool::new(false) }
+    }
+
+    fn take(&self) -> Option<TraceSink> {
+        if self.taken.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let out = Arc::clone(&self.out);
+        Some(Arc::new(move |line| {
+            let mut out = out.lock().expect("nothing panics while it holds the lock");
+            console::say_buffered(&mut *out, line);
+        }))
+    }
+
+    fn flush(&self) {
+        console::flush(&mut *self.out.lock().expect("nothing panics while it holds the lock"));
+    }
+}

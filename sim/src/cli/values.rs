@@ -1,0 +1,127 @@
+//! The values of flags: seed ranges, spans of time, shards.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::profile::Profile;
+
+/// One part of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shard {
+    /// Which part, from 1 to `of`.
+    pub(crate) number: u64,
+    /// How many parts there are.
+    pub(crate) of: u64,
+}
+
+/// What a sweep waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Many seeds in a row without anything new.
+    Stable,
+}
+
+/// Reads `A..B`: from A up to, and without, B.
+pub(crate) fn seed_range(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let (first, end) = text.split_once("..").ok_or("a range is written A..B, like 0..1000")?;
+    let (first, end) = (whole_number(first)?, whole_number(end)?);
+    if first >= end {
+        return Err(format!("the range is empty: {first} is not below {end}"));
+    }
+    Ok(first..=end - 1)
+}
+
+/// Reads a number with a unit: `500ms`, `60s`, `5m`, `2h`.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let millis_per_unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("a span is a number and one of ms, s, m, h, like 60s".to_owned()),
+    };
+    let millis = whole_number(number)?.checked_mul(millis_per_unit);
+    match millis {
+        Some(0) => Err("the span is zero".to_owned()),
+        Some(millis) => Ok(Duration::from_millis(millis)),
+        None => Err("the span is too long".to_owned()),
+    }
+}
+
+/// Reads `K/N`: part K of N, counted from 1.
+pub(crate) fn shard(text: &str) -> Result<Shard, String> {
+    let (number, of) = text.split_once('/').ok_or("a shard is written K/N, like 1/4")?;
+    let (number, of) = (whole_number(number)?, whole_number(of)?);
+    if number == 0 || number > of {
+        return Err(format!("there is no part {number} of {of}: parts count from 1"));
+    }
+    Ok(Shard { number, of })
+}
+
+/// Reads the name of a signal to wait for.
+pub(crate) fn until(text: &str) -> Result<Until, String> {
+    if text == "stable" { Ok(Until::Stable) } else { Err("the only signal is `stable`".to_owned()) }
+}
+
+/// Reads the name of a profile.
+pub(crate) fn profile(text: &str) -> Result<&'static Profile, String> {
+    Profile::by_name(text).map_err(|unknown| unknown.to_string())
+}
+
+fn whole_number(text: &str) -> Result<u64, String> {
+    // `parse` alone would also take a plus sign.
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{text}` is not a whole number"));
+    }
+    text.parse().map_err(|_| format!("{text} is over {}", u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_a_first_seed_and_an_end() {
+        assert_eq!(seed_range("0..1000"), Ok(0..=999));
+        assert_eq!(seed_range("7..8"), Ok(7..=7));
+        assert_eq!(seed_range("0..18446744073709551615"), Ok(0..=u64::MAX - 1));
+        for wrong in ["", "5", "5..2", "5..5", "..5", "5..", "1...3", "1..=3", "-1..3", "+1..3"] {
+            assert!(seed_range(wrong).is_err(), "{wrong}");
+        }
+        let empty = "the range is empty: 5 is not below 2".to_owned();
+        assert_eq!(seed_range("5..2"), Err(empty));
+        let large = "18446744073709551616 is over 18446744073709551615".to_owned();
+        assert_eq!(seed_range("0..18446744073709551616"), Err(large));
+    }
+
+    #[test]
+    fn a_span_has_a_unit() {
+        assert_eq!(span("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(span("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(span("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(span("2h"), Ok(Duration::from_secs(7200)));
+        for wrong in ["", "60", "s", "1.5s", "-1s", "60 s", "60S", "0s", "1d", "9999999999999999h"]
+        {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn shards_count_from_one() {
+        assert_eq!(shard("1/1"), Ok(Shard { number: 1, of: 1 }));
+        assert_eq!(shard("3/4"), Ok(Shard { number: 3, of: 4 }));
+        for wrong in ["", "1", "0/4", "5/3", "1/0", "0/0", "a/b", "1/2/3", "/2", "1/"] {
+            assert!(shard(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_are_known_or_refused() {
+        assert_eq!(until("stable"), Ok(Until::Stable));
+        assert!(until("forever").is_err());
+        assert_eq!(profile("default").map(|profile| profile.name), Ok("default"));
+        assert!(profile("no-such").is_err_and(|text| text.contains("default")));
+    }
+}

@@ -1,0 +1,372 @@
+//! Runs many seeds on several threads and hands their outcomes over in the order of the seeds, so
+//! that what is printed does not depend on which thread was faster.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::outcome::{Failure, Outcome};
+
+/// Which seeds a sweep runs: every `of`-th of a range, from the `index`-th on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeds {
+    /// The whole range.
+    pub range: RangeInclusive<u64>,
+    /// Which part of it, counted from 0; below `of`.
+    pub index: u64,
+    /// Into how many parts the range is dealt.
+    pub of: u64,
+}
+
+/// A sweep still to be run.
+#[derive(Clone, Copy)]
+pub struct Sweep<'a> {
+    /// The seeds.
+    pub seeds: &'a Seeds,
+    /// How many threads run them.
+    pub jobs: NonZeroUsize,
+    /// Runs one seed.
+    pub run: &'a (dyn Fn(u64) -> Outcome + Sync),
+    /// Every how many seeds one is run twice; failing ones always are.
+    pub recheck_every: u64,
+    /// After how many failing seeds no more are run.
+    pub failures_max: u64,
+    /// After how many seeds without anything new no more are run; see [`Novelty`].
+    pub stable_after: Option<u64>,
+    /// Asked before each seed: a reason to end here.
+    pub interrupt: &'a (dyn Fn() -> Option<End> + Sync),
+    /// The CPU time that the calling thread has used.
+    pub cpu_time: &'a (dyn Fn() -> Duration + Sync),
+}
+
+/// One seed that a sweep has run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedRun {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The CPU time of its first run.
+    pub cpu: Duration,
+    /// Whether it was run twice to compare.
+    pub rechecked: bool,
+}
+
+/// Why a sweep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Every seed of the range was run.
+    Range,
+    /// The time was up.
+    Time,
+    /// Nothing new was seen for a while.
+    Stable,
+    /// Enough seeds had failed.
+    Failures,
+    /// The user wanted it to end.
+    Interrupted,
+}
+
+impl Seeds {
+    /// All of a range.
+    #[must_use]
+    pub fn all(range: RangeInclusive<u64>) -> Seeds {
+        Seeds { range, index: 0, of: 1 }
+    }
+
+    /// The seed at a position from 0, if there are that many.
+    #[must_use]
+    pub fn at(&self, position: u64) -> Option<u64> {
+        let offset = position.checked_mul(self.of)?.checked_add(self.index)?;
+        let seed = self.range.start().checked_add(offset)?;
+        self.range.contains(&seed).then_some(seed)
+    }
+
+    /// How many there are; the largest number if that is not enough to count them.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let last_offset = self.range.end() - self.range.start();
+        match last_offset.checked_sub(self.index) {
+            Some(span) => (span / self.of).saturating_add(1),
+            None => 0,
+        }
+    }
+}
+
+impl Sweep<'_> {
+    /// Runs the seeds and shows each to `each`, in their order, on the calling thread.
+    ///
+    /// What ends a sweep because of outcomes is decided in the order of the seeds too: later seeds
+    /// that other threads have run by then are forgotten.
+    pub fn go(&self, each: &mut dyn FnMut(&SeedRun)) -> End {
+        let next = AtomicU64::new(0);
+        let enough = AtomicBool::new(false);
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..self.jobs.get() {
+                let sender = sender.clone();
+                scope.spawn(|| self.work(&next, &enough, sender));
+            }
+            drop(sender);
+            self.merge(&receiver, &enough, each)
+        })
+    }
+
+    /// One thread: runs seeds until there are none, or no more are wanted.
+    fn work(
+        &self,
+        next: &AtomicU64,
+        enough: &AtomicBool,
+        sender: mpsc::Sender<(u64, Result<SeedRun, End>)>,
+    ) {
+        while !enough.load(Ordering::Relaxed) {
+            let position = next.fetch_add(1, Ordering::Relaxed);
+            let result = match (self.seeds.at(position), (self.interrupt)()) {
+                (None, _) => Err(End::Range),
+                (Some(_), Some(end)) => Err(end),
+                (Some(seed), None) => Ok(self.run_seed(position, seed)),
+            };
+            let ended = result.is_err();
+            // The receiver has gone only if it wants no more.
+            if sender.send((position, result)).is_err() || ended {
+                return;
+            }
+        }
+    }
+
+    /// Takes results in any order, shows them in order; the first one that is an end is the end.
+    fn merge(
+        &self,
+        receiver: &mpsc::Receiver<(u64, Result<SeedRun, End>)>,
+        enough: &AtomicBool,
+        each: &mut dyn FnMut(&SeedRun),
+    ) -> End {
+        let mut early = BTreeMap::new();
+        let mut shown = 0;
+        let mut failures = 0;
+        let mut novelty = Novelty::default();
+        for (position, result) in receiver {
+            early.insert(position, result);
+            while let Some(result) = early.remove(&shown) {
+                let run = match result {
+                    Ok(run) => run,
+                    Err(end) => {
+                        enough.store(true, Ordering::Relaxed);
+                        return end;
+                    }
+                };
+                shown += 1;
+                failures += u64::from(run.outcome.failure.is_some());
+                novelty.see(&run.outcome);
+                each(&run);
+                if let Some(end) = self.end_after(failures, novelty.seeds_without) {
+                    enough.store(true, Ordering::Relaxed);
+                    return end;
+                }
+            }
+        }
+        unreachable!("every thread sends an end before it leaves")
+    }
+
+    fn end_after(&self, failures: u64, seeds_without_news: u64) -> Option<End> {
+        if failures >= self.failures_max {
+            return Some(End::Failures);
+        }
+        let stable = self.stable_after.is_some_and(|bound| seeds_without_news >= bound);
+        stable.then_some(End::Stable)
+    }
+
+    fn run_seed(&self, position: u64, seed: u64) -> SeedRun {
+        let started = (self.cpu_time)();
+        let mut outcome = (self.run)(seed);
+        let cpu = (self.cpu_time)().saturating_sub(started);
+        let rechecked = position.is_multiple_of(self.recheck_every) || outcome.failure.is_some();
+        if rechecked && let Some(difference) = difference(&outcome, &(self.run)(seed)) {
+            outcome.failure = Some(Failure::Nondeterminism(difference));
+        }
+        SeedRun { outcome, cpu, rechecked }
+    }
+}
+
+/// What tells two runs of one seed apart, in one sentence.
+fn difference(first: &Outcome, second: &Outcome) -> Option<String> {
+    if first == second {
+        return None;
+    }
+    let what = if first.digest != second.digest {
+        format!("digest {:016x}, run again {:016x}", first.digest, second.digest)
+    } else if first.tally != second.tally {
+        "the same digest, but other counts when run again".to_owned()
+    } else if first.marks != second.marks {
+        "the same digest, but other coverage marks when run again".to_owned()
+    } else {
+        "the same digest, but another verdict when run again".to_owned()
+    };
+    Some(match &first.failure {
+        Some(failure) => format!("{what}; the first run failed with {failure:?}"),
+        None => what,
+    })
+}
+
+/// Whether the seeds still show anything new. News is a coverage mark that one seed reached more
+/// often than any before it, by a power of two.
+#[derive(Clone, Debug, Default)]
+pub struct Novelty {
+    most: Vec<u32>,
+    /// How many seeds in a row, up to the last, brought no news.
+    pub seeds_without: u64,
+}
+
+impl Novelty {
+    /// Takes in the next seed.
+    pub fn see(&mut self, outcome: &Outcome) {
+        self.most.resize(self.most.len().max(outcome.marks.len()), 0);
+        let mut news = false;
+        for (most, count) in self.most.iter_mut().zip(&outcome.marks) {
+            let magnitude = u32::BITS - count.leading_zeros();
+            news |= magnitude > *most;
+            *most = magnitude.max(*most);
+        }
+        self.seeds_without = if news { 0 } else { self.seeds_without + 1 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::outcome::Tally;
+
+    fn outcome(seed: u64) -> Outcome {
+        Outcome { seed, digest: seed, tally: Tally::default(), marks: vec![1], failure: None }
+    }
+
+    fn failing(seed: u64) -> Outcome {
+        Outcome { failure: Some(Failure::Panic("planted".to_owned())), ..outcome(seed) }
+    }
+
+    fn never() -> Option<End> {
+        None
+    }
+
+    fn no_time() -> Duration {
+        Duration::ZERO
+    }
+
+    /// A sweep of seeds that pass, on three threads.
+    fn sweep(seeds: &Seeds) -> Sweep<'_> {
+        Sweep {
+            seeds,
+            jobs: NonZeroUsize::new(3).expect("three"),
+            run: &outcome,
+            recheck_every: 100,
+            failures_max: 2,
+            stable_after: None,
+            interrupt: &never,
+            cpu_time: &no_time,
+        }
+    }
+
+    fn shown(sweep: Sweep<'_>) -> (Vec<SeedRun>, End) {
+        let mut runs = Vec::new();
+        let end = sweep.go(&mut |run| runs.push(run.clone()));
+        (runs, end)
+    }
+
+    fn seeds_of(runs: &[SeedRun]) -> Vec<u64> {
+        runs.iter().map(|run| run.outcome.seed).collect()
+    }
+
+    #[test]
+    fn seeds_are_shown_in_order_however_long_each_takes() {
+        let slow_first = |seed: u64| {
+            thread::sleep(Duration::from_micros(200 * (7 - seed % 7)));
+            outcome(seed)
+        };
+        let (runs, end) = shown(Sweep { run: &slow_first, ..sweep(&Seeds::all(5..=64)) });
+        assert_eq!(seeds_of(&runs), (5..=64).collect::<Vec<_>>());
+        assert_eq!(end, End::Range);
+    }
+
+    #[test]
+    fn shards_deal_out_every_seed_once() {
+        let mut dealt = Vec::new();
+        for index in 0..3 {
+            let seeds = Seeds { range: 10..=20, index, of: 3 };
+            let (runs, _) = shown(sweep(&seeds));
+            assert_eq!(runs.len() as u64, seeds.count());
+            dealt.extend(seeds_of(&runs));
+        }
+        dealt.sort_unstable();
+        assert_eq!(dealt, (10..=20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_last_seed_of_all_can_be_run() {
+        let seeds = Seeds::all(u64::MAX..=u64::MAX);
+        assert_eq!((seeds.at(0), seeds.at(1), seeds.count()), (Some(u64::MAX), None, 1));
+        assert_eq!(Seeds::all(0..=u64::MAX).count(), u64::MAX);
+        assert_eq!(Seeds { range: 0..=1, index: 2, of: 3 }.count(), 0);
+    }
+
+    #[test]
+    fn enough_failures_end_the_sweep_at_the_same_seed_every_time() {
+        let from_ten = |seed: u64| if seed >= 10 { failing(seed) } else { outcome(seed) };
+        for _ in 0..20 {
+            let (runs, end) = shown(Sweep { run: &from_ten, ..sweep(&Seeds::all(0..=999)) });
+            assert_eq!((seeds_of(&runs), end), ((0..=11).collect(), End::Failures));
+        }
+    }
+
+    #[test]
+    fn every_hundredth_seed_and_every_failing_one_is_run_twice() {
+        let times = Mutex::new(BTreeMap::new());
+        let counted = |seed: u64| {
+            *times.lock().expect("no thread panics").entry(seed).or_insert(0) += 1;
+            if seed == 7 { failing(seed) } else { outcome(seed) }
+        };
+        let (runs, _) = shown(Sweep { run: &counted, ..sweep(&Seeds::all(0..=199)) });
+        let rechecked: Vec<u64> =
+            runs.iter().filter(|run| run.rechecked).map(|run| run.outcome.seed).collect();
+        assert_eq!(rechecked, [0, 7, 100]);
+        for (seed, times) in times.lock().expect("no thread panics").iter() {
+            assert_eq!(*times, if rechecked.contains(seed) { 2 } else { 1 }, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_second_run_that_differs_is_nondeterminism() {
+        let runs_so_far = AtomicU64::new(0);
+        let fickle = |seed: u64| {
+            let digest = runs_so_far.fetch_add(1, Ordering::Relaxed);
+            Outcome { digest, ..outcome(seed) }
+        };
+        let (runs, _) = shown(Sweep { run: &fickle, ..sweep(&Seeds::all(0..=0)) });
+        let failure = runs[0].outcome.failure.clone();
+        let text = "digest 0000000000000000, run again 0000000000000001";
+        assert_eq!(failure, Some(Failure::Nondeterminism(text.to_owned())));
+    }
+
+    #[test]
+    fn an_interrupted_sweep_has_shown_a_prefix() {
+        let asked = AtomicU64::new(0);
+        let late = || (asked.fetch_add(1, Ordering::Relaxed) >= 50).then_some(End::Time);
+        let seeds = Seeds::all(0..=9_999);
+        let (runs, end) = shown(Sweep { interrupt: &late, ..sweep(&seeds) });
+        assert_eq!(end, End::Time);
+        assert_eq!(seeds_of(&runs), (0..runs.len() as u64).collect::<Vec<_>>());
+        assert!(runs.len() >= 40, "{} seeds", runs.len());
+    }
+
+    #[test]
+    fn a_sweep_is_stable_once_seeds_bring_nothing_new() {
+        let rarer = |seed: u64| Outcome { marks: vec![1, u32::from(seed == 30)], ..outcome(seed) };
+        let seeds = Seeds::all(0..=9_999);
+        let sweep = Sweep { run: &rarer, stable_after: Some(40), ..sweep(&seeds) };
+        let (runs, end) = shown(sweep);
+        assert_eq!((runs.len(), end), (71, End::Stable));
+    }
+}

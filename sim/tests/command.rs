@@ -1,0 +1,204 @@
+//! The command as a user meets it: the built binary, its output and its exit codes.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn command(words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate-sim"));
+    command.args(words.split_whitespace()).env_remove("QUORATE_DATA");
+    command
+}
+
+fn run(words: &str) -> Output {
+    command(words).output().expect("the binary starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("the output is text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("the output is text")
+}
+
+/// Asserts exit code 2 and exactly one line on standard error, with `named` in it.
+fn assert_usage_error(output: &Output, named: &str) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{named}: {text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("error: ") && text.contains(named), "{named}: {text}");
+    assert_eq!(stdout(output), "", "{named}");
+}
+
+fn json(words: &str) -> Value {
+    let output = run(words);
+    let value = serde_json::from_slice(&output.stdout);
+    value.unwrap_or_else(|error| panic!("{words}: {error}: {}", stdout(&output)))
+}
+
+#[test]
+fn every_usage_error_is_one_line_that_names_the_word() {
+    let cases = [
+        ("--sed 5", "--sed"),
+        ("--seeds 5..2", "5..2"),
+        ("--seeds 5..5", "5..5"),
+        ("--seeds 5", "'5'"),
+        ("--seeds a..b", "a..b"),
+        ("--seed -1", "-1"),
+        ("--seed 18446744073709551616", "18446744073709551616"),
+        ("--profile no-such", "no-such"),
+        ("--shard 5/3", "5/3"),
+        ("--shard 0/3", "0/3"),
+        ("--jobs 0", "'0'"),
+        ("--failures-max 0", "'0'"),
+        ("--time 60", "'60'"),
+        ("--time 0s", "0s"),
+        ("--until never", "never"),
+        ("--trace", "--seed"),
+        ("--seed 1 --trace --json", "--json"),
+        ("--seed 1 --seeds 0..5", "--seeds"),
+        ("--scenario x.qs", "--scenario"),
+        ("extra", "extra"),
+        ("bench --repetitions 0", "--repetitions"),
+        ("mutants --only NO01", "NO01"),
+        ("mutants --campaigns x", "'x'"),
+        ("mutants --seeds 0", "'0'"),
+        ("--junit /no/such/folder/junit.xml", "/no/such/folder/junit.xml"),
+        ("--report /no/such/folder/page.html", "--report"),
+    ];
+    for (words, named) in cases {
+        assert_usage_error(&run(words), named);
+    }
+}
+
+#[test]
+fn a_variable_that_nobody_reads_is_an_error() {
+    let misspelt = command("--seeds 0..1").env("QUORATE_SEED", "5").output();
+    assert_usage_error(&misspelt.expect("the binary starts"), "QUORATE_SEED");
+    let known = command("--seeds 0..1").env("QUORATE_DATA", "/data").output();
+    assert_eq!(known.expect("the binary starts").status.code(), Some(0));
+}
+
+#[test]
+fn annotations_without_a_place_for_the_summary_are_an_error() {
+    let output = command("--seeds 0..1 --github").env_remove("GITHUB_STEP_SUMMARY").output();
+    assert_usage_error(&output.expect("the binary starts"), "GITHUB_STEP_SUMMARY");
+}
+
+#[test]
+fn help_and_version_are_told() {
+    let help = run("--help");
+    assert_eq!((help.status.code(), stderr(&help).as_str()), (Some(0), ""));
+    for flag in ["--seeds", "--until", "--shard", "--junit", "bench", "mutants", "Exit codes"] {
+        assert!(stdout(&help).contains(flag), "{flag}");
+    }
+    assert_eq!(run("--version").status.code(), Some(0));
+}
+
+#[test]
+fn a_small_sweep_passes_and_ends_with_a_table() {
+    let output = run("--seeds 0..6");
+    let table = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{table}{}", stderr(&output));
+    let labels = ["seeds", "events", "simulated", "faults", "elections", "committed", "checked"];
+    for label in labels.iter().chain(&["run twice", "median seed", "slowest seed", "coverage"]) {
+        assert!(table.lines().any(|line| line.starts_with(label)), "{label}: {table}");
+    }
+    assert!(table.ends_with("result          passed\n"), "{table}");
+}
+
+#[test]
+fn json_stands_alone_and_counts_real_work() {
+    let summary = json("--seeds 0..6 --json");
+    assert_eq!(summary["seeds"], 6);
+    assert_eq!(summary["exit_code"], 0);
+    for count in ["events", "elections", "entries_committed", "operations_checked", "messages"] {
+        assert!(summary[count].as_u64() > Some(0), "{count}: {summary}");
+    }
+    assert_eq!(summary["failures"], Value::Array(Vec::new()));
+    assert!(summary["marks"].as_object().is_some_and(|marks| marks.len() >= 60), "{summary}");
+}
+
+#[test]
+fn threads_and_shards_change_no_outcome() {
+    let one = json("--seeds 0..8 --jobs 1 --json");
+    let four = json("--seeds 0..8 --jobs 4 --json");
+    assert_eq!(one["digest"], four["digest"]);
+    let parts = [json("--seeds 0..8 --shard 1/2 --json"), json("--seeds 0..8 --shard 2/2 --json")];
+    for count in ["seeds", "events", "messages", "entries_committed", "operations_checked"] {
+        let sum: Option<u64> = parts.iter().map(|part| part[count].as_u64()).sum();
+        assert_eq!(sum, one[count].as_u64(), "{count}");
+    }
+}
+
+#[test]
+fn a_replay_equals_the_seed_in_its_sweep() {
+    let sweep = json("--seeds 5..6 --json");
+    let replay = json("--seed 5 --json");
+    for field in ["digest", "events", "faults", "marks"] {
+        assert_eq!(sweep[field], replay[field], "{field}");
+    }
+}
+
+#[test]
+fn a_trace_is_the_same_each_time_and_ends_with_the_outcome() {
+    let first = run("--seed 3 --trace");
+    let again = run("--seed 3 --trace");
+    assert_eq!(first.status.code(), Some(0));
+    let text = stdout(&first);
+    assert!(text.lines().count() > 100, "{}", text.lines().count());
+    let (trace, table) = text.split_at(text.rfind("\nprofile ").expect("the table follows"));
+    let (trace_again, _) = {
+        let again = stdout(&again);
+        let at = again.rfind("\nprofile ").expect("the table follows");
+        (again[..at].to_owned(), ())
+    };
+    assert_eq!(trace, trace_again);
+    assert!(table.ends_with("passed\n"), "{table}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let binary = env!("CARGO_BIN_EXE_quorate-sim");
+    let script = format!("set -o pipefail; '{binary}' --seed 3 --trace | head -n 3");
+    match Command::new("bash").args(["-c", &script]).output() {
+        Ok(output) => {
+            assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+            assert_eq!(stdout(&output).lines().count(), 3);
+        }
+        Err(error) => {
+            println!("SKIPPED a_reader_that_leaves_early_is_no_error: no bash: {error}");
+        }
+    }
+}
+
+#[test]
+fn reports_are_written_in_every_form() {
+    let folder = tempfile::tempdir().expect("a folder for the reports");
+    let path = |name: &str| folder.path().join(name);
+    let read = |path: &Path| fs::read_to_string(path).expect("the report is there");
+    let (junit, page, step) = (path("junit.xml"), path("page.html"), path("step.md"));
+    let output = command("--seeds 0..3 --github --junit")
+        .arg(&junit)
+        .arg("--report")
+        .arg(&page)
+        .env("GITHUB_STEP_SUMMARY", &step)
+        .output()
+        .expect("the binary starts");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(read(&junit).contains("<testcase name=\"seeds 0..3\""), "{}", read(&junit));
+    let html = read(&page);
+    assert!(html.starts_with("<!doctype html>") && html.contains("passed"), "{html}");
+    assert!(!html.contains("http"), "the page needs the network");
+    assert!(read(&step).contains("| events |"), "{}", read(&step));
+}
+
+#[test]
+fn a_time_limit_ends_a_sweep_without_an_end() {
+    let summary = json("--time 300ms --json");
+    assert_eq!(summary["ended"], "the time was up");
+    assert!(summary["seeds"].as_u64() > Some(0));
+}

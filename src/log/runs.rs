@@ -1,0 +1,133 @@
+//! The term of every index, as runs of equal terms: small however long the log is.
+
+use alloc::vec::Vec;
+
+use crate::types::{EntryId, Index, Term};
+
+/// Where each term of a log begins. The first run stands for the log's base: the entry its
+/// snapshot ends with, or nothing at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Runs {
+    /// The base, then the first entry of every later term; terms and indices ascend strictly.
+    starts: Vec<EntryId>,
+    last: Index,
+}
+
+impl Runs {
+    /// The runs of an empty log on top of `base`.
+    pub(crate) fn new(base: EntryId) -> Runs {
+        Runs { starts: alloc::vec![base], last: base.index }
+    }
+
+    pub(crate) fn base(&self) -> EntryId {
+        self.starts[0]
+    }
+
+    pub(crate) fn last(&self) -> EntryId {
+        let run = self.starts[self.starts.len() - 1];
+        EntryId::new(run.term, self.last)
+    }
+
+    /// The first entry of the last term in the log.
+    pub(crate) fn last_start(&self) -> EntryId {
+        self.starts[self.starts.len() - 1]
+    }
+
+    /// Adds one entry of `term` at the end.
+    pub(crate) fn push(&mut self, term: Term) {
+        self.extend(term, self.last.next());
+    }
+
+    /// Lets the log go on in `term` through `last`.
+    pub(crate) fn extend(&mut self, term: Term, last: Index) {
+        assert!(last > self.last, "a log grows");
+        assert!(term >= self.last().term, "terms in a log never fall");
+        if term > self.last().term {
+            self.starts.push(EntryId::new(term, self.last.next()));
+        }
+        self.last = last;
+    }
+
+    /// Forgets every index after `last`.
+    pub(crate) fn truncate(&mut self, last: Index) {
+        assert!(last >= self.base().index, "the base is never cut");
+        self.starts.truncate(self.run_of(last) + 1);
+        self.last = self.last.min(last);
+    }
+
+    /// The term at `index`, if the log or its base has it.
+    pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
+        if index < self.base().index || index > self.last {
+            return None;
+        }
+        Some(self.starts[self.run_of(index)].term)
+    }
+
+    /// The last entry at or before `index` whose term is at most `term`, the base at the least:
+    /// two logs can agree there or before, if the other has `term` at `index`.
+    pub(crate) fn back_to(&self, index: Index, term: Term) -> EntryId {
+        let index = index.min(self.last);
+        if index <= self.base().index {
+            return self.base();
+        }
+        let run = self.run_of(index);
+        if self.starts[run].term <= term {
+            return EntryId::new(self.starts[run].term, index);
+        }
+        let later = self.starts[..=run].partition_point(|start| start.term <= term);
+        if later == 0 {
+            return self.base();
+        }
+        let last_of_run = self.starts[later].index.previous();
+        EntryId::new(self.starts[later - 1].term, last_of_run)
+    }
+
+    /// The number of the run that holds `index`.
+    fn run_of(&self, index: Index) -> usize {
+        self.starts.partition_point(|start| start.index <= index).max(1) - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The log with the terms `terms` on top of a base at index 10 in term 3.
+    fn runs(terms: &[u64]) -> Runs {
+        let mut runs = Runs::new(EntryId::new(Term(3), Index(10)));
+        terms.iter().for_each(|term| runs.push(Term(*term)));
+        runs
+    }
+
+    #[test]
+    fn the_term_of_every_index_is_known_from_the_base_on() {
+        let runs = runs(&[3, 3, 5, 5, 8]);
+        let terms: Vec<_> = (9..=16).map(|index| runs.term_at(Index(index))).collect();
+        let expected = [None, Some(3), Some(3), Some(3), Some(5), Some(5), Some(8), None];
+        assert_eq!(terms, expected.map(|term| term.map(Term)));
+    }
+
+    #[test]
+    fn a_cut_forgets_the_terms_after_it() {
+        let mut runs = runs(&[3, 5, 5, 8]);
+        runs.truncate(Index(12));
+        assert_eq!(runs.last(), EntryId::new(Term(5), Index(12)));
+        runs.truncate(Index(10));
+        assert_eq!(runs.last(), EntryId::new(Term(3), Index(10)));
+        runs.push(Term(4));
+        assert_eq!(runs.last(), EntryId::new(Term(4), Index(11)));
+    }
+
+    #[test]
+    fn going_back_skips_every_later_term() {
+        let runs = runs(&[3, 3, 5, 5, 8]);
+        let back = |index, term| runs.back_to(Index(index), Term(term)).index.0;
+        assert_eq!(back(15, 8), 15);
+        assert_eq!(back(15, 7), 14);
+        assert_eq!(back(15, 4), 12);
+        assert_eq!(back(13, 9), 13);
+        assert_eq!(back(99, 9), 15, "beyond the end is the end");
+        assert_eq!(back(15, 2), 10, "the base at the least");
+        assert_eq!(back(4, 1), 10);
+    }
+}

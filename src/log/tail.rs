@@ -1,0 +1,87 @@
+//! The end of the log, kept in memory: a bounded cache of its latest entries.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::types::{Entry, Index};
+
+/// Consecutive entries that end where the log ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    entries: VecDeque<Entry>,
+    /// The index of the first entry kept, or of the next to come.
+    first: Index,
+    bytes: usize,
+}
+
+impl Tail {
+    /// A tail that begins, and so far ends, before `first`.
+    pub(crate) fn new(first: Index) -> Tail {
+        Tail { entries: VecDeque::new(), first, bytes: 0 }
+    }
+
+    pub(crate) fn first(&self) -> Index {
+        self.first
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry) {
+        assert_eq!(entry.id.index, self.next(), "the tail has no gap");
+        self.bytes += entry.bytes();
+        self.entries.push_back(entry);
+    }
+
+    /// Forgets every entry after `last`.
+    pub(crate) fn truncate(&mut self, last: Index) {
+        while self.next() > last.next() && !self.entries.is_empty() {
+            let entry = self.entries.pop_back().expect("the tail is not empty");
+            self.bytes -= entry.bytes();
+        }
+        self.first = self.first.min(last.next());
+    }
+
+    /// Forgets the oldest entries while there are more than `bytes_max`, none after `last`.
+    /// Returns how many it forgot.
+    pub(crate) fn evict(&mut self, bytes_max: usize, last: Index) -> usize {
+        let mut evicted = 0;
+        while self.bytes > bytes_max && self.first <= last {
+            let Some(entry) = self.entries.pop_front() else { break };
+            self.bytes -= entry.bytes();
+            self.first = self.first.next();
+            evicted += 1;
+        }
+        evicted
+    }
+
+    /// Up to `entries_max` entries from `first` to `last`, of up to `bytes_max` together, but at
+    /// least one. The range must be kept.
+    pub(crate) fn slice(
+        &self,
+        first: Index,
+        last: Index,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Vec<Entry> {
+        assert!(first >= self.first && last < self.next(), "the tail holds the range");
+        let start = usize::try_from(first.0 - self.first.0).expect("the tail fits memory");
+        let count = usize::try_from((last.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX);
+        let range = self.entries.range(start..).take(count.min(entries_max));
+        let mut bytes = 0;
+        let mut taken = 0;
+        for entry in range.clone() {
+            bytes += entry.bytes();
+            if bytes > bytes_max && taken > 0 {
+                break;
+            }
+            taken += 1;
+        }
+        range.take(taken).cloned().collect()
+    }
+
+    fn next(&self) -> Index {
+        Index(self.first.0 + self.entries.len() as u64)
+    }
+}

@@ -1,0 +1,116 @@
+//! What is on its way to one peer, bounded in messages, entries and bytes.
+
+use alloc::collections::VecDeque;
+
+use crate::types::Index;
+
+/// The bounds on what is on its way to one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The most messages.
+    pub messages_max: usize,
+    /// The most entries.
+    pub entries_max: usize,
+    /// The most bytes of entries; one larger message may travel alone.
+    pub bytes_max: usize,
+}
+
+/// Appends sent to one peer and not yet acknowledged, in the order of their entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inflight {
+    messages: VecDeque<Sent>,
+    entries: usize,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sent {
+    last: Index,
+    entries: usize,
+    bytes: usize,
+}
+
+impl Inflight {
+    /// Messages on their way.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Entries on their way.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Bytes of entries on their way.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a bound is reached.
+    #[must_use]
+    pub fn is_full(&self, window: &Window) -> bool {
+        self.messages.len() >= window.messages_max
+            || self.entries >= window.entries_max
+            || self.bytes >= window.bytes_max
+    }
+
+    /// How many more entries, and how many more bytes of them, the window allows.
+    #[must_use]
+    pub fn room(&self, window: &Window) -> (usize, usize) {
+        let entries = window.entries_max.saturating_sub(self.entries);
+        let bytes = window.bytes_max.saturating_sub(self.bytes);
+        (entries, bytes)
+    }
+
+    /// A message left, whose last entry is at `last`.
+    pub fn push(&mut self, last: Index, entries: usize, bytes: usize) {
+        assert!(self.messages.back().is_none_or(|sent| sent.last < last), "sent in order");
+        self.messages.push_back(Sent { last, entries, bytes });
+        self.entries += entries;
+        self.bytes += bytes;
+    }
+
+    /// Everything up to `matched` arrived.
+    pub fn free_through(&mut self, matched: Index) {
+        while let Some(sent) = self.messages.front().copied().filter(|sent| sent.last <= matched) {
+            self.messages.pop_front();
+            self.entries -= sent.entries;
+            self.bytes -= sent.bytes;
+        }
+    }
+
+    /// Nothing is on its way any more.
+    pub fn clear(&mut self) {
+        *self = Inflight::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bound_fills_the_window_and_an_acknowledgement_frees_it() {
+        let window = Window { messages_max: 3, entries_max: 10, bytes_max: 100 };
+        let mut inflight = Inflight::default();
+        inflight.push(Index(10), 10, 1);
+        assert!(inflight.is_full(&window), "entries");
+        inflight.free_through(Index(9));
+        assert!(inflight.is_full(&window), "the last entry is still on its way");
+        inflight.free_through(Index(10));
+        inflight.push(Index(11), 1, 100);
+        assert!(inflight.is_full(&window), "bytes");
+        inflight.clear();
+        for index in 1..=3 {
+            assert!(!inflight.is_full(&window));
+            inflight.push(Index(index), 1, 1);
+        }
+        assert!(inflight.is_full(&window), "messages");
+        inflight.free_through(Index(2));
+        assert_eq!((inflight.messages(), inflight.entries(), inflight.bytes()), (1, 1, 1));
+        assert_eq!(inflight.room(&window), (9, 99));
+    }
+}

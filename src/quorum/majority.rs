@@ -1,0 +1,72 @@
+//! What a quorum of a membership has reached.
+
+use crate::types::{Membership, NodeId};
+
+/// The most voters one half of a membership may have.
+pub const VOTERS_MAX: usize = 64;
+
+/// The highest number that a quorum has reached, where `reached` tells how far each voter is.
+///
+/// With acknowledged indices this is the commit index (Raft §5.3), with rounds it is the last
+/// confirmed round (thesis §6.4), with times of last contact it is the last time a quorum was
+/// there (thesis §6.2). `u64::MAX` if the membership has no voter at all.
+///
+/// # Panics
+/// If a half has more than [`VOTERS_MAX`] voters, which no membership is made with.
+pub fn reached(membership: &Membership, reached: impl Fn(NodeId) -> u64) -> u64 {
+    let incoming = majority_reached(membership.incoming(), &reached);
+    let outgoing = majority_reached(membership.outgoing(), &reached);
+    incoming.min(outgoing)
+}
+
+/// Whether `members` hold a quorum.
+pub fn is_quorum(membership: &Membership, members: impl Fn(NodeId) -> bool) -> bool {
+    reached(membership, |id| u64::from(members(id))) > 0
+}
+
+/// The highest number that a strict majority of `voters` has reached.
+fn majority_reached(voters: &[NodeId], reached: &impl Fn(NodeId) -> u64) -> u64 {
+    if voters.is_empty() {
+        return u64::MAX;
+    }
+    assert!(voters.len() <= VOTERS_MAX, "a half has {} voters", voters.len());
+    let mut descending = [0_u64; VOTERS_MAX];
+    for (slot, voter) in descending.iter_mut().zip(voters) {
+        *slot = reached(*voter);
+    }
+    let descending = &mut descending[..voters.len()];
+    descending.sort_unstable_by(|a, b| b.cmp(a));
+    descending[voters.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(list: &[u64]) -> impl Iterator<Item = NodeId> {
+        list.iter().copied().map(NodeId)
+    }
+
+    #[test]
+    fn a_majority_of_each_half_decides() {
+        let simple = Membership::new(ids(&[1, 2, 3, 4]));
+        assert_eq!(reached(&simple, |id| id.0 * 10), 20);
+
+        let joint = Membership::new(ids(&[1, 2, 3])).joint_with(ids(&[3, 4, 5]));
+        assert_eq!(reached(&joint, |id| id.0 * 10), 20);
+        assert_eq!(reached(&joint, |id| 100 - id.0 * 10), 60);
+    }
+
+    #[test]
+    fn no_voter_at_all_agrees_to_everything() {
+        assert_eq!(reached(&Membership::default(), |_| 0), u64::MAX);
+        assert!(is_quorum(&Membership::default(), |_| false));
+    }
+
+    #[test]
+    fn half_of_an_even_set_is_no_quorum() {
+        let membership = Membership::new(ids(&[1, 2, 3, 4]));
+        assert!(!is_quorum(&membership, |id| id.0 <= 2));
+        assert!(is_quorum(&membership, |id| id.0 <= 3));
+    }
+}

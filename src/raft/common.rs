@@ -1,0 +1,216 @@
+//! What a node has in every role: its term and vote, its log, and the ways out.
+
+use alloc::vec::Vec;
+
+use crate::log::{Log, Slice};
+use crate::raft::action::{Action, Refusal, RejectReason, RoleName};
+use crate::raft::config::Config;
+use crate::raft::input::Consumer;
+use crate::raft::jitter::Jitter;
+use crate::raft::outbox::Outbox;
+use crate::raft::reads::ConfirmedReads;
+use crate::raft::status::Refusals;
+use crate::types::{
+    Body, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId, Payload, Tag,
+    Term,
+};
+
+/// What a node has in every role.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) config: Config,
+    pub(crate) membership: Membership,
+    pub(crate) now: Instant,
+    hard_state: HardState,
+    pub(crate) log: Log,
+    pub(crate) outbox: Outbox,
+    pub(crate) jitter: Jitter,
+    pub(crate) reads: ConfirmedReads,
+    pub(crate) refusals: Refusals,
+    /// Fetches under way: for whom, and which range.
+    fetches: Vec<(Consumer, Index, Index)>,
+    /// What the step under way wants done.
+    pub(crate) actions: Vec<Action>,
+}
+
+impl Common {
+    pub(crate) fn new(
+        config: Config,
+        membership: Membership,
+        hard_state: HardState,
+        log: Log,
+        seed: u64,
+        now: Instant,
+    ) -> Common {
+        let mut jitter = Jitter::new(seed);
+        let reads = ConfirmedReads::new(jitter.next());
+        Common {
+            config,
+            membership,
+            now,
+            hard_state,
+            log,
+            outbox: Outbox::default(),
+            jitter,
+            reads,
+            refusals: Refusals::default(),
+            fetches: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.hard_state.term
+    }
+
+    pub(crate) fn vote(&self) -> Option<NodeId> {
+        self.hard_state.vote
+    }
+
+    /// Enters a later term, in which the node has voted for nobody (Raft §5.1).
+    pub(crate) fn enter_term(&mut self, term: Term) {
+        assert!(term > self.term(), "terms only rise");
+        self.hard_state = HardState { term, vote: None };
+        self.outbox.write_hard_state(self.hard_state);
+        self.outbox.forget_before(term);
+    }
+
+    /// Votes in the current term, once (Raft §5.2).
+    pub(crate) fn vote_for(&mut self, candidate: NodeId) {
+        assert!(self.vote().is_none_or(|vote| vote == candidate), "one vote a term");
+        if self.vote().is_none() {
+            self.hard_state.vote = Some(candidate);
+            self.outbox.write_hard_state(self.hard_state);
+        }
+    }
+
+    /// Whether the node may stand for election at all.
+    pub(crate) fn may_campaign(&self) -> bool {
+        self.membership.is_voter(self.id()) && self.term() < Term::MAX
+    }
+
+    /// When a node that starts to wait now loses its patience.
+    pub(crate) fn election_deadline(&mut self) -> Instant {
+        let (min, max) = (self.config.election_timeout_min, self.config.election_timeout_max);
+        self.now.after(self.jitter.between(min, max))
+    }
+
+    /// Says `body` to `to` as soon as what it reveals is durable.
+    pub(crate) fn send(&mut self, to: NodeId, body: Body) {
+        let message = Message { from: self.id(), to, term: self.term(), body };
+        if self.outbox.held() >= self.config.outbox_messages_max {
+            self.refuse(self.id(), message.body.name(), Refusal::OutboxFull);
+        } else if let Some(message) = self.outbox.post(message) {
+            self.actions.push(Action::Send(message));
+        }
+    }
+
+    /// Says `body` to every other voter.
+    pub(crate) fn send_to_voters(&mut self, body: &Body) {
+        for voter in self.membership.voters() {
+            if voter != self.id() {
+                self.send(voter, body.clone());
+            }
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, from: NodeId, message: &'static str, reason: Refusal) {
+        self.refusals.add(reason);
+        self.actions.push(Action::Refused { from, message, reason });
+    }
+
+    pub(crate) fn reject(&mut self, tag: Tag, reason: RejectReason) {
+        self.actions.push(Action::Rejected { tag, reason });
+    }
+
+    pub(crate) fn announce(&mut self, role: RoleName, leader: Option<NodeId>) {
+        self.actions.push(Action::RoleChanged { role, term: self.term(), leader });
+    }
+
+    /// Appends `payload` in the current term.
+    pub(crate) fn append(&mut self, payload: Payload) -> EntryId {
+        let id = EntryId::new(self.term(), self.log.last().index.next());
+        self.append_entry(Entry { id, payload });
+        id
+    }
+
+    /// Appends an entry, the leader's or this node's own.
+    pub(crate) fn append_entry(&mut self, entry: Entry) {
+        self.log.append(entry.clone());
+        self.outbox.write_entry(entry);
+    }
+
+    /// Cuts every entry after `last`.
+    pub(crate) fn truncate(&mut self, last: Index) {
+        self.log.truncate(last);
+        self.outbox.truncate(last);
+    }
+
+    /// Asks the disk for entries, unless it is asked for this consumer already.
+    pub(crate) fn fetch(&mut self, consumer: Consumer, first: Index, last: Index) {
+        if self.fetches.iter().any(|(asked, ..)| *asked == consumer) {
+            return;
+        }
+        self.fetches.push((consumer, first, last));
+        let bytes_max = self.config.message_bytes_max;
+        self.actions.push(Action::Fetch { consumer, first, last, bytes_max });
+    }
+
+    /// Takes note of fetched entries, and tells whether the log still has them: it may have been
+    /// cut since it asked.
+    pub(crate) fn fetched(&mut self, consumer: Consumer, entries: &[Entry]) -> bool {
+        let asked = self.fetches.iter().position(|(asked, ..)| *asked == consumer);
+        let asked = asked.expect("contract: only what a fetch asked for is fetched");
+        let (_, first, last) = self.fetches.swap_remove(asked);
+        let expected = (first.0..=last.0).map(Index);
+        assert!(
+            entries.len() as u64 <= last.0 - first.0 + 1
+                && entries.iter().map(|entry| entry.id.index).eq(expected.take(entries.len())),
+            "contract: a fetch gives consecutive entries from the first one asked for"
+        );
+        !entries.is_empty() && entries.iter().all(|entry| self.log.has(entry.id))
+    }
+
+    /// Hands the next committed entries to the state machine, or has them fetched.
+    pub(crate) fn advance_apply(&mut self) {
+        let (entries_max, bytes_max) =
+            (self.config.message_entries_max, self.config.apply_bytes_max);
+        match self.log.to_apply(entries_max, bytes_max) {
+            None => {}
+            Some((_, Slice::Hot(entries))) => self.apply(entries),
+            Some((first, Slice::Cold { last })) => self.fetch(Consumer::Apply, first, last),
+        }
+    }
+
+    /// Hands `entries`, the next after those applied, to the state machine.
+    pub(crate) fn apply(&mut self, entries: Vec<Entry>) {
+        let last = entries.last().expect("a batch is not empty").id.index;
+        self.log.hand_over(last);
+        self.actions.push(Action::Apply(entries));
+    }
+
+    /// The read `tag` is linearizable once `index` is applied.
+    pub(crate) fn confirm_read(&mut self, tag: Tag, index: Index) {
+        if self.log.applied() >= index {
+            self.actions.push(Action::ReadReady { tag, index });
+        } else {
+            self.reads.wait(tag, index);
+        }
+    }
+
+    /// Ends a step: submits what it changed, lets go of what may leave, and applies what it
+    /// committed.
+    pub(crate) fn finish_step(&mut self) {
+        // What the disk does not have yet may still be lost while a commit index is kept.
+        let committed = self.log.committed().min(self.log.durable());
+        if let Some(write) = self.outbox.take_write(committed) {
+            self.actions.push(Action::Persist(write));
+        }
+        self.advance_apply();
+        self.log.evict(self.config.tail_bytes_max);
+    }
+}

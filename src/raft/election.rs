@@ -1,0 +1,146 @@
+//! Asking for votes and giving them (Raft §5.2, §5.4.1; pre-vote: thesis §9.6).
+
+use crate::quorum::{Tally, Verdict};
+use crate::raft::action::Refusal;
+use crate::raft::common::Common;
+use crate::raft::transition::Transition;
+use crate::types::{Body, EntryId, Instant, NodeId, Term, WriteId};
+
+/// A node that asks whether an election could be won.
+#[derive(Clone, Debug)]
+pub(crate) struct PreCandidate {
+    tally: Tally,
+    pub(crate) deadline: Instant,
+}
+
+/// A node that stands for election in its current term.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    tally: Tally,
+    pub(crate) deadline: Instant,
+    /// The write that makes the node's vote for itself durable: before, it does not count.
+    own_vote: WriteId,
+}
+
+impl PreCandidate {
+    /// Asks every voter. The node's own answer needs no disk: it promises nothing.
+    pub(crate) fn new(common: &mut Common) -> PreCandidate {
+        let mut tally = Tally::default();
+        tally.count(common.id(), true);
+        let next_term = common.term().next();
+        common.send_to_voters(&Body::PreVote { next_term, last: common.log.last() });
+        PreCandidate { tally, deadline: common.election_deadline() }
+    }
+
+    pub(crate) fn verdict(&self, common: &Common) -> Transition {
+        match self.tally.verdict(&common.membership) {
+            Verdict::Won => Transition::Stand,
+            Verdict::Lost => Transition::Follow { term: common.term(), leader: None },
+            Verdict::Pending => Transition::Stay,
+        }
+    }
+
+    pub(crate) fn on_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        next_term: Term,
+        granted: bool,
+    ) -> Transition {
+        if next_term != common.term().next() {
+            common.refuse(from, "PreVoteReply", Refusal::StaleReply);
+            return Transition::Stay;
+        }
+        if !common.membership.is_voter(from) {
+            common.refuse(from, "PreVoteReply", Refusal::NotVoter);
+            return Transition::Stay;
+        }
+        self.tally.count(from, granted);
+        self.verdict(common)
+    }
+}
+
+impl Candidate {
+    /// Stands in the current term, which the node has just entered: votes for itself and asks
+    /// every other voter, once that vote is durable.
+    pub(crate) fn new(common: &mut Common) -> Candidate {
+        common.vote_for(common.id());
+        common.send_to_voters(&Body::RequestVote { last: common.log.last() });
+        Candidate {
+            tally: Tally::default(),
+            deadline: common.election_deadline(),
+            own_vote: common.outbox.hard_state_write(),
+        }
+    }
+
+    fn verdict(&self, common: &Common) -> Transition {
+        match self.tally.verdict(&common.membership) {
+            Verdict::Won => Transition::Lead,
+            Verdict::Lost => Transition::Follow { term: common.term(), leader: None },
+            Verdict::Pending => Transition::Stay,
+        }
+    }
+
+    /// A write is durable: perhaps the node's own vote is.
+    pub(crate) fn on_persisted(&mut self, common: &Common) -> Transition {
+        if common.outbox.has_persisted(self.own_vote) {
+            self.tally.count(common.id(), true);
+        }
+        self.verdict(common)
+    }
+
+    pub(crate) fn on_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        granted: bool,
+    ) -> Transition {
+        if !common.membership.is_voter(from) {
+            common.refuse(from, "RequestVoteReply", Refusal::NotVoter);
+            return Transition::Stay;
+        }
+        self.tally.count(from, granted);
+        self.verdict(common)
+    }
+}
+
+/// Whether the vote would be given in `next_term`. Asking changes nothing here.
+pub(crate) fn on_pre_vote(
+    common: &mut Common,
+    from: NodeId,
+    next_term: Term,
+    last: EntryId,
+    leader_is_fresh: bool,
+) {
+    let refusal = if next_term <= common.term() {
+        Some(Refusal::StaleTerm)
+    } else if leader_is_fresh {
+        Some(Refusal::LeaderFresh)
+    } else {
+        log_behind(common, last)
+    };
+    if let Some(reason) = refusal {
+        common.refuse(from, "PreVote", reason);
+    }
+    common.send(from, Body::PreVoteReply { next_term, granted: refusal.is_none() });
+}
+
+/// Gives the vote of the current term, or not. Returns whether it was given.
+pub(crate) fn on_request_vote(common: &mut Common, from: NodeId, last: EntryId) -> bool {
+    let refusal = if common.vote().is_some_and(|vote| vote != from) {
+        Some(Refusal::AlreadyVoted)
+    } else {
+        log_behind(common, last)
+    };
+    match refusal {
+        Some(reason) => common.refuse(from, "RequestVote", reason),
+        None => common.vote_for(from),
+    }
+    common.send(from, Body::RequestVoteReply { granted: refusal.is_none() });
+    refusal.is_none()
+}
+
+/// Raft §5.4.1: a vote goes only to a log that is at least as up to date.
+fn log_behind(common: &Common, last: EntryId) -> Option<Refusal> {
+    (last < common.log.last()).then_some(Refusal::LogBehind)
+}

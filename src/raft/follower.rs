@@ -1,0 +1,226 @@
+//! A follower: takes entries from the leader, and loses its patience when none is heard of.
+
+use alloc::vec::Vec;
+
+use crate::log::Fit;
+use crate::raft::action::{Refusal, RejectReason, RoleName};
+use crate::raft::common::Common;
+use crate::raft::reads::ForwardedReads;
+use crate::raft::transition::Transition;
+use crate::types::{AppendOutcome, Body, Entry, EntryId, Index, Instant, Message, NodeId, Tag};
+
+/// What only a follower has.
+#[derive(Clone, Debug)]
+pub(crate) struct Follower {
+    pub(crate) leader: Option<NodeId>,
+    /// When the leader was last heard from; only means something while one is known.
+    contact: Instant,
+    pub(crate) deadline: Instant,
+    /// Up to here the log is known to equal this leader's: what was accepted from it in this
+    /// term, and nothing before.
+    pub(crate) verified: Index,
+    pub(crate) reads: ForwardedReads,
+}
+
+impl Follower {
+    /// A follower of `leader`, or one that waits for a leader to appear.
+    pub(crate) fn new(leader: Option<NodeId>, common: &mut Common) -> Follower {
+        Follower {
+            leader,
+            contact: common.now,
+            deadline: common.election_deadline(),
+            verified: Index::ZERO,
+            reads: ForwardedReads::default(),
+        }
+    }
+
+    /// The same follower in another term or under another leader. Its reads wait on, and so does
+    /// its patience: only a leader, or a vote it gives, renews that.
+    pub(crate) fn again(&mut self, leader: Option<NodeId>, now: Instant) -> Follower {
+        Follower {
+            leader,
+            contact: now,
+            deadline: self.deadline,
+            verified: Index::ZERO,
+            reads: core::mem::take(&mut self.reads),
+        }
+    }
+
+    /// Whether a leader was heard from so lately that nobody else should be elected
+    /// (thesis §4.2.3).
+    pub(crate) fn leader_is_fresh(&self, common: &Common) -> bool {
+        let fresh_until = self.contact.after(common.config.election_timeout_min);
+        self.leader.is_some() && common.now < fresh_until
+    }
+
+    /// Takes a message of the current term's leader, or refuses it if it is not that leader's.
+    fn hear(&mut self, common: &mut Common, from: NodeId, message: &'static str) -> bool {
+        if self.leader.is_some_and(|leader| leader != from) {
+            common.refuse(from, message, Refusal::SecondLeader);
+            return false;
+        }
+        if self.leader.is_none() {
+            self.leader = Some(from);
+            common.announce(RoleName::Follower, self.leader);
+        }
+        self.contact = common.now;
+        self.deadline = common.election_deadline();
+        true
+    }
+
+    /// Raft §5.3, receiver's rules 2 to 5.
+    pub(crate) fn on_append_entries(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        prev: EntryId,
+        entries: Vec<Entry>,
+        committed: Index,
+    ) {
+        if !self.hear(common, from, "AppendEntries") {
+            return;
+        }
+        let snapshot = common.log.snapshot().index;
+        if prev.index < snapshot {
+            // The snapshot is committed, so the leader has all it covers (Raft §5.4.3).
+            return accept(common, from, snapshot);
+        }
+        if !common.log.has(prev) {
+            common.refuse(from, "AppendEntries", Refusal::PrevMismatch);
+            let hint = common.log.back_to(prev.index, prev.term);
+            let outcome = AppendOutcome::Rejected { prev: prev.index, hint };
+            return common.send(from, Body::AppendEntriesReply(outcome));
+        }
+        let matched = entries.last().map_or(prev.index, |entry| entry.id.index);
+        match common.log.fit(&entries) {
+            Fit::Known => {}
+            Fit::From(index) if index > self.verified => take(common, entries, index),
+            Fit::From(_) | Fit::AgainstCommitted => {
+                return common.refuse(from, "AppendEntries", Refusal::ConflictsWithCommitted);
+            }
+        }
+        self.verified = self.verified.max(matched);
+        self.learn_committed(common, committed);
+        accept(common, from, matched);
+    }
+
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        round: u64,
+        committed: Index,
+    ) {
+        if !self.hear(common, from, "Heartbeat") {
+            return;
+        }
+        self.learn_committed(common, committed);
+        common.send(from, Body::HeartbeatReply { round, verified: self.verified });
+        self.ask_for_reads(common);
+    }
+
+    /// What the leader committed is committed here as far as the logs are known to be equal, and
+    /// no further: a tail of another leader's may follow.
+    fn learn_committed(&self, common: &mut Common, committed: Index) {
+        common.log.commit(committed.min(self.verified));
+    }
+
+    /// Forwards the read to the leader, or rejects it if none is known.
+    pub(crate) fn on_read(&mut self, common: &mut Common, tag: Tag) {
+        if self.leader.is_none() {
+            common.reject(tag, RejectReason::NoLeader);
+        } else if self.reads.len() + common.reads.len() >= common.config.reads_max {
+            common.reject(tag, RejectReason::Busy);
+        } else {
+            self.reads.push(common.reads.next_ticket(), tag);
+            self.ask_for_reads(common);
+        }
+    }
+
+    /// Asks the leader for an index, for every read that waits for one, unless it was asked just
+    /// now: reads that come meanwhile are asked for together when it answers.
+    fn ask_for_reads(&mut self, common: &mut Common) {
+        let patience = common.config.heartbeat_interval;
+        if let Some(leader) = self.leader
+            && let Some(ticket) = self.reads.ask(common.now, patience)
+        {
+            common.send(leader, Body::ReadIndex { boot: common.reads.boot, ticket });
+        }
+    }
+
+    pub(crate) fn on_read_index_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        boot: u64,
+        ticket: u64,
+        index: Index,
+    ) {
+        let mut covered = false;
+        while boot == common.reads.boot
+            && let Some(tag) = self.reads.pop_through(ticket)
+        {
+            covered = true;
+            common.confirm_read(tag, index);
+        }
+        if !covered {
+            return common.refuse(from, "ReadIndexReply", Refusal::StaleReply);
+        }
+        self.reads.answered();
+        self.ask_for_reads(common);
+    }
+
+    /// The leader was not heard of in time.
+    pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
+        if common.now < self.deadline {
+            return Transition::Stay;
+        }
+        if common.may_campaign() {
+            return Transition::Prepare;
+        }
+        self.deadline = common.election_deadline();
+        self.reject_reads(common);
+        if self.leader.take().is_some() {
+            common.announce(RoleName::Follower, None);
+        }
+        Transition::Stay
+    }
+
+    /// No leader will answer the reads that wait for one.
+    pub(crate) fn reject_reads(&mut self, common: &mut Common) {
+        while let Some(tag) = self.reads.pop() {
+            common.reject(tag, RejectReason::NoLeader);
+        }
+    }
+}
+
+/// Takes the entries from `first` on, in place of whatever the log has there.
+fn take(common: &mut Common, entries: Vec<Entry>, first: Index) {
+    if first <= common.log.last().index {
+        common.truncate(first.previous());
+    }
+    for entry in entries.into_iter().filter(|entry| entry.id.index >= first) {
+        common.append_entry(entry);
+    }
+}
+
+fn accept(common: &mut Common, from: NodeId, matched: Index) {
+    common.send(from, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
+}
+
+/// Tells the sender of a message of an earlier term which term it is now (Raft §5.1), so that a
+/// leader left behind steps down and a candidate left behind catches up.
+pub(crate) fn answer_stale(common: &mut Common, message: &Message) {
+    let hint = EntryId::ZERO;
+    let body = match &message.body {
+        Body::RequestVote { .. } => Body::RequestVoteReply { granted: false },
+        Body::AppendEntries { prev, .. } => {
+            Body::AppendEntriesReply(AppendOutcome::Rejected { prev: prev.index, hint })
+        }
+        Body::Heartbeat { round, .. } => {
+            Body::HeartbeatReply { round: *round, verified: Index::ZERO }
+        }
+        _ => return,
+    };
+    common.send(message.from, body);
+}

@@ -1,0 +1,340 @@
+//! A leader: takes proposals, sends entries, counts acknowledgements, confirms that it leads.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::progress::Progress;
+use crate::quorum;
+use crate::raft::action::{Action, Refusal, RejectReason};
+use crate::raft::common::Common;
+use crate::raft::reads::{LeaderRead, Reader};
+use crate::raft::replication;
+use crate::raft::transition::Transition;
+use crate::types::{
+    AppendOutcome, Body, Command, Entry, EntryId, Index, Instant, NodeId, Payload, Tag,
+};
+
+/// What only a leader has.
+#[derive(Clone, Debug)]
+pub(crate) struct Leader {
+    /// Every other member, by ascending id.
+    pub(crate) peers: Vec<(NodeId, Progress)>,
+    pub(crate) heartbeat_due: Instant,
+    /// The last round of heartbeats sent.
+    round: u64,
+    /// The entry this leader began its term with.
+    first: Index,
+    proposals: VecDeque<Proposal>,
+    pub(crate) uncommitted_bytes: usize,
+    /// Own reads that came before an entry of this term was committed.
+    early_reads: VecDeque<Tag>,
+    /// Reads that wait for a round, by ascending round.
+    reads: VecDeque<LeaderRead>,
+}
+
+/// A proposal in the log whose outcome its user waits for.
+#[derive(Clone, Copy, Debug)]
+struct Proposal {
+    tag: Tag,
+    index: Index,
+    bytes: usize,
+}
+
+impl Leader {
+    /// Begins to lead the current term: appends an entry that commits what came before (Raft §8)
+    /// and says at once that there is a leader.
+    pub(crate) fn new(common: &mut Common) -> Leader {
+        let last = common.log.last().index;
+        let members = common.membership.members();
+        let others = members.into_iter().filter(|id| *id != common.id());
+        let peers = others.map(|id| (id, Progress::new(last, common.now))).collect();
+        let first = common.append(Payload::Noop).index;
+        let mut leader = Leader {
+            peers,
+            heartbeat_due: common.now,
+            round: 0,
+            first,
+            proposals: VecDeque::new(),
+            uncommitted_bytes: 0,
+            early_reads: VecDeque::new(),
+            reads: VecDeque::new(),
+        };
+        leader.beat(common);
+        leader
+    }
+
+    fn peer(&mut self, id: NodeId) -> Option<&mut Progress> {
+        self.peers.iter_mut().find(|(peer, _)| *peer == id).map(|(_, progress)| progress)
+    }
+
+    /// The progress of the sender of a reply, which is heard from; refuses strangers.
+    fn hear(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        message: &'static str,
+    ) -> Option<&mut Progress> {
+        match self.peer(from) {
+            Some(progress) => {
+                progress.heard = common.now;
+                Some(progress)
+            }
+            None => {
+                common.refuse(from, message, Refusal::NotVoter);
+                None
+            }
+        }
+    }
+
+    /// The highest number a quorum has reached: this node `own`, every peer as `of` tells.
+    fn reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
+        quorum::reached(&common.membership, |id| {
+            if id == common.id() {
+                return own;
+            }
+            let peer = self.peers.iter().find(|(peer, _)| *peer == id);
+            peer.map_or(0, |(_, progress)| of(progress))
+        })
+    }
+
+    /// Whether an entry of this term is committed: before, the commit index may be behind what
+    /// earlier leaders committed (Raft §8).
+    fn is_established(&self, common: &Common) -> bool {
+        common.log.committed() >= self.first
+    }
+
+    pub(crate) fn on_propose(&mut self, common: &mut Common, tag: Tag, command: Command) {
+        if command.len() > common.config.command_bytes_max {
+            return common.reject(tag, RejectReason::TooLarge);
+        }
+        let bytes = Entry::OVERHEAD_BYTES + command.len();
+        if self.uncommitted_bytes + bytes > common.config.uncommitted_bytes_max {
+            return common.reject(tag, RejectReason::Busy);
+        }
+        let index = common.append(Payload::Command(command)).index;
+        self.uncommitted_bytes += bytes;
+        self.proposals.push_back(Proposal { tag, index, bytes });
+    }
+
+    /// Raft §5.3, §5.4.2: what a quorum has on its disks is committed, if it is of this leader's
+    /// own term; what comes before it is then committed too.
+    fn advance_commit(&mut self, common: &mut Common) {
+        let durable = common.log.durable().0;
+        let index = Index(self.reached(common, durable, |peer| peer.matched().0));
+        if index <= common.log.committed() || common.log.term_at(index) != Some(common.term()) {
+            return;
+        }
+        let established = self.is_established(common);
+        common.log.commit(index);
+        while let Some(proposal) = self.proposals.front().copied().filter(|p| p.index <= index) {
+            self.proposals.pop_front();
+            self.uncommitted_bytes -= proposal.bytes;
+            let id = EntryId::new(common.term(), proposal.index);
+            common.actions.push(Action::Committed { tag: proposal.tag, id });
+        }
+        if !established {
+            while let Some(tag) = self.early_reads.pop_front() {
+                self.queue_read(common, Reader::Own(tag));
+            }
+        }
+    }
+
+    pub(crate) fn on_append_entries_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        outcome: AppendOutcome,
+    ) {
+        let last = common.log.last().index;
+        let Some(progress) = self.hear(common, from, "AppendEntriesReply") else { return };
+        match outcome {
+            AppendOutcome::Accepted { matched } if matched > last => {
+                common.refuse(from, "AppendEntriesReply", Refusal::ImpossibleMatch);
+            }
+            AppendOutcome::Accepted { matched } => {
+                progress.accepted(matched);
+            }
+            AppendOutcome::Rejected { prev, hint } => {
+                // The follower has nothing at `hint.index` of a term after `hint.term`, and the
+                // two logs agree only where ours has none after it either.
+                let agreed = common.log.back_to(hint.index, hint.term).index;
+                if !progress.rejected(prev, agreed) {
+                    common.refuse(from, "AppendEntriesReply", Refusal::StaleReply);
+                }
+            }
+        }
+    }
+
+    /// Sends every peer what it lacks.
+    fn replicate(&mut self, common: &mut Common) {
+        for (id, progress) in &mut self.peers {
+            replication::feed(common, *id, progress, self.round);
+        }
+    }
+
+    /// Entries for a peer came from the disk.
+    pub(crate) fn on_fetched(&mut self, common: &mut Common, peer: NodeId, entries: Vec<Entry>) {
+        let round = self.round;
+        if let Some(progress) = self.peer(peer) {
+            replication::feed_fetched(common, peer, progress, entries, round);
+        }
+    }
+
+    /// Says that it leads; the answers confirm the round.
+    fn beat(&mut self, common: &mut Common) {
+        self.round += 1;
+        self.heartbeat_due = common.now.after(common.config.heartbeat_interval);
+        let committed = common.log.committed();
+        for (id, progress) in &mut self.peers {
+            progress.committed_sent = committed;
+            common.send(*id, Body::Heartbeat { round: self.round, committed });
+        }
+    }
+
+    pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
+        if common.now < self.heartbeat_due {
+            return Transition::Stay;
+        }
+        if common.config.check_quorum && !self.hears_quorum(common) {
+            return Transition::Follow { term: common.term(), leader: None };
+        }
+        self.beat(common);
+        Transition::Stay
+    }
+
+    /// Whether a quorum was heard from within the longest election timeout (thesis §6.2).
+    fn hears_quorum(&self, common: &Common) -> bool {
+        let heard = Instant(self.reached(common, common.now.0, |peer| peer.heard.0));
+        common.now < heard.after(common.config.election_timeout_max)
+    }
+
+    pub(crate) fn on_heartbeat_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        round: u64,
+        verified: Index,
+    ) {
+        let impossible = round > self.round || verified > common.log.last().index;
+        let Some(progress) = self.hear(common, from, "HeartbeatReply") else { return };
+        if impossible {
+            return common.refuse(from, "HeartbeatReply", Refusal::ImpossibleMatch);
+        }
+        progress.acked_round = progress.acked_round.max(round);
+        progress.heartbeat_answered(round, verified);
+    }
+
+    pub(crate) fn reads_waiting(&self) -> usize {
+        self.early_reads.len() + self.reads.len()
+    }
+
+    fn reads_are_full(&self, common: &Common) -> bool {
+        self.reads_waiting() + common.reads.len() >= common.config.reads_max
+    }
+
+    pub(crate) fn on_read(&mut self, common: &mut Common, tag: Tag) {
+        if self.reads_are_full(common) {
+            common.reject(tag, RejectReason::Busy);
+        } else if self.is_established(common) {
+            self.queue_read(common, Reader::Own(tag));
+        } else {
+            self.early_reads.push_back(tag);
+        }
+    }
+
+    pub(crate) fn on_read_index(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        boot: u64,
+        ticket: u64,
+    ) {
+        if self.hear(common, from, "ReadIndex").is_none() {
+            return;
+        }
+        if self.reads_are_full(common) || !self.is_established(common) {
+            return common.refuse(from, "ReadIndex", Refusal::ReadNotReady);
+        }
+        self.queue_read(common, Reader::Peer { id: from, boot, ticket });
+    }
+
+    /// The read waits for a round of heartbeats that begins after it (thesis §6.4).
+    fn queue_read(&mut self, common: &Common, reader: Reader) {
+        let (index, round) = (common.log.committed(), self.round + 1);
+        self.reads.push_back(LeaderRead { reader, index, round });
+    }
+
+    /// Ends a step of the leader's: commits, replicates and answers what the input made possible.
+    pub(crate) fn advance(&mut self, common: &mut Common) {
+        self.advance_commit(common);
+        self.replicate(common);
+        self.advance_reads(common);
+    }
+
+    /// Answers the reads whose round is confirmed, and begins the round that others wait for
+    /// unless one is still on its way.
+    fn advance_reads(&mut self, common: &mut Common) {
+        if self.reads.is_empty() {
+            return;
+        }
+        if self.confirmed_round(common) == self.round {
+            self.answer_reads(common);
+            if !self.reads.is_empty() {
+                self.beat(common);
+            }
+        }
+        self.answer_reads(common);
+    }
+
+    fn answer_reads(&mut self, common: &mut Common) {
+        let confirmed = self.confirmed_round(common);
+        while let Some(read) = self.reads.front().copied().filter(|read| read.round <= confirmed) {
+            self.reads.pop_front();
+            match read.reader {
+                Reader::Own(tag) => common.confirm_read(tag, read.index),
+                Reader::Peer { id, boot, ticket } => {
+                    common.send(id, Body::ReadIndexReply { boot, ticket, index: read.index });
+                }
+            }
+        }
+    }
+
+    /// The last round that a quorum has answered.
+    fn confirmed_round(&self, common: &Common) -> u64 {
+        self.reached(common, self.round, |peer| peer.acked_round)
+    }
+
+    /// Stops leading: what waits ends now. A proposal may yet be committed by a later leader.
+    pub(crate) fn resign(&mut self, common: &mut Common) {
+        for proposal in self.proposals.drain(..) {
+            let id = EntryId::new(common.term(), proposal.index);
+            common.actions.push(Action::Unknown { tag: proposal.tag, id });
+        }
+        for tag in self.early_reads.drain(..) {
+            common.reject(tag, RejectReason::NoLeader);
+        }
+        for read in self.reads.drain(..) {
+            if let Reader::Own(tag) = read.reader {
+                common.reject(tag, RejectReason::NoLeader);
+            }
+        }
+    }
+
+    pub(crate) fn assert_invariants(&self, common: &Common) {
+        let last = common.log.last();
+        for (_, progress) in &self.peers {
+            progress.assert_invariants(last);
+            let inflight = progress.inflight();
+            let window = replication::window(common);
+            assert!(inflight.messages() <= window.messages_max, "the window bounds messages");
+            assert!(inflight.entries() <= window.entries_max, "the window bounds entries");
+            let alone = inflight.entries() <= 1;
+            assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
+        }
+        let bytes: usize = self.proposals.iter().map(|proposal| proposal.bytes).sum();
+        assert_eq!(self.uncommitted_bytes, bytes, "every waiting proposal is counted");
+        let rounds = self.reads.iter().map(|read| read.round);
+        assert!(rounds.is_sorted(), "reads wait in the order of their rounds");
+        assert!(last.term == common.term(), "a leader's log ends in its term");
+    }
+}

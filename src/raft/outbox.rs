@@ -1,0 +1,220 @@
+//! What must wait for the disk, waits here: the only place that decides when a message may leave.
+//!
+//! A message must not reveal a term or a vote that a crash could still undo (Raft §5.1, §5.2), and
+//! an acknowledgement no entry either (Raft §5.3). Messages therefore wait for the write that
+//! makes what they say durable; whatever else a step wants may be carried out at once.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::types::{Entry, HardState, Index, Message, Term, Write, WriteId};
+
+/// Writes on their way to the disk, and messages that wait for them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outbox {
+    /// The last write handed to the disk, and the last one known to be durable.
+    submitted: WriteId,
+    persisted: WriteId,
+    /// The last write that carries a hard state, and the last one that carries entries.
+    hard_state_write: WriteId,
+    entries_write: WriteId,
+    /// Writes on their way, each with the last index it makes durable.
+    under_way: VecDeque<(WriteId, Index)>,
+    held: VecDeque<(WriteId, Message)>,
+    /// What the step under way adds to the next write.
+    hard_state: Option<HardState>,
+    entries: Vec<Entry>,
+}
+
+impl Outbox {
+    /// The next write makes `hard_state` durable.
+    pub(crate) fn write_hard_state(&mut self, hard_state: HardState) {
+        self.hard_state = Some(hard_state);
+        self.hard_state_write = self.submitted.next();
+    }
+
+    /// The next write makes `entry` durable.
+    pub(crate) fn write_entry(&mut self, entry: Entry) {
+        self.entries.push(entry);
+        self.entries_write = self.submitted.next();
+    }
+
+    /// Every index after `last` is about to be overwritten: writes on their way no longer make it
+    /// durable.
+    pub(crate) fn truncate(&mut self, last: Index) {
+        assert!(self.entries.is_empty(), "a step cuts the log before it appends");
+        for (_, durable) in &mut self.under_way {
+            *durable = last.min(*durable);
+        }
+    }
+
+    /// The write the step under way wants, if it wants one.
+    pub(crate) fn take_write(&mut self, committed: Index) -> Option<Write> {
+        if self.hard_state.is_none() && self.entries.is_empty() {
+            return None;
+        }
+        self.submitted = self.submitted.next();
+        let entries = core::mem::take(&mut self.entries);
+        let last = entries.last().map_or(Index::ZERO, |entry| entry.id.index);
+        self.under_way.push_back((self.submitted, last));
+        let hard_state = self.hard_state.take();
+        Some(Write { id: self.submitted, hard_state, committed, entries })
+    }
+
+    /// Writes up to `write` are durable. Returns the last index that this makes durable.
+    pub(crate) fn persisted(&mut self, write: WriteId) -> Index {
+        assert!(write <= self.submitted, "contract: only a write that was asked for is persisted");
+        self.persisted = self.persisted.max(write);
+        let mut durable = Index::ZERO;
+        while let Some((_, last)) = self.under_way.front().filter(|(id, _)| *id <= write) {
+            durable = durable.max(*last);
+            self.under_way.pop_front();
+        }
+        durable
+    }
+
+    /// The write a message waits for: one that says only what term it is, or one that also
+    /// acknowledges entries.
+    fn gate(&self, message: &Message) -> WriteId {
+        use crate::types::{AppendOutcome, Body};
+        match message.body {
+            Body::AppendEntriesReply(AppendOutcome::Accepted { .. }) => {
+                self.hard_state_write.max(self.entries_write)
+            }
+            _ => self.hard_state_write,
+        }
+    }
+
+    /// Gives the message back if it may leave at once, and keeps it otherwise.
+    pub(crate) fn post(&mut self, message: Message) -> Option<Message> {
+        let gate = self.gate(&message);
+        if gate <= self.persisted {
+            return Some(message);
+        }
+        self.held.push_back((gate, message));
+        None
+    }
+
+    /// Moves every message that may leave by now to `leave`, in the order they were posted.
+    pub(crate) fn release(&mut self, mut leave: impl FnMut(Message)) {
+        let persisted = self.persisted;
+        for _ in 0..self.held.len() {
+            let (gate, message) = self.held.pop_front().expect("as many as there are held");
+            if gate <= persisted {
+                leave(message);
+            } else {
+                self.held.push_back((gate, message));
+            }
+        }
+    }
+
+    /// The node left every term before `term`: what it meant to say in them is void. An
+    /// acknowledgement above all, for its entries may be cut before it could leave.
+    pub(crate) fn forget_before(&mut self, term: Term) {
+        self.held.retain(|(_, message)| message.term >= term);
+    }
+
+    /// The write that makes the latest hard state durable.
+    pub(crate) fn hard_state_write(&self) -> WriteId {
+        self.hard_state_write
+    }
+
+    pub(crate) fn has_persisted(&self, write: WriteId) -> bool {
+        write <= self.persisted
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(crate) fn assert_invariants(&self) {
+        assert!(self.persisted <= self.submitted, "what is durable was submitted");
+        assert!(self.hard_state.is_none(), "a step submits what it changed");
+        assert!(self.entries.is_empty(), "a step submits what it appended");
+        let waits = |(gate, _): &(WriteId, Message)| *gate > self.persisted;
+        assert!(self.held.iter().all(waits), "what may leave has left");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{AppendOutcome, Body, EntryId, NodeId, Payload};
+
+    fn entry(term: u64, index: u64) -> Entry {
+        Entry { id: EntryId::new(Term(term), Index(index)), payload: Payload::Noop }
+    }
+
+    fn message(term: u64, body: Body) -> Message {
+        Message { from: NodeId(1), to: NodeId(2), term: Term(term), body }
+    }
+
+    fn accepted(term: u64, matched: u64) -> Message {
+        let outcome = AppendOutcome::Accepted { matched: Index(matched) };
+        message(term, Body::AppendEntriesReply(outcome))
+    }
+
+    fn alive(term: u64) -> Message {
+        message(term, Body::HeartbeatReply { round: 1, verified: Index(0) })
+    }
+
+    fn released(outbox: &mut Outbox) -> Vec<Message> {
+        let mut left = Vec::new();
+        outbox.release(|message| left.push(message));
+        left
+    }
+
+    #[test]
+    fn an_acknowledgement_waits_for_its_entries_and_a_sign_of_life_does_not() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 1));
+        assert_eq!(outbox.post(accepted(1, 1)), None);
+        assert_eq!(outbox.post(alive(1)), Some(alive(1)));
+        let write = outbox.take_write(Index(0)).expect("an entry is to be written");
+        assert_eq!(released(&mut outbox), []);
+        assert_eq!(outbox.persisted(write.id), Index(1));
+        assert_eq!(released(&mut outbox), [accepted(1, 1)]);
+    }
+
+    #[test]
+    fn everything_waits_for_a_new_term() {
+        let mut outbox = Outbox::default();
+        outbox.write_hard_state(HardState { term: Term(2), vote: None });
+        assert_eq!(outbox.post(alive(2)), None);
+        let write = outbox.take_write(Index(0)).expect("a term is to be written");
+        outbox.persisted(write.id);
+        assert_eq!(released(&mut outbox), [alive(2)]);
+    }
+
+    #[test]
+    fn what_was_to_be_said_in_an_earlier_term_is_void() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 1));
+        outbox.post(accepted(1, 1));
+        let first = outbox.take_write(Index(0)).expect("an entry is to be written");
+        outbox.write_hard_state(HardState { term: Term(2), vote: None });
+        outbox.forget_before(Term(2));
+        outbox.take_write(Index(0));
+        outbox.persisted(first.id);
+        assert_eq!(released(&mut outbox), []);
+    }
+
+    #[test]
+    fn a_cut_entry_does_not_become_durable() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 1));
+        outbox.write_entry(entry(1, 2));
+        let first = outbox.take_write(Index(0)).expect("entries are to be written");
+        outbox.truncate(Index(1));
+        outbox.write_entry(entry(2, 2));
+        let second = outbox.take_write(Index(0)).expect("an entry is to be written");
+        assert_eq!(outbox.persisted(first.id), Index(1));
+        assert_eq!(outbox.persisted(second.id), Index(2));
+    }
+
+    #[test]
+    #[should_panic(expected = "contract: only a write that was asked for is persisted")]
+    fn a_write_never_asked_for_is_a_broken_contract() {
+        Outbox::default().persisted(WriteId(1));
+    }
+}

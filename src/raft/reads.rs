@@ -1,0 +1,108 @@
+//! Linearizable reads by read index (thesis §6.4): on the leader, and forwarded by followers.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use crate::types::{Index, Instant, NodeId, Tag};
+
+/// Reads whose index is known and that wait for the state machine to get there. They outlive a
+/// change of role: the index stays right.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfirmedReads {
+    waiting: VecDeque<(Index, Tag)>,
+    /// Tells this start of the node from every other.
+    pub(crate) boot: u64,
+    /// The number of the last read forwarded to a leader.
+    tickets: u64,
+}
+
+impl ConfirmedReads {
+    pub(crate) fn new(boot: u64) -> ConfirmedReads {
+        ConfirmedReads { waiting: VecDeque::new(), boot, tickets: 0 }
+    }
+
+    pub(crate) fn wait(&mut self, tag: Tag, index: Index) {
+        self.waiting.push_back((index, tag));
+    }
+
+    /// Gives `ready` every read that waited for an index up to `applied`.
+    pub(crate) fn release(&mut self, applied: Index, mut ready: impl FnMut(Tag, Index)) {
+        self.waiting.retain(|(index, tag)| {
+            let due = *index <= applied;
+            if due {
+                ready(*tag, *index);
+            }
+            !due
+        });
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn next_ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+}
+
+/// A follower's reads that wait for the leader's answer, by ascending ticket. One answer covers
+/// every read up to its ticket, for the leader chose its index after all of them had begun.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ForwardedReads {
+    waiting: VecDeque<(u64, Tag)>,
+    /// When the leader was last asked, if it has not answered.
+    asked: Option<Instant>,
+}
+
+impl ForwardedReads {
+    pub(crate) fn push(&mut self, ticket: u64, tag: Tag) {
+        self.waiting.push_back((ticket, tag));
+    }
+
+    /// The ticket to ask for now, if a read waits and the leader was not asked within `patience`.
+    pub(crate) fn ask(&mut self, now: Instant, patience: Duration) -> Option<u64> {
+        if self.asked.is_some_and(|asked| now < asked.after(patience)) {
+            return None;
+        }
+        let (ticket, _) = self.waiting.back()?;
+        self.asked = Some(now);
+        Some(*ticket)
+    }
+
+    /// The leader has answered: what still waits may be asked for at once.
+    pub(crate) fn answered(&mut self) {
+        self.asked = None;
+    }
+
+    /// The next read that an answer to `ticket` covers.
+    pub(crate) fn pop_through(&mut self, ticket: u64) -> Option<Tag> {
+        self.waiting.front().filter(|(first, _)| *first <= ticket)?;
+        self.waiting.pop_front().map(|(_, tag)| tag)
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Tag> {
+        self.pop_through(u64::MAX)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+/// Who asked a leader for a read index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The leader's own user.
+    Own(Tag),
+    /// A follower, for its users.
+    Peer { id: NodeId, boot: u64, ticket: u64 },
+}
+
+/// A read at the leader that waits for a round of heartbeats begun after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeaderRead {
+    pub(crate) reader: Reader,
+    pub(crate) index: Index,
+    pub(crate) round: u64,
+}

@@ -1,0 +1,115 @@
+//! Feeding one peer: the next entries it lacks, within its window and the bounds on messages.
+
+use alloc::vec::Vec;
+
+use crate::log::Slice;
+use crate::progress::{Mode, Progress, Window};
+use crate::raft::common::Common;
+use crate::raft::input::Consumer;
+use crate::types::{Body, Entry, EntryId, NodeId};
+
+/// The bounds on what is on its way to one peer.
+pub(crate) fn window(common: &Common) -> Window {
+    Window {
+        messages_max: common.config.inflight_messages_max,
+        entries_max: common.config.inflight_entries_max,
+        bytes_max: common.config.inflight_bytes_max,
+    }
+}
+
+/// Sends the peer what it lacks, as far as its window and the disk allow, or else the commit index
+/// if that is news to it. `round` is the last round of heartbeats sent.
+pub(crate) fn feed(common: &mut Common, peer: NodeId, progress: &mut Progress, round: u64) {
+    let window = window(common);
+    let last = common.log.last().index;
+    while progress.next() <= last && progress.may_send(&window) {
+        let Some(entries) = next_entries(common, peer, progress, &window) else { break };
+        send_entries(common, peer, progress, entries, round);
+    }
+    let streams = progress.mode() == Mode::Replicate && progress.next() > last;
+    if streams && progress.committed_sent < common.log.committed() {
+        send_entries(common, peer, progress, Vec::new(), round);
+    }
+}
+
+/// Sends the peer entries that came from the disk, if it still wants them.
+pub(crate) fn feed_fetched(
+    common: &mut Common,
+    peer: NodeId,
+    progress: &mut Progress,
+    entries: Vec<Entry>,
+    round: u64,
+) {
+    let window = window(common);
+    let wanted = entries.first().is_some_and(|entry| entry.id.index == progress.next());
+    if wanted && progress.may_send(&window) {
+        let entries = fitting(common, progress, entries, &window);
+        if !entries.is_empty() {
+            send_entries(common, peer, progress, entries, round);
+        }
+    }
+}
+
+/// The next entries for a peer; `None` if they are on the disk or do not fit the window.
+fn next_entries(
+    common: &mut Common,
+    peer: NodeId,
+    progress: &Progress,
+    window: &Window,
+) -> Option<Vec<Entry>> {
+    let (room, _) = progress.inflight().room(window);
+    let entries_max = room.min(common.config.message_entries_max);
+    let (first, last) = (progress.next(), common.log.last().index);
+    if first <= common.log.snapshot().index {
+        return None;
+    }
+    match common.log.slice(first, last, entries_max, common.config.message_bytes_max) {
+        Slice::Hot(entries) => {
+            let entries = fitting(common, progress, entries, window);
+            (!entries.is_empty()).then_some(entries)
+        }
+        Slice::Cold { last } => {
+            common.fetch(Consumer::Peer(peer), first, last);
+            None
+        }
+    }
+}
+
+/// As many of `entries` as one message and the window may carry. The first one is left out only
+/// if others are on their way.
+fn fitting(
+    common: &Common,
+    progress: &Progress,
+    mut entries: Vec<Entry>,
+    window: &Window,
+) -> Vec<Entry> {
+    let (room_entries, room_bytes) = progress.inflight().room(window);
+    let bytes_max = room_bytes.min(common.config.message_bytes_max);
+    let mut bytes = 0;
+    let count = entries.iter().take_while(|entry| {
+        bytes += entry.bytes();
+        bytes <= bytes_max
+    });
+    let count = count.count().min(room_entries).min(common.config.message_entries_max);
+    let alone = progress.inflight().entries() == 0;
+    entries.truncate(count.max(usize::from(alone)));
+    entries
+}
+
+fn send_entries(
+    common: &mut Common,
+    peer: NodeId,
+    progress: &mut Progress,
+    entries: Vec<Entry>,
+    round: u64,
+) {
+    let prev_index = progress.next().previous();
+    let prev_term = common.log.term_at(prev_index).expect("a leader knows what it sends after");
+    let prev = EntryId::new(prev_term, prev_index);
+    let last = entries.last().map_or(prev_index, |entry| entry.id.index);
+    let bytes = entries.iter().map(Entry::bytes).sum();
+    progress.sent(last, entries.len(), bytes, round);
+    progress.committed_sent = common.log.committed();
+    let committed = common.log.committed();
+    common.send(peer, Body::AppendEntries { prev, entries, committed });
+}

@@ -1,0 +1,68 @@
+//! The screen at the door: what no node of this protocol would say to this one is dropped here,
+//! so that no handler has to expect it.
+
+use crate::raft::action::Refusal;
+use crate::types::{AppendOutcome, Body, Entry, EntryId, Index, Message, NodeId, Term};
+
+/// Why the message is none that this protocol's nodes would say to node `to`, if it is not.
+pub(crate) fn refusal(to: NodeId, message: &Message) -> Option<Refusal> {
+    if message.to != to || message.from == to {
+        Some(Refusal::Misaddressed)
+    } else if !is_well_formed(message) {
+        Some(Refusal::Malformed)
+    } else {
+        None
+    }
+}
+
+fn is_well_formed(message: &Message) -> bool {
+    let term = message.term;
+    if term > Term::MAX {
+        return false;
+    }
+    // Only pre-votes and their answers are spoken before the first election.
+    let spoken_in_term_zero =
+        matches!(message.body, Body::PreVote { .. } | Body::PreVoteReply { .. });
+    if term == Term::ZERO && !spoken_in_term_zero {
+        return false;
+    }
+    match &message.body {
+        Body::PreVote { next_term, last } => {
+            *next_term == term.next() && last.term <= *next_term && last.index <= Index::MAX
+        }
+        Body::PreVoteReply { next_term, .. } => *next_term > Term::ZERO && *next_term <= Term::MAX,
+        Body::RequestVote { last } => last.term <= term && last.index <= Index::MAX,
+        Body::AppendEntries { prev, entries, committed } => {
+            is_id(*prev, term) && *committed <= Index::MAX && is_sequence(*prev, entries, term)
+        }
+        Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
+            *prev <= Index::MAX && is_id(*hint, term)
+        }
+        Body::ReadIndexReply { index, .. } => *index <= Index::MAX,
+        Body::Heartbeat { round, committed } => *round > 0 && *committed <= Index::MAX,
+        Body::RequestVoteReply { .. }
+        | Body::AppendEntriesReply(AppendOutcome::Accepted { .. })
+        | Body::HeartbeatReply { .. }
+        | Body::ReadIndex { .. } => true,
+    }
+}
+
+/// Whether a node in `term` can have the entry `id`, or none if `id` is zero.
+fn is_id(id: EntryId, term: Term) -> bool {
+    id.term <= term
+        && id.index <= Index::MAX
+        && (id.index == Index::ZERO) == (id.term == Term::ZERO)
+}
+
+/// Whether `entries` can follow `prev` in the log of a leader of `term`.
+fn is_sequence(prev: EntryId, entries: &[Entry], term: Term) -> bool {
+    let mut before = prev;
+    for entry in entries {
+        let in_order = entry.id.index == before.index.next() && entry.id.term >= before.term;
+        if !in_order || !is_id(entry.id, term) {
+            return false;
+        }
+        before = entry.id;
+    }
+    true
+}

@@ -1,0 +1,171 @@
+//! Calls that do not occur: what makes two runs of a seed differ, what leaves work unfinished,
+//! and what panics without saying why.
+
+use super::layers::{ROOMS, room_of};
+use super::source::{Source, phrases};
+use super::tree::{Finding, assert_clean, sources};
+
+/// What gives another answer each time: clocks, entropy, the order of a hash map.
+const UNREPEATABLE: [&str; 14] = [
+    "HashMap",
+    "HashSet",
+    "RandomState",
+    "SystemTime",
+    "std::time::Instant",
+    "time::{Duration, Instant}",
+    "Instant::now",
+    "thread_rng",
+    "rand::rng",
+    "getrandom",
+    "thread::sleep",
+    "thread::current",
+    "process::id",
+    "env::var",
+];
+
+/// What the core does without: the standard library, and numbers that round.
+const NOT_IN_THE_CORE: [&str; 3] = ["std::", "f32", "f64"];
+
+/// The files that face a person and may look at a clock; nothing they see reaches a run.
+const CLOCK_READERS: [&str; 1] = ["sim/src/cli/clock.rs"];
+
+/// The drivers: they have clocks, and a runtime that is not repeatable anyway.
+fn is_repeatable(source: &Source) -> bool {
+    let room = room_of(&source.path);
+    room.is_some_and(|room| room != "runtime") && !CLOCK_READERS.contains(&source.path.as_str())
+}
+
+fn is_core(source: &Source) -> bool {
+    let room = room_of(&source.path);
+    ROOMS.iter().any(|other| other.no_std && room == Some(other.name))
+}
+
+/// Every place where production code says one of `words`.
+fn said(source: &Source, words: &[&str], why: &str) -> Vec<Finding> {
+    let found = words.iter().flat_map(|word| {
+        phrases(&source.production, word).map(move |position| Finding {
+            path: source.path.clone(),
+            line: source.line_of(position),
+            item: (*word).to_owned(),
+            size: 0,
+            advice: format!("`{word}`: {why}"),
+        })
+    });
+    found.collect()
+}
+
+fn unrepeatable(source: &Source) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if is_repeatable(source) {
+        found.extend(said(source, &UNREPEATABLE, "two runs of a seed would differ"));
+    }
+    if is_core(source) {
+        found.extend(said(source, &NOT_IN_THE_CORE, "the core is no_std and counts in integers"));
+    }
+    found
+}
+
+fn unwraps(source: &Source) -> Vec<Finding> {
+    let calls = [".unwrap()", ".unwrap_unchecked()", ".unwrap_err()"];
+    said(source, &calls, "say in `expect` why it cannot fail")
+}
+
+/// Each `expect` of production code whose reason is not a text of at least two words.
+fn bare_expects(source: &Source) -> Vec<Finding> {
+    let calls = [".expect(", ".expect_err("];
+    let positions = calls.iter().flat_map(|call| {
+        phrases(&source.production, call).map(|position| (position, position + call.len()))
+    });
+    let bare = positions.filter(|(_, argument)| {
+        let text = source.text[*argument..].trim_start();
+        let reason = text.strip_prefix('"').and_then(|text| text.split('"').next());
+        reason.is_none_or(|reason| reason.split_whitespace().count() < 2)
+    });
+    bare.map(|(position, _)| Finding {
+        path: source.path.clone(),
+        line: source.line_of(position),
+        item: "expect".to_owned(),
+        size: 0,
+        advice: "`expect` without a reason in words".to_owned(),
+    })
+    .collect()
+}
+
+/// Work that is left for later, in code and in comments, tests included.
+fn unfinished(source: &Source) -> Vec<Finding> {
+    let calls = ["todo!", "unimplemented!", "dbg!"];
+    let notes = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
+    let in_code =
+        calls.iter().flat_map(|word| phrases(&source.code, word).map(move |at| (at, word)));
+    let in_text =
+        notes.iter().flat_map(|word| phrases(&source.text, word).map(move |at| (at, word)));
+    in_code
+        .chain(in_text)
+        .map(|(position, word)| Finding {
+            path: source.path.clone(),
+            line: source.line_of(position),
+            item: (*word).to_owned(),
+            size: 0,
+            advice: format!("`{word}`: finish it, or write an issue"),
+        })
+        .collect()
+}
+
+#[test]
+fn nothing_unrepeatable_decides() {
+    let findings: Vec<Finding> = sources().iter().flat_map(unrepeatable).collect();
+    assert_clean("calls", &findings);
+}
+
+#[test]
+fn an_unrepeatable_call_is_noticed() {
+    let found = |path: &str, text: &str| unrepeatable(&Source::new(path, text)).len();
+    for word in UNREPEATABLE {
+        assert_eq!(found("sim/src/world.rs", &format!("fn f() {{ {word} }}\n")), 1, "{word}");
+    }
+    for word in NOT_IN_THE_CORE {
+        assert_eq!(found("src/log/mod.rs", &format!("fn f() {{ {word} }}\n")), 1, "{word}");
+    }
+    assert_eq!(found("src/log/mod.rs", "// No HashMap: its order differs.\n"), 0);
+    assert_eq!(found("src/log/mod.rs", "#[cfg(test)]\nmod t { use std::env::var; }\n"), 0);
+    assert_eq!(found("src/runtime/mod.rs", "use std::time::Instant;\n"), 0);
+    assert_eq!(found(CLOCK_READERS[0], "use std::time::Instant;\n"), 0);
+}
+
+#[test]
+fn nothing_is_unwrapped_without_a_reason() {
+    assert_clean("unwrap", &sources().iter().flat_map(unwraps).collect::<Vec<_>>());
+    assert_clean("expect", &sources().iter().flat_map(bare_expects).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_unwrap_is_noticed() {
+    let found = |text: &str| {
+        let source = Source::new("src/raft/mod.rs", text);
+        unwraps(&source).len() + bare_expects(&source).len()
+    };
+    assert_eq!(found("fn f() { x.unwrap() }\n"), 1);
+    assert_eq!(found("fn f() { x\n    .unwrap() }\n"), 1);
+    assert_eq!(found("fn f() { x.expect(\"\") }\n"), 1);
+    assert_eq!(found("fn f() { x.expect(\"index\") }\n"), 1);
+    assert_eq!(found("fn f() { x.expect(REASON) }\n"), 1);
+    assert_eq!(found("fn f() { x.expect(\n    \"a leader has a term\") }\n"), 0);
+    assert_eq!(found("fn f() { x.unwrap_or(0) }\n"), 0);
+    assert_eq!(found("#[cfg(test)]\nfn f() { x.unwrap() }\n"), 0);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    assert_clean("unfinished", &sources().iter().flat_map(unfinished).collect::<Vec<_>>());
+}
+
+#[test]
+fn unfinished_work_is_noticed() {
+    let found = |text: &str| unfinished(&Source::new("tests/a.rs", text)).len();
+    assert_eq!(found("fn f() { todo!() }\n"), 1);
+    assert_eq!(found("fn f() { unimplemented!(\"later\") }\n"), 1);
+    assert_eq!(found("fn f() { dbg!(x) }\n"), 1);
+    assert_eq!(found(concat!("// TO", "DO: later\n")), 1);
+    assert_eq!(found(concat!("// FIX", "ME\n")), 1);
+    assert_eq!(found("// todo!() is not called here\n"), 0);
+}

@@ -1,0 +1,30 @@
+//! What is excused from a rule, and why. The list may only shrink.
+
+/// One thing excused from one rule.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exception {
+    pub(crate) rule: &'static str,
+    pub(crate) path: &'static str,
+    /// The very thing, as the rule names it.
+    pub(crate) item: &'static str,
+    /// Its exact size, where the rule is about size; else 0.
+    pub(crate) size: usize,
+    pub(crate) reason: &'static str,
+}
+
+/// Every exception.
+pub(crate) const EXCEPTIONS: &[Exception] = &[Exception {
+    rule: "unfinished",
+    path: "src/raft/mod.rs",
+    item: "unimplemented!",
+    size: 0,
+    reason: "the doors stand before the room behind them is built",
+}];
+
+#[test]
+fn every_exception_names_a_rule_and_gives_a_reason() {
+    for exception in EXCEPTIONS {
+        assert!(super::tree::RULES.contains(&exception.rule), "no such rule: {}", exception.rule);
+        assert!(exception.reason.contains(' '), "{} {}: why?", exception.path, exception.item);
+    }
+}

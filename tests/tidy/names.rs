@@ -1,0 +1,124 @@
+//! Names that do not occur: those that hide what a thing does, and second words for what the
+//! glossary of ARCHITECTURE.md already has a word for.
+
+use super::layers::{ROOMS, room_of};
+use super::source::{Source, words};
+use super::tree::{Finding, assert_clean, sources};
+
+/// Beginnings that hide an `if`, or say nothing.
+const HIDING_PREFIXES: [&str; 3] = ["maybe_", "do_", "try_to_"];
+
+/// Whole names that say nothing, for anything that is defined.
+const EMPTY_NAMES: [&str; 7] = ["util", "utils", "misc", "helper", "helpers", "stuff", "process"];
+
+/// A second word in the core, and the glossary's own.
+const SECOND_WORDS: [(&str, &str); 15] = [
+    ("voted_for", "vote"),
+    ("commit_index", "committed"),
+    ("last_applied", "applied"),
+    ("match_index", "matched"),
+    ("next_index", "next"),
+    ("log_id", "EntryId"),
+    ("LogId", "EntryId"),
+    ("unstable", "durable"),
+    ("stabled", "durable"),
+    ("purge", "compact"),
+    ("conf_state", "membership"),
+    ("ConfState", "Membership"),
+    ("configuration", "membership"),
+    ("server_id", "node"),
+    ("StateRole", "Role"),
+];
+
+const DEFINING_WORDS: [&str; 8] =
+    ["fn", "mod", "struct", "enum", "trait", "type", "const", "static"];
+
+/// What is wrong with a name that is defined here, if anything.
+fn wrong_with(name: &str) -> Option<String> {
+    if HIDING_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        return Some(format!("`{name}` hides an `if`: name what it does, ask with `may_`"));
+    }
+    if EMPTY_NAMES.contains(&name.to_lowercase().as_str()) || name.starts_with("process_") {
+        return Some(format!("`{name}` says nothing: name what it does"));
+    }
+    let stem = name.strip_suffix('2')?;
+    let counts = stem.ends_with(|c: char| c.is_alphabetic() || c == '_');
+    counts.then(|| format!("`{name}` is a second `{stem}`: name what differs"))
+}
+
+fn empty_names(source: &Source) -> Vec<Finding> {
+    let finding = |line: usize, item: &str, advice: String| Finding {
+        path: source.path.clone(),
+        line,
+        item: item.to_owned(),
+        size: 0,
+        advice,
+    };
+    let mut found = Vec::new();
+    for part in source.path.trim_end_matches(".rs").split('/') {
+        found.extend(wrong_with(part).map(|advice| finding(1, part, advice)));
+    }
+    let mut before = "";
+    for (position, word) in words(&source.code) {
+        if DEFINING_WORDS.contains(&before) {
+            let line = source.line_of(position);
+            found.extend(wrong_with(word).map(|advice| finding(line, word, advice)));
+        }
+        before = word;
+    }
+    found
+}
+
+/// Second words, in the code of the rooms that speak the glossary.
+fn second_words(source: &Source) -> Vec<Finding> {
+    let room = room_of(&source.path);
+    if !ROOMS.iter().any(|other| room == Some(other.name)) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (position, word) in words(&source.code) {
+        if let Some((_, ours)) = SECOND_WORDS.iter().find(|(second, _)| *second == word) {
+            found.push(Finding {
+                path: source.path.clone(),
+                line: source.line_of(position),
+                item: word.to_owned(),
+                size: 0,
+                advice: format!("`{word}`: the glossary says `{ours}`"),
+            });
+        }
+    }
+    found
+}
+
+fn wrong_names(source: &Source) -> Vec<Finding> {
+    let mut found = empty_names(source);
+    found.extend(second_words(source));
+    found
+}
+
+#[test]
+fn names_say_what_things_are() {
+    assert_clean("names", &sources().iter().flat_map(wrong_names).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_empty_name_is_noticed() {
+    let found = |path: &str, text: &str| wrong_names(&Source::new(path, text)).len();
+    assert_eq!(found("src/raft/util.rs", ""), 1);
+    assert_eq!(found("sim/src/helpers/mod.rs", ""), 1);
+    assert_eq!(found("src/raft/mod.rs", "mod misc;\n"), 1);
+    assert_eq!(found("src/raft/mod.rs", "fn maybe_commit() {}\n"), 1);
+    assert_eq!(found("src/raft/mod.rs", "fn do_commit() {}\n"), 1);
+    assert_eq!(found("src/raft/mod.rs", "fn process() {}\n"), 1);
+    assert_eq!(found("src/raft/mod.rs", "fn handle2() {}\n"), 1);
+    assert_eq!(found("tests/a.rs", "struct Helper;\n"), 1);
+    assert_eq!(found("src/raft/mod.rs", "fn f() { x.voted_for }\n"), 1);
+}
+
+#[test]
+fn a_telling_name_is_allowed() {
+    let found = |text: &str| wrong_names(&Source::new("src/raft/mod.rs", text));
+    assert_eq!(found("fn may_commit() { std::process::exit(2) }\n"), []);
+    assert_eq!(found("fn on_append_entries() {}\nfn n12() {}\nfn document() {}\n"), []);
+    assert_eq!(found("// It was once called voted_for by maybe_commit.\n"), []);
+}

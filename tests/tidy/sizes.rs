@@ -1,0 +1,115 @@
+//! How long a file, a function and a line may be, and how a file begins.
+
+use super::source::Source;
+use super::tree::{Finding, assert_clean, sources};
+
+const FILE_LINES_MAX: usize = 600;
+const FUNCTION_LINES_MAX: usize = 70;
+const LINE_COLUMNS_MAX: usize = 100;
+
+fn long_files(source: &Source) -> Vec<Finding> {
+    let lines = source.text.lines().count();
+    let advice =
+        format!("{lines} lines, over {FILE_LINES_MAX}: which two things are in this file?");
+    let finding = Finding { advice, ..whole_file(source, "file", lines) };
+    if lines > FILE_LINES_MAX { vec![finding] } else { Vec::new() }
+}
+
+fn long_functions(source: &Source) -> Vec<Finding> {
+    let long = source.functions().into_iter().filter(|f| f.lines > FUNCTION_LINES_MAX);
+    long.map(|function| Finding {
+        path: source.path.clone(),
+        line: function.line,
+        size: function.lines,
+        advice: format!(
+            "`{}` has {} lines, over {FUNCTION_LINES_MAX}",
+            function.name, function.lines
+        ),
+        item: function.name,
+    })
+    .collect()
+}
+
+fn long_lines(source: &Source) -> Vec<Finding> {
+    let lines = source.text.lines().map(|line| line.chars().count()).zip(1..);
+    let long = lines.filter(|(columns, _)| *columns > LINE_COLUMNS_MAX);
+    long.map(|(columns, line)| Finding {
+        path: source.path.clone(),
+        line,
+        item: "line".to_owned(),
+        size: columns,
+        advice: format!("{columns} columns, over {LINE_COLUMNS_MAX}"),
+    })
+    .collect()
+}
+
+/// The sign on the door: what the file is for, as a sentence of at least two words.
+fn missing_signs(source: &Source) -> Vec<Finding> {
+    let sign = source.text.lines().next().and_then(|line| line.strip_prefix("//! "));
+    let says_something = sign.is_some_and(|sign| sign.split_whitespace().count() >= 2);
+    let advice = "begin with a `//!` line that says what the file is for".to_owned();
+    let finding = Finding { advice, ..whole_file(source, "sign", 0) };
+    if says_something { Vec::new() } else { vec![finding] }
+}
+
+fn whole_file(source: &Source, item: &str, size: usize) -> Finding {
+    let (path, item) = (source.path.clone(), item.to_owned());
+    Finding { path, line: 1, item, size, advice: String::new() }
+}
+
+#[test]
+fn files_are_short() {
+    assert_clean("file-length", &sources().iter().flat_map(long_files).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_long_file_is_noticed() {
+    let of_lines = |lines: usize| Source::new("src/a.rs", &"\n".repeat(lines));
+    assert_eq!(long_files(&of_lines(600)), []);
+    assert_eq!(long_files(&of_lines(601))[0].size, 601);
+}
+
+#[test]
+fn functions_are_short() {
+    let findings: Vec<Finding> = sources().iter().flat_map(long_functions).collect();
+    assert_clean("function-length", &findings);
+}
+
+#[test]
+fn a_long_function_is_noticed() {
+    let of_lines = |lines: usize| {
+        let body = "    x();\n".repeat(lines - 2);
+        Source::new("src/a.rs", &format!("mod m {{\nfn f(\"}}\") {{\n{body}}}\n}}\n"))
+    };
+    assert_eq!(long_functions(&of_lines(70)), []);
+    let found = &long_functions(&of_lines(71))[0];
+    assert_eq!((found.item.as_str(), found.line, found.size), ("f", 2, 71));
+}
+
+#[test]
+fn lines_are_short() {
+    assert_clean("line-length", &sources().iter().flat_map(long_lines).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_long_line_is_noticed() {
+    let of_columns =
+        |columns: usize| Source::new("src/a.rs", &format!("\n{}\n", "é".repeat(columns)));
+    assert_eq!(long_lines(&of_columns(100)), []);
+    assert_eq!(long_lines(&of_columns(101))[0].line, 2);
+}
+
+#[test]
+fn files_say_what_they_are_for() {
+    assert_clean("first-line", &sources().iter().flat_map(missing_signs).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_missing_sign_is_noticed() {
+    let found = |text: &str| missing_signs(&Source::new("src/a.rs", text)).len();
+    assert_eq!(found("//! What the log is made of.\n"), 0);
+    assert_eq!(found("use crate::types::Term;\n//! What the log is made of.\n"), 1);
+    assert_eq!(found("//! Log.\n"), 1);
+    assert_eq!(found("//\n"), 1);
+    assert_eq!(found(""), 1);
+}
