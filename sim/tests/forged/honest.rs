@@ -110,3 +110,29 @@ fn a_term_without_its_leader_is_accepted() {
     stage.steps(3);
     accepted(&stage);
 }
+
+#[test]
+fn a_lagging_driver_is_accepted() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.holds(1, &[noop(1, 1)]);
+    stage.wins(4, 2, &[2, 5]);
+    // The leader's disk is slower than its network and two followers.
+    stage.says(4, |status| status.last = id(1, 2));
+    let (prev, entries) = (EntryId::ZERO, vec![noop(1, 2)]);
+    stage.sends(4, 2, 2, Body::AppendEntries { prev, entries, committed: Index::ZERO });
+    stage.all_hold(&[2, 3, 5], &[noop(1, 2)]);
+    stage.acknowledges(2, 4, 2, 1);
+    stage.commits(4, 1);
+    // A deposed leader learns of the commit together with the entry that replaces its own, and
+    // says so before it has given the entry to its disk.
+    stage.enters(1, 2);
+    stage.says(1, |status| {
+        (status.last, status.durable, status.committed) = (id(1, 2), Index::ZERO, Index(1));
+    });
+    stage.submits(4, None, &[noop(1, 2)]);
+    stage.submits(1, None, &[noop(1, 2)]);
+    stage.flushes(1);
+    stage.acknowledges(1, 4, 2, 1);
+    accepted(&stage);
+}

@@ -121,7 +121,7 @@ crate::forgeries! {
     "n2 commits 1@t2 where 1@t1 with its prefix is committed"
     |stage| {
         stage.commits(2, 1);
-        stage.submits(2, None, &[noop(1, 2)]);
+        stage.takes(2, &[noop(1, 2)]);
     }
 
     S11 a_quorum_rewrites_what_is_committed on one_entry
@@ -313,7 +313,9 @@ crate::forgeries! {
      and a log to 0@t0"
     |stage| {
         stage.says(1, |status| status.term = Term(4));
+        stage.calms(&[1]);
         stage.idles();
+        stage.ends();
     }
 
     S17 an_entry_is_never_written
@@ -321,6 +323,8 @@ crate::forgeries! {
      and a log to 0@t0"
     |stage| {
         stage.says(1, |status| status.last = EntryId::new(Term(1), Index(1)));
+        stage.calms(&[1]);
+        stage.idles();
         stage.ends();
     }
 }

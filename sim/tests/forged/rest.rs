@@ -80,10 +80,10 @@ crate::forgeries! {
     }
 
     S29 one_input_sets_off_a_storm
-    "n1 sends over 4436 messages after one input"
+    "n1 sends over 25856 messages after few inputs"
     |stage| {
         stage.wins(1, 1, &[2, 3]);
-        for _ in 0..=4096 + 5 * 68 {
+        for _ in 0..=4096 + 64 * 5 * 68 {
             stage.sends(1, 2, 1, HEARTBEAT);
         }
     }
