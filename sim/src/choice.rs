@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::digest::mix;
+
 /// What a choice is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -115,8 +117,7 @@ impl Choices {
             | u64::from(key.node) << 48
             | u64::from(key.incarnation) << 32
             | u64::from(key.counter);
-        let stirred = mix(self.seed ^ 0x9e37_79b9_7f4a_7c15, place ^ 0xbf58_476d_1ce4_e5b9);
-        mix(stirred ^ u64::from(key.peer) << 17, self.seed.rotate_left(32) ^ 0x94d0_49bb_1331_11eb)
+        avalanche(mix(avalanche(mix(self.seed, place)), u64::from(key.peer)))
     }
 }
 
@@ -166,10 +167,94 @@ impl fmt::Display for Key {
     }
 }
 
-/// Multiplies to 128 bits and folds the halves: each bit of either factor reaches every bit of
-/// the result.
-#[must_use]
-pub const fn mix(a: u64, b: u64) -> u64 {
-    let wide = (a as u128).wrapping_mul(b as u128);
-    (wide as u64) ^ ((wide >> 64) as u64)
+/// Lets every bit of `value` reach every bit of the result (the finalizer of SplitMix64), so that
+/// keys that differ in one bit have unrelated values.
+const fn avalanche(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(counter: u32) -> Key {
+        Key { node: 3, incarnation: 2, peer: 4, counter, ..Kind::Latency.key() }
+    }
+
+    #[test]
+    fn values_are_the_same_on_every_machine() {
+        let choices = Choices::new(41_877, Overrides::new());
+        let found: Vec<u64> = (0..4).map(|counter| choices.choose(key(counter), 1000)).collect();
+        assert_eq!(found, [657, 734, 505, 363]);
+        assert_eq!(
+            Choices::new(0, Overrides::new()).bits(Kind::Setting.key()),
+            0xa30a_ba14_ccd1_d2dd
+        );
+    }
+
+    #[test]
+    fn every_field_of_the_key_and_the_seed_count() {
+        let choices = Choices::new(7, Overrides::new());
+        let base = key(0);
+        let others = [
+            Key { kind: Kind::Loss, ..base },
+            Key { node: 4, ..base },
+            Key { incarnation: 3, ..base },
+            Key { peer: 5, ..base },
+            Key { counter: 1, ..base },
+        ];
+        for other in others {
+            assert_ne!(choices.bits(base), choices.bits(other), "{other}");
+        }
+        assert_ne!(choices.bits(base), Choices::new(8, Overrides::new()).bits(base));
+    }
+
+    #[test]
+    fn values_spread_over_their_domain() {
+        let choices = Choices::new(1, Overrides::new());
+        let mut counts = [0u32; 10];
+        for counter in 0..10_000 {
+            counts[choices.choose(key(counter), 10) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (850..1150).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn successive_values_are_unrelated() {
+        for field in 0..3 {
+            let choices = Choices::new(2, Overrides::new());
+            let at = |counter: u32| match field {
+                0 => choices.choose(key(counter), 8),
+                1 => choices.choose(Key { peer: counter as u16, ..key(0) }, 8),
+                _ => choices.choose(Key { incarnation: counter as u16, ..key(0) }, 8),
+            };
+            let mut counts = [0u32; 64];
+            for counter in 0..6_400 {
+                counts[(at(counter) * 8 + at(counter + 1)) as usize] += 1;
+            }
+            assert!(counts.iter().all(|count| (55..155).contains(count)), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn an_override_replaces_one_value_and_shifts_no_other() {
+        let plain = Choices::new(5, Overrides::new());
+        let forced = Choices::new(5, Overrides::from([(key(1), 0), (key(2), 999_999)]));
+        assert_eq!(forced.choose(key(0), 100), plain.choose(key(0), 100));
+        assert_eq!(forced.choose(key(1), 100), 0);
+        assert_eq!(forced.choose(key(2), 100), 99, "beyond the domain counts as its largest");
+        assert_eq!(forced.choose(key(3), 100), plain.choose(key(3), 100));
+    }
+
+    #[test]
+    fn the_benign_value_is_no_fault() {
+        let forced = Choices::new(5, Overrides::from([(key(0), 0)]));
+        assert!(!forced.chance(key(0), 999));
+        assert!(!Choices::new(5, Overrides::new()).chance(key(1), 0));
+        assert!(Choices::new(5, Overrides::new()).chance(key(1), 1000));
+        let mut draw = forced.draw(key(0));
+        assert_eq!(draw.between(3, 9), 3);
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::fault::Faults;
+
 /// A named family of runs. The seed draws one run from it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -9,15 +11,30 @@ pub struct Profile {
     pub name: &'static str,
     /// What it is for, in a few words.
     pub summary: &'static str,
+    /// The kinds of faults its runs draw from.
+    pub(crate) faults: Faults,
+    /// How many voters its runs have, unless the seed decides.
+    pub(crate) voters: Option<u8>,
 }
 
 /// No profile has the name that was asked for; its text lists those that exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownProfile(pub String);
 
-static PROFILES: [Profile; 2] = [
-    Profile { name: "default", summary: "every fault kind, a random subset in each run" },
-    Profile { name: "calm", summary: "load without faults" },
+static PROFILES: [Profile; 3] = [
+    Profile {
+        name: "default",
+        summary: "every fault kind, a random subset in each run",
+        faults: Faults::ALL,
+        voters: None,
+    },
+    Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, voters: None },
+    Profile {
+        name: "five",
+        summary: "as default, always with five voters and no learners",
+        faults: Faults::ALL,
+        voters: Some(5),
+    },
 ];
 
 impl Profile {

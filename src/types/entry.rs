@@ -45,6 +45,9 @@ impl Entry {
     }
 }
 
+/// Entries as a trace prints them: each by itself while they are few, else the first and the last.
+pub(crate) struct Listed<'a>(pub(crate) &'a [Entry]);
+
 impl Deref for Command {
     type Target = [u8];
 
@@ -89,5 +92,37 @@ impl fmt::Debug for Payload {
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.id, self.payload)
+    }
+}
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const EACH_MAX: usize = 4;
+        match self.0 {
+            [first, .., last] if self.0.len() > EACH_MAX => {
+                write!(f, "[{}..{}]", first.id, last.id)
+            }
+            few => {
+                f.write_str("[")?;
+                for (position, entry) in few.iter().enumerate() {
+                    let comma = if position == 0 { "" } else { ", " };
+                    write!(f, "{comma}{entry}")?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Entry {
+    /// As [`fmt::Debug`], with the size in place of a command too long for a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const COMMAND_SHOWN_MAX: usize = 16;
+        match &self.payload {
+            Payload::Command(command) if command.len() > COMMAND_SHOWN_MAX => {
+                write!(f, "{} {} bytes", self.id, command.len())
+            }
+            shown => write!(f, "{} {shown:?}", self.id),
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! What nodes say to one another. Requests and replies are named after the paper's calls.
 
 use alloc::vec::Vec;
+use core::fmt;
 
-use crate::types::entry::Entry;
+use crate::types::entry::{Entry, Listed};
 use crate::types::id::{EntryId, Index, NodeId, Term};
 
 /// One message from one node to another. It may be lost, repeated, delayed or overtaken.
@@ -124,6 +125,49 @@ impl Body {
             Body::HeartbeatReply { .. } => "HeartbeatReply",
             Body::ReadIndex { .. } => "ReadIndex",
             Body::ReadIndexReply { .. } => "ReadIndexReply",
+        }
+    }
+}
+
+impl fmt::Display for Message {
+    /// What is said and in which term, without the addresses.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.body.name(), self.term, Fields(&self.body))
+    }
+}
+
+/// The fields of a message, each after a space.
+struct Fields<'a>(&'a Body);
+
+impl fmt::Display for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = |granted: bool| if granted { "granted" } else { "refused" };
+        match self.0 {
+            Body::PreVote { next_term, last } => write!(f, " next={next_term} last={last}"),
+            Body::PreVoteReply { next_term, granted } => {
+                write!(f, " next={next_term} {}", answer(*granted))
+            }
+            Body::RequestVote { last } => write!(f, " last={last}"),
+            Body::RequestVoteReply { granted } => write!(f, " {}", answer(*granted)),
+            Body::AppendEntries { prev, entries, committed } => {
+                write!(f, " prev={prev} entries={} committed={committed}", Listed(entries))
+            }
+            Body::AppendEntriesReply(AppendOutcome::Accepted { matched }) => {
+                write!(f, " matched={matched}")
+            }
+            Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
+                write!(f, " rejected prev={prev} hint={hint}")
+            }
+            Body::Heartbeat { round, committed } => {
+                write!(f, " round={round} committed={committed}")
+            }
+            Body::HeartbeatReply { round, verified } => {
+                write!(f, " round={round} verified={verified}")
+            }
+            Body::ReadIndex { boot, ticket } => write!(f, " boot={boot:x} ticket={ticket}"),
+            Body::ReadIndexReply { boot, ticket, index } => {
+                write!(f, " boot={boot:x} ticket={ticket} index={index}")
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod message;
 mod time;
 mod write;
 
+pub(crate) use entry::Listed;
 pub use entry::{Command, Entry, Payload};
 pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
 pub use membership::Membership;

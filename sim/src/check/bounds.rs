@@ -1,0 +1,140 @@
+//! What no node may exceed: the bounds of its configuration (S29), and what is left to a cluster
+//! that is idle.
+
+use std::time::Duration;
+
+use quorate::raft::{Config, Status};
+use quorate::types::{Body, Entry, Message};
+
+use crate::check::finding::{S29, Verdict};
+use crate::check::model::{Model, Slot};
+
+/// The bounds that hold for every node of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// `Config::message_entries_max`.
+    pub message_entries_max: usize,
+    /// `Config::message_bytes_max`.
+    pub message_bytes_max: usize,
+    /// `Config::inflight_messages_max`.
+    pub inflight_messages_max: usize,
+    /// `Config::uncommitted_bytes_max`.
+    pub uncommitted_bytes_max: usize,
+    /// `Config::tail_bytes_max`.
+    pub tail_bytes_max: usize,
+    /// `Config::apply_bytes_max`.
+    pub apply_bytes_max: usize,
+    /// `Config::reads_max`.
+    pub reads_max: usize,
+    /// `Config::outbox_messages_max`.
+    pub outbox_messages_max: usize,
+    /// `Config::heartbeat_interval`.
+    pub heartbeat_interval: Duration,
+    /// `Config::election_timeout_min`.
+    pub election_timeout_min: Duration,
+    /// The most elections won by core nodes after the storm is over, unless nodes outside the
+    /// core may disrupt it for ever.
+    pub calm_elections_max: Option<u64>,
+    /// The most elections won, and terms begun, by core nodes while nothing is asked of the
+    /// cluster, unless nodes outside the core may disrupt it for ever.
+    pub idle_elections_max: Option<u64>,
+}
+
+impl Bounds {
+    /// The bounds of a cluster in which every node is configured as `config`.
+    ///
+    /// Pre-vote and stickiness together keep nodes outside the core from disrupting it; without
+    /// either, nothing is promised about the number of elections.
+    #[must_use]
+    pub fn of(config: &Config) -> Bounds {
+        let steady = config.pre_vote && config.stickiness;
+        Bounds {
+            message_entries_max: config.message_entries_max,
+            message_bytes_max: config.message_bytes_max,
+            inflight_messages_max: config.inflight_messages_max,
+            uncommitted_bytes_max: config.uncommitted_bytes_max,
+            tail_bytes_max: config.tail_bytes_max,
+            apply_bytes_max: config.apply_bytes_max,
+            reads_max: config.reads_max,
+            outbox_messages_max: config.outbox_messages_max,
+            heartbeat_interval: config.heartbeat_interval,
+            election_timeout_min: config.election_timeout_min,
+            calm_elections_max: steady.then_some(8),
+            idle_elections_max: steady.then_some(0),
+        }
+    }
+}
+
+/// How many messages each node gave to the network since its last step.
+#[derive(Clone, Debug)]
+pub(super) struct Sends {
+    since_step: Vec<usize>,
+}
+
+impl Sends {
+    pub(super) fn new(model: &Model) -> Sends {
+        Sends { since_step: vec![0; model.nodes.len()] }
+    }
+
+    pub(super) fn stepped(&mut self, slot: Slot) {
+        self.since_step[slot.0] = 0;
+    }
+
+    /// One input lets go of what waited for the disk, fills every peer's window and says one
+    /// more thing of every kind to each; never more.
+    pub(super) fn sent(&mut self, model: &Model, from: Slot, bounds: &Bounds) -> Verdict {
+        let sends = &mut self.since_step[from.0];
+        *sends += 1;
+        let each = bounds.inflight_messages_max.saturating_add(4);
+        let max = bounds.outbox_messages_max.saturating_add(model.nodes.len() * each);
+        if *sends <= max {
+            return Ok(());
+        }
+        let id = model.node(from).id;
+        S29.broken(format!("{id} sends over {max} messages after one input"))
+    }
+}
+
+impl Bounds {
+    pub(super) fn stepped(&self, model: &Model, slot: Slot, status: &Status) -> Verdict {
+        let log = &model.node(slot).memory.log;
+        let unsure = usize::try_from(log.bytes_after(status.durable)).unwrap_or(usize::MAX);
+        let tail_max = self.tail_bytes_max.saturating_add(unsure);
+        let caps = [
+            ("bytes uncommitted", status.uncommitted_bytes, self.uncommitted_bytes_max),
+            ("messages waiting for the disk", status.outbox_messages, self.outbox_messages_max),
+            ("reads waiting", status.reads_waiting, self.reads_max),
+            ("bytes in memory", status.tail_bytes, tail_max),
+        ];
+        // The memory of a write that is not yet given to the disk is not yet in the model.
+        let known = if status.last == log.last_id() { &caps[..] } else { &caps[..3] };
+        let Some((what, is, max)) = known.iter().find(|(_, is, max)| is > max) else {
+            return Ok(());
+        };
+        let id = status.id;
+        S29.broken(format!("{id} has {is} {what}, and the bound is {max}"))
+    }
+
+    pub(super) fn sent(&self, message: &Message) -> Verdict {
+        let Body::AppendEntries { entries, .. } = &message.body else { return Ok(()) };
+        let (count, max) = (entries.len(), self.message_entries_max);
+        if count > max {
+            let from = message.from;
+            return S29.broken(format!("{from} sends {count} entries at once, the bound is {max}"));
+        }
+        within("sends", message.from, entries, self.message_bytes_max)
+    }
+
+    pub(super) fn applies(&self, model: &Model, slot: Slot, entries: &[Entry]) -> Verdict {
+        within("applies", model.node(slot).id, entries, self.apply_bytes_max)
+    }
+}
+
+/// A single entry over the bound is still let through, alone.
+fn within(does: &str, id: quorate::types::NodeId, entries: &[Entry], max: usize) -> Verdict {
+    let bytes: usize = entries.iter().map(Entry::bytes).sum();
+    if bytes <= max || entries.len() == 1 {
+        return Ok(());
+    }
+    S29.broken(format!("{id} {does} {bytes} bytes of entries at once, the bound is {max}"))
+}

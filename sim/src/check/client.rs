@@ -1,0 +1,201 @@
+//! What clients see: S18 to S20, by the order of the committed log.
+
+use std::collections::BTreeMap;
+
+use quorate::types::{EntryId, Index, NodeId, Payload};
+
+use crate::chain;
+use crate::check::finding::{S18, S19, S20, Verdict};
+use crate::check::model::Model;
+use crate::observe::OpId;
+
+/// Every operation, and what is ordered before the next one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clients {
+    /// By number: they are dense.
+    ops: Vec<Op>,
+    /// The operation that proposed a command, by the hash of the command.
+    proposals: BTreeMap<u64, OpId>,
+    /// The highest index that a completed operation took effect at, or showed to its client.
+    floor: Index,
+    /// The highest index acknowledged to a client.
+    acknowledged: Index,
+    /// Up to here the committed log is matched with the operations.
+    learned: Index,
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug)]
+struct Op {
+    /// What was completed before it was invoked lies here or below.
+    floor: Index,
+    /// The hash of the command, for a proposal.
+    payload: Option<u64>,
+    /// Where the command is committed.
+    place: Option<Index>,
+    outcome: Option<Outcome>,
+}
+
+/// What a client was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Committed,
+    Served,
+    Rejected,
+    Unknown,
+}
+
+/// One answer to a read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) node: NodeId,
+    pub(super) index: Index,
+    pub(super) applied: Index,
+    pub(super) state: u64,
+}
+
+impl Clients {
+    pub(super) fn proposed(&mut self, op: OpId, command: &[u8]) -> Verdict {
+        let payload = chain::command(command);
+        self.invoked(op, Some(payload));
+        let earlier = self.proposals.insert(payload, op);
+        assert!(earlier.is_none(), "the commands of operations {op:?} and {earlier:?} are equal");
+        Ok(())
+    }
+
+    pub(super) fn asked(&mut self, op: OpId) {
+        self.invoked(op, None);
+    }
+
+    fn invoked(&mut self, op: OpId, payload: Option<u64>) {
+        assert_eq!(op.0, self.ops.len() as u64, "operations are numbered in order");
+        self.ops.push(Op { floor: self.floor, payload, place: None, outcome: None });
+    }
+
+    fn op(&mut self, op: OpId) -> &mut Op {
+        let place = usize::try_from(op.0).expect("operations fit into memory");
+        self.ops.get_mut(place).expect("an operation is invoked before it ends")
+    }
+
+    /// Ends an operation, once.
+    fn end(&mut self, op: OpId, outcome: Outcome) -> Verdict<Op> {
+        let operation = self.op(op);
+        if let Some(earlier) = operation.outcome {
+            return S19.broken(format!("operation {} ends {outcome:?} after {earlier:?}", op.0));
+        }
+        operation.outcome = Some(outcome);
+        Ok(*operation)
+    }
+
+    /// Matches what is newly committed with the operations.
+    pub(super) fn learn(&mut self, model: &Model) -> Verdict {
+        while self.learned < model.committed.last() {
+            self.learned = self.learned.next();
+            let id = model.committed.id_at(self.learned).unwrap_or_default();
+            let payload = model.entries.get(id).map_or(0, |entry| entry.payload);
+            if payload != chain::payload(&Payload::Noop) {
+                self.takes_effect(id, payload)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn takes_effect(&mut self, id: EntryId, payload: u64) -> Verdict {
+        let Some(op) = self.proposals.get(&payload).copied() else {
+            return S19.broken(format!("{id} commits a command that nobody proposed"));
+        };
+        let operation = self.op(op);
+        if let Some(place) = operation.place.replace(id.index) {
+            return S19.broken(format!("operation {} is committed at {place} and at {id}", op.0));
+        }
+        if operation.outcome == Some(Outcome::Rejected) {
+            return S19.broken(format!("operation {}, rejected, is committed at {id}", op.0));
+        }
+        before_nothing_earlier(op, operation, id.index)
+    }
+
+    pub(super) fn committed(&mut self, model: &Model, op: OpId, id: EntryId) -> Verdict {
+        let operation = self.end(op, Outcome::Committed)?;
+        let payload = model.entries.get(id).map(|entry| entry.payload);
+        if model.committed.id_at(id.index) != Some(id) {
+            let reached = model.committed.last_id();
+            return S18.broken(format!(
+                "operation {} is acknowledged at {id}, which is not in the log committed to \
+                 {reached}",
+                op.0
+            ));
+        }
+        if payload != operation.payload {
+            return S18
+                .broken(format!("operation {} is acknowledged at {id}, where another is", op.0));
+        }
+        self.acknowledged = self.acknowledged.max(id.index);
+        self.floor = self.floor.max(id.index);
+        Ok(())
+    }
+
+    pub(super) fn served(&mut self, model: &Model, op: OpId, answer: Answer) -> Verdict {
+        let operation = self.end(op, Outcome::Served)?;
+        let Answer { node, index, applied, state } = answer;
+        let floor = operation.floor;
+        if index < floor {
+            return S20.broken(format!(
+                "{node} serves read {} at read index {index}, below {floor}, which was complete \
+                 before the read",
+                op.0
+            ));
+        }
+        if applied < index {
+            return S20.broken(format!(
+                "{node} serves read {} with {applied} applied, below read index {index}",
+                op.0
+            ));
+        }
+        if model.committed.chain_at(applied) != Some(state) {
+            return S20.broken(format!(
+                "{node} serves read {} from a state that is not the committed one at {applied}",
+                op.0
+            ));
+        }
+        self.floor = self.floor.max(applied);
+        Ok(())
+    }
+
+    pub(super) fn rejected(&mut self, op: OpId) -> Verdict {
+        match self.end(op, Outcome::Rejected)?.place {
+            None => Ok(()),
+            Some(place) => {
+                S19.broken(format!("operation {}, committed at {place}, is rejected", op.0))
+            }
+        }
+    }
+
+    pub(super) fn unknown(&mut self, op: OpId) -> Verdict {
+        self.end(op, Outcome::Unknown).map(|_| ())
+    }
+
+    /// The highest index acknowledged to a client.
+    pub(super) fn acknowledged(&self) -> Index {
+        self.acknowledged
+    }
+
+    /// The run is over: every operation has ended.
+    pub(super) fn all_ended(&self) -> Verdict {
+        match self.ops.iter().position(|op| op.outcome.is_none()) {
+            None => Ok(()),
+            Some(op) => S19.broken(format!("operation {op} has no outcome at the end")),
+        }
+    }
+}
+
+/// Whatever was complete before an operation was invoked is ordered before it.
+fn before_nothing_earlier(op: OpId, operation: &Op, place: Index) -> Verdict {
+    let floor = operation.floor;
+    if place > floor {
+        return Ok(());
+    }
+    S20.broken(format!(
+        "operation {} takes effect at {place}, not after {floor}, which was complete before it",
+        op.0
+    ))
+}

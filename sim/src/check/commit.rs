@@ -1,0 +1,184 @@
+//! The commit index: S10, S12 to S14, S16, and the part of S11 about what is committed.
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{Index, Term};
+
+use crate::check::finding::{S10, S11, S12, S13, S14, S15, S16, Verdict};
+use crate::check::model::{Model, Nodes, Slot};
+
+/// What was committed when, and how far each node's log was compared with it.
+#[derive(Clone, Debug)]
+pub(super) struct Commit {
+    /// For each node: up to here its memory was compared with the committed log.
+    compared: Vec<Index>,
+    /// Up to which index the terms had committed, in the order in which they did.
+    reached: Vec<(Term, Index)>,
+}
+
+impl Commit {
+    pub(super) fn new(model: &Model) -> Commit {
+        Commit { compared: vec![Index::ZERO; model.nodes.len()], reached: Vec::new() }
+    }
+
+    pub(super) fn started(&mut self, slot: Slot) {
+        self.compared[slot.0] = Index::ZERO;
+    }
+
+    /// A node took an input. Extends the committed log if the node is the first to go further.
+    pub(super) fn stepped(&mut self, model: &mut Model, slot: Slot, status: &Status) -> Verdict {
+        ladder(model, slot, status)?;
+        advances(model, slot, status)?;
+        if status.committed > model.committed.last() {
+            extend(model, slot, status.committed)?;
+            self.reach(status.term, status.committed);
+            later_leaders_have(model, slot, status.term)?;
+        }
+        by_counting_own(model, slot, status)?;
+        self.compare(model, slot, status.committed)
+    }
+
+    fn reach(&mut self, term: Term, index: Index) {
+        match self.reached.last_mut() {
+            Some((last, reached)) if *last == term => *reached = index,
+            _ => self.reached.push((term, index)),
+        }
+    }
+
+    /// A node became the leader of `term`.
+    pub(super) fn elected(&self, model: &Model, slot: Slot, term: Term) -> Verdict {
+        let earlier = self.reached.iter().rev().find(|(by, _)| *by < term);
+        let Some((by, reached)) = earlier else { return Ok(()) };
+        has_committed(model, slot, term, *by, *reached)
+    }
+
+    /// A node gave a write to its disk, the first entry of which is at `first`.
+    pub(super) fn submitted(&mut self, model: &Model, slot: Slot, first: Index) -> Verdict {
+        let compared = &mut self.compared[slot.0];
+        *compared = first.previous().min(*compared);
+        let committed = model.node(slot).status.map_or(Index::ZERO, |status| status.committed);
+        self.compare(model, slot, committed)
+    }
+
+    /// The node's log must agree with the committed one up to its commit index, as far as the
+    /// node has already given its log to its disk.
+    fn compare(&mut self, model: &Model, slot: Slot, committed: Index) -> Verdict {
+        let node = model.node(slot);
+        let index = committed.min(node.memory.log.last());
+        if index <= self.compared[slot.0] {
+            return Ok(());
+        }
+        self.compared[slot.0] = index;
+        if node.memory.log.chain_at(index) == model.committed.chain_at(index) {
+            return Ok(());
+        }
+        let (id, has) = (node.id, node.memory.log.id_at(index).unwrap_or_default());
+        let decided = model.committed.id_at(index).unwrap_or_default();
+        S11.broken(format!("{id} commits {has} where {decided} with its prefix is committed"))
+    }
+}
+
+fn ladder(model: &Model, slot: Slot, status: &Status) -> Verdict {
+    let (id, applied, committed) = (model.node(slot).id, status.applied, status.committed);
+    let last = status.last.index;
+    if applied > committed || committed > last {
+        return S15.broken(format!(
+            "{id} has applied {applied}, committed {committed}, last {last}: out of order"
+        ));
+    }
+    Ok(())
+}
+
+fn advances(model: &Model, slot: Slot, status: &Status) -> Verdict {
+    let node = model.node(slot);
+    let (id, committed) = (node.id, status.committed);
+    if let Some(before) = node.status {
+        let before = before.committed;
+        if committed < before {
+            return S14.broken(format!("{id}'s commit index falls from {before} to {committed}"));
+        }
+        return Ok(());
+    }
+    let (hint, last) = (node.hint, node.disk.log.last());
+    if committed < hint.min(last) {
+        return S16.broken(format!(
+            "{id} restarts with commit index {committed} though its disk says {hint} of {last}"
+        ));
+    }
+    Ok(())
+}
+
+/// Finds the log that a quorum holds durably up to `index`, and takes it over as committed.
+fn extend(model: &mut Model, slot: Slot, index: Index) -> Verdict {
+    let holders = |chain: u64| {
+        let mut holders = Nodes::default();
+        let holds = |slot: &Slot| model.node(*slot).disk.log.chain_at(index) == Some(chain);
+        model.slots().filter(holds).for_each(|slot| holders.insert(slot));
+        holders
+    };
+    let chosen = model.slots().find(|slot| {
+        let chain = model.node(*slot).disk.log.chain_at(index);
+        chain.is_some_and(|chain| model.is_quorum(holders(chain)))
+    });
+    let id = model.node(slot).id;
+    let Some(chosen) = chosen else {
+        let disks: Vec<String> = model.nodes.iter().map(|node| held(node, index)).collect();
+        let disks = disks.join(", ");
+        return S12.broken(format!("{id} commits {index} without a quorum's disks: {disks}"));
+    };
+    let reached = model.committed.last();
+    let log = &model.nodes[chosen.0].disk.log;
+    if log.chain_at(reached) != model.committed.chain_at(reached) {
+        let has = log.id_at(reached).unwrap_or_default();
+        let decided = model.committed.last_id();
+        return S11.broken(format!(
+            "{id} commits {index} on a quorum that has {has} where {decided} is committed"
+        ));
+    }
+    model.committed.extend_like(log, index);
+    Ok(())
+}
+
+fn held(node: &crate::check::model::Node, index: Index) -> String {
+    match node.disk.log.id_at(index) {
+        Some(id) => format!("{} has {id}", node.id),
+        None => format!("{} ends at {}", node.id, node.disk.log.last()),
+    }
+}
+
+/// Raft §5.4.2: a leader counts replicas only for entries of its own term.
+fn by_counting_own(model: &Model, slot: Slot, status: &Status) -> Verdict {
+    let node = model.node(slot);
+    let before = node.status.map_or(status.committed, |before| before.committed);
+    if status.role != RoleName::Leader || status.committed <= before {
+        return Ok(());
+    }
+    let (id, term) = (node.id, status.term);
+    let top = model.committed.id_at(status.committed).unwrap_or_default();
+    if top.term == term {
+        return Ok(());
+    }
+    S13.broken(format!("{id} leads {term} and commits {top} by counting"))
+}
+
+/// A leader of a later term, elected before this commit, must have what it commits.
+fn later_leaders_have(model: &Model, committer: Slot, term: Term) -> Verdict {
+    let index = model.committed.last();
+    for slot in model.slots().filter(|slot| *slot != committer) {
+        let Some(status) = model.node(slot).status else { continue };
+        if status.role == RoleName::Leader && status.term > term {
+            has_committed(model, slot, status.term, term, index)?;
+        }
+    }
+    Ok(())
+}
+
+fn has_committed(model: &Model, leader: Slot, term: Term, by: Term, index: Index) -> Verdict {
+    let node = model.node(leader);
+    let log = &node.memory.log;
+    if log.chain_at(index) == model.committed.chain_at(index) {
+        return Ok(());
+    }
+    let (id, decided) = (node.id, model.committed.id_at(index).unwrap_or_default());
+    let has = log.id_at(index).map_or(format!("ends at {}", log.last()), |id| format!("has {id}"));
+    S10.broken(format!("{id} leads {term} but its log {has} where {by} committed {decided}"))
+}

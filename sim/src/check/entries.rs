@@ -1,0 +1,48 @@
+//! Every entry that any node ever held, by term and index: one content and one prefix each.
+
+use std::collections::BTreeMap;
+
+use quorate::types::{EntryId, NodeId, Term};
+
+/// The entries that were ever seen. Most indices only ever see one term: the first seen at an
+/// index lies in a plain list, and only the others are searched for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entries {
+    first: Vec<Option<(Term, Known)>>,
+    others: BTreeMap<EntryId, Known>,
+}
+
+/// What there is to know of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The chain of the log that ends with it.
+    pub(super) chain: u64,
+    /// The hash of its payload.
+    pub(super) payload: u64,
+    /// The node that was first seen to hold it.
+    pub(super) holder: NodeId,
+}
+
+impl Entries {
+    /// Takes an entry that a node holds. Answers with what was known, if that differs.
+    pub(super) fn admit(&mut self, id: EntryId, entry: Known) -> Result<(), Known> {
+        let place = usize::try_from(id.index.0).expect("a log fits into memory");
+        if place >= self.first.len() {
+            self.first.resize(place + 1, None);
+        }
+        let known = match &mut self.first[place] {
+            Some((term, known)) if *term == id.term => known,
+            Some(_) => self.others.entry(id).or_insert(entry),
+            empty => &mut empty.insert((id.term, entry)).1,
+        };
+        if known.chain == entry.chain { Ok(()) } else { Err(*known) }
+    }
+
+    /// The entry, if any node ever held it.
+    pub(super) fn get(&self, id: EntryId) -> Option<Known> {
+        match self.first.get(usize::try_from(id.index.0).ok()?)? {
+            Some((term, known)) if *term == id.term => Some(*known),
+            _ => self.others.get(&id).copied(),
+        }
+    }
+}

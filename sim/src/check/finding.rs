@@ -1,0 +1,78 @@
+//! The list of checks, by number and name, and what one of them says when it is broken.
+
+use crate::observe::Violation;
+use crate::time::SimTime;
+
+/// One check: its number in the list of invariants, its name, and what must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// `S1`, or `L3` for one about progress.
+    pub number: &'static str,
+    /// `election-safety`.
+    pub name: &'static str,
+    /// What must hold, in one sentence.
+    pub holds: &'static str,
+}
+
+/// A check that is broken, and what it saw.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    check: &'static Check,
+    saw: String,
+}
+
+/// What each check answers.
+pub(crate) type Verdict<T = ()> = Result<T, Finding>;
+
+impl Check {
+    const fn new(number: &'static str, name: &'static str, holds: &'static str) -> Check {
+        Check { number, name, holds }
+    }
+
+    /// The check is broken: it saw this.
+    pub(crate) fn broken<T>(&'static self, saw: String) -> Verdict<T> {
+        Err(Finding { check: self, saw })
+    }
+}
+
+impl Finding {
+    pub(crate) fn at(self, at: SimTime) -> Violation {
+        let Check { number, name, .. } = *self.check;
+        Violation { number, check: name, saw: self.saw, at }
+    }
+}
+
+macro_rules! checks {
+    ($($id:ident $name:literal $holds:literal)*) => {
+        $(pub(crate) static $id: Check = Check::new(stringify!($id), $name, $holds);)*
+
+        /// Every check, in the order of the list of invariants.
+        pub static CHECKS: &[&Check] = &[$(&$id),*];
+    };
+}
+
+checks! {
+    S1 "election-safety" "A term has at most one leadership, over the whole run."
+    S2 "election-certificate" "A leader's term has durable votes of a quorum for it."
+    S3 "one-vote" "No node makes durable, or sends, votes for two candidates in one term."
+    S4 "vote-before-grant" "A vote is durable before it is sent, asked for or counted."
+    S5 "term-before-reply" "The term of a reply is durable at its sender."
+    S6 "append-before-ack" "What is acknowledged is durable, and equal to the leader's log."
+    S7 "term-monotonic" "A term never falls, on disk or in memory, nor behind the disk's."
+    S8 "log-matching" "Entries of one index and term have one content and one prefix everywhere."
+    S9 "leader-append-only" "A leader never cuts or rewrites its own log."
+    S10 "leader-completeness" "Every leader's log has what earlier terms committed."
+    S11 "state-machine-safety" "No two nodes commit or apply different entries at an index."
+    S12 "commit-is-durable" "What is first committed is durable on a quorum."
+    S13 "own-term-commit" "A leader commits by counting only in its own term."
+    S14 "commit-monotonic" "A node's commit index never falls while it runs."
+    S15 "applied-in-order" "Each entry is applied in order, once, after its commit."
+    S16 "commit-survives" "After a restart, the commit index is no less than the disk says."
+    S17 "memory-equals-disk" "What a node believes of its disk is so, and all of it once written."
+    S18 "acknowledged-stays" "An acknowledged command is where it was said to be, for ever."
+    S19 "exactly-once" "A proposal has one outcome and at most one place in the log."
+    S20 "linearizable" "Reads and writes take effect between their call and their return."
+    S29 "bounded" "No queue and no message exceeds its bound."
+    S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
+    L3 "churn" "After the storm, few elections are won."
+}

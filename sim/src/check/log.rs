@@ -1,0 +1,120 @@
+//! A log as the checks know it: the term, the chain and the size of every prefix.
+
+use quorate::types::{Entry, EntryId, HardState, Index, NodeId, Term, Write};
+
+use crate::chain;
+use crate::check::entries::{Entries, Known};
+use crate::check::finding::{Check, S8, Verdict};
+
+/// One entry of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Its term.
+    pub(super) term: Term,
+    /// The chain of the log up to it.
+    pub(super) chain: u64,
+    /// The bytes of all entries up to it.
+    bytes: u64,
+}
+
+/// A log, known by its links.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    links: Vec<Link>,
+}
+
+/// A disk, or what memory thinks the disk will come to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Image {
+    /// Term and vote.
+    pub(super) hard_state: HardState,
+    /// The log.
+    pub(super) log: Log,
+}
+
+impl Log {
+    pub(super) fn last(&self) -> Index {
+        Index(self.links.len() as u64)
+    }
+
+    pub(super) fn last_id(&self) -> EntryId {
+        self.id_at(self.last()).unwrap_or(EntryId::ZERO)
+    }
+
+    pub(super) fn at(&self, index: Index) -> Option<&Link> {
+        self.links.get(usize::try_from(index.0.checked_sub(1)?).ok()?)
+    }
+
+    pub(super) fn id_at(&self, index: Index) -> Option<EntryId> {
+        self.at(index).map(|link| EntryId::new(link.term, index))
+    }
+
+    /// The chain of the log up to `index`, which may be 0.
+    pub(super) fn chain_at(&self, index: Index) -> Option<u64> {
+        if index == Index::ZERO { Some(chain::EMPTY) } else { Some(self.at(index)?.chain) }
+    }
+
+    /// The bytes of the entries after `index`.
+    pub(super) fn bytes_after(&self, index: Index) -> u64 {
+        let before = self.at(index).map_or(0, |link| link.bytes);
+        self.links.last().map_or(0, |link| link.bytes).saturating_sub(before)
+    }
+
+    /// Adds what `other` has after this log's end, up to `last`.
+    pub(super) fn extend_like(&mut self, other: &Log, last: Index) {
+        let last = usize::try_from(last.0).expect("a log fits into memory");
+        self.links.extend_from_slice(&other.links[self.links.len()..last]);
+    }
+
+    pub(super) fn truncate(&mut self, last: Index) {
+        self.links.truncate(usize::try_from(last.0).unwrap_or(usize::MAX));
+    }
+}
+
+impl Image {
+    /// Carries out a write of node `by`: cuts the log and adds the entries. A gap breaks `whole`.
+    pub(super) fn write(
+        &mut self,
+        by: NodeId,
+        write: &Write,
+        entries: &mut Entries,
+        whole: &'static Check,
+    ) -> Verdict {
+        if let Some(hard_state) = write.hard_state {
+            self.hard_state = hard_state;
+        }
+        if let Some(first) = write.entries.first() {
+            self.log.truncate(first.id.index.previous());
+        }
+        for entry in &write.entries {
+            self.append(by, entry, entries, whole)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn append(
+        &mut self,
+        by: NodeId,
+        entry: &Entry,
+        entries: &mut Entries,
+        whole: &'static Check,
+    ) -> Verdict {
+        let id = entry.id;
+        let last = self.log.last();
+        if id.index != last.next() {
+            return whole.broken(format!("{by} writes {id} though its log ends at {last}"));
+        }
+        let (prefix, bytes) =
+            self.log.links.last().map_or((chain::EMPTY, 0), |link| (link.chain, link.bytes));
+        let payload = chain::payload(&entry.payload);
+        let chain = chain::link(prefix, id, payload);
+        if let Err(known) = entries.admit(id, Known { chain, payload, holder: by }) {
+            let other = known.holder;
+            let what = if known.payload == payload { "prefix" } else { "content" };
+            return S8.broken(format!("{by} holds {id} with another {what} than {other} did"));
+        }
+        let bytes = bytes + entry.bytes() as u64;
+        self.log.links.push(Link { term: id.term, chain, bytes });
+        Ok(())
+    }
+}

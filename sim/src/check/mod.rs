@@ -1,0 +1,201 @@
+//! The checks: what must hold at every moment of a run, whatever happens to the cluster.
+//!
+//! They watch from outside: each node's disk and memory are modelled from the writes it gives to
+//! its disk, and what it says is held against that model. Logs are known by hash chains, so that
+//! each event costs the same however long the run has been.
+
+mod append;
+mod apply;
+mod bounds;
+mod client;
+mod commit;
+mod election;
+mod entries;
+mod finding;
+mod log;
+mod model;
+mod quiet;
+
+pub use bounds::Bounds;
+pub use finding::{CHECKS, Check};
+
+use quorate::raft::Status;
+use quorate::types::{Entry, HardState, Index, Membership, Message, NodeId, Write};
+
+use crate::check::apply::Apply;
+use crate::check::bounds::Sends;
+use crate::check::client::{Answer, Clients};
+use crate::check::commit::Commit;
+use crate::check::election::Election;
+use crate::check::finding::{S17, S18, Verdict};
+use crate::check::model::{Model, Nodes, shown};
+use crate::check::quiet::Quiet;
+use crate::observe::{Seen, Violation};
+use crate::time::SimTime;
+
+/// Every check at once, fed with what the world shows.
+#[derive(Clone, Debug)]
+pub struct Checks {
+    bounds: Bounds,
+    model: Model,
+    election: Election,
+    commit: Commit,
+    apply: Apply,
+    clients: Clients,
+    sends: Sends,
+    quiet: Quiet,
+}
+
+impl Checks {
+    /// Checks for a cluster that starts with `membership`, every node within `bounds`.
+    #[must_use]
+    pub fn new(membership: &Membership, bounds: Bounds) -> Checks {
+        let model = Model::new(membership);
+        let (election, commit) = (Election::new(&model), Commit::new(&model));
+        let (apply, sends) = (Apply::new(&model), Sends::new(&model));
+        let (clients, quiet) = (Clients::default(), Quiet::default());
+        Checks { bounds, model, election, commit, apply, clients, sends, quiet }
+    }
+
+    /// Takes the next thing that happened, at `now`.
+    ///
+    /// # Errors
+    /// The first check that is broken by it. What the checks say afterwards means nothing.
+    pub fn see(&mut self, now: SimTime, seen: Seen<'_>) -> Result<(), Violation> {
+        self.take(now, seen).map_err(|finding| finding.at(now))
+    }
+
+    fn take(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict {
+        match seen {
+            Seen::Started { node, hard_state, committed, log, .. } => {
+                self.started(node, hard_state, committed, log)
+            }
+            Seen::Crashed { node } => {
+                self.model.crash(self.model.slot(node));
+                Ok(())
+            }
+            Seen::Stepped { node, status } => self.stepped(now, node, status),
+            Seen::Submitted { node, write } => self.submitted(node, write),
+            Seen::Durable { node, write } => self.durable(node, write),
+            Seen::Sent { message } => self.sent(now, message),
+            Seen::Applied { node, entries } => self.applied(node, entries),
+            Seen::ProposeInvoked { op, command } => self.clients.proposed(op, command),
+            Seen::ReadInvoked { op } => {
+                self.clients.asked(op);
+                Ok(())
+            }
+            Seen::Committed { op, id } => self.clients.committed(&self.model, op, id),
+            Seen::ReadServed { op, node, index, applied, state } => {
+                self.clients.served(&self.model, op, Answer { node, index, applied, state })
+            }
+            Seen::Rejected { op, .. } => self.clients.rejected(op),
+            Seen::Unknown { op } => self.clients.unknown(op),
+            Seen::Calm { core } => {
+                let mut nodes = Nodes::default();
+                core.iter().for_each(|id| nodes.insert(self.model.slot(*id)));
+                self.quiet.calm(nodes);
+                Ok(())
+            }
+            Seen::Idle => {
+                self.quiet.idle(now);
+                self.at_rest()
+            }
+            Seen::Ended => self.ended(),
+        }
+    }
+
+    fn started(&mut self, id: NodeId, hard: HardState, hint: Index, log: &[Entry]) -> Verdict {
+        let slot = self.model.slot(id);
+        self.election.persisted(&self.model, slot, hard)?;
+        self.model.start(slot, hard, hint, log)?;
+        self.commit.started(slot);
+        self.apply.started(slot);
+        Ok(())
+    }
+
+    fn stepped(&mut self, now: SimTime, id: NodeId, status: &Status) -> Verdict {
+        let slot = self.model.slot(id);
+        self.sends.stepped(slot);
+        if self.model.node(slot).status.as_ref() == Some(status) {
+            return Ok(());
+        }
+        let elected = self.election.stepped(&self.model, slot, status, now)?;
+        append::stepped(&self.model, slot, status)?;
+        self.commit.stepped(&mut self.model, slot, status)?;
+        self.clients.learn(&self.model)?;
+        self.bounds.stepped(&self.model, slot, status)?;
+        self.quiet.stepped(&self.model, slot, status, &self.bounds)?;
+        if elected {
+            self.commit.elected(&self.model, slot, status.term)?;
+            self.quiet.elected(slot, status, &self.bounds)?;
+        }
+        self.model.nodes[slot.0].status = Some(*status);
+        Ok(())
+    }
+
+    fn submitted(&mut self, id: NodeId, write: &Write) -> Verdict {
+        let slot = self.model.slot(id);
+        append::submitted(&self.model, slot, write)?;
+        self.model.submit(slot, write)?;
+        match write.entries.first() {
+            Some(first) => self.commit.submitted(&self.model, slot, first.id.index),
+            None => Ok(()),
+        }
+    }
+
+    fn durable(&mut self, id: NodeId, write: &Write) -> Verdict {
+        let slot = self.model.slot(id);
+        if let Some(hard_state) = write.hard_state {
+            self.election.persisted(&self.model, slot, hard_state)?;
+        }
+        self.model.persist(slot, write)
+    }
+
+    fn sent(&mut self, now: SimTime, message: &Message) -> Verdict {
+        let from = self.model.slot(message.from);
+        self.election.sent(&self.model, from, message)?;
+        append::sent(&self.model, from, message)?;
+        self.bounds.sent(message)?;
+        self.sends.sent(&self.model, from, &self.bounds)?;
+        self.quiet.sent(&self.model, from, message, &self.bounds, now)
+    }
+
+    fn applied(&mut self, id: NodeId, entries: &[Entry]) -> Verdict {
+        let slot = self.model.slot(id);
+        self.apply.applies(&self.model, slot, entries)?;
+        self.bounds.applies(&self.model, slot, entries)
+    }
+
+    /// Where every write is durable, what a node says of itself is what its disk has.
+    fn at_rest(&self) -> Verdict {
+        for node in self.model.nodes.iter().filter(|node| node.drained()) {
+            let Some(status) = node.status else { continue };
+            let (id, last) = (node.id, node.disk.log.last_id());
+            let says = HardState { term: status.term, vote: status.vote };
+            if says != node.disk.hard_state || status.last != last {
+                let (says, has) = (shown(says), shown(node.disk.hard_state));
+                let ends = status.last;
+                return S17.broken(format!(
+                    "{id} at rest is in {says} with a log to {ends}, but its disk has {has} and \
+                     a log to {last}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&self) -> Verdict {
+        self.at_rest()?;
+        let Some(core) = self.quiet.settled() else { return Ok(()) };
+        let acknowledged = self.clients.acknowledged();
+        for slot in self.model.slots().filter(|slot| core.contains(*slot)) {
+            let (id, applied) = (self.model.node(slot).id, self.apply.applied(slot));
+            if applied < acknowledged {
+                return S18.broken(format!(
+                    "{id} has applied {applied} at the end, though {acknowledged} is acknowledged"
+                ));
+            }
+        }
+        self.clients.all_ended()
+    }
+}

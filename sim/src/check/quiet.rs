@@ -1,0 +1,131 @@
+//! After the storm: few elections (L3), and a cluster of which nothing is asked says little and
+//! changes nothing (S30).
+
+use std::time::Duration;
+
+use quorate::raft::Status;
+use quorate::types::Message;
+
+use crate::check::bounds::Bounds;
+use crate::check::finding::{L3, S30, Verdict};
+use crate::check::model::{Model, Nodes, Slot};
+use crate::time::SimTime;
+
+/// What the core does since the storm is over.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Quiet {
+    core: Option<Nodes>,
+    elections: u64,
+    idle: Option<Idle>,
+}
+
+/// What the core does since nothing is asked of it.
+#[derive(Clone, Copy, Debug)]
+struct Idle {
+    /// When the second began in which messages are counted.
+    since: SimTime,
+    messages: u64,
+    elections: u64,
+    terms: u64,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Quiet {
+    pub(super) fn calm(&mut self, core: Nodes) {
+        self.core = Some(core);
+    }
+
+    pub(super) fn idle(&mut self, now: SimTime) {
+        self.idle = Some(Idle { since: now, messages: 0, elections: 0, terms: 0 });
+    }
+
+    /// The nodes that must make progress, once nothing is asked of them any more.
+    pub(super) fn settled(&self) -> Option<Nodes> {
+        self.idle.and(self.core)
+    }
+
+    pub(super) fn stepped(
+        &mut self,
+        model: &Model,
+        slot: Slot,
+        status: &Status,
+        bounds: &Bounds,
+    ) -> Verdict {
+        let before = model.node(slot).status;
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
+        if !self.core.is_some_and(|core| core.contains(slot)) {
+            return Ok(());
+        }
+        idle.terms += 1;
+        // Every core node may follow each of the elections into its term.
+        let max = bounds.idle_elections_max.map(|max| max * model.nodes.len() as u64);
+        if max.is_none_or(|max| idle.terms <= max) {
+            return Ok(());
+        }
+        let (id, from, to) = (status.id, before.term, status.term);
+        S30.broken(format!("{id} goes from {from} to {to} while nothing is asked of the cluster"))
+    }
+
+    pub(super) fn elected(&mut self, slot: Slot, status: &Status, bounds: &Bounds) -> Verdict {
+        if !self.core.is_some_and(|core| core.contains(slot)) {
+            return Ok(());
+        }
+        let (id, term) = (status.id, status.term);
+        if let Some(idle) = &mut self.idle {
+            idle.elections += 1;
+            if bounds.idle_elections_max.is_some_and(|max| idle.elections > max) {
+                return S30
+                    .broken(format!("{id} wins {term} while nothing is asked of the cluster"));
+            }
+        }
+        self.elections += 1;
+        match bounds.calm_elections_max {
+            Some(max) if self.elections > max => {
+                L3.broken(format!("{id} wins {term}, after {max} elections since the storm"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn sent(
+        &mut self,
+        model: &Model,
+        from: Slot,
+        message: &Message,
+        bounds: &Bounds,
+        now: SimTime,
+    ) -> Verdict {
+        let Some(idle) = &mut self.idle else { return Ok(()) };
+        if !self.core.is_some_and(|core| core.contains(from)) {
+            return Ok(());
+        }
+        if now.since(idle.since) >= SECOND {
+            (idle.since, idle.messages) = (now, 0);
+        }
+        idle.messages += 1;
+        let max = messages_per_second_max(model.nodes.len() as u64, bounds);
+        if idle.messages <= max {
+            return Ok(());
+        }
+        let (id, name, begin) = (message.from, message.body.name(), idle.since);
+        S30.broken(format!(
+            "the core sends over {max} messages in the second after {begin}s while nothing is \
+             asked of the cluster, the last {name} by {id}"
+        ))
+    }
+}
+
+/// What an idle core of up to `nodes` nodes may say in a second. In every heartbeat interval its
+/// leader says up to two things to each peer, and each is answered; in every election timeout
+/// every node outside may canvass every other. Clocks may run up to twice as fast as they should.
+fn messages_per_second_max(nodes: u64, bounds: &Bounds) -> u64 {
+    let per_second = |interval: Duration| {
+        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
+        1 + u64::try_from(SECOND.as_nanos()).unwrap_or(u64::MAX) / nanos
+    };
+    let heartbeats = per_second(bounds.heartbeat_interval);
+    let canvasses = per_second(bounds.election_timeout_min);
+    2 * (4 * nodes * heartbeats + 2 * nodes * nodes * canvasses)
+}

@@ -1,0 +1,361 @@
+//! Draws a plan: single faults, triggered ones, and small schedules known to be treacherous.
+
+use std::time::Duration;
+
+use quorate::types::NodeId;
+
+use crate::choice::{Choices, Draw, Key, Kind};
+use crate::fault::Fault;
+use crate::plan::{Keep, Op, Plan, Trigger, Verb, When, Who};
+use crate::settings::Settings;
+use crate::time::SimTime;
+
+/// What one slot of the plan is filled with.
+#[derive(Clone, Copy)]
+enum Pattern {
+    /// One operation of this kind, at a time.
+    Single(Fault),
+    /// A node crashes at a boundary of one of its writes.
+    Boundary,
+    /// Every new leader meets the same fault.
+    Chase,
+    /// A node meets a fault when it, or another, advances its commit index or takes entries.
+    Progress,
+    /// Two nodes campaign at once, and voters crash.
+    Duel,
+    /// Leaders are cut off with a minority that took their last entries, crash, and come back
+    /// (Raft §5.4.2).
+    Relay,
+}
+
+impl Plan {
+    /// The plan that `choices` draw for a run with `settings`: a function of these alone.
+    #[must_use]
+    pub fn draw(settings: &Settings, choices: &Choices) -> Plan {
+        let patterns = patterns(settings);
+        let mut ops = Vec::new();
+        if patterns.is_empty() {
+            return Plan { ops };
+        }
+        for slot in 1..=settings.plan_slots {
+            let draw = choices.draw(Key { peer: slot, ..Kind::Plan.key() });
+            let mut planner = Planner { draw, settings, ops: &mut ops };
+            // The benign choice leaves the slot empty.
+            if planner.draw.chance(950) {
+                let pattern = *planner.draw.pick(&patterns);
+                planner.fill(pattern);
+            }
+        }
+        Plan { ops }
+    }
+}
+
+/// The patterns that the run's faults allow; those that target the algorithm's weak moments
+/// come as often as all single faults together.
+fn patterns(settings: &Settings) -> Vec<Pattern> {
+    let unplanned = |fault| {
+        matches!(fault, Fault::Loss | Fault::Duplicate | Fault::Delay | Fault::Reorder | Fault::Lag)
+    };
+    let faults = settings.faults;
+    let mut patterns: Vec<Pattern> = faults
+        .iter()
+        .filter(|fault| !unplanned(*fault))
+        .flat_map(|fault| [Pattern::Single(fault); 2])
+        .collect();
+    let node_fault = [Fault::Crash, Fault::Partition, Fault::OneWay, Fault::Pause];
+    if node_fault.into_iter().any(|fault| faults.has(fault)) {
+        patterns.extend([Pattern::Chase, Pattern::Chase, Pattern::Progress, Pattern::Progress]);
+    }
+    if faults.has(Fault::Crash) {
+        patterns.extend([Pattern::Boundary; 5]);
+    }
+    if faults.has(Fault::Campaign) && settings.voters > 2 {
+        patterns.extend([Pattern::Duel; 3]);
+    }
+    if faults.has(Fault::Crash) && faults.has(Fault::Bridge) && settings.voters > 2 {
+        patterns.extend([Pattern::Relay; 3]);
+    }
+    patterns
+}
+
+struct Planner<'a> {
+    draw: Draw<'a>,
+    settings: &'a Settings,
+    ops: &'a mut Vec<Op>,
+}
+
+impl Planner<'_> {
+    fn fill(&mut self, pattern: Pattern) {
+        match pattern {
+            Pattern::Single(fault) => {
+                let when = When::At(self.moment());
+                let who = self.anyone();
+                let verb = self.verb(fault, who);
+                self.ops.push(Op { when, verb });
+            }
+            Pattern::Boundary => self.boundary(),
+            Pattern::Chase => self.chase(),
+            Pattern::Progress => self.progress(),
+            Pattern::Duel => self.duel(),
+            Pattern::Relay => self.relay(),
+        }
+    }
+
+    fn boundary(&mut self) {
+        let trigger = *self.draw.pick(&[
+            Trigger::SubmitsVote,
+            Trigger::SubmitsEntries,
+            Trigger::AboutToSubmit,
+            Trigger::Flushes,
+            Trigger::Promises,
+        ]);
+        let by = self.perhaps_node();
+        let nth = self.draw.between(1, 4) as u32;
+        let times = self.draw.between(1, 3) as u32;
+        let when = self.triggered(trigger, by, nth, times, Duration::ZERO);
+        let keep = *self.draw.pick(&[Keep::None, Keep::Part, Keep::None]);
+        let down = self.downtime();
+        self.ops.push(Op { when, verb: Verb::Crash(Who::It, keep, down) });
+    }
+
+    fn chase(&mut self) {
+        let fault = self.node_fault();
+        let times = self.draw.between(1, 4) as u32;
+        let later = self.delay();
+        let when = self.triggered(Trigger::BecomesLeader, None, 1, times, later);
+        let verb = self.verb(fault, Who::It);
+        self.ops.push(Op { when, verb });
+    }
+
+    fn progress(&mut self) {
+        let trigger = *self.draw.pick(&[
+            Trigger::AdvancesCommit,
+            Trigger::SubmitsEntries,
+            Trigger::BecomesCandidate,
+        ]);
+        let by = self.perhaps_node();
+        let nth = self.draw.between(1, 40) as u32;
+        let later = self.delay();
+        let when = self.triggered(trigger, by, nth, 1, later);
+        let who = *self.draw.pick(&[Who::It, Who::Other, Who::Leader]);
+        let fault = self.node_fault();
+        let verb = self.verb(fault, who);
+        self.ops.push(Op { when, verb });
+    }
+
+    fn duel(&mut self) {
+        let at = self.moment();
+        let first = self.voter();
+        let second = self.voter_after(first);
+        for candidate in [first, second] {
+            self.ops.push(Op { when: When::At(at), verb: Verb::Campaign(Who::Node(candidate)) });
+        }
+        if self.settings.faults.has(Fault::Crash) {
+            let trigger = *self.draw.pick(&[Trigger::SubmitsVote, Trigger::Promises]);
+            let times = self.draw.between(1, 2) as u32;
+            let to = at.after(self.settings.config.election_timeout_max * 2);
+            let (by, later) = (None, Duration::ZERO);
+            let when = When::On { from: at, to, trigger, by, nth: 1, times, later };
+            let down = self.settings.latency.most * self.draw.between(0, 4) as u32;
+            self.ops.push(Op { when, verb: Verb::Crash(Who::It, Keep::None, down) });
+        }
+    }
+
+    fn relay(&mut self) {
+        let timeout = self.settings.config.election_timeout_max;
+        let at = self.moment();
+        let ally = self.voter();
+        let strand = Verb::Strand(Who::Leader, Who::Node(ally), timeout * 2);
+        self.ops.push(Op { when: When::At(at), verb: strand });
+        let crash_at = at.after(timeout * self.draw.between(1, 4) as u32 / 4);
+        let down = timeout * self.draw.between(2, 6) as u32 / 2;
+        let crash = Verb::Crash(Who::Leader, Keep::All, down);
+        self.ops.push(Op { when: When::At(crash_at), verb: crash });
+        let times = self.draw.between(1, 3) as u32;
+        let to = crash_at.after(timeout * 6);
+        let trigger = *self.draw.pick(&[Trigger::SubmitsEntries, Trigger::BecomesLeader]);
+        let later = self.delay();
+        let (by, nth) = (None, 1);
+        let next = When::On { from: crash_at, to, trigger, by, nth, times, later };
+        let verb = match self.draw.below(3) {
+            0 => Verb::Mute(Who::Leader, timeout),
+            1 => Verb::Crash(Who::Leader, Keep::All, timeout * 2),
+            _ => Verb::Strand(Who::Leader, Who::Node(self.voter()), timeout),
+        };
+        self.ops.push(Op { when: next, verb });
+        let trigger = Trigger::AdvancesCommit;
+        let last = When::On { from: crash_at, to, trigger, by, nth, times: 1, later };
+        let verb = Verb::Crash(Who::Leader, Keep::All, timeout * 2);
+        self.ops.push(Op { when: last, verb });
+    }
+
+    fn verb(&mut self, fault: Fault, who: Who) -> Verb {
+        let lasting = self.lasting();
+        match fault {
+            Fault::Crash => {
+                let keep = *self.draw.pick(&[Keep::Part, Keep::None, Keep::All]);
+                Verb::Crash(who, keep, self.downtime())
+            }
+            Fault::Pause => Verb::Pause(who, lasting),
+            Fault::Partition if self.draw.chance(400) => Verb::Split(self.side(), lasting),
+            Fault::Partition => Verb::Isolate(who, lasting),
+            Fault::OneWay => match self.draw.below(3) {
+                0 => Verb::Cut(who, self.anyone(), lasting),
+                1 => Verb::Deafen(who, lasting),
+                _ => Verb::Mute(who, lasting),
+            },
+            Fault::Bridge if self.draw.chance(300) => {
+                Verb::Strand(who, Who::Node(self.voter()), lasting)
+            }
+            Fault::Bridge => Verb::Only(self.links(), lasting),
+            Fault::Flap => {
+                let period = self.settings.latency.most * self.draw.between(2, 60) as u32;
+                Verb::Flap(who, self.anyone(), period, lasting * 2)
+            }
+            Fault::Clog => Verb::Clog(who, lasting),
+            Fault::Drift => {
+                let ppm = self.draw.below(50_001) as i32;
+                Verb::Drift(who, if self.draw.chance(500) { -ppm } else { ppm }, lasting * 4)
+            }
+            Fault::Jump => Verb::Jump(who, lasting),
+            Fault::SlowDisk => Verb::SlowDisk(who, self.slowness(), lasting * 2),
+            Fault::SlowApply => Verb::SlowApply(who, self.slowness(), lasting * 2),
+            Fault::Stray => Verb::Stray(who),
+            Fault::Replay => Verb::Replay(who, self.draw.between(1, 30) as u32),
+            _ => Verb::Campaign(who),
+        }
+    }
+
+    /// A kind of fault that befalls a node, among those of the run.
+    fn node_fault(&mut self) -> Fault {
+        let kinds = [
+            Fault::Crash,
+            Fault::Partition,
+            Fault::OneWay,
+            Fault::Pause,
+            Fault::Bridge,
+            Fault::SlowDisk,
+            Fault::Clog,
+            Fault::Stray,
+            Fault::Jump,
+        ];
+        let faults = self.settings.faults;
+        let allowed: Vec<Fault> = kinds.into_iter().filter(|fault| faults.has(*fault)).collect();
+        *self.draw.pick(&allowed)
+    }
+
+    fn triggered(
+        &mut self,
+        trigger: Trigger,
+        by: Option<NodeId>,
+        nth: u32,
+        times: u32,
+        later: Duration,
+    ) -> When {
+        let from = self.moment();
+        let to = from.after(self.settings.config.election_timeout_max * 10);
+        When::On { from, to, trigger, by, nth, times, later }
+    }
+
+    /// A time within the storm, to the millisecond, so that a person can read it.
+    fn moment(&mut self) -> SimTime {
+        let storm = self.settings.storm.as_millis() as u64;
+        SimTime::default().after(Duration::from_millis(self.draw.between(storm / 50, storm)))
+    }
+
+    /// Time that a fault lasts: from well below the election timeout to well above.
+    fn lasting(&mut self) -> Duration {
+        let timeout = self.settings.config.election_timeout_max.as_millis() as u64;
+        let percent = *self.draw.pick(&[25, 60, 100, 100, 150, 150, 250, 400, 800]);
+        let span = timeout * percent / 100;
+        Duration::from_millis(span * self.draw.between(75, 125) / 100 + 1)
+    }
+
+    /// Time that a node stays down: from nothing, as a supervisor would have it, to very long.
+    fn downtime(&mut self) -> Duration {
+        if self.draw.chance(250) { self.settings.latency.most } else { self.lasting() * 2 }
+    }
+
+    /// Time between a trigger and what it fires; often none.
+    fn delay(&mut self) -> Duration {
+        let trips = *self.draw.pick(&[0, 0, 1, 3, 10]);
+        self.settings.latency.most * trips
+    }
+
+    fn slowness(&mut self) -> Duration {
+        let trips = *self.draw.pick(&[2, 10, 50, 200]);
+        self.settings.latency.most * trips
+    }
+
+    fn anyone(&mut self) -> Who {
+        if self.draw.chance(400) { Who::Leader } else { Who::Node(self.node()) }
+    }
+
+    fn perhaps_node(&mut self) -> Option<NodeId> {
+        let node = self.node();
+        self.draw.chance(400).then_some(node)
+    }
+
+    fn node(&mut self) -> NodeId {
+        NodeId(self.draw.between(1, u64::from(self.settings.nodes())))
+    }
+
+    fn voter(&mut self) -> NodeId {
+        NodeId(self.draw.between(1, u64::from(self.settings.voters)))
+    }
+
+    /// A voter other than `first`, if there are two.
+    fn voter_after(&mut self, first: NodeId) -> NodeId {
+        let voters = u64::from(self.settings.voters);
+        let steps = self.draw.between(1, voters.max(2) - 1);
+        NodeId((first.0 - 1 + steps) % voters + 1)
+    }
+
+    /// A random part of the nodes: neither none nor all, if there are two.
+    fn side(&mut self) -> Vec<NodeId> {
+        let nodes = u64::from(self.settings.nodes());
+        let first = self.node();
+        let size = self.draw.between(1, nodes.max(2) - 1);
+        let mut side: Vec<NodeId> = vec![first];
+        for node in (1..=nodes).map(NodeId).filter(|node| *node != first) {
+            if (side.len() as u64) < size && self.draw.chance(600) {
+                side.push(node);
+            }
+        }
+        side.sort_unstable();
+        side
+    }
+
+    /// A topology in which some nodes reach others only through a third: two meshes with a bridge
+    /// node, a star, a chain, or a mesh of a bare majority with the others hanging on by one link.
+    fn links(&mut self) -> Vec<(NodeId, NodeId)> {
+        let nodes = u64::from(self.settings.nodes());
+        let start = self.draw.below(nodes);
+        let place = |at: u64| NodeId((start + at) % nodes + 1);
+        let all = 0..nodes;
+        match self.draw.below(4) {
+            0 => {
+                let half = nodes / 2;
+                let mesh = |one: u64, other: u64| (one <= half) == (other <= half);
+                let bridged = |one: u64, other: u64| one == half || mesh(one, other);
+                pairs(nodes)
+                    .filter(|(a, b)| bridged(*a, *b))
+                    .map(|(a, b)| (place(a), place(b)))
+                    .collect()
+            }
+            1 => all.skip(1).map(|leaf| (place(0), place(leaf))).collect(),
+            2 => all.skip(1).map(|next| (place(next - 1), place(next))).collect(),
+            _ => {
+                let core = nodes / 2 + 1;
+                let mesh = pairs(core).map(|(a, b)| (place(a), place(b)));
+                let hanging = (core..nodes).map(|leaf| (place(leaf), place(leaf - core + 1)));
+                mesh.chain(hanging).collect()
+            }
+        }
+    }
+}
+
+/// Every pair of different numbers below `count`, the smaller first.
+fn pairs(count: u64) -> impl Iterator<Item = (u64, u64)> {
+    (0..count).flat_map(move |one| (one + 1..count).map(move |other| (one, other)))
+}

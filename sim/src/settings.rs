@@ -1,0 +1,219 @@
+//! What one run is made of: the cluster, its options, its network, disks and load.
+
+use std::fmt;
+use std::time::Duration;
+
+use quorate::raft::Config;
+use quorate::types::{Entry, Membership, NodeId};
+
+use crate::choice::{Choices, Draw, Kind};
+use crate::fault::{Fault, Faults};
+use crate::profile::Profile;
+
+/// The parameters of one run, fixed before it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How many nodes vote: the nodes from 1 on.
+    pub voters: u8,
+    /// How many nodes learn: those after the voters.
+    pub learners: u8,
+    /// The configuration of every node, save its id.
+    pub config: Config,
+    /// The kinds of faults that the run may meet.
+    pub faults: Faults,
+    /// How long the storm lasts.
+    pub storm: Duration,
+    /// How many operations the plan has slots for.
+    pub plan_slots: u16,
+    /// How long messages take.
+    pub latency: Span,
+    /// How many messages in a thousand are lost.
+    pub loss_permille: u64,
+    /// How many messages in a thousand arrive twice.
+    pub duplicate_permille: u64,
+    /// How many messages in a thousand take far longer than the others.
+    pub delay_permille: u64,
+    /// How long a flush takes.
+    pub flush: Span,
+    /// How many writes one flush covers at most.
+    pub flush_writes_max: u16,
+    /// How long a node takes to hear of a finished flush, when it does not hear at once.
+    pub report: Span,
+    /// How long the state machine takes for a batch, and the disk to read one.
+    pub work: Span,
+    /// How many steps in a thousand are carried out late, action by action.
+    pub lag_permille: u64,
+    /// How many steps in a million end in a crash between two of their actions.
+    pub torn_step_ppm: u64,
+    /// How many clients there are.
+    pub clients: u16,
+    /// How long a client waits between two operations.
+    pub think: Span,
+    /// How long a client waits for an outcome.
+    pub patience: Duration,
+    /// How many operations in a thousand read.
+    pub read_permille: u64,
+    /// The usual size of a command, in bytes; it has at least 16.
+    pub command_bytes: u64,
+}
+
+/// A time between two bounds; the least is the benign one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The least.
+    pub least: Duration,
+    /// The most.
+    pub most: Duration,
+}
+
+impl Span {
+    /// Between so many and so many microseconds.
+    #[must_use]
+    pub const fn micros(least: u64, most: u64) -> Span {
+        Span { least: Duration::from_micros(least), most: Duration::from_micros(most) }
+    }
+
+    /// The length of the span, in nanoseconds.
+    #[must_use]
+    pub(crate) fn width(self) -> u64 {
+        (self.most - self.least).as_nanos() as u64
+    }
+}
+
+impl Settings {
+    /// The settings that `choices` draw from `profile`, for a storm `length` times as long as
+    /// usual.
+    #[must_use]
+    pub fn draw(profile: &Profile, choices: &Choices, length: u32) -> Settings {
+        let mut draw = choices.draw(Kind::Setting.key());
+        let faults = draw_faults(&mut draw, profile.faults);
+        let (voters, learners) = draw_cluster(&mut draw, profile);
+        let unit = *draw.pick(&[1_000, 300, 3_000, 8_000]);
+        let config = draw_config(&mut draw, unit);
+        let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length;
+        let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
+        Settings {
+            voters,
+            learners,
+            storm,
+            plan_slots: u16::try_from(slots).unwrap_or(u16::MAX),
+            latency: Span::micros(unit / 4, unit / 4 + draw.between(unit / 4, unit)),
+            loss_permille: permille(&mut draw, faults, Fault::Loss, &[10, 2, 30, 80]),
+            duplicate_permille: permille(&mut draw, faults, Fault::Duplicate, &[10, 3, 50, 200]),
+            delay_permille: permille(&mut draw, faults, Fault::Delay, &[5, 1, 20, 50]),
+            flush: draw_flush(&mut draw, unit),
+            flush_writes_max: *draw.pick(&[u16::MAX, 1, 2]),
+            report: Span::micros(0, unit),
+            work: Span::micros(unit / 100, *draw.pick(&[unit / 10, unit, unit * 5])),
+            lag_permille: permille(&mut draw, faults, Fault::Lag, &[10, 50, 200]),
+            torn_step_ppm: permille(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
+            clients: draw.between(2, 6) as u16,
+            think: Span::micros(1_000, *draw.pick(&[20_000, 5_000, 50_000])),
+            patience: config.election_timeout_max * draw.between(1, 6) as u32,
+            read_permille: *draw.pick(&[300, 100, 600]),
+            command_bytes: draw.between(16, 64),
+            config,
+            faults,
+        }
+    }
+
+    /// How many nodes there are.
+    #[must_use]
+    pub fn nodes(&self) -> u8 {
+        self.voters + self.learners
+    }
+
+    /// The membership of the cluster.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        let node = |number: u8| NodeId(u64::from(number));
+        Membership::new((1..=self.voters).map(node))
+            .with_learners((self.voters + 1..=self.nodes()).map(node))
+    }
+
+    /// Whether the algorithm promises liveness although nodes outside the live majority are only
+    /// half cut off.
+    #[must_use]
+    pub fn survives_half_cuts(&self) -> bool {
+        self.config.pre_vote && self.config.check_quorum && self.config.stickiness
+    }
+}
+
+/// A random part of `allowed`: usually about half, sometimes all.
+fn draw_faults(draw: &mut Draw<'_>, allowed: Faults) -> Faults {
+    let share = *draw.pick(&[500, 1000, 300, 700]);
+    Fault::ALL
+        .into_iter()
+        .filter(|_| draw.chance(share))
+        .filter(|fault| allowed.has(*fault))
+        .collect()
+}
+
+fn draw_cluster(draw: &mut Draw<'_>, profile: &Profile) -> (u8, u8) {
+    let sizes = [5, 3, 3, 5, 3, 5, 3, 5, 4, 7, 2, 1];
+    let voters = profile.voters.unwrap_or(*draw.pick(&sizes));
+    let learners = if draw.chance(200) { draw.between(1, 2) as u8 } else { 0 };
+    (voters, if profile.voters.is_some() { 0 } else { learners })
+}
+
+fn draw_config(draw: &mut Draw<'_>, unit: u64) -> Config {
+    let mut config = Config::new(NodeId(1));
+    let heartbeat = unit * draw.between(10, 30);
+    config.heartbeat_interval = Duration::from_micros(heartbeat.max(10_000));
+    config.election_timeout_min = config.heartbeat_interval * draw.between(3, 8) as u32;
+    config.election_timeout_max =
+        config.election_timeout_min * *draw.pick(&[200, 125, 150, 300]) / 100;
+    (config.pre_vote, config.check_quorum, config.stickiness) = *draw.pick(&[
+        (true, true, true),
+        (true, true, true),
+        (true, true, true),
+        (false, false, false),
+        (true, false, false),
+        (false, true, false),
+        (true, true, false),
+        (false, true, true),
+    ]);
+    config.command_bytes_max = *draw.pick(&[4096, 128, 400]);
+    let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
+    config.message_entries_max = *draw.pick(&[64, 1, 2, 5, 512]);
+    config.message_bytes_max = largest * *draw.pick(&[4, 1, 2, 20]);
+    config.inflight_messages_max = *draw.pick(&[16, 1, 2, 64]);
+    config.inflight_entries_max = *draw.pick(&[512, 1, 3, 20]);
+    config.inflight_bytes_max = config.message_bytes_max * *draw.pick(&[8, 1, 2]);
+    config.uncommitted_bytes_max = largest * *draw.pick(&[64, 1, 3, 10]);
+    config.tail_bytes_max = *draw.pick(&[1 << 20, 1, 200, 2_000]);
+    config.apply_bytes_max = *draw.pick(&[1 << 16, 1, 300, 2_000]);
+    config.reads_max = *draw.pick(&[256, 1, 3]);
+    config.outbox_messages_max = *draw.pick(&[256, 4, 16]);
+    debug_assert_eq!(config.check(), Ok(()));
+    config
+}
+
+fn draw_flush(draw: &mut Draw<'_>, unit: u64) -> Span {
+    let least = *draw.pick(&[unit / 10, unit / 2, unit * 2]);
+    Span::micros(least, least + draw.between(1, unit * 2))
+}
+
+/// One of `rates` if the run may meet `fault`, else 0.
+fn permille(draw: &mut Draw<'_>, faults: Faults, fault: Fault, rates: &[u64]) -> u64 {
+    let rate = *draw.pick(rates);
+    if faults.has(fault) { rate } else { 0 }
+}
+
+impl fmt::Display for Settings {
+    /// One line, as the first line of a plan: what differs from run to run.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config { pre_vote, check_quorum, stickiness, .. } = self.config;
+        write!(f, "nodes {}", self.voters)?;
+        if self.learners > 0 {
+            write!(f, " learners {}", self.learners)?;
+        }
+        for (option, on) in
+            [("pre-vote", pre_vote), ("check-quorum", check_quorum), ("stickiness", stickiness)]
+        {
+            write!(f, " {option} {}", if on { "on" } else { "off" })?;
+        }
+        f.write_str(" faults")?;
+        self.faults.iter().try_for_each(|fault| write!(f, " {fault}"))
+    }
+}

@@ -1,0 +1,99 @@
+//! What is going to happen, in order of time; at one instant, in order of scheduling.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::time::SimTime;
+
+/// One thing that is going to happen. Those with an incarnation concern one start of a node and
+/// come to nothing when that start is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Event {
+    /// A message reaches the node it is addressed to.
+    Arrive { slot: u32 },
+    /// A request of a client reaches its node.
+    Request { slot: u32 },
+    /// A node's deadline may have come.
+    Wake { node: u8, incarnation: u16 },
+    /// A flush is done.
+    Flushed { node: u8, incarnation: u16 },
+    /// A node hears of the flushes that are done.
+    Reported { node: u8, incarnation: u16 },
+    /// A state machine is done with its batch.
+    Worked { node: u8, incarnation: u16 },
+    /// Entries have been read from the disk.
+    Fetched { node: u8, incarnation: u16, slot: u16 },
+    /// A lagging driver carries out its next action.
+    Carry { node: u8, incarnation: u16 },
+    /// A node campaigns because it is told to.
+    Campaign { node: u8 },
+    /// A crashed node starts again.
+    Restart { node: u8, incarnation: u16 },
+    /// A paused node goes on.
+    Resume { node: u8, pause: u16 },
+    /// A client wakes: to invoke its next operation, or to give up the one it waits for.
+    Client { client: u16, nap: u32 },
+    /// An operation of the plan is due; a triggered one becomes armed.
+    Planned { op: u32 },
+    /// A triggered operation fires some time after its trigger.
+    Fire { firing: u32 },
+    /// A fault with an end is over.
+    Lift { effect: u32 },
+    /// A flapping link changes.
+    Flap { effect: u32 },
+    /// The storm is over.
+    Calm,
+    /// Look whether the core has made its progress.
+    Look,
+    /// The run is over.
+    End,
+}
+
+/// The events to come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    heap: BinaryHeap<Reverse<Scheduled>>,
+    scheduled: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Scheduled {
+    at: SimTime,
+    number: u64,
+    event: Event,
+}
+
+impl Queue {
+    /// Lets `event` happen at `at`.
+    pub(crate) fn push(&mut self, at: SimTime, event: Event) {
+        self.scheduled += 1;
+        self.heap.push(Reverse(Scheduled { at, number: self.scheduled, event }));
+    }
+
+    /// Takes the next event.
+    pub(crate) fn pop(&mut self) -> Option<(SimTime, Event)> {
+        self.heap.pop().map(|Reverse(next)| (next.at, next.event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_by_time_then_by_order_of_scheduling() {
+        let mut queue = Queue::default();
+        queue.push(SimTime(7), Event::Calm);
+        queue.push(SimTime(5), Event::End);
+        queue.push(SimTime(5), Event::Arrive { slot: 1 });
+        assert_eq!(queue.pop(), Some((SimTime(5), Event::End)));
+        assert_eq!(queue.pop(), Some((SimTime(5), Event::Arrive { slot: 1 })));
+        assert_eq!(queue.pop(), Some((SimTime(7), Event::Calm)));
+        assert_eq!(queue.pop(), None);
+    }
+
+    #[test]
+    fn an_event_stays_small() {
+        assert!(size_of::<Event>() <= 8);
+    }
+}

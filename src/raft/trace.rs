@@ -1,0 +1,90 @@
+//! How a node's state, inputs and actions read in a trace. Every trace of the project is made of
+//! lines `time  node  role  term  last/durable/committed/applied  event`.
+
+use core::fmt;
+
+use crate::raft::action::{Action, RoleName};
+use crate::raft::input::{Consumer, Input};
+use crate::raft::status::Status;
+use crate::types::{Listed, Write};
+
+impl fmt::Display for Status {
+    /// The columns of a trace line between the time and the event:
+    /// `n1  follower       t2   7/7/5/5    `.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status { id, role, term, last, durable, committed, applied, .. } = self;
+        let ladder = alloc::format!("{}/{durable}/{committed}/{applied}", last.index);
+        write!(f, "{id:<2}  {role:<13}  {term:<3}  {ladder:<11}")
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Input::Message(message) => write!(f, "<- {} {message}", message.from),
+            Input::Timeout => f.write_str("timeout"),
+            Input::Persisted(write) => write!(f, "flushed {write}"),
+            Input::Applied(index) => write!(f, "applied {index}"),
+            Input::Fetched { consumer, entries } => {
+                write!(f, "fetched {} for {consumer}", Listed(entries))
+            }
+            Input::Propose { tag, command } => write!(f, "propose {tag} {command:?}"),
+            Input::Read { tag } => write!(f, "read {tag}"),
+            Input::Campaign => f.write_str("campaign"),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Send(message) => write!(f, "-> {} {message}", message.to),
+            Action::Persist(write) => fmt_write(write, f),
+            Action::Apply(entries) => write!(f, "applies {}", Listed(entries)),
+            Action::Fetch { consumer, first, last, .. } => {
+                write!(f, "fetches {first}..{last} for {consumer}")
+            }
+            Action::Committed { tag, id } => write!(f, "committed {tag} at {id}"),
+            Action::Rejected { tag, reason } => write!(f, "rejected {tag}: {reason}"),
+            Action::Unknown { tag, id } => write!(f, "unknown {tag}: was appended at {id}"),
+            Action::ReadReady { tag, index } => write!(f, "read {tag} ready at {index}"),
+            Action::RoleChanged { role: RoleName::Leader, .. } => f.write_str("becomes leader"),
+            Action::RoleChanged { role, leader: Some(leader), .. } => {
+                write!(f, "becomes {role}, leader {leader}")
+            }
+            Action::RoleChanged { role, leader: None, .. } => {
+                write!(f, "becomes {role}, no leader")
+            }
+            Action::Refused { from, message, reason } => {
+                write!(f, "refuses {message} of {from}: {reason}")
+            }
+        }
+    }
+}
+
+/// Names only what changes: a commit hint of 0 and a hard state already on disk are left out.
+fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "writes {}", write.id)?;
+    if let Some(hard_state) = write.hard_state {
+        write!(f, " term={}", hard_state.term)?;
+        if let Some(vote) = hard_state.vote {
+            write!(f, " vote={vote}")?;
+        }
+    }
+    if !write.entries.is_empty() {
+        write!(f, " entries={}", Listed(&write.entries))?;
+    }
+    if write.committed.0 > 0 {
+        write!(f, " committed={}", write.committed)?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Consumer::Apply => f.write_str("apply"),
+            Consumer::Peer(id) => id.fmt(f),
+        }
+    }
+}

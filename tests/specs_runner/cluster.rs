@@ -1,0 +1,492 @@
+//! The cluster that a script drives: carries out commands and gives each node what comes of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use quorate::raft::{Action, Config, Input, PeerStatus, RoleName};
+use quorate::types::{Instant, Membership, Message, NodeId, Tag};
+
+use super::command::{Command, Founding, Keep, Lane};
+use super::disk::Image;
+use super::network::Network;
+use super::node::Node;
+use super::promises::Promises;
+use super::trace::{Kind, Trace};
+
+/// A cluster under the control of a script.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    nodes: BTreeMap<NodeId, Node>,
+    membership: Membership,
+    config: Config,
+    seed: u64,
+    network: Network,
+    promises: Promises,
+    trace: Trace,
+    tag: u64,
+    /// Inputs that the command under way may still cause.
+    budget: u32,
+}
+
+/// No sensible command causes more inputs than this.
+const INPUTS_MAX: u32 = 100_000;
+
+impl Cluster {
+    /// No cluster yet: the first command founds it.
+    pub(crate) fn new() -> Cluster {
+        Cluster {
+            nodes: BTreeMap::new(),
+            membership: Membership::default(),
+            config: Config::new(NodeId(1)),
+            seed: 0,
+            network: Network::default(),
+            promises: Promises::default(),
+            trace: Trace::new(),
+            tag: 0,
+            budget: 0,
+        }
+    }
+
+    /// Carries out a command and returns what it prints.
+    pub(crate) fn carry_out(&mut self, command: Command) -> Result<Vec<String>, String> {
+        self.budget = INPUTS_MAX;
+        match command {
+            Command::Cluster(founding) if self.nodes.is_empty() => self.found(founding)?,
+            Command::Cluster(_) => return Err("the cluster is founded already".into()),
+            _ if self.nodes.is_empty() => return Err("the first command is `cluster`".into()),
+            Command::Elect(id) => self.elect(id)?,
+            Command::Timeout(id) => self.time_out(id)?,
+            Command::Advance { nodes, by } => self.advance(&nodes, by)?,
+            Command::Run(span) => self.run(span)?,
+            Command::Settle => self.settle()?,
+            other => self.carry_out_at_once(other)?,
+        }
+        Ok(self.trace.take())
+    }
+
+    /// The commands during which no time passes and nothing travels by itself.
+    fn carry_out_at_once(&mut self, command: Command) -> Result<(), String> {
+        match command {
+            Command::Campaign(id) => self.give(id, Input::Campaign),
+            Command::Propose { to, commands } => commands.iter().try_for_each(|command| {
+                let command = command.as_str().into();
+                let tag = self.next_tag();
+                self.give(to, Input::Propose { tag, command })
+            }),
+            Command::Read(id) => {
+                let tag = self.next_tag();
+                self.give(id, Input::Read { tag })
+            }
+            Command::Manual(lane, ids) => self.set_manual(lane, &ids, true),
+            Command::Automatic(lane, ids) => self.set_manual(lane, &ids, false),
+            Command::Flush { node, count } => self.flush(node, count),
+            Command::Apply(id) => self.apply(id),
+            Command::Disk(id, image) => self.replace_disk(id, image),
+            Command::Crash { node, keep } => self.crash(node, keep),
+            Command::Restart { node, tail } => self.restart(node, tail),
+            Command::Show(kinds) => {
+                self.trace.shown = kinds;
+                Ok(())
+            }
+            Command::Hide(kinds) => {
+                self.trace.shown.retain(|kind| !kinds.contains(kind));
+                Ok(())
+            }
+            Command::Status(ids) => self.print_status(&ids),
+            Command::Log(ids) => self.print_log(&ids),
+            Command::Peers(id) => self.print_peers(id),
+            other => self.carry_out_on_network(other),
+        }
+    }
+
+    fn carry_out_on_network(&mut self, command: Command) -> Result<(), String> {
+        match command {
+            Command::Deliver(pick) => {
+                self.network.take(&pick)?.into_iter().try_for_each(|message| self.deliver(message))
+            }
+            Command::Drop(pick) => {
+                let lost = self.network.take(&pick)?;
+                lost.into_iter().try_for_each(|message| self.lose(&message))
+            }
+            Command::Duplicate(pick) => self.network.duplicate(&pick),
+            Command::Hold(selector) => {
+                self.network.hold(selector);
+                Ok(())
+            }
+            Command::Release => {
+                self.network.release();
+                Ok(())
+            }
+            Command::Cut(links) => links.into_iter().try_for_each(|(from, to)| self.cut(from, to)),
+            Command::Isolate(id) => {
+                let others: Vec<NodeId> = self.ids().filter(|other| *other != id).collect();
+                others.iter().try_for_each(|other| self.cut(id, *other))?;
+                others.iter().try_for_each(|other| self.cut(*other, id))
+            }
+            Command::Heal => {
+                self.network.heal();
+                Ok(())
+            }
+            Command::Inject(message) => self.deliver(message),
+            Command::Network => {
+                for (message, held) in self.network.flying() {
+                    let held = if held { "  (held)" } else { "" };
+                    let (from, to) = (message.from, message.to);
+                    self.trace.plain(format!("in flight  {from} -> {to} {message}{held}"));
+                }
+                Ok(())
+            }
+            other => unreachable!("{other:?} is carried out elsewhere"),
+        }
+    }
+
+    // Founding, crashes, starts.
+
+    fn found(&mut self, founding: Founding) -> Result<(), String> {
+        let voters: Vec<NodeId> = (1..=founding.voters).map(NodeId).collect();
+        let learners = founding.learners.iter().copied();
+        self.membership = Membership::new(voters).with_learners(learners);
+        self.config = founding.config;
+        self.seed = founding.seed;
+        for id in self.membership.members() {
+            self.nodes.insert(id, Node::new(id));
+            self.start(id)?;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: NodeId) -> Result<(), String> {
+        let (config, membership, seed) = (self.config.clone(), self.membership.clone(), self.seed);
+        self.node_mut(id)?.start(config, membership, seed)
+    }
+
+    fn replace_disk(&mut self, id: NodeId, image: Image) -> Result<(), String> {
+        self.node_mut(id)?.replace_disk(image);
+        self.start(id)
+    }
+
+    fn crash(&mut self, id: NodeId, keep: Keep) -> Result<(), String> {
+        let node = self.node_mut(id)?;
+        if node.raft().is_none() {
+            return Err(format!("{id} is down already"));
+        }
+        node.disk.flush(match keep {
+            Keep::All => None,
+            Keep::First(count) => Some(count),
+        });
+        let lost = node.crash();
+        let event = match lost {
+            0 => "crashes".to_owned(),
+            lost => format!("crashes, lost {lost} writes"),
+        };
+        self.trace.line(Kind::Faults, &self.nodes[&id], &event);
+        Ok(())
+    }
+
+    fn restart(&mut self, id: NodeId, tail: Option<usize>) -> Result<(), String> {
+        let node = self.node_mut(id)?;
+        if node.raft().is_some() {
+            return Err(format!("{id} is up already"));
+        }
+        node.disk.image.set_tail(tail);
+        self.start(id)?;
+        self.trace.line(Kind::Faults, &self.nodes[&id], "starts");
+        Ok(())
+    }
+
+    // Time.
+
+    fn elect(&mut self, id: NodeId) -> Result<(), String> {
+        let shown = std::mem::replace(&mut self.trace.shown, vec![Kind::Roles]);
+        self.give(id, Input::Campaign)?;
+        self.settle()?;
+        self.run(self.config.heartbeat_interval)?;
+        self.trace.shown = shown;
+        match self.node(id)?.status() {
+            Some(status) if status.role == RoleName::Leader => Ok(()),
+            _ => Err(format!("{id} does not win the election: elect it step by step to see why")),
+        }
+    }
+
+    fn time_out(&mut self, id: NodeId) -> Result<(), String> {
+        let node = self.node_mut(id)?;
+        let deadline = node.raft().ok_or_else(|| format!("{id} is down"))?.deadline();
+        if deadline == Instant::NEVER {
+            return Err(format!("{id} has no deadline"));
+        }
+        node.clock = node.clock.max(deadline);
+        self.give(id, Input::Timeout)
+    }
+
+    /// Moves the clocks of some nodes, one after the other, and delivers nothing.
+    fn advance(&mut self, ids: &[NodeId], by: Duration) -> Result<(), String> {
+        for &id in ids {
+            let end = self.node(id)?.clock.after(by);
+            while let Some(due) = self.deadline(id).filter(|due| *due <= end) {
+                let node = self.node_mut(id)?;
+                node.clock = node.clock.max(due);
+                self.give(id, Input::Timeout)?;
+            }
+            self.node_mut(id)?.clock = end;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass everywhere. Messages take no time; what is due first happens first, and of
+    /// what is due together the lower id's comes first.
+    fn run(&mut self, span: Duration) -> Result<(), String> {
+        self.settle()?;
+        let mut left = span;
+        while let Some((wait, id)) = self.next_due().filter(|(wait, _)| *wait <= left) {
+            self.pass(wait);
+            left -= wait;
+            self.give(id, Input::Timeout)?;
+            self.settle()?;
+        }
+        self.pass(left);
+        Ok(())
+    }
+
+    fn pass(&mut self, span: Duration) {
+        self.nodes.values_mut().for_each(|node| node.clock = node.clock.after(span));
+    }
+
+    fn next_due(&self) -> Option<(Duration, NodeId)> {
+        let wait = |id| Some((self.deadline(id)?.since(self.nodes[&id].clock), id));
+        self.ids().filter_map(wait).min()
+    }
+
+    fn deadline(&self, id: NodeId) -> Option<Instant> {
+        let deadline = self.nodes[&id].raft()?.deadline();
+        (deadline != Instant::NEVER).then_some(deadline)
+    }
+
+    // Messages.
+
+    /// Delivers until nothing is in flight but what is held.
+    fn settle(&mut self) -> Result<(), String> {
+        while let Some(message) = self.network.next() {
+            self.deliver(message)?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, message: Message) -> Result<(), String> {
+        let to = message.to;
+        if self.node(to)?.raft().is_none() {
+            return self.lose(&message);
+        }
+        self.give(to, Input::Message(message))
+    }
+
+    fn lose(&mut self, message: &Message) -> Result<(), String> {
+        let event = format!("-x {} {message}", message.to);
+        let sender = self.node(message.from)?.clone();
+        self.trace.line(Kind::of_message(message), &sender, &event);
+        Ok(())
+    }
+
+    fn cut(&mut self, from: NodeId, to: NodeId) -> Result<(), String> {
+        self.node(from)?;
+        self.node(to)?;
+        let lost = self.network.cut(from, to);
+        lost.iter().try_for_each(|message| self.lose(message))
+    }
+
+    // Inputs and actions.
+
+    /// Gives a node an input, and then what its disk and its state machine finish at once.
+    fn give(&mut self, id: NodeId, input: Input) -> Result<(), String> {
+        let mut inputs = VecDeque::from([input]);
+        let mut asked_for = true;
+        while let Some(input) = inputs.pop_front() {
+            if self.budget == 0 {
+                return Err("the cluster does not come to rest".into());
+            }
+            self.budget -= 1;
+            let actions = self.node_mut(id)?.step(input.clone())?;
+            let node = &self.nodes[&id];
+            self.promises.on_status(&node.status().expect("it just took an input"))?;
+            if asked_for {
+                self.trace.line(Kind::of_input(&input), node, &input.to_string());
+            }
+            asked_for = false;
+            self.carry_out_actions(id, actions, &mut inputs)?;
+        }
+        Ok(())
+    }
+
+    /// Carries out the actions of one step; what finishes by itself joins `inputs`.
+    fn carry_out_actions(
+        &mut self,
+        id: NodeId,
+        actions: Vec<Action>,
+        inputs: &mut VecDeque<Input>,
+    ) -> Result<(), String> {
+        self.print_actions(id, &actions);
+        for action in actions {
+            let node = self.nodes.get_mut(&id).expect("it took an input");
+            match action {
+                Action::Send(message) => {
+                    Promises::on_send(&message, &node.disk.image)?;
+                    if self.network.connects(message.from, message.to) {
+                        self.network.send(message);
+                    }
+                }
+                Action::Persist(write) => node.disk.submit(write),
+                Action::Apply(entries) => {
+                    self.promises.on_apply(id, &entries)?;
+                    node.hand_over(entries);
+                }
+                Action::Fetch { consumer, first, last, bytes_max } => {
+                    let entries = node.disk.image.entries(first, last, bytes_max);
+                    let entries = entries.map_err(|why| format!("{id} {why}"))?;
+                    inputs.push_back(Input::Fetched { consumer, entries });
+                }
+                _ => {}
+            }
+        }
+        let node = self.node_mut(id)?;
+        if !node.manual_disk {
+            inputs.extend(node.disk.flush(None).map(Input::Persisted));
+        }
+        if !node.manual_apply {
+            inputs.extend(node.apply().map(Input::Applied));
+        }
+        Ok(())
+    }
+
+    /// Prints actions, one line each, save that the same words to several nodes share a line.
+    fn print_actions(&mut self, id: NodeId, actions: &[Action]) {
+        let node = &self.nodes[&id];
+        let mut rest = actions;
+        while let [first, ..] = rest {
+            let same = match first {
+                Action::Send(message) => {
+                    let arrow = self.arrow(message);
+                    let words = message.to_string();
+                    let alike = rest.iter().map_while(|action| match action {
+                        Action::Send(other) => Some(other),
+                        _ => None,
+                    });
+                    let alike = alike.take_while(|other| {
+                        self.arrow(other) == arrow && other.to_string() == words
+                    });
+                    let to: Vec<String> = alike.map(|other| other.to.to_string()).collect();
+                    let event = format!("{arrow} {} {words}", to.join(" "));
+                    self.trace.line(Kind::of_action(first), node, &event);
+                    to.len()
+                }
+                other => {
+                    self.trace.line(Kind::of_action(other), node, &other.to_string());
+                    1
+                }
+            };
+            rest = &rest[same..];
+        }
+    }
+
+    fn arrow(&self, message: &Message) -> &'static str {
+        if self.network.connects(message.from, message.to) { "->" } else { "-x" }
+    }
+
+    fn set_manual(&mut self, lane: Lane, ids: &[NodeId], manual: bool) -> Result<(), String> {
+        for id in self.named(ids) {
+            let node = self.node_mut(id)?;
+            match lane {
+                Lane::Disk => node.manual_disk = manual,
+                Lane::Apply => node.manual_apply = manual,
+            }
+            if !manual {
+                let inputs =
+                    [node.disk.flush(None).map(Input::Persisted), node.apply().map(Input::Applied)];
+                inputs.into_iter().flatten().try_for_each(|input| self.give(id, input))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, id: NodeId, count: Option<usize>) -> Result<(), String> {
+        let flushed = self.node_mut(id)?.disk.flush(count);
+        let write = flushed.ok_or_else(|| format!("{id} has no write under way"))?;
+        self.give(id, Input::Persisted(write))
+    }
+
+    fn apply(&mut self, id: NodeId) -> Result<(), String> {
+        let applied = self.node_mut(id)?.apply();
+        let index = applied.ok_or_else(|| format!("{id} has nothing to apply"))?;
+        self.give(id, Input::Applied(index))
+    }
+
+    // What the script asks to see.
+
+    fn print_status(&mut self, ids: &[NodeId]) -> Result<(), String> {
+        let shown = |id: Option<NodeId>| id.map_or("none".to_owned(), |id| id.to_string());
+        for id in self.named(ids) {
+            let node = self.node(id)?.clone();
+            let event = node.status().map_or("status".to_owned(), |status| {
+                format!("status leader={} vote={}", shown(status.leader), shown(status.vote))
+            });
+            self.trace.answer(&node, &event);
+        }
+        Ok(())
+    }
+
+    /// Prints the term of each entry, as the paper draws logs; what stands after `|` is not
+    /// durable.
+    fn print_log(&mut self, ids: &[NodeId]) -> Result<(), String> {
+        for id in self.named(ids) {
+            let node = self.node(id)?.clone();
+            let intended = node.disk.intended().log;
+            let durable = &node.disk.image.log;
+            let mut terms = String::from("log");
+            for (position, entry) in intended.iter().enumerate() {
+                if durable.get(position) != Some(entry) && !terms.contains('|') {
+                    terms.push_str(" |");
+                }
+                terms.push_str(&format!(" {}", entry.id.term.0));
+            }
+            self.trace.answer(&node, &terms);
+        }
+        Ok(())
+    }
+
+    fn print_peers(&mut self, id: NodeId) -> Result<(), String> {
+        let node = self.node(id)?.clone();
+        let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
+        for peer in raft.peers() {
+            let PeerStatus { id, probing, matched, next, inflight_entries, inflight_bytes } = peer;
+            let state = if probing { "probe" } else { "replicate" };
+            let event = format!(
+                "peer {id} {state} matched={matched} next={next} \
+                 inflight={inflight_entries} entries, {inflight_bytes} bytes"
+            );
+            self.trace.answer(&node, &event);
+        }
+        Ok(())
+    }
+
+    // Nodes.
+
+    fn ids(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes.keys().copied()
+    }
+
+    /// The nodes a command names; all of them if it names none.
+    fn named(&self, ids: &[NodeId]) -> Vec<NodeId> {
+        if ids.is_empty() { self.ids().collect() } else { ids.to_vec() }
+    }
+
+    fn node(&self, id: NodeId) -> Result<&Node, String> {
+        self.nodes.get(&id).ok_or_else(|| format!("{id} is not in the cluster"))
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> Result<&mut Node, String> {
+        self.nodes.get_mut(&id).ok_or_else(|| format!("{id} is not in the cluster"))
+    }
+
+    fn next_tag(&mut self) -> Tag {
+        self.tag += 1;
+        Tag(self.tag)
+    }
+}

@@ -1,0 +1,321 @@
+//! The commands of the script language, read from their lines.
+
+use std::time::Duration;
+
+use quorate::raft::Config;
+use quorate::types::{Message, NodeId};
+
+use super::disk::Image;
+use super::message::{self, Selector};
+use super::settings::{self, duration, node, nodes, pair, whole};
+use super::trace::Kind;
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Cluster(Founding),
+    Disk(NodeId, Image),
+    Elect(NodeId),
+    Campaign(NodeId),
+    Propose { to: NodeId, commands: Vec<String> },
+    Read(NodeId),
+    Timeout(NodeId),
+    Advance { nodes: Vec<NodeId>, by: Duration },
+    Run(Duration),
+    Settle,
+    Deliver(Pick),
+    Drop(Pick),
+    Duplicate(Pick),
+    Hold(Selector),
+    Release,
+    Cut(Vec<(NodeId, NodeId)>),
+    Isolate(NodeId),
+    Heal,
+    Manual(Lane, Vec<NodeId>),
+    Automatic(Lane, Vec<NodeId>),
+    Flush { node: NodeId, count: Option<usize> },
+    Apply(NodeId),
+    Crash { node: NodeId, keep: Keep },
+    Restart { node: NodeId, tail: Option<usize> },
+    Inject(Message),
+    Status(Vec<NodeId>),
+    Log(Vec<NodeId>),
+    Peers(NodeId),
+    Network,
+    Show(Vec<Kind>),
+    Hide(Vec<Kind>),
+}
+
+/// How a cluster begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Founding {
+    pub(crate) voters: u64,
+    pub(crate) learners: Vec<NodeId>,
+    pub(crate) seed: u64,
+    /// What every node's configuration is, but for the id.
+    pub(crate) config: Config,
+}
+
+/// Which of the messages in flight, oldest first unless `newest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pick {
+    pub(crate) selector: Selector,
+    pub(crate) newest: bool,
+    pub(crate) count: Option<usize>,
+}
+
+/// What a node hands to somebody else and hears back of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Disk,
+    Apply,
+}
+
+/// How many of the writes under way a crash leaves on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    All,
+    First(usize),
+}
+
+/// Every form, for the error that a wrong command gets and for nothing else.
+const FORMS: [(&str, &str); 31] = [
+    ("cluster", "cluster 3 [learners=n4,n5] [seed=1] [pre_vote=off] [field_of_config=value …]"),
+    ("disk", "disk n1 [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1]"),
+    ("elect", "elect n1"),
+    ("campaign", "campaign n1"),
+    ("propose", "propose n1 x y … [count=3] [bytes=100]"),
+    ("read", "read n1"),
+    ("timeout", "timeout n1"),
+    ("advance", "advance n1 n2 … 100ms"),
+    ("run", "run 100ms"),
+    ("settle", "settle"),
+    ("deliver", "deliver [n1 -> n2] [Name] [newest] [count=1]"),
+    ("drop", "drop [n1 -> n2] [Name] [newest] [count=1]"),
+    ("duplicate", "duplicate [n1 -> n2] [Name] [newest] [count=1]"),
+    ("hold", "hold [n1 -> n2] [Name]"),
+    ("release", "release"),
+    ("cut", "cut n1 n2, or one way: cut n1 -> n2"),
+    ("isolate", "isolate n1"),
+    ("heal", "heal"),
+    ("manual", "manual disk|apply [n1 …]"),
+    ("automatic", "automatic disk|apply [n1 …]"),
+    ("flush", "flush n1 [count=1]"),
+    ("apply", "apply n1"),
+    ("crash", "crash n1 [keep=none|all|2]"),
+    ("restart", "restart n1 [tail=0]"),
+    ("inject", "inject n2 -> n1 Name term=2 field=value …"),
+    ("status", "status [n1 …]"),
+    ("log", "log [n1 …]"),
+    ("peers", "peers n1"),
+    ("network", "network"),
+    ("show", "show all | none | kind …"),
+    ("hide", "hide kind …"),
+];
+
+impl Command {
+    /// Reads one command.
+    pub(crate) fn parse(text: &str) -> Result<Command, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [verb, rest @ ..] = words.as_slice() else {
+            return Err("a command is missing after `>`".into());
+        };
+        let Some((_, form)) = FORMS.iter().find(|(name, _)| name == verb) else {
+            let verbs: Vec<&str> = FORMS.iter().map(|(name, _)| *name).collect();
+            return Err(format!("`{verb}` is no command: {}", verbs.join(", ")));
+        };
+        let parsed = match *verb {
+            "cluster" | "disk" | "crash" | "restart" => Self::parse_life(verb, rest),
+            "deliver" | "drop" | "duplicate" | "hold" | "cut" | "inject" => {
+                Self::parse_network(verb, rest)
+            }
+            "propose" | "advance" | "flush" | "manual" | "automatic" | "show" | "hide" => {
+                Self::parse_list(verb, rest)
+            }
+            _ => Self::parse_plain(verb, rest),
+        };
+        parsed.map_err(|why| if why.is_empty() { format!("say: {form}") } else { why })
+    }
+
+    fn parse_plain(verb: &str, rest: &[&str]) -> Result<Command, String> {
+        let all = || rest.iter().map(|word| node(word)).collect::<Result<Vec<_>, _>>();
+        Ok(match (verb, rest) {
+            ("status", _) => Command::Status(all()?),
+            ("log", _) => Command::Log(all()?),
+            ("settle", []) => Command::Settle,
+            ("release", []) => Command::Release,
+            ("heal", []) => Command::Heal,
+            ("network", []) => Command::Network,
+            ("run", [span]) => Command::Run(duration(span)?),
+            ("elect", [id]) => Command::Elect(node(id)?),
+            ("campaign", [id]) => Command::Campaign(node(id)?),
+            ("read", [id]) => Command::Read(node(id)?),
+            ("timeout", [id]) => Command::Timeout(node(id)?),
+            ("isolate", [id]) => Command::Isolate(node(id)?),
+            ("apply", [id]) => Command::Apply(node(id)?),
+            ("peers", [id]) => Command::Peers(node(id)?),
+            _ => return Err(String::new()),
+        })
+    }
+
+    fn parse_life(verb: &str, rest: &[&str]) -> Result<Command, String> {
+        let [first, options @ ..] = rest else { return Err(String::new()) };
+        let options = options.iter().map(|word| pair(word)).collect::<Result<Vec<_>, _>>()?;
+        if verb == "cluster" {
+            return Founding::parse(first, &options).map(Command::Cluster);
+        }
+        let id = node(first)?;
+        match (verb, options.as_slice()) {
+            ("disk", _) => Ok(Command::Disk(id, Image::parse(&options)?)),
+            ("crash", []) => Ok(Command::Crash { node: id, keep: Keep::First(0) }),
+            ("crash", [("keep", kept)]) => {
+                Ok(Command::Crash { node: id, keep: Keep::parse(kept)? })
+            }
+            ("restart", []) => Ok(Command::Restart { node: id, tail: None }),
+            ("restart", [("tail", tail)]) => {
+                Ok(Command::Restart { node: id, tail: Some(count(tail)?) })
+            }
+            _ => Err(String::new()),
+        }
+    }
+
+    fn parse_network(verb: &str, rest: &[&str]) -> Result<Command, String> {
+        match (verb, rest) {
+            ("inject", _) => message::parse(rest).map(Command::Inject),
+            ("hold", _) => Selector::parse(rest).map(Command::Hold),
+            ("cut", [from, "->", to]) => Ok(Command::Cut(vec![(node(from)?, node(to)?)])),
+            ("cut", [one, other]) => {
+                let (one, other) = (node(one)?, node(other)?);
+                Ok(Command::Cut(vec![(one, other), (other, one)]))
+            }
+            ("deliver", _) => Pick::parse(rest).map(Command::Deliver),
+            ("drop", _) => Pick::parse(rest).map(Command::Drop),
+            ("duplicate", _) => Pick::parse(rest).map(Command::Duplicate),
+            _ => Err(String::new()),
+        }
+    }
+
+    fn parse_list(verb: &str, rest: &[&str]) -> Result<Command, String> {
+        let ids = |words: &[&str]| words.iter().map(|word| node(word)).collect::<Result<_, _>>();
+        match (verb, rest) {
+            ("propose", [to, words @ ..]) if !words.is_empty() => {
+                Ok(Command::Propose { to: node(to)?, commands: commands(words)? })
+            }
+            ("advance", [several @ .., span]) if !several.is_empty() => {
+                Ok(Command::Advance { nodes: ids(several)?, by: duration(span)? })
+            }
+            ("flush", [id]) => Ok(Command::Flush { node: node(id)?, count: None }),
+            ("flush", [id, option]) => match pair(option)? {
+                ("count", writes) => {
+                    Ok(Command::Flush { node: node(id)?, count: Some(count(writes)?) })
+                }
+                _ => Err(String::new()),
+            },
+            ("manual", [lane, several @ ..]) => {
+                Ok(Command::Manual(Lane::parse(lane)?, ids(several)?))
+            }
+            ("automatic", [lane, several @ ..]) => {
+                Ok(Command::Automatic(Lane::parse(lane)?, ids(several)?))
+            }
+            ("show", ["all"]) => Ok(Command::Show(Kind::ALL.to_vec())),
+            ("show", ["none"]) => Ok(Command::Show(Vec::new())),
+            ("show", [_, ..]) => Kind::parse_list(rest).map(Command::Show),
+            ("hide", [_, ..]) => Kind::parse_list(rest).map(Command::Hide),
+            _ => Err(String::new()),
+        }
+    }
+}
+
+impl Founding {
+    fn parse(voters: &str, options: &[(&str, &str)]) -> Result<Founding, String> {
+        let mut founding = Founding {
+            voters: whole(voters)?,
+            learners: Vec::new(),
+            seed: 1,
+            config: Config::new(NodeId(1)),
+        };
+        if !(1..=9).contains(&founding.voters) {
+            return Err("a cluster has 1 to 9 voters".into());
+        }
+        for (key, value) in options {
+            match *key {
+                "learners" => founding.learners = nodes(value)?,
+                "seed" => founding.seed = whole(value)?,
+                _ => settings::configure(&mut founding.config, key, value)?,
+            }
+        }
+        founding.config.check().map_err(|error| error.to_string())?;
+        Ok(founding)
+    }
+}
+
+impl Pick {
+    fn parse(words: &[&str]) -> Result<Pick, String> {
+        let mut selector = Vec::new();
+        let (mut newest, mut limit) = (false, None);
+        for word in words {
+            match word.strip_prefix("count=") {
+                Some(several) => limit = Some(count(several)?),
+                None if *word == "newest" => newest = true,
+                None => selector.push(*word),
+            }
+        }
+        Ok(Pick { selector: Selector::parse(&selector)?, newest, count: limit })
+    }
+}
+
+impl Lane {
+    fn parse(word: &str) -> Result<Lane, String> {
+        match word {
+            "disk" => Ok(Lane::Disk),
+            "apply" => Ok(Lane::Apply),
+            _ => Err(format!("`{word}` is neither disk nor apply")),
+        }
+    }
+}
+
+impl Keep {
+    fn parse(word: &str) -> Result<Keep, String> {
+        match word {
+            "none" => Ok(Keep::First(0)),
+            "all" => Ok(Keep::All),
+            _ => count(word).map(Keep::First),
+        }
+    }
+}
+
+fn count(word: &str) -> Result<usize, String> {
+    whole(word).map(|count| usize::try_from(count).expect("a count fits"))
+}
+
+/// Reads the commands of a proposal: words as they are; `count` repeats them with a number, and
+/// `bytes` fills each up to that size.
+fn commands(words: &[&str]) -> Result<Vec<String>, String> {
+    let (options, mut list): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| w.contains('='));
+    let (mut repeat, mut bytes) = (None, 0);
+    for option in options {
+        match pair(option)? {
+            ("count", value) => repeat = Some(count(value)?),
+            ("bytes", value) => bytes = count(value)?,
+            (key, _) => return Err(format!("`{key}` is no option of propose")),
+        }
+    }
+    if list.is_empty() {
+        return Err(String::new());
+    }
+    let mut commands: Vec<String> = Vec::new();
+    match repeat {
+        None => commands.extend(list.drain(..).map(str::to_owned)),
+        Some(times) => {
+            for number in 1..=times {
+                commands.extend(list.iter().map(|word| format!("{word}{number}")));
+            }
+        }
+    }
+    for command in &mut commands {
+        while command.len() < bytes {
+            command.push('.');
+        }
+    }
+    Ok(commands)
+}

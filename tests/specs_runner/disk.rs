@@ -1,0 +1,131 @@
+//! A node's disk: what is durable, and the writes under way.
+
+use std::collections::VecDeque;
+
+use quorate::types::WriteId;
+use quorate::types::{Entry, EntryId, HardState, Index, Membership, Restored, SnapshotMeta, Write};
+
+use super::message::entries_after;
+use super::settings::{node, term, whole};
+
+/// What a disk holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) hard_state: HardState,
+    pub(crate) committed: Index,
+    /// The log from index 1.
+    pub(crate) log: Vec<Entry>,
+    /// How many of the last entries a start hands over at once; all of them if none is said.
+    tail: Option<usize>,
+}
+
+/// A disk: its image, and the writes that are not durable yet, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) image: Image,
+    waiting: VecDeque<Write>,
+}
+
+impl Image {
+    /// Reads `log=1,1,2 term=2 vote=n1 committed=1`.
+    pub(crate) fn parse(options: &[(&str, &str)]) -> Result<Image, String> {
+        let mut image = Image::default();
+        for (key, value) in options {
+            match *key {
+                "log" => image.log = entries_after(Index::ZERO, value)?,
+                "term" => image.hard_state.term = term(value)?,
+                "vote" => image.hard_state.vote = Some(node(value)?),
+                "committed" => image.committed = Index(whole(value)?),
+                "tail" => image.tail = Some(usize::try_from(whole(value)?).expect("fits")),
+                _ => return Err(format!("`{key}` is no part of a disk")),
+            }
+        }
+        let last = image.log.last().map_or(EntryId::ZERO, |entry| entry.id);
+        image.hard_state.term = image.hard_state.term.max(last.term);
+        Ok(image)
+    }
+
+    /// How many of the last entries the next start hands over.
+    pub(crate) fn set_tail(&mut self, tail: Option<usize>) {
+        self.tail = tail;
+    }
+
+    /// What a node starts from that finds this on its disk.
+    pub(crate) fn restored(&self, membership: Membership) -> Restored {
+        let snapshot = SnapshotMeta { last: EntryId::ZERO, membership };
+        let mut restored =
+            Restored::with_log(self.hard_state, self.committed, snapshot, self.log.clone());
+        let kept = self.tail.unwrap_or(self.log.len()).min(self.log.len());
+        restored.tail.drain(..self.log.len() - kept);
+        restored
+    }
+
+    /// The first of the entries `first..=last`, which the disk must hold: as many as make
+    /// `bytes_max`, at least one.
+    pub(crate) fn entries(
+        &self,
+        first: Index,
+        last: Index,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, String> {
+        let position = |index: Index| usize::try_from(index.0).expect("a position fits");
+        let range = position(first).saturating_sub(1)..position(last);
+        let held = self.log.get(range).filter(|entries| !entries.is_empty());
+        let wrong = || format!("fetches {first}..{last}, which its disk does not hold");
+        let mut entries = held.ok_or_else(wrong)?.to_vec();
+        let mut bytes = 0;
+        entries.retain(|entry| {
+            bytes += entry.bytes();
+            bytes <= bytes_max || entry.id.index == first
+        });
+        Ok(entries)
+    }
+
+    fn write(&mut self, write: &Write) {
+        if let Some(hard_state) = write.hard_state {
+            self.hard_state = hard_state;
+        }
+        self.committed = self.committed.max(write.committed);
+        if let Some(first) = write.entries.first() {
+            self.log.retain(|entry| entry.id.index < first.id.index);
+            self.log.extend(write.entries.iter().cloned());
+        }
+    }
+}
+
+impl Disk {
+    /// A disk that holds `image`.
+    pub(crate) fn new(image: Image) -> Disk {
+        Disk { image, waiting: VecDeque::new() }
+    }
+
+    /// Takes a write; it is not durable yet.
+    pub(crate) fn submit(&mut self, write: Write) {
+        self.waiting.push_back(write);
+    }
+
+    /// Makes the oldest `count` writes durable and names the last of them, if there was any.
+    pub(crate) fn flush(&mut self, count: Option<usize>) -> Option<WriteId> {
+        let count = count.unwrap_or(self.waiting.len()).min(self.waiting.len());
+        let mut done = None;
+        for write in self.waiting.drain(..count) {
+            self.image.write(&write);
+            done = Some(write.id);
+        }
+        done
+    }
+
+    /// Forgets the writes under way and says how many they were.
+    pub(crate) fn lose(&mut self) -> usize {
+        let lost = self.waiting.len();
+        self.waiting.clear();
+        lost
+    }
+
+    /// What the disk will hold once every write under way is done.
+    pub(crate) fn intended(&self) -> Image {
+        let mut image = self.image.clone();
+        self.waiting.iter().for_each(|write| image.write(write));
+        image
+    }
+}

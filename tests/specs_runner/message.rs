@@ -1,0 +1,173 @@
+//! Messages in a script: which ones a command is about, and how to write one by hand.
+
+use std::collections::BTreeMap;
+
+use quorate::types::{AppendOutcome, Body, Command, Entry, EntryId, Index, Message, NodeId};
+use quorate::types::{Payload, Term};
+
+use super::settings;
+
+/// Which messages a command is about: any whose sender, receiver and name fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selector {
+    from: Option<NodeId>,
+    to: Option<NodeId>,
+    name: Option<String>,
+}
+
+/// Every message name, for the error that a wrong one gets.
+const NAMES: [&str; 10] = [
+    "PreVote",
+    "PreVoteReply",
+    "RequestVote",
+    "RequestVoteReply",
+    "AppendEntries",
+    "AppendEntriesReply",
+    "Heartbeat",
+    "HeartbeatReply",
+    "ReadIndex",
+    "ReadIndexReply",
+];
+
+impl Selector {
+    /// Reads `n1 -> n2 AppendEntries`; `*` stands for any node, and either half may be missing.
+    pub(crate) fn parse(words: &[&str]) -> Result<Selector, String> {
+        match words {
+            [] => Ok(Selector::default()),
+            [name] => Ok(Selector { name: Some(known_name(name)?), ..Selector::default() }),
+            [from, "->", to, rest @ ..] if rest.len() <= 1 => Ok(Selector {
+                from: node_or_any(from)?,
+                to: node_or_any(to)?,
+                name: rest.first().map(|name| known_name(name)).transpose()?,
+            }),
+            _ => Err(format!("`{}` is not of the form `n1 -> n2 Name`", words.join(" "))),
+        }
+    }
+
+    /// Whether the message fits.
+    pub(crate) fn fits(&self, message: &Message) -> bool {
+        self.from.is_none_or(|from| from == message.from)
+            && self.to.is_none_or(|to| to == message.to)
+            && self.name.as_ref().is_none_or(|name| name == message.body.name())
+    }
+}
+
+fn node_or_any(word: &str) -> Result<Option<NodeId>, String> {
+    if word == "*" { Ok(None) } else { settings::node(word).map(Some) }
+}
+
+fn known_name(word: &str) -> Result<String, String> {
+    if NAMES.contains(&word) {
+        Ok(word.to_owned())
+    } else {
+        Err(format!("`{word}` is no message: {}", NAMES.join(", ")))
+    }
+}
+
+/// Reads a message written by hand: `n2 -> n1 AppendEntries term=2 prev=1@t1 entries=2,2
+/// committed=1`. A field that is left out is zero, empty or false.
+pub(crate) fn parse(words: &[&str]) -> Result<Message, String> {
+    let [from, "->", to, name, fields @ ..] = words else {
+        return Err("a message is written `n2 -> n1 Name term=2 field=value …`".into());
+    };
+    let mut fields = Fields::parse(fields)?;
+    let term = fields.term("term")?;
+    let body = body(&known_name(name)?, &mut fields)?;
+    fields.finish(name)?;
+    Ok(Message { from: settings::node(from)?, to: settings::node(to)?, term, body })
+}
+
+fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
+    Ok(match name {
+        "PreVote" => Body::PreVote { next_term: fields.term("next")?, last: fields.id("last")? },
+        "PreVoteReply" => {
+            let next_term = fields.term("next")?;
+            Body::PreVoteReply { next_term, granted: fields.switch("granted")? }
+        }
+        "RequestVote" => Body::RequestVote { last: fields.id("last")? },
+        "RequestVoteReply" => Body::RequestVoteReply { granted: fields.switch("granted")? },
+        "AppendEntries" => {
+            let prev = fields.id("prev")?;
+            let entries = entries_after(prev.index, fields.take("entries").unwrap_or(""))?;
+            Body::AppendEntries { prev, entries, committed: fields.index("committed")? }
+        }
+        "AppendEntriesReply" => Body::AppendEntriesReply(match fields.take("rejected") {
+            None => AppendOutcome::Accepted { matched: fields.index("matched")? },
+            Some(prev) => AppendOutcome::Rejected {
+                prev: Index(settings::whole(prev)?),
+                hint: fields.id("hint")?,
+            },
+        }),
+        "Heartbeat" => {
+            let round = fields.whole("round")?;
+            Body::Heartbeat { round, committed: fields.index("committed")? }
+        }
+        "HeartbeatReply" => {
+            let round = fields.whole("round")?;
+            Body::HeartbeatReply { round, verified: fields.index("verified")? }
+        }
+        "ReadIndex" => {
+            Body::ReadIndex { boot: fields.whole("boot")?, ticket: fields.whole("ticket")? }
+        }
+        "ReadIndexReply" => {
+            let (boot, ticket) = (fields.whole("boot")?, fields.whole("ticket")?);
+            Body::ReadIndexReply { boot, ticket, index: fields.index("index")? }
+        }
+        other => unreachable!("{other} is in NAMES"),
+    })
+}
+
+/// Entries written as the list of their terms, `1,1,2`, at the indices after `before`. Two lists
+/// with the same term at the same index mean the same entry.
+pub(crate) fn entries_after(before: Index, terms: &str) -> Result<Vec<Entry>, String> {
+    let mut entries = Vec::new();
+    let mut index = before;
+    for word in terms.split(',').filter(|word| !word.is_empty()) {
+        index = index.next();
+        let id = EntryId::new(settings::term(word)?, index);
+        let payload =
+            Payload::Command(Command::from(format!("{}.{}", id.term.0, index.0).as_str()));
+        entries.push(Entry { id, payload });
+    }
+    Ok(entries)
+}
+
+/// `key=value` words, taken one by one; a left-over one is an error.
+struct Fields<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Fields<'a> {
+    fn parse(words: &[&'a str]) -> Result<Fields<'a>, String> {
+        words.iter().map(|word| settings::pair(word)).collect::<Result<_, _>>().map(Fields)
+    }
+
+    fn take(&mut self, key: &str) -> Option<&'a str> {
+        self.0.remove(key)
+    }
+
+    fn whole(&mut self, key: &str) -> Result<u64, String> {
+        self.take(key).map_or(Ok(0), settings::whole)
+    }
+
+    fn index(&mut self, key: &str) -> Result<Index, String> {
+        self.whole(key).map(Index)
+    }
+
+    fn term(&mut self, key: &str) -> Result<Term, String> {
+        self.take(key).map_or(Ok(Term::ZERO), settings::term)
+    }
+
+    fn id(&mut self, key: &str) -> Result<EntryId, String> {
+        self.take(key).map_or(Ok(EntryId::ZERO), settings::entry_id)
+    }
+
+    fn switch(&mut self, key: &str) -> Result<bool, String> {
+        self.take(key).map_or(Ok(false), settings::switch)
+    }
+
+    fn finish(&self, name: &str) -> Result<(), String> {
+        match self.0.keys().next() {
+            None => Ok(()),
+            Some(key) => Err(format!("{name} has no field `{key}`")),
+        }
+    }
+}
