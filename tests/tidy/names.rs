@@ -6,7 +6,7 @@ use super::source::{Source, words};
 use super::tree::{Finding, assert_clean, sources};
 
 /// Beginnings that hide an `if`, or say nothing.
-const HIDING_PREFIXES: [&str; 3] = ["maybe_", "do_", "try_to_"];
+const HIDING_PREFIXES: [&str; 2] = ["maybe_", "do_"];
 
 /// Whole names that say nothing, for anything that is defined.
 const EMPTY_NAMES: [&str; 7] = ["util", "utils", "misc", "helper", "helpers", "stuff", "process"];
