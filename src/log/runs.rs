@@ -87,3 +87,47 @@ impl Runs {
         self.starts.partition_point(|start| start.index <= index).max(1) - 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The log with the terms `terms` on top of a base at index 10 in term 3.
+    fn runs(terms: &[u64]) -> Runs {
+        let mut runs = Runs::new(EntryId::new(Term(3), Index(10)));
+        terms.iter().for_each(|term| runs.push(Term(*term)));
+        runs
+    }
+
+    #[test]
+    fn the_term_of_every_index_is_known_from_the_base_on() {
+        let runs = runs(&[3, 3, 5, 5, 8]);
+        let terms: Vec<_> = (9..=16).map(|index| runs.term_at(Index(index))).collect();
+        let expected = [None, Some(3), Some(3), Some(3), Some(5), Some(5), Some(8), None];
+        assert_eq!(terms, expected.map(|term| term.map(Term)));
+    }
+
+    #[test]
+    fn a_cut_forgets_the_terms_after_it() {
+        let mut runs = runs(&[3, 5, 5, 8]);
+        runs.truncate(Index(12));
+        assert_eq!(runs.last(), EntryId::new(Term(5), Index(12)));
+        runs.truncate(Index(10));
+        assert_eq!(runs.last(), EntryId::new(Term(3), Index(10)));
+        runs.push(Term(4));
+        assert_eq!(runs.last(), EntryId::new(Term(4), Index(11)));
+    }
+
+    #[test]
+    fn going_back_skips_every_later_term() {
+        let runs = runs(&[3, 3, 5, 5, 8]);
+        let back = |index, term| runs.back_to(Index(index), Term(term)).index.0;
+        assert_eq!(back(15, 8), 15);
+        assert_eq!(back(15, 7), 14);
+        assert_eq!(back(15, 4), 12);
+        assert_eq!(back(13, 9), 13);
+        assert_eq!(back(99, 9), 15, "beyond the end is the end");
+        assert_eq!(back(15, 2), 10, "the base at the least");
+        assert_eq!(back(4, 1), 10);
+    }
+}

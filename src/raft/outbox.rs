@@ -135,3 +135,86 @@ impl Outbox {
         assert!(self.held.iter().all(waits), "what may leave has left");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{AppendOutcome, Body, EntryId, NodeId, Payload};
+
+    fn entry(term: u64, index: u64) -> Entry {
+        Entry { id: EntryId::new(Term(term), Index(index)), payload: Payload::Noop }
+    }
+
+    fn message(term: u64, body: Body) -> Message {
+        Message { from: NodeId(1), to: NodeId(2), term: Term(term), body }
+    }
+
+    fn accepted(term: u64, matched: u64) -> Message {
+        let outcome = AppendOutcome::Accepted { matched: Index(matched) };
+        message(term, Body::AppendEntriesReply(outcome))
+    }
+
+    fn alive(term: u64) -> Message {
+        message(term, Body::HeartbeatReply { round: 1, verified: Index(0) })
+    }
+
+    fn released(outbox: &mut Outbox) -> Vec<Message> {
+        let mut left = Vec::new();
+        outbox.release(|message| left.push(message));
+        left
+    }
+
+    #[test]
+    fn an_acknowledgement_waits_for_its_entries_and_a_sign_of_life_does_not() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 1));
+        assert_eq!(outbox.post(accepted(1, 1)), None);
+        assert_eq!(outbox.post(alive(1)), Some(alive(1)));
+        let write = outbox.take_write(Index(0)).expect("an entry is to be written");
+        assert_eq!(released(&mut outbox), []);
+        assert_eq!(outbox.persisted(write.id), Index(1));
+        assert_eq!(released(&mut outbox), [accepted(1, 1)]);
+    }
+
+    #[test]
+    fn everything_waits_for_a_new_term() {
+        let mut outbox = Outbox::default();
+        outbox.write_hard_state(HardState { term: Term(2), vote: None });
+        assert_eq!(outbox.post(alive(2)), None);
+        let write = outbox.take_write(Index(0)).expect("a term is to be written");
+        outbox.persisted(write.id);
+        assert_eq!(released(&mut outbox), [alive(2)]);
+    }
+
+    #[test]
+    fn what_was_to_be_said_in_an_earlier_term_is_void() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 1));
+        outbox.post(accepted(1, 1));
+        let first = outbox.take_write(Index(0)).expect("an entry is to be written");
+        outbox.write_hard_state(HardState { term: Term(2), vote: None });
+        outbox.forget_before(Term(2));
+        outbox.take_write(Index(0));
+        outbox.persisted(first.id);
+        assert_eq!(released(&mut outbox), []);
+    }
+
+    #[test]
+    fn a_cut_entry_does_not_become_durable() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 1));
+        outbox.write_entry(entry(1, 2));
+        let first = outbox.take_write(Index(0)).expect("entries are to be written");
+        outbox.truncate(Index(1));
+        outbox.write_entry(entry(2, 2));
+        let second = outbox.take_write(Index(0)).expect("an entry is to be written");
+        assert_eq!(outbox.persisted(first.id), Index(1));
+        assert_eq!(outbox.persisted(second.id), Index(2));
+    }
+
+    #[test]
+    #[should_panic(expected = "contract: only a write that was asked for is persisted")]
+    fn a_write_never_asked_for_is_a_broken_contract() {
+        Outbox::default().persisted(WriteId(1));
+    }
+}
