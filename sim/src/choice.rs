@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::digest::mix;
+use crate::span::Span;
 
 /// What a choice is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,10 +25,16 @@ pub enum Kind {
     Tail,
     /// Whether a message is lost.
     Loss,
-    /// Whether a message is delivered twice, and how late the copy is.
+    /// Whether a message is delivered twice.
     Duplicate,
+    /// How late the second delivery of a message is.
+    CopyLateness,
     /// How long a message takes.
     Latency,
+    /// Whether a message takes far longer.
+    Delay,
+    /// How much longer.
+    Lateness,
     /// How long a flush takes.
     Flush,
     /// How long applying a batch, or fetching one, takes.
@@ -104,10 +112,16 @@ impl Choices {
         permille > 0 && self.choose(key, 1000) >= 1000u64.saturating_sub(permille)
     }
 
-    /// The successive choices whose keys equal `key` in all but the counter, from 0.
+    /// The successive choices from `key` on: their keys differ in the counter alone.
     #[must_use]
     pub fn draw(&self, key: Key) -> Draw<'_> {
-        Draw { choices: self, key: Key { counter: 0, ..key } }
+        Draw { choices: self, key }
+    }
+
+    /// A time within `span`; the least is the benign one.
+    #[must_use]
+    pub fn within(&self, key: Key, span: Span) -> Duration {
+        span.least + Duration::from_nanos(self.choose(key, span.width() + 1))
     }
 
     /// The 64 bits that belong to `key`.
@@ -146,9 +160,9 @@ impl Draw<'_> {
         &options[self.below(options.len() as u64) as usize]
     }
 
-    /// The next choice: all 64 bits of it.
-    pub fn bits(&mut self) -> u64 {
-        self.below(u64::MAX)
+    /// The next choice: a time within `span`; the least is the benign one.
+    pub fn within(&mut self, span: Span) -> Duration {
+        span.least + Duration::from_nanos(self.below(span.width() + 1))
     }
 }
 

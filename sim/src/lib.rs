@@ -14,6 +14,7 @@ pub mod plan;
 pub mod profile;
 pub mod run;
 pub mod settings;
+pub mod span;
 pub mod summary;
 pub mod sweep;
 pub mod time;

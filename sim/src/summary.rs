@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::coverage::MARKS;
+use crate::digest::mix;
 use crate::outcome::{Failure, Tally};
 use crate::sweep::SeedRun;
 
@@ -72,8 +73,8 @@ impl Summary {
     pub fn add(&mut self, run: &SeedRun) {
         let outcome = &run.outcome;
         self.seeds += 1;
-        // An odd factor loses no bit, and makes the order count.
-        self.digest = self.digest.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(outcome.digest);
+        self.digest =
+            if self.seeds == 1 { outcome.digest } else { mix(self.digest, outcome.digest) };
         self.cpu += run.cpu;
         self.rechecked += u64::from(run.rechecked);
         self.commands_committed.push(outcome.tally.commands_committed);

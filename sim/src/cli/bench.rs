@@ -1,6 +1,172 @@
-//! x
+//! `cargo sim bench`: what a simulated event costs, in CPU time of one core with all checks on.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
 use crate::cli::args::BenchArguments;
+use crate::cli::clock;
+use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
-pub(crate) fn go(_: &BenchArguments) -> Result<Exit, Trouble> {
+use crate::cli::panics;
+use crate::cli::report::table;
+use crate::cli::text::{counted, grouped, rate};
+use crate::outcome::Tally;
+use crate::profile::Profile;
+use crate::run::RunOptions;
+use crate::summary::{Summary, median};
+use crate::sweep::SeedRun;
+
+/// The runs that are measured: five nodes, every fault kind.
+const PROFILE: &str = "five";
+/// How many seeds one measurement runs, from 0 on.
+const SEEDS: u64 = 20;
+/// How many times longer the long runs are.
+const LONG: u32 = 10;
+
+/// One measurement: some seeds, one after the other, on this thread.
+struct Measurement {
+    cpu: Duration,
+    tally: Tally,
+}
+
+/// What all repetitions came to; each number is a median.
+#[derive(Debug, Serialize)]
+struct Figures {
+    repetitions: usize,
+    seeds: u64,
+    events: u64,
+    events_per_cpu_second: u64,
+    operations_checked_per_cpu_second: u64,
+    events_per_cpu_second_without_checks: u64,
+    events_per_cpu_second_of_long_runs: u64,
+    /// What an event of a long run costs, in thousandths of what one of a usual run costs.
+    cost_ratio_permille: u64,
+}
+
+/// Measures and prints.
+pub(crate) fn go(arguments: &BenchArguments) -> Result<Exit, Trouble> {
+    panics::keep_quiet_in_seeds();
+    let profile = Profile::by_name(PROFILE).expect("the profile is one of ours");
+    let usual = RunOptions { profile, ..RunOptions::default() };
+    let unchecked = RunOptions { checks: false, ..usual.clone() };
+    let long = RunOptions { length: LONG, ..usual.clone() };
+    let repetitions = arguments.repetitions.get();
+    let (mut checked_runs, mut unchecked_runs, mut long_runs) = (vec![], vec![], vec![]);
+    // Measurements take turns, so that a slow spell of the machine meets all of them.
+    for repetition in 1..=repetitions {
+        eprintln!("repetition {repetition} of {repetitions}");
+        for (options, runs) in [
+            (&usual, &mut checked_runs),
+            (&unchecked, &mut unchecked_runs),
+            (&long, &mut long_runs),
+        ] {
+            match measure(options) {
+                Ok(measurement) => runs.push(measurement),
+                Err((exit, text)) => {
+                    console::say(&text);
+                    return Ok(exit);
+                }
+            }
+        }
+    }
+    let figures = figures(&checked_runs, &unchecked_runs, &long_runs);
+    console::say(&if arguments.json { json(&figures) } else { lines(&figures) });
     Ok(Exit::Fine)
+}
+
+/// Runs the seeds, or tells of the first that fails: a run cut short measures nothing.
+fn measure(options: &RunOptions) -> Result<Measurement, (Exit, String)> {
+    let mut summary = Summary::default();
+    for seed in 0..SEEDS {
+        let started = clock::thread_cpu();
+        let outcome = panics::run(seed, options);
+        let cpu = clock::thread_cpu().saturating_sub(started);
+        summary.add(&SeedRun { outcome, cpu, rechecked: false });
+        if let Some(failed) = summary.failed.first() {
+            return Err((Exit::of(&failed.failure), table::failure(failed, options.profile)));
+        }
+    }
+    Ok(Measurement { cpu: summary.cpu, tally: summary.tally })
+}
+
+fn figures(checked: &[Measurement], unchecked: &[Measurement], long: &[Measurement]) -> Figures {
+    let events = |runs: &[Measurement]| median_of(runs, |m| rate(m.tally.events, m.cpu));
+    let ratios: Vec<u64> = checked.iter().zip(long).map(|(one, ten)| ratio(one, ten)).collect();
+    Figures {
+        repetitions: checked.len(),
+        seeds: SEEDS,
+        events: checked.first().map_or(0, |measurement| measurement.tally.events),
+        events_per_cpu_second: events(checked),
+        operations_checked_per_cpu_second: median_of(checked, |m| {
+            rate(m.tally.operations_checked, m.cpu)
+        }),
+        events_per_cpu_second_without_checks: events(unchecked),
+        events_per_cpu_second_of_long_runs: events(long),
+        cost_ratio_permille: median(&ratios),
+    }
+}
+
+fn median_of(runs: &[Measurement], figure: impl Fn(&Measurement) -> u64) -> u64 {
+    median(&runs.iter().map(figure).collect::<Vec<_>>())
+}
+
+/// What an event of the long runs costs, in thousandths of what one of the others costs.
+fn ratio(usual: &Measurement, long: &Measurement) -> u64 {
+    let spent = |m: &Measurement, by: &Measurement| m.cpu.as_nanos() * u128::from(by.tally.events);
+    let permille = (spent(long, usual) * 1000).checked_div(spent(usual, long));
+    permille.and_then(|permille| u64::try_from(permille).ok()).unwrap_or(0)
+}
+
+fn json(figures: &Figures) -> String {
+    serde_json::to_string_pretty(figures).expect("figures have nothing JSON lacks")
+}
+
+fn lines(figures: &Figures) -> String {
+    let per_second = |figure| format!("{} per CPU-second", grouped(figure));
+    let ratio = figures.cost_ratio_permille;
+    let rows = [
+        ("events", per_second(figures.events_per_cpu_second)),
+        ("client operations", per_second(figures.operations_checked_per_cpu_second)),
+        ("events, no checks", per_second(figures.events_per_cpu_second_without_checks)),
+        ("events, long runs", per_second(figures.events_per_cpu_second_of_long_runs)),
+        (
+            "cost per event",
+            format!(
+                "{}.{:03} times as much in runs {LONG} times longer",
+                ratio / 1000,
+                ratio % 1000
+            ),
+        ),
+        (
+            "measured",
+            format!(
+                "one core, five nodes, {}, {} events, median of {}",
+                counted(figures.seeds, "seed"),
+                grouped(figures.events),
+                counted(figures.repetitions as u64, "repetition"),
+            ),
+        ),
+    ];
+    rows.map(|(label, value)| format!("{label:18} {value}")).join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_an_event_is_compared_across_lengths() {
+        let measurement = |millis, events| Measurement {
+            cpu: Duration::from_millis(millis),
+            tally: Tally { events, operations_checked: events / 10, ..Tally::default() },
+        };
+        let usual = [measurement(100, 1000), measurement(100, 1000), measurement(900, 1000)];
+        let long = [measurement(1100, 10_000), measurement(1100, 10_000), measurement(1, 10_000)];
+        let figures = figures(&usual, &usual, &long);
+        assert_eq!(figures.events_per_cpu_second, 10_000);
+        assert_eq!(figures.operations_checked_per_cpu_second, 1_000);
+        assert_eq!(figures.cost_ratio_permille, 1_100);
+        assert!(lines(&figures).contains("1.100 times as much"));
+    }
 }

@@ -8,12 +8,13 @@ pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts now.
-    #[allow(clippy::disallowed_methods, reason = "progress and time limits are for people")]
+    #[expect(clippy::disallowed_methods, reason = "progress and time limits are for people")]
     pub(crate) fn start() -> Stopwatch {
         Stopwatch(Instant::now())
     }
 
     /// The time since the start.
+    #[expect(clippy::disallowed_methods, reason = "progress and time limits are for people")]
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
@@ -33,4 +34,10 @@ pub(crate) fn thread_cpu() -> Duration {
 pub(crate) fn thread_cpu() -> Duration {
     static START: std::sync::LazyLock<Stopwatch> = std::sync::LazyLock::new(Stopwatch::start);
     START.elapsed()
+}
+
+/// Waits for another process.
+#[expect(clippy::disallowed_methods, reason = "a process tells nobody when it ends")]
+pub(crate) fn pause(span: Duration) {
+    std::thread::sleep(span);
 }

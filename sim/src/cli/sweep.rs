@@ -13,7 +13,9 @@ use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::panics;
 use crate::cli::progress::{Goal, Progress};
-use crate::cli::report::{self, Outputs, Report};
+use crate::cli::report::Outputs;
+use crate::cli::report::content::Report;
+use crate::cli::report::table;
 use crate::run::{RunOptions, TraceSink};
 use crate::summary::Summary;
 use crate::sweep::{End, Seeds, Sweep};
@@ -67,7 +69,7 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
                 trace.flush();
             }
             let failed = summary.failed.last().expect("it was added just now");
-            progress.interleave(|| console::say(&report::failure(failed, arguments.profile)));
+            progress.interleave(|| console::say(&table::failure(failed, arguments.profile)));
         }
         progress.advance(&summary);
     });

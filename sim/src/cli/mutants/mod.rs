@@ -1,6 +1,182 @@
-//! x
+//! `cargo sim mutants`: plants the bugs of `sim/mutants.toml`, one at a time in a copy of the
+//! sources, and hunts each with the default sweep.
+
+mod hunt;
+mod kills;
+mod table;
+mod tree;
+
+use std::env;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
 use crate::cli::args::MutantsArguments;
+use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
-pub(crate) fn go(_: &MutantsArguments) -> Result<Exit, Trouble> {
-    Ok(Exit::Fine)
+use crate::cli::mutants::hunt::{Binaries, Campaign, Verdict};
+use crate::cli::mutants::table::Mutant;
+use crate::cli::mutants::tree::Tree;
+
+/// Hunts the mutants and prints the kill table.
+pub(crate) fn go(arguments: &MutantsArguments) -> Result<Exit, Trouble> {
+    let sources = tree::sources()?;
+    let mutants = table::read(&sources, &arguments.only)?;
+    let tree = Tree::copy(&sources)?;
+    let mut results = Results::open(&tree::folder(&sources), tree.fingerprint)?;
+    let mut campaigns = Vec::new();
+    for (at, mutant) in mutants.iter().enumerate() {
+        eprintln!("{} of {}: {}: {}", at + 1, mutants.len(), mutant.id, mutant.wrong);
+        campaigns.extend(hunt_one(arguments, &tree, mutant, &mut results)?);
+    }
+    let rows = kills::rows(&mutants, &campaigns);
+    console::say(&if arguments.json { kills::json(&rows) } else { kills::table(&rows) });
+    let all_killed = campaigns.iter().all(|campaign| campaign.verdict == Verdict::Killed);
+    Ok(if all_killed { Exit::Fine } else { Exit::Vacuous })
+}
+
+/// All campaigns against one mutant; those that an earlier hunt finished are not run again.
+fn hunt_one(
+    arguments: &MutantsArguments,
+    tree: &Tree,
+    mutant: &Mutant,
+    results: &mut Results,
+) -> Result<Vec<Campaign>, Trouble> {
+    let seeds_max = arguments.seeds.get();
+    let edits = format!("{:016x}", edits_hash(mutant));
+    let numbers = 0..arguments.campaigns.get();
+    let known = |number| results.known(&mutant.id, &edits, number, seeds_max).cloned();
+    let mut known: Vec<Option<Campaign>> = numbers.clone().map(known).collect();
+    let built = if known.iter().all(Option::is_some) {
+        None
+    } else {
+        tree.plant(mutant)?;
+        let built = tree.build();
+        tree.restore(mutant)?;
+        Some(built?)
+    };
+    let original = env::current_exe();
+    let original = original.map_err(|e| Trouble(format!("mutants: where is this command: {e}")))?;
+    let mut campaigns = Vec::new();
+    for (number, known) in numbers.zip(known.drain(..)) {
+        let campaign = match (known, &built) {
+            (Some(known), _) => known,
+            (None, Some(built)) => {
+                let (verdict, note, failure) = match built {
+                    Ok(binary) => {
+                        let binaries = Binaries { mutant: binary, original: &original };
+                        hunt::hunt(binaries, number, seeds_max)?
+                    }
+                    Err(said) => (Verdict::Unbuildable, said.clone(), None),
+                };
+                results.add(Campaign {
+                    sources: results.sources.clone(),
+                    mutant: mutant.id.clone(),
+                    edits: edits.clone(),
+                    campaign: number,
+                    seeds_max,
+                    verdict,
+                    note,
+                    failure,
+                })?
+            }
+            (None, None) => unreachable!("what is not known is built"),
+        };
+        eprintln!("  {}", kills::campaign_line(&campaign));
+        campaigns.push(campaign);
+    }
+    Ok(campaigns)
+}
+
+fn edits_hash(mutant: &Mutant) -> u64 {
+    mutant.edit.iter().fold(0, |state, edit| {
+        let file = edit.file.to_string_lossy();
+        let texts = [file.as_ref(), &edit.find, &edit.replace];
+        texts.iter().fold(state, |state, text| tree::hash(state, text.as_bytes()))
+    })
+}
+
+/// The campaigns finished so far against one state of the sources, one JSON line each: a hunt
+/// that was stopped goes on where it was.
+struct Results {
+    path: PathBuf,
+    file: File,
+    sources: String,
+    known: Vec<Campaign>,
+}
+
+impl Results {
+    fn open(folder: &Path, fingerprint: u64) -> Result<Results, Trouble> {
+        let sources = format!("{fingerprint:016x}");
+        let path = folder.join(format!("{sources}.jsonl"));
+        let present = fs::read_to_string(&path).unwrap_or_default();
+        // The last line may have been cut short when the hunt was stopped.
+        let known = present.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let mut file = file.map_err(|error| Trouble::file("mutants", &path, &error))?;
+        if !present.is_empty() && !present.ends_with('\n') {
+            let ended = writeln!(file);
+            ended.map_err(|error| Trouble::file("mutants", &path, &error))?;
+        }
+        Ok(Results { path, file, sources, known })
+    }
+
+    /// A finished campaign that answers what a new one would.
+    fn known(&self, id: &str, edits: &str, number: u64, seeds_max: u64) -> Option<&Campaign> {
+        self.known.iter().rev().find(|campaign| {
+            let same = campaign.mutant == id && campaign.edits == edits;
+            let enough = match (campaign.verdict, &campaign.failure) {
+                (Verdict::Killed, Some(failure)) => failure.after_seeds <= seeds_max,
+                (Verdict::Survived, _) => campaign.seeds_max >= seeds_max,
+                _ => false,
+            };
+            same && campaign.campaign == number && enough
+        })
+    }
+
+    fn add(&mut self, campaign: Campaign) -> Result<Campaign, Trouble> {
+        let line = serde_json::to_string(&campaign).expect("a record has nothing JSON lacks");
+        let written = writeln!(self.file, "{line}");
+        written.map_err(|error| Trouble::file("mutants", &self.path, &error))?;
+        self.known.push(campaign.clone());
+        Ok(campaign)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn campaign(number: u64, seeds_max: u64, verdict: Verdict) -> Campaign {
+        Campaign {
+            sources: String::new(),
+            mutant: "EL01".to_owned(),
+            edits: "e".to_owned(),
+            campaign: number,
+            seeds_max,
+            verdict,
+            note: String::new(),
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn a_stopped_hunt_goes_on_where_it_was() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut results = Results::open(folder.path(), 7).expect("it opens");
+        results.add(campaign(0, 100, Verdict::Survived)).expect("it is written");
+        results.add(campaign(1, 100, Verdict::Hung)).expect("it is written");
+        write!(results.file, "{{\"cut sho").expect("it is written");
+        drop(results);
+
+        let mut results = Results::open(folder.path(), 7).expect("it opens");
+        assert_eq!(results.known.len(), 2);
+        assert!(results.known("EL01", "e", 0, 100).is_some());
+        assert!(results.known("EL01", "e", 0, 101).is_none(), "it ran too few seeds");
+        assert!(results.known("EL01", "other", 0, 100).is_none(), "the edits changed");
+        assert!(results.known("EL01", "e", 1, 100).is_none(), "it decided nothing");
+        results.add(campaign(2, 100, Verdict::Survived)).expect("it is written");
+        assert_eq!(Results::open(folder.path(), 7).expect("it opens").known.len(), 3);
+        assert_eq!(Results::open(folder.path(), 8).expect("it opens").known.len(), 0);
+    }
 }

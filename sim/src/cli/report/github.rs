@@ -1,7 +1,8 @@
 //! The summary for GitHub Actions: annotations, and Markdown for the step's summary.
 
 use crate::cli::exit::Exit;
-use crate::cli::report::{Report, by_check, table};
+use crate::cli::report::content::{Report, by_check};
+use crate::cli::report::table;
 use crate::cli::text::{Finding, counted, replay_line};
 
 /// One workflow command per check that failed.

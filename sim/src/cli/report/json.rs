@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::report::Report;
+use crate::cli::report::content::Report;
 use crate::cli::text::{Finding, rate, replay_line};
 use crate::coverage::MARKS;
 use crate::profile::Profile;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use crate::cli::exit::{Exit, Trouble};
-use crate::cli::report::{Report, by_check, table};
+use crate::cli::report::content::{Report, by_check};
+use crate::cli::report::table;
 
 /// The report as XML.
 pub(crate) fn document(report: &Report) -> Result<String, Trouble> {

@@ -1,126 +1,21 @@
 //! What a sweep came to, told in every form that was asked for.
 
+pub(crate) mod content;
 mod github;
-mod json;
+pub(crate) mod json;
 mod junit;
 mod page;
-mod table;
+pub(crate) mod table;
 
 use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::cli::args::SweepArguments;
 use crate::cli::console;
-use crate::cli::exit::{Exit, Trouble};
-use crate::cli::text::Finding;
-use crate::profile::Profile;
-use crate::summary::{FailedSeed, Summary};
-use crate::sweep::{End, Seeds};
-
-pub(crate) use json::{FailureRecord, SweepRecord};
-pub(crate) use table::failure;
-
-/// From how many seeds on a sweep of the default profile must reach every mark that must be.
-const GATE_SEEDS: u64 = 1_000;
-
-/// A finished sweep.
-#[derive(Debug)]
-pub(crate) struct Report {
-    /// What the seeds drew from.
-    pub(crate) profile: &'static Profile,
-    /// The seeds that were asked for.
-    pub(crate) seeds: Seeds,
-    /// How many threads ran them.
-    pub(crate) jobs: NonZeroUsize,
-    /// The one seed, if it is not a sweep.
-    pub(crate) replayed: Option<u64>,
-    /// What they came to.
-    pub(crate) summary: Summary,
-    /// Why no more were run.
-    pub(crate) end: End,
-    /// How long a person waited.
-    pub(crate) elapsed: Duration,
-}
-
-impl Report {
-    /// The exit code it comes to.
-    pub(crate) fn exit(&self) -> Exit {
-        let summary = &self.summary;
-        let large = self.profile == <&Profile>::default() && summary.seeds >= GATE_SEEDS;
-        match summary.failed.first() {
-            _ if self.end == End::Interrupted => Exit::Interrupted,
-            Some(failed) => Exit::of(&failed.failure),
-            None if large && !summary.missed_musts().is_empty() => Exit::Vacuous,
-            None => Exit::Fine,
-        }
-    }
-
-    /// How it ended, in a few words.
-    pub(crate) fn verdict(&self) -> String {
-        let missed = self.summary.missed_musts().len();
-        match (self.exit(), self.summary.failed.as_slice()) {
-            (Exit::Interrupted, []) => "interrupted: nothing was wrong so far".to_owned(),
-            (Exit::Interrupted, failed) => format!("interrupted: {} failed", failed.len()),
-            (_, [_]) if self.replayed.is_some() => "FAILED".to_owned(),
-            (_, [one]) => format!("FAILED: seed {}", one.seed),
-            (_, [first, ..]) => {
-                let count = self.summary.failed.len();
-                format!("FAILED: {count} seeds, the smallest is {}", first.seed)
-            }
-            (Exit::Vacuous, []) => {
-                format!("VACUOUS: {missed} marks that must be reached were not")
-            }
-            (_, []) => "passed".to_owned(),
-        }
-    }
-
-    /// What ran: `seeds 0..1000`, `part 2 of 4 of seeds 0..1000`, `seed 7`.
-    pub(crate) fn subject(&self) -> String {
-        if let Some(seed) = self.replayed {
-            return format!("seed {seed}");
-        }
-        let (first, last) = (*self.seeds.range.start(), *self.seeds.range.end());
-        let range = match last.checked_add(1) {
-            Some(end) => format!("seeds {first}..{end}"),
-            None => format!("seeds from {first}"),
-        };
-        match self.seeds.of {
-            1 => range,
-            of => format!("part {} of {of} of {range}", self.seeds.index + 1),
-        }
-    }
-
-    /// Why it ended where it did.
-    pub(crate) fn ending(&self) -> &'static str {
-        match self.end {
-            End::Range => "all seeds were run",
-            End::Time => "the time was up",
-            End::Stable => {
-                "stable: in 500 seeds in a row no coverage mark was reached more often than in \
-                 any seed before, by a power of two"
-            }
-            End::Failures => "enough seeds had failed",
-            End::Interrupted => "interrupted",
-        }
-    }
-}
-
-/// The failed seeds of each check: one check that fails often is one finding.
-pub(crate) fn by_check(failed: &[FailedSeed]) -> Vec<(String, Vec<&FailedSeed>)> {
-    let mut groups: Vec<(String, Vec<&FailedSeed>)> = Vec::new();
-    for seed in failed {
-        let check = Finding::of(&seed.failure).check;
-        match groups.iter_mut().find(|(name, _)| *name == check) {
-            Some((_, seeds)) => seeds.push(seed),
-            None => groups.push((check, vec![seed])),
-        }
-    }
-    groups
-}
+use crate::cli::exit::Trouble;
+use crate::cli::report::content::Report;
 
 /// The forms that were asked for; their files are open before the first seed runs.
 pub(crate) struct Outputs {

@@ -1,7 +1,8 @@
 //! The summary as one HTML page that needs nothing else: no script, no network, light or dark.
 
 use crate::cli::exit::Exit;
-use crate::cli::report::{Report, table};
+use crate::cli::report::content::Report;
+use crate::cli::report::table;
 use crate::cli::text::{Finding, grouped, replay_line};
 use crate::coverage::MARKS;
 

@@ -1,6 +1,6 @@
 //! The summary as a table for people, and the lines about one failed seed.
 
-use crate::cli::report::Report;
+use crate::cli::report::content::Report;
 use crate::cli::text::{Finding, counted, grouped, rate, replay_line, span};
 use crate::coverage::MARKS;
 use crate::profile::Profile;

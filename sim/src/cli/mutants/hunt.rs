@@ -1,0 +1,142 @@
+//! One campaign against one mutant: a sweep until a seed fails, and the proof that the seed found
+//! the planted bug.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::clock::{self, Stopwatch};
+use crate::cli::exit::Trouble;
+use crate::cli::report::json::{FailureRecord, SweepRecord};
+
+/// How long one process may run before it counts as hung.
+const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
+/// How far apart the first seeds of two campaigns are.
+const CAMPAIGN_STRIDE: u64 = 1_000_000;
+
+/// What a campaign came to.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Campaign {
+    /// The fingerprint of the sources.
+    pub(crate) sources: String,
+    /// The mutant.
+    pub(crate) mutant: String,
+    /// A hash of its edits.
+    pub(crate) edits: String,
+    /// Counted from 0; the first runs the seeds of the default sweep.
+    pub(crate) campaign: u64,
+    /// The most seeds it was to run.
+    pub(crate) seeds_max: u64,
+    /// How it ended.
+    pub(crate) verdict: Verdict,
+    /// More about the verdict, where there is more.
+    pub(crate) note: String,
+    /// The failure that killed the mutant, or was rejected.
+    pub(crate) failure: Option<FailureRecord>,
+}
+
+/// How a campaign ended.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    /// A standing check or invariant failed, fails again on replay, and passes without the bug.
+    Killed,
+    /// No seed failed.
+    Survived,
+    /// A seed failed, but for another reason than the bug, or only once.
+    Rejected,
+    /// A process did not end in time.
+    Hung,
+    /// The mutant does not compile without warnings.
+    Unbuildable,
+}
+
+/// The two commands a campaign runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Binaries<'a> {
+    /// With the bug.
+    pub(crate) mutant: &'a Path,
+    /// Without it.
+    pub(crate) original: &'a Path,
+}
+
+/// Hunts over up to `seeds_max` seeds.
+pub(crate) fn hunt(
+    binaries: Binaries<'_>,
+    campaign: u64,
+    seeds_max: u64,
+) -> Result<(Verdict, String, Option<FailureRecord>), Trouble> {
+    let first = campaign * CAMPAIGN_STRIDE;
+    let range = format!("{first}..{}", first + seeds_max);
+    let Some(sweep) = run(binaries.mutant, &["--seeds", &range, "--failures-max", "1"])? else {
+        return Ok((Verdict::Hung, format!("the sweep of {range} did not end"), None));
+    };
+    let Some(failure) = sweep.failures.into_iter().next() else {
+        return Ok((Verdict::Survived, String::new(), None));
+    };
+    let verdict = prove(binaries, &failure)?;
+    Ok((verdict.0, verdict.1, Some(failure)))
+}
+
+/// Whether the failure shows the bug.
+fn prove(binaries: Binaries<'_>, failure: &FailureRecord) -> Result<(Verdict, String), Trouble> {
+    let rejected = |note: String| Ok((Verdict::Rejected, note));
+    if failure.kind == "nondeterminism" {
+        return rejected("a mere difference between two runs counts as no kill".to_owned());
+    }
+    let seed = failure.seed.to_string();
+    let Some(replay) = run(binaries.mutant, &["--seed", &seed])? else {
+        return Ok((Verdict::Hung, format!("the replay of {seed} did not end")));
+    };
+    match replay.failures.first() {
+        Some(again) if again.check == failure.check => {}
+        Some(again) => return rejected(format!("the replay fails {} instead", again.check)),
+        None => return rejected("the replay passes".to_owned()),
+    }
+    match run(binaries.original, &["--seed", &seed])? {
+        Some(original) if original.failures.is_empty() => Ok((Verdict::Killed, String::new())),
+        Some(_) => rejected("the seed fails without the bug too".to_owned()),
+        None => Ok((Verdict::Hung, format!("{seed} did not end without the bug"))),
+    }
+}
+
+/// Runs the command and reads its summary; `None` if it did not end in time.
+fn run(binary: &Path, words: &[&str]) -> Result<Option<SweepRecord>, Trouble> {
+    let failed = |error| Trouble::file("mutants", binary, &error);
+    let mut child = Command::new(binary)
+        .args(words)
+        .arg("--json")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    // The summary is read aside: it could fill the pipe.
+    let mut pipe = child.stdout.take().expect("it is piped");
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut pipe, &mut text).map(|_| text)
+    });
+    let watch = Stopwatch::start();
+    let ended = loop {
+        if child.try_wait().map_err(failed)?.is_some() {
+            break true;
+        }
+        if watch.elapsed() > PROCESS_TIME_MAX {
+            child.kill().and_then(|()| child.wait()).map_err(failed)?;
+            break false;
+        }
+        clock::pause(Duration::from_millis(5));
+    };
+    let text = reader.join().expect("reading does not panic").map_err(failed)?;
+    if !ended {
+        return Ok(None);
+    }
+    let record = serde_json::from_str(&text);
+    record.map(Some).map_err(|error| {
+        let words = words.join(" ");
+        Trouble(format!("mutants: {} {words}: no summary: {error}", binary.display()))
+    })
+}

@@ -1,0 +1,113 @@
+//! The kill table: what it took to find each planted bug.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::mutants::hunt::{Campaign, Verdict};
+use crate::cli::mutants::table::{Hunter, Kind, Mutant};
+use crate::cli::text::{grouped, span};
+use crate::summary::median;
+
+/// One mutant in the table.
+#[derive(Debug, Serialize)]
+pub(crate) struct Row {
+    id: String,
+    wrong: String,
+    kind: Kind,
+    hunter: Hunter,
+    campaigns: usize,
+    killed: usize,
+    /// The median over the campaigns that killed it.
+    seeds_to_kill: Option<u64>,
+    cpu_seconds_to_kill: Option<f64>,
+    /// The checks that fired.
+    checks: BTreeSet<String>,
+    /// The kinds of faults in the runs that killed it.
+    faults: BTreeSet<String>,
+    /// The seed that the first campaign found.
+    seed: Option<u64>,
+    /// What the campaigns that did not kill it came to.
+    remarks: Vec<String>,
+}
+
+/// The rows, in the order of the table of mutants.
+pub(crate) fn rows(mutants: &[Mutant], campaigns: &[Campaign]) -> Vec<Row> {
+    mutants.iter().map(|mutant| row(mutant, campaigns)).collect()
+}
+
+fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
+    let all: Vec<&Campaign> = campaigns.iter().filter(|c| c.mutant == mutant.id).collect();
+    let (killed, others): (Vec<&Campaign>, Vec<&Campaign>) =
+        all.iter().partition(|campaign| campaign.verdict == Verdict::Killed);
+    let failures: Vec<_> = killed.iter().filter_map(|c| c.failure.as_ref()).collect();
+    let seeds: Vec<u64> = failures.iter().map(|failure| failure.after_seeds).collect();
+    let cpu: Vec<Duration> =
+        failures.iter().map(|f| Duration::from_secs_f64(f.after_cpu_seconds.max(0.0))).collect();
+    Row {
+        id: mutant.id.clone(),
+        wrong: mutant.wrong.clone(),
+        kind: mutant.kind,
+        hunter: mutant.hunter,
+        campaigns: all.len(),
+        killed: killed.len(),
+        seeds_to_kill: (!seeds.is_empty()).then(|| median(&seeds)),
+        cpu_seconds_to_kill: (!cpu.is_empty()).then(|| median(&cpu).as_secs_f64()),
+        checks: failures.iter().map(|failure| failure.check.clone()).collect(),
+        faults: failures.iter().flat_map(|failure| failure.faults.clone()).collect(),
+        seed: failures.first().map(|failure| failure.seed),
+        remarks: others.iter().map(|campaign| campaign_line(campaign)).collect(),
+    }
+}
+
+/// One campaign, in one line.
+pub(crate) fn campaign_line(campaign: &Campaign) -> String {
+    let number = campaign.campaign + 1;
+    let note = campaign.note.lines().next().unwrap_or_default();
+    match (campaign.verdict, &campaign.failure) {
+        (Verdict::Killed, Some(failure)) => {
+            let (seed, seeds) = (failure.seed, grouped(failure.after_seeds));
+            let cpu = span(Duration::from_secs_f64(failure.after_cpu_seconds.max(0.0)));
+            let check = &failure.check;
+            format!("campaign {number}: killed by {check}, seed {seed}, {seeds} seeds, {cpu}")
+        }
+        (Verdict::Survived | Verdict::Killed, _) => {
+            format!("campaign {number}: SURVIVED {} seeds", grouped(campaign.seeds_max))
+        }
+        (Verdict::Rejected, Some(failure)) => {
+            let (seed, check) = (failure.seed, &failure.check);
+            format!("campaign {number}: REJECTED {check}, seed {seed}: {note}")
+        }
+        (Verdict::Rejected, None) => format!("campaign {number}: REJECTED: {note}"),
+        (Verdict::Hung, _) => format!("campaign {number}: HUNG: {note}"),
+        (Verdict::Unbuildable, _) => format!("campaign {number}: UNBUILDABLE: {note}"),
+    }
+}
+
+/// The table for people.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let mut lines = vec![format!(
+        "{:8} {:9} {:>6} {:>6} {:>8}  {:8}  {}",
+        "mutant", "kind", "killed", "seeds", "CPU s", "seed", "by"
+    )];
+    for row in rows {
+        let kind = if row.kind == Kind::Safety { "safety" } else { "liveness" };
+        let killed = format!("{}/{}", row.killed, row.campaigns);
+        let seeds = row.seeds_to_kill.map_or_else(|| "-".to_owned(), grouped);
+        let cpu = row.cpu_seconds_to_kill.map_or_else(|| "-".to_owned(), |s| format!("{s:.2}"));
+        let seed = row.seed.map_or_else(|| "-".to_owned(), |seed| seed.to_string());
+        let by = row.checks.iter().cloned().collect::<Vec<_>>().join(", ");
+        let id = &row.id;
+        lines.push(format!("{id:8} {kind:9} {killed:>6} {seeds:>6} {cpu:>8}  {seed:8}  {by}"));
+        lines.extend(row.remarks.iter().map(|remark| format!("         {remark}")));
+    }
+    let killed = rows.iter().filter(|row| row.killed == row.campaigns).count();
+    lines.push(format!("{killed} of {} killed in every campaign", rows.len()));
+    lines.join("\n")
+}
+
+/// The table for programs.
+pub(crate) fn json(rows: &[Row]) -> String {
+    serde_json::to_string_pretty(rows).expect("a row has nothing JSON lacks")
+}
