@@ -1,4 +1,6 @@
 //! Raft consensus as a sans-IO state machine, tested by deterministic simulation.
+//!
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;

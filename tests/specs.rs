@@ -47,7 +47,8 @@ fn check_area(area: &str, count_min: usize) {
     assert!(scripts.len() >= count_min, "{area} has {} scripts", scripts.len());
     assert!(
         troubles.is_empty(),
-        "{} of {} scripts of {area}:\n\n{}\nIf the change is meant: UPDATE_SPECS=1 cargo test --test specs",
+        "{} of {} scripts of {area}:\n\n{}\n\
+         If the change is meant: UPDATE_SPECS=1 cargo test --test specs",
         troubles.len(),
         scripts.len(),
         troubles.join("\n")

@@ -14,7 +14,7 @@ mod tidy {
     mod layers;
     mod names;
     mod paths;
-    mod roles;
+    mod privileges;
     mod sizes;
     mod source;
     mod tree;

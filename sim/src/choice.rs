@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::digest::mix;
+use crate::span::Span;
 
 /// What a choice is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,28 +19,54 @@ pub enum Kind {
     Setting,
     /// A field of one planned operation.
     Plan,
+    /// How far a node's clock is ahead at the start.
+    Clock,
     /// The seed a node gets at one of its starts.
     Boot,
     /// How much of the log a restarted node hands over at once.
     Tail,
     /// Whether a message is lost.
     Loss,
-    /// Whether a message is delivered twice, and how late the copy is.
+    /// Whether a message is delivered twice.
     Duplicate,
+    /// How late the second delivery of a message is.
+    CopyLateness,
     /// How long a message takes.
     Latency,
+    /// Whether a message takes far longer.
+    Delay,
+    /// How much longer.
+    Lateness,
     /// How long a flush takes.
     Flush,
-    /// How long applying a batch, or fetching one, takes.
+    /// Whether a node hears late of a flush that is done.
+    Report,
+    /// How late it hears.
+    ReportDelay,
+    /// How long applying a batch, or reading one from the disk, takes.
     Work,
-    /// Whether a node crashes, or lags, between two actions of a step, and where.
+    /// How many of the entries it is asked for the disk gives at once.
+    Short,
+    /// In which order the actions of a step are carried out.
+    Order,
+    /// Whether the actions of a step are carried out late.
+    Lag,
+    /// How late the next of them is carried out.
+    LagDelay,
+    /// Whether a node crashes between two actions of a step.
     Boundary,
-    /// How much of the unflushed writes a crash keeps.
+    /// Between which.
+    BoundaryPlace,
+    /// How much of the unflushed writes a crash loses.
     Keep,
-    /// What a client does next, where, and when.
+    /// How long a client waits before its next operation.
+    Think,
+    /// What a client does next, and where.
     Client,
     /// What a stray message says.
     Stray,
+    /// Which old messages come again.
+    Replay,
     /// The nodes that stay connected when the storm ends.
     Calm,
 }
@@ -104,10 +132,16 @@ impl Choices {
         permille > 0 && self.choose(key, 1000) >= 1000u64.saturating_sub(permille)
     }
 
-    /// The successive choices whose keys equal `key` in all but the counter, from 0.
+    /// The successive choices from `key` on: their keys differ in the counter alone.
     #[must_use]
     pub fn draw(&self, key: Key) -> Draw<'_> {
-        Draw { choices: self, key: Key { counter: 0, ..key } }
+        Draw { choices: self, key }
+    }
+
+    /// A time within `span`; the least is the benign one.
+    #[must_use]
+    pub fn within(&self, key: Key, span: Span) -> Duration {
+        span.least + Duration::from_nanos(self.choose(key, span.width() + 1))
     }
 
     /// The 64 bits that belong to `key`.
@@ -146,9 +180,9 @@ impl Draw<'_> {
         &options[self.below(options.len() as u64) as usize]
     }
 
-    /// The next choice: all 64 bits of it.
-    pub fn bits(&mut self) -> u64 {
-        self.below(u64::MAX)
+    /// The next choice: a time within `span`; the least is the benign one.
+    pub fn within(&mut self, span: Span) -> Duration {
+        span.least + Duration::from_nanos(self.below(span.width() + 1))
     }
 }
 

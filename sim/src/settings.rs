@@ -9,6 +9,7 @@ use quorate::types::{Entry, Membership, NodeId};
 use crate::choice::{Choices, Draw, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
+use crate::span::Span;
 
 /// The parameters of one run, fixed before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,29 +56,6 @@ pub struct Settings {
     pub read_permille: u64,
     /// The usual size of a command, in bytes; it has at least 16.
     pub command_bytes: u64,
-}
-
-/// A time between two bounds; the least is the benign one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The least.
-    pub least: Duration,
-    /// The most.
-    pub most: Duration,
-}
-
-impl Span {
-    /// Between so many and so many microseconds.
-    #[must_use]
-    pub const fn micros(least: u64, most: u64) -> Span {
-        Span { least: Duration::from_micros(least), most: Duration::from_micros(most) }
-    }
-
-    /// The length of the span, in nanoseconds.
-    #[must_use]
-    pub(crate) fn width(self) -> u64 {
-        (self.most - self.least).as_nanos() as u64
-    }
 }
 
 impl Settings {

@@ -28,7 +28,7 @@ impl fmt::Display for Input {
             Input::Fetched { consumer, entries } => {
                 write!(f, "fetched {} for {consumer}", Listed(entries))
             }
-            Input::Propose { tag, command } => write!(f, "propose {tag} {command:?}"),
+            Input::Propose { tag, command } => write!(f, "propose {tag} {command}"),
             Input::Read { tag } => write!(f, "read {tag}"),
             Input::Campaign => f.write_str("campaign"),
         }

@@ -115,14 +115,22 @@ impl fmt::Display for Listed<'_> {
 }
 
 impl fmt::Display for Entry {
-    /// As [`fmt::Debug`], with the size in place of a command too long for a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const COMMAND_SHOWN_MAX: usize = 16;
         match &self.payload {
-            Payload::Command(command) if command.len() > COMMAND_SHOWN_MAX => {
-                write!(f, "{} {} bytes", self.id, command.len())
-            }
-            shown => write!(f, "{} {shown:?}", self.id),
+            Payload::Noop => write!(f, "{} noop", self.id),
+            Payload::Command(command) => write!(f, "{} {command}", self.id),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    /// As [`fmt::Debug`], but the size in place of bytes too many for a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN_BYTES_MAX: usize = 16;
+        if self.len() <= SHOWN_BYTES_MAX {
+            write!(f, "{self:?}")
+        } else {
+            write!(f, "{} bytes", self.len())
         }
     }
 }

@@ -177,7 +177,7 @@ impl Cluster {
         let lost = node.crash();
         let event = match lost {
             0 => "crashes".to_owned(),
-            lost => format!("crashes, lost {lost} writes"),
+            lost => format!("crashes, writes lost: {lost}"),
         };
         self.trace.line(Kind::Faults, &self.nodes[&id], &event);
         Ok(())
@@ -197,15 +197,17 @@ impl Cluster {
     // Time.
 
     fn elect(&mut self, id: NodeId) -> Result<(), String> {
-        let shown = std::mem::replace(&mut self.trace.shown, vec![Kind::Roles]);
+        let shown = std::mem::take(&mut self.trace.shown);
         self.give(id, Input::Campaign)?;
         self.settle()?;
         self.run(self.config.heartbeat_interval)?;
         self.trace.shown = shown;
-        match self.node(id)?.status() {
-            Some(status) if status.role == RoleName::Leader => Ok(()),
-            _ => Err(format!("{id} does not win the election: elect it step by step to see why")),
+        let node = self.node(id)?.clone();
+        if node.status().is_none_or(|status| status.role != RoleName::Leader) {
+            return Err(format!("{id} is not elected: campaign step by step to see why"));
         }
+        self.trace.answer(&node, "leads");
+        Ok(())
     }
 
     fn time_out(&mut self, id: NodeId) -> Result<(), String> {

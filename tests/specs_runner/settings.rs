@@ -72,7 +72,10 @@ pub(crate) fn configure(config: &mut Config, key: &str, value: &str) -> Result<(
         "pre_vote" => config.pre_vote = switch(value)?,
         "check_quorum" => config.check_quorum = switch(value)?,
         "stickiness" => config.stickiness = switch(value)?,
-        _ => *bound(config, key)? = usize::try_from(whole(value)?).expect("a bound fits"),
+        _ => {
+            let bound = bound(config, key)?;
+            *bound = usize::try_from(whole(value)?).expect("a bound fits");
+        }
     }
     Ok(())
 }

@@ -13,13 +13,7 @@ pub(crate) struct Exception {
 }
 
 /// Every exception.
-pub(crate) const EXCEPTIONS: &[Exception] = &[Exception {
-    rule: "unfinished",
-    path: "src/raft/mod.rs",
-    item: "unimplemented!",
-    size: 0,
-    reason: "the doors stand before the room behind them is built",
-}];
+pub(crate) const EXCEPTIONS: &[Exception] = &[];
 
 #[test]
 fn every_exception_names_a_rule_and_gives_a_reason() {

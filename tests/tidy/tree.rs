@@ -11,7 +11,7 @@ pub(crate) const FOLDERS: [&str; 8] =
     ["src", "sim/src", "sim/tests", "sim/benches", "tests", "benches", "examples", "fuzz"];
 
 /// The name of every rule.
-pub(crate) const RULES: [&str; 13] = [
+pub(crate) const RULES: [&str; 14] = [
     "calls",
     "cycles",
     "expect",
@@ -21,6 +21,7 @@ pub(crate) const RULES: [&str; 13] = [
     "layers",
     "line-length",
     "names",
+    "outbox",
     "paths",
     "roles",
     "unfinished",

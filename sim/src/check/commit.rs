@@ -34,7 +34,7 @@ impl Commit {
             later_leaders_have(model, slot, status.term)?;
         }
         by_counting_own(model, slot, status)?;
-        self.compare(model, slot, status.committed)
+        self.compare(model, slot, status)
     }
 
     fn reach(&mut self, term: Term, index: Index) {
@@ -55,23 +55,25 @@ impl Commit {
     pub(super) fn submitted(&mut self, model: &Model, slot: Slot, first: Index) -> Verdict {
         let compared = &mut self.compared[slot.0];
         *compared = first.previous().min(*compared);
-        let committed = model.node(slot).status.map_or(Index::ZERO, |status| status.committed);
-        self.compare(model, slot, committed)
+        match &model.node(slot).status {
+            Some(status) => self.compare(model, slot, status),
+            None => Ok(()),
+        }
     }
 
-    /// The node's log must agree with the committed one up to its commit index, as far as the
-    /// node has already given its log to its disk.
-    fn compare(&mut self, model: &Model, slot: Slot, committed: Index) -> Verdict {
-        let node = model.node(slot);
-        let index = committed.min(node.memory.log.last());
-        if index <= self.compared[slot.0] {
+    /// The node's log must agree with the committed one up to its commit index. A lagging driver
+    /// may not have given the log that the node speaks of to the disk yet: then it is compared
+    /// once that is done.
+    fn compare(&mut self, model: &Model, slot: Slot, status: &Status) -> Verdict {
+        let (log, index) = (&model.node(slot).memory.log, status.committed);
+        if index <= self.compared[slot.0] || status.last != log.last_id() {
             return Ok(());
         }
         self.compared[slot.0] = index;
-        if node.memory.log.chain_at(index) == model.committed.chain_at(index) {
+        if log.chain_at(index) == model.committed.chain_at(index) {
             return Ok(());
         }
-        let (id, has) = (node.id, node.memory.log.id_at(index).unwrap_or_default());
+        let (id, has) = (status.id, log.id_at(index).unwrap_or_default());
         let decided = model.committed.id_at(index).unwrap_or_default();
         S11.broken(format!("{id} commits {has} where {decided} with its prefix is committed"))
     }

@@ -28,7 +28,7 @@ use crate::check::client::{Answer, Clients};
 use crate::check::commit::Commit;
 use crate::check::election::Election;
 use crate::check::finding::{S17, S18, Verdict};
-use crate::check::model::{Model, Nodes, shown};
+use crate::check::model::{Model, Node, Nodes, shown};
 use crate::check::quiet::Quiet;
 use crate::observe::{Seen, Violation};
 use crate::time::SimTime;
@@ -52,7 +52,7 @@ impl Checks {
     pub fn new(membership: &Membership, bounds: Bounds) -> Checks {
         let model = Model::new(membership);
         let (election, commit) = (Election::new(&model), Commit::new(&model));
-        let (apply, sends) = (Apply::new(&model), Sends::new(&model));
+        let (apply, sends) = (Apply::new(&model), Sends::new(&model, &bounds));
         let (clients, quiet) = (Clients::default(), Quiet::default());
         Checks { bounds, model, election, commit, apply, clients, sends, quiet }
     }
@@ -98,7 +98,7 @@ impl Checks {
             }
             Seen::Idle => {
                 self.quiet.idle(now);
-                self.at_rest()
+                Ok(())
             }
             Seen::Ended => self.ended(),
         }
@@ -156,7 +156,7 @@ impl Checks {
         self.election.sent(&self.model, from, message)?;
         append::sent(&self.model, from, message)?;
         self.bounds.sent(message)?;
-        self.sends.sent(&self.model, from, &self.bounds)?;
+        self.sends.sent(&self.model, from)?;
         self.quiet.sent(&self.model, from, message, &self.bounds, now)
     }
 
@@ -166,29 +166,11 @@ impl Checks {
         self.bounds.applies(&self.model, slot, entries)
     }
 
-    /// Where every write is durable, what a node says of itself is what its disk has.
-    fn at_rest(&self) -> Verdict {
-        for node in self.model.nodes.iter().filter(|node| node.drained()) {
-            let Some(status) = node.status else { continue };
-            let (id, last) = (node.id, node.disk.log.last_id());
-            let says = HardState { term: status.term, vote: status.vote };
-            if says != node.disk.hard_state || status.last != last {
-                let (says, has) = (shown(says), shown(node.disk.hard_state));
-                let ends = status.last;
-                return S17.broken(format!(
-                    "{id} at rest is in {says} with a log to {ends}, but its disk has {has} and \
-                     a log to {last}"
-                ));
-            }
-        }
-        Ok(())
-    }
-
     fn ended(&self) -> Verdict {
-        self.at_rest()?;
         let Some(core) = self.quiet.settled() else { return Ok(()) };
         let acknowledged = self.clients.acknowledged();
         for slot in self.model.slots().filter(|slot| core.contains(*slot)) {
+            at_rest(self.model.node(slot))?;
             let (id, applied) = (self.model.node(slot).id, self.apply.applied(slot));
             if applied < acknowledged {
                 return S18.broken(format!(
@@ -198,4 +180,18 @@ impl Checks {
         }
         self.clients.all_ended()
     }
+}
+
+/// Of a node at rest all is written: what it says of itself is what its disk has.
+fn at_rest(node: &Node) -> Verdict {
+    let Some(status) = node.status.filter(|_| node.drained()) else { return Ok(()) };
+    let (id, last) = (node.id, node.disk.log.last_id());
+    let says = HardState { term: status.term, vote: status.vote };
+    if says == node.disk.hard_state && status.last == last {
+        return Ok(());
+    }
+    let (says, has, ends) = (shown(says), shown(node.disk.hard_state), status.last);
+    S17.broken(format!(
+        "{id} at rest is in {says} with a log to {ends}, but its disk has {has} and a log to {last}"
+    ))
 }

@@ -1,0 +1,80 @@
+//! Three nodes elect a leader, agree on two commands and answer a read, in virtual time. There is
+//! no thread, socket, file or clock: `run_until` and `step`, below, are the whole driver.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate::raft::{Action, Config, Input, Raft, StartError};
+use quorate::types::{Index, Instant, Membership, NodeId, Restored, Tag};
+
+/// The nodes, the time they share, and what will happen when and to whom.
+struct Cluster {
+    nodes: BTreeMap<NodeId, Raft>,
+    now: Instant,
+    coming: Vec<(Instant, NodeId, Input)>,
+}
+
+fn main() -> Result<(), StartError> {
+    let ids = [NodeId(1), NodeId(2), NodeId(3)];
+    let mut cluster = Cluster { nodes: BTreeMap::new(), now: Instant::ZERO, coming: Vec::new() };
+    for id in ids {
+        let (disk, seed) = (Restored::fresh(Membership::new(ids)), id.0);
+        cluster.nodes.insert(id, Raft::new(Config::new(id), disk, seed, cluster.now)?);
+    }
+    println!("Columns: time, node, role, term, last/durable/committed/applied, event.");
+
+    println!(
+        "\nNobody leads. Who first loses patience asks for votes; the leader begins its term."
+    );
+    cluster.run_until(|nodes| nodes.values().all(|node| node.status().applied == Index(1)));
+
+    println!("\nThe leader takes two commands.");
+    let leader = cluster.nodes[&ids[0]].status().leader.expect("it was elected");
+    cluster.step(leader, Input::Propose { tag: Tag(1), command: "x = 1".into() });
+    cluster.step(leader, Input::Propose { tag: Tag(2), command: "y = 2".into() });
+    cluster.run_until(|nodes| nodes.values().all(|node| node.status().applied == Index(3)));
+
+    println!("\nA follower is asked for a linearizable read.");
+    let follower = if leader == ids[0] { ids[1] } else { ids[0] };
+    cluster.step(follower, Input::Read { tag: Tag(3) });
+    cluster.run_until(|nodes| nodes[&follower].status().reads_waiting == 0);
+    Ok(())
+}
+
+impl Cluster {
+    /// Jumps from one event to the next: whatever comes first, or the deadline of a node.
+    fn run_until(&mut self, is_done: impl Fn(&BTreeMap<NodeId, Raft>) -> bool) {
+        while !is_done(&self.nodes) {
+            let deadlines = self.nodes.iter().map(|(id, node)| (node.deadline(), *id));
+            let (deadline, patient) = deadlines.min().expect("there are three nodes");
+            let first = (0..self.coming.len()).min_by_key(|at| self.coming[*at].0);
+            let (now, id, input) = match first.filter(|at| self.coming[*at].0 <= deadline) {
+                Some(first) => self.coming.remove(first),
+                None => (deadline, patient, Input::Timeout),
+            };
+            self.now = now;
+            self.step(id, input);
+        }
+    }
+
+    /// Gives one input to a node, shows it, and carries out what the node wants.
+    fn step(&mut self, id: NodeId, input: Input) {
+        let node = self.nodes.get_mut(&id).expect("a node of the cluster");
+        let (event, mut actions) = (input.to_string(), Vec::new());
+        node.step(self.now, input, &mut actions);
+        let columns = format!("{}  {}", self.now, node.status());
+        println!("{columns}  {event}");
+        for action in actions {
+            let (micros, to, input) = match action {
+                Action::Send(message) => (1000, message.to, Input::Message(message)),
+                Action::Persist(write) => (100, id, Input::Persisted(write.id)),
+                Action::Apply(batch) => (100, id, Input::Applied(batch[batch.len() - 1].id.index)),
+                other => {
+                    println!("{columns}  * {other}");
+                    continue;
+                }
+            };
+            self.coming.push((self.now.after(Duration::from_micros(micros)), to, input));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Forged answers to clients: S18 to S20.
+
+use quorate::types::{Index, NodeId};
+use quorate_sim::observe::Seen;
+
+use crate::stage::{Stage, command, id, noop};
+
+/// Node 1 leads term 1, and its first entry is committed on 1, 2 and 3 and applied on 1.
+fn led() -> Stage {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+    stage.commits(1, 1);
+    stage.applies(1, 1);
+    stage
+}
+
+/// As before, and operation 0 proposed `a`, which is committed at 2 and applied on 1.
+fn written() -> Stage {
+    let mut stage = led();
+    stage.proposes("a");
+    stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+    stage.commits(1, 2);
+    stage.applies(1, 2);
+    stage
+}
+
+crate::forgeries! {
+    S18 an_uncommitted_command_is_acknowledged on led
+    "operation 0 is acknowledged at 2@t1, which is not in the log committed to 1@t1"
+    |stage| {
+        let op = stage.proposes("a");
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        stage.confirms(op, id(2, 1));
+    }
+
+    S18 a_command_is_acknowledged_where_another_is on written
+    "operation 1 is acknowledged at 2@t1, where another is"
+    |stage| {
+        let op = stage.proposes("b");
+        stage.confirms(op, id(2, 1));
+    }
+
+    S18 a_command_is_acknowledged_in_another_term on written
+    "operation 1 is acknowledged at 2@t2, which is not in the log committed to 2@t1"
+    |stage| {
+        let op = stage.proposes("b");
+        stage.confirms(op, id(2, 2));
+    }
+
+    S18 an_acknowledged_command_is_missing_at_the_end on led
+    "n3 has applied 0 at the end, though 2 is acknowledged"
+    |stage| {
+        let op = stage.proposes("a");
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        stage.commits(1, 2);
+        stage.applies(1, 2);
+        stage.confirms(op, id(2, 1));
+        [2, 3].into_iter().for_each(|node| stage.commits(node, 2));
+        stage.applies(2, 2);
+        stage.calms(&[1, 2, 3]);
+        stage.idles();
+        stage.ends();
+    }
+
+    S19 a_command_is_committed_twice on written
+    "operation 0 is committed at 2 and at 3@t1"
+    |stage| {
+        stage.all_hold(&[1, 2, 3], &[command(3, 1, "a")]);
+        stage.commits(1, 3);
+    }
+
+    S19 a_command_nobody_proposed_is_committed on led
+    "2@t1 commits a command that nobody proposed"
+    |stage| {
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        stage.commits(1, 2);
+    }
+
+    S19 a_rejected_command_is_committed on led
+    "operation 0, rejected, is committed at 2@t1"
+    |stage| {
+        let op = stage.proposes("a");
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        stage.rejects(op);
+        stage.commits(1, 2);
+    }
+
+    S19 a_committed_command_is_rejected on led
+    "operation 0, committed at 2, is rejected"
+    |stage| {
+        let op = stage.proposes("a");
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        stage.commits(1, 2);
+        stage.rejects(op);
+    }
+
+    S19 an_operation_ends_twice on led
+    "operation 0 ends Rejected after Unknown"
+    |stage| {
+        let op = stage.proposes("a");
+        stage.sees(Seen::Unknown { op });
+        stage.rejects(op);
+    }
+
+    S19 an_operation_never_ends on led
+    "operation 0 has no outcome at the end"
+    |stage| {
+        stage.asks();
+        stage.calms(&[1]);
+        stage.idles();
+        stage.ends();
+    }
+
+    S20 a_read_misses_an_acknowledged_write on written
+    "n2 serves read 1 at read index 1, below 2, which was complete before the read"
+    |stage| {
+        stage.confirms(quorate_sim::observe::OpId(0), id(2, 1));
+        let op = stage.asks();
+        stage.commits(2, 1);
+        stage.serves(op, 2, 1, 1);
+    }
+
+    S20 a_read_goes_back_behind_another on written
+    "n2 serves read 2 at read index 1, below 2, which was complete before the read"
+    |stage| {
+        let ahead = stage.asks();
+        stage.serves(ahead, 1, 1, 2);
+        let op = stage.asks();
+        stage.serves(op, 2, 1, 1);
+    }
+
+    S20 a_read_is_served_before_its_index_is_applied on written
+    "n2 serves read 1 with 1 applied, below read index 2"
+    |stage| {
+        let op = stage.asks();
+        stage.serves(op, 2, 2, 1);
+    }
+
+    S20 a_read_is_served_from_another_state on written
+    "n1 serves read 1 from a state that is not the committed one at 2"
+    |stage| {
+        let op = stage.asks();
+        let (node, index, applied) = (NodeId(1), Index(2), Index(2));
+        stage.sees(Seen::ReadServed { op, node, index, applied, state: 1 });
+    }
+
+    S20 a_read_shows_what_is_not_committed on led
+    "n1 serves read 1 from a state that is not the committed one at 2"
+    |stage| {
+        stage.proposes("a");
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        let op = stage.asks();
+        stage.serves(op, 1, 1, 2);
+    }
+}

@@ -1,0 +1,138 @@
+//! Honest traces, at which no check may fire.
+
+use std::time::Duration;
+
+use quorate::types::{Body, EntryId, Index};
+use quorate_sim::observe::Seen;
+
+use crate::stage::{Stage, command, id, noop, voted};
+
+#[track_caller]
+fn accepted(stage: &Stage) {
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn a_quiet_life_is_accepted() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+    [2, 3].into_iter().for_each(|node| stage.acknowledges(node, 1, 1, 1));
+    stage.commits(1, 1);
+    stage.applies(1, 1);
+    let write = stage.proposes("a");
+    let early = stage.asks();
+    stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+    stage.commits(1, 2);
+    stage.confirms(write, id(2, 1));
+    stage.serves(early, 1, 1, 1);
+    let late = stage.asks();
+    stage.applies(1, 2);
+    stage.serves(late, 1, 2, 2);
+    for node in [2, 3] {
+        stage.commits(node, 2);
+        stage.applies(node, 2);
+    }
+    stage.calms(&[1, 2, 3]);
+    stage.idles();
+    for round in 1..100 {
+        stage.waits(Duration::from_millis(50));
+        stage.sends(1, 2, 1, Body::Heartbeat { round, committed: Index(2) });
+        stage.sends(2, 1, 1, Body::HeartbeatReply { round, verified: Index(2) });
+    }
+    stage.ends();
+    accepted(&stage);
+}
+
+#[test]
+fn crashes_and_overwritten_tails_are_accepted() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+    stage.commits(1, 1);
+    let lost = stage.proposes("lost");
+    let kept = stage.proposes("kept");
+    stage.takes(1, &[command(2, 1, "lost"), command(3, 1, "kept")]);
+    stage.holds(2, &[command(2, 1, "lost")]);
+    stage.crashes(1);
+    stage.sees(Seen::Unknown { op: lost });
+    stage.sees(Seen::Unknown { op: kept });
+    stage.wins(3, 2, &[4, 5]);
+    stage.all_hold(&[3], &[noop(2, 2), command(3, 2, "kept")]);
+    stage.all_hold(&[4, 5], &[noop(1, 1), noop(2, 2), command(3, 2, "kept")]);
+    stage.commits(3, 3);
+    stage.enters(2, 2);
+    stage.takes(2, &[noop(2, 2), command(3, 2, "kept")]);
+    stage.commits(2, 3);
+    stage.flushes(2);
+    stage.says(2, |status| status.durable = Index(3));
+    stage.acknowledges(2, 3, 2, 3);
+    stage.applies(2, 3);
+    stage.starts(1);
+    stage.enters(1, 2);
+    stage.holds(1, &[noop(2, 2), command(3, 2, "kept")]);
+    stage.commits(1, 3);
+    stage.applies(1, 1);
+    stage.applies(1, 3);
+    stage.ends();
+    accepted(&stage);
+}
+
+#[test]
+fn a_torn_write_is_accepted() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.holds(1, &[noop(1, 1)]);
+    stage.holds(2, &[noop(1, 1), command(2, 1, "old")]);
+    stage.enters(2, 2);
+    stage.submits(2, Some(voted(3, 4)), &[noop(2, 3), noop(3, 3)]);
+    let mut write = stage.pending(2);
+    write.entries.pop();
+    stage.flushed(2, &write);
+    stage.crashes(2);
+    stage.starts(2);
+    stage.holds(2, &[noop(3, 3)]);
+    stage.ends();
+    accepted(&stage);
+}
+
+#[test]
+fn a_term_without_its_leader_is_accepted() {
+    let mut stage = Stage::new();
+    [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5)].into_iter().for_each(|(n, v)| stage.votes(n, 1, v));
+    stage.sends(1, 2, 1, Body::RequestVote { last: EntryId::ZERO });
+    stage.sends(4, 3, 1, Body::RequestVoteReply { granted: true });
+    stage.sends(4, 1, 1, Body::RequestVoteReply { granted: false });
+    stage.wins(2, 2, &[1, 5]);
+    stage.sends(3, 2, 1, Body::RequestVoteReply { granted: false });
+    stage.crashes(3);
+    stage.starts_from(3, voted(1, 3), 0, &[]);
+    stage.steps(3);
+    accepted(&stage);
+}
+
+#[test]
+fn a_lagging_driver_is_accepted() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.holds(1, &[noop(1, 1)]);
+    stage.wins(4, 2, &[2, 5]);
+    // The leader's disk is slower than its network and two followers.
+    stage.says(4, |status| status.last = id(1, 2));
+    let (prev, entries) = (EntryId::ZERO, vec![noop(1, 2)]);
+    stage.sends(4, 2, 2, Body::AppendEntries { prev, entries, committed: Index::ZERO });
+    stage.all_hold(&[2, 3, 5], &[noop(1, 2)]);
+    stage.acknowledges(2, 4, 2, 1);
+    stage.commits(4, 1);
+    // A deposed leader learns of the commit together with the entry that replaces its own, and
+    // says so before it has given the entry to its disk.
+    stage.enters(1, 2);
+    stage.says(1, |status| {
+        (status.last, status.durable, status.committed) = (id(1, 2), Index::ZERO, Index(1));
+    });
+    stage.submits(4, None, &[noop(1, 2)]);
+    stage.submits(1, None, &[noop(1, 2)]);
+    stage.flushes(1);
+    stage.acknowledges(1, 4, 2, 1);
+    accepted(&stage);
+}

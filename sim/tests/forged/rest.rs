@@ -1,0 +1,124 @@
+//! Forged excess and unrest: S29, S30 and L3.
+
+use std::time::Duration;
+
+use quorate::types::{Body, Entry, EntryId, Index, Payload, Term};
+
+use crate::stage::{Stage, command, noop};
+
+const HEARTBEAT: Body = Body::Heartbeat { round: 1, committed: Index::ZERO };
+
+/// Node 1 leads term 1 and its entry is applied everywhere; nothing is asked any more.
+fn idle() -> Stage {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3, 4, 5]);
+    stage.all_hold(&[1, 2, 3, 4, 5], &[noop(1, 1)]);
+    for node in 1..=5 {
+        stage.commits(node, 1);
+        stage.applies(node, 1);
+    }
+    stage.calms(&[1, 2, 3]);
+    stage.idles();
+    stage
+}
+
+/// Several entries of together over four mebibytes.
+fn heavy() -> Vec<Entry> {
+    let text = "x".repeat(1 << 20);
+    (1..=5).map(|index| command(index, 1, &format!("{text}{index}"))).collect()
+}
+
+crate::forgeries! {
+    S29 the_outbox_overflows
+    "n1 has 4097 messages waiting for the disk, and the bound is 4096"
+    |stage| stage.says(1, |status| status.outbox_messages = 4097)
+
+    S29 too_many_reads_wait
+    "n1 has 4097 reads waiting, and the bound is 4096"
+    |stage| stage.says(1, |status| status.reads_waiting = 4097)
+
+    S29 too_much_is_uncommitted
+    "n1 has 67108865 bytes uncommitted, and the bound is 67108864"
+    |stage| {
+        stage.says(1, |status| status.uncommitted_bytes = (64 << 20) + 1);
+    }
+
+    S29 too_much_is_kept_in_memory
+    "n1 has 16777217 bytes in memory, and the bound is 16777216"
+    |stage| {
+        stage.says(1, |status| status.tail_bytes = (16 << 20) + 1);
+    }
+
+    S29 a_message_has_too_many_entries
+    "n1 sends 4097 entries at once, the bound is 4096"
+    |stage| {
+        stage.wins(1, 1, &[2, 3]);
+        let entries = (1..=4097).map(|index| noop(index, 1)).collect();
+        let (prev, committed) = (EntryId::ZERO, Index::ZERO);
+        stage.sends(1, 2, 1, Body::AppendEntries { prev, entries, committed });
+    }
+
+    S29 a_message_has_too_many_bytes
+    "n1 sends 5243045 bytes of entries at once, the bound is 2097152"
+    |stage| {
+        stage.wins(1, 1, &[2, 3]);
+        let (prev, committed) = (EntryId::ZERO, Index::ZERO);
+        stage.sends(1, 2, 1, Body::AppendEntries { prev, entries: heavy(), committed });
+    }
+
+    S29 a_batch_has_too_many_bytes
+    "n1 applies 5243045 bytes of entries at once, the bound is 4194304"
+    |stage| {
+        for entry in heavy() {
+            let Payload::Command(command) = &entry.payload else { continue };
+            stage.proposes(std::str::from_utf8(command).expect("text"));
+        }
+        stage.wins(1, 1, &[2, 3]);
+        stage.all_hold(&[1, 2, 3], &heavy());
+        stage.commits(1, 5);
+        stage.applies_these(1, &heavy());
+    }
+
+    S29 one_input_sets_off_a_storm
+    "n1 sends over 25856 messages after few inputs"
+    |stage| {
+        stage.wins(1, 1, &[2, 3]);
+        for _ in 0..=4096 + 64 * 5 * 68 {
+            stage.sends(1, 2, 1, HEARTBEAT);
+        }
+    }
+
+    S30 an_idle_cluster_begins_a_term on idle
+    "n2 goes from t1 to t2 while nothing is asked of the cluster"
+    |stage| {
+        stage.says(2, |status| status.term = Term(2));
+    }
+
+    S30 an_idle_cluster_elects
+    "n2 wins t2 while nothing is asked of the cluster"
+    |stage| {
+        [2, 3, 4].into_iter().for_each(|node| stage.votes(node, 2, 2));
+        stage.calms(&[1, 2, 3]);
+        stage.idles();
+        stage.leads(2, 2);
+    }
+
+    S30 an_idle_cluster_chatters on idle
+    "the core sends over 1240 messages in the second after 8.007300s while nothing is asked of \
+     the cluster, the last Heartbeat by n1"
+    |stage| {
+        stage.waits(Duration::from_millis(7_000));
+        for _ in 0..=2 * (4 * 5 * 21 + 2 * 25 * 4) {
+            stage.sends(1, 2, 1, HEARTBEAT);
+        }
+    }
+
+    L3 leaders_follow_one_another_after_the_storm
+    "n1 wins t9, after 8 elections since the storm"
+    |stage| {
+        stage.calms(&[1, 2, 3]);
+        for term in 1..=9 {
+            stage.wins(1 + term % 3, term, &[4, 5]);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! A cluster played by hand: every event is written down by the test, none comes from the core.
+//!
+//! A stage plays honest nodes as tersely as possible, so that a forgery can be one wrong event
+//! after an honest prefix. It stops at the first violation.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use quorate::raft::{Config, RejectReason, RoleName, Status};
+use quorate::types::{
+    AppendOutcome, Body, Entry, EntryId, HardState, Index, Membership, Message, NodeId, Payload,
+    Term, Write, WriteId,
+};
+use quorate_sim::chain;
+use quorate_sim::check::{Bounds, Checks};
+use quorate_sim::observe::{OpId, Seen, Violation};
+use quorate_sim::time::SimTime;
+
+/// What one node would say of itself, and what its disk holds.
+#[derive(Clone)]
+struct Actor {
+    status: Status,
+    log: Vec<Entry>,
+    disk: (HardState, Index, Vec<Entry>),
+    pending: Vec<Write>,
+    write: WriteId,
+}
+
+/// The stage.
+pub(crate) struct Stage {
+    membership: Membership,
+    checks: Checks,
+    now: SimTime,
+    actors: BTreeMap<NodeId, Actor>,
+    next_op: u64,
+    violation: Option<Violation>,
+}
+
+/// Entry `index@term` without a command.
+pub(crate) fn noop(index: u64, term: u64) -> Entry {
+    Entry { id: id(index, term), payload: Payload::Noop }
+}
+
+/// Entry `index@term` with a command.
+pub(crate) fn command(index: u64, term: u64, text: &str) -> Entry {
+    Entry { id: id(index, term), payload: Payload::Command(text.into()) }
+}
+
+/// The entry id `index@term`.
+pub(crate) fn id(index: u64, term: u64) -> EntryId {
+    EntryId::new(Term(term), Index(index))
+}
+
+/// The hard state of `term` with a vote.
+pub(crate) fn voted(term: u64, vote: u64) -> HardState {
+    HardState { term: Term(term), vote: Some(NodeId(vote)) }
+}
+
+impl Actor {
+    fn new(id: NodeId) -> Actor {
+        let status = Status {
+            id,
+            role: RoleName::Follower,
+            term: Term::ZERO,
+            vote: None,
+            leader: None,
+            last: EntryId::ZERO,
+            durable: Index::ZERO,
+            committed: Index::ZERO,
+            applied: Index::ZERO,
+            snapshot: Index::ZERO,
+            tail_bytes: 0,
+            uncommitted_bytes: 0,
+            outbox_messages: 0,
+            reads_waiting: 0,
+        };
+        let disk = (HardState::default(), Index::ZERO, Vec::new());
+        Actor { status, log: Vec::new(), disk, pending: Vec::new(), write: WriteId::ZERO }
+    }
+}
+
+fn replace(log: &mut Vec<Entry>, entries: &[Entry]) {
+    if let Some(first) = entries.first() {
+        log.retain(|entry| entry.id.index < first.id.index);
+    }
+    log.extend_from_slice(entries);
+}
+
+impl Stage {
+    /// Five fresh nodes, all started.
+    pub(crate) fn new() -> Stage {
+        Stage::with(Membership::new((1..=5).map(NodeId)))
+    }
+
+    /// Fresh nodes of `membership`, all started.
+    pub(crate) fn with(membership: Membership) -> Stage {
+        let bounds = Bounds::of(&Config::new(NodeId(1)));
+        let checks = Checks::new(&membership, bounds);
+        let actors = membership.members().into_iter().map(|id| (id, Actor::new(id))).collect();
+        let now = SimTime(1_000_000_000);
+        let mut stage = Stage { membership, checks, now, actors, next_op: 0, violation: None };
+        for node in stage.membership.members() {
+            stage.starts(node.0);
+        }
+        stage
+    }
+
+    /// What the checks said of the last event, if anything.
+    pub(crate) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// Lets time pass.
+    pub(crate) fn waits(&mut self, span: Duration) {
+        self.now = self.now.after(span);
+    }
+
+    /// Shows the checks an event, 100 microseconds after the one before.
+    pub(crate) fn sees(&mut self, seen: Seen<'_>) {
+        assert_eq!(self.violation, None, "the stage went on after a violation");
+        self.waits(Duration::from_micros(100));
+        self.violation = self.checks.see(self.now, seen).err();
+    }
+
+    fn actor(&mut self, node: u64) -> &mut Actor {
+        self.actors.get_mut(&NodeId(node)).expect("a member")
+    }
+
+    /// The node starts from its disk.
+    pub(crate) fn starts(&mut self, node: u64) {
+        let (hard_state, committed, log) = self.actor(node).disk.clone();
+        self.starts_from(node, hard_state, committed.0, &log);
+        self.steps(node);
+    }
+
+    /// The node starts from this disk; nothing of it is heard yet.
+    pub(crate) fn starts_from(
+        &mut self,
+        node: u64,
+        hard_state: HardState,
+        hint: u64,
+        log: &[Entry],
+    ) {
+        let committed = Index(hint).min(Index(log.len() as u64));
+        let actor = self.actor(node);
+        *actor = Actor::new(NodeId(node));
+        actor.status.term = hard_state.term;
+        actor.status.vote = hard_state.vote;
+        actor.status.last = log.last().map(|entry| entry.id).unwrap_or_default();
+        actor.status.durable = actor.status.last.index;
+        actor.status.committed = committed;
+        actor.log = log.to_vec();
+        actor.disk = (hard_state, Index(hint), log.to_vec());
+        let membership = self.membership.clone();
+        let (node, committed) = (NodeId(node), Index(hint));
+        self.sees(Seen::Started { node, membership: &membership, hard_state, committed, log });
+    }
+
+    /// The node crashes: what is not on its disk is gone.
+    pub(crate) fn crashes(&mut self, node: u64) {
+        self.sees(Seen::Crashed { node: NodeId(node) });
+    }
+
+    /// The node takes an input, after which its state is what the stage makes of it.
+    pub(crate) fn steps(&mut self, node: u64) {
+        self.says(node, |_| {});
+    }
+
+    /// The node takes an input that changes its state so.
+    pub(crate) fn says(&mut self, node: u64, change: impl FnOnce(&mut Status)) {
+        let actor = self.actor(node);
+        change(&mut actor.status);
+        let status = actor.status;
+        self.sees(Seen::Stepped { node: NodeId(node), status: &status });
+    }
+
+    /// The node gives a write to its disk.
+    pub(crate) fn submits(&mut self, node: u64, hard_state: Option<HardState>, entries: &[Entry]) {
+        let actor = self.actor(node);
+        actor.write = actor.write.next();
+        let committed = actor.status.committed;
+        let write = Write { id: actor.write, hard_state, committed, entries: entries.to_vec() };
+        replace(&mut actor.log, entries);
+        actor.pending.push(write.clone());
+        self.sees(Seen::Submitted { node: NodeId(node), write: &write });
+    }
+
+    /// The disk of the node has done the next write.
+    pub(crate) fn flushes(&mut self, node: u64) {
+        let write = self.actor(node).pending.remove(0);
+        self.flushed(node, &write);
+    }
+
+    /// The disk of the node has done this write.
+    pub(crate) fn flushed(&mut self, node: u64, write: &Write) {
+        let disk = &mut self.actor(node).disk;
+        disk.0 = write.hard_state.unwrap_or(disk.0);
+        disk.1 = write.committed;
+        replace(&mut disk.2, &write.entries);
+        self.sees(Seen::Durable { node: NodeId(node), write });
+    }
+
+    /// The next write the disk of the node has to do, taken from it.
+    pub(crate) fn pending(&mut self, node: u64) -> Write {
+        self.actor(node).pending.remove(0)
+    }
+
+    /// The node makes term and vote durable.
+    pub(crate) fn votes(&mut self, node: u64, term: u64, vote: u64) {
+        self.says(node, |status| {
+            (status.term, status.vote) = (Term(term), Some(NodeId(vote)));
+            (status.role, status.leader) = (RoleName::Follower, None);
+        });
+        self.submits(node, Some(voted(term, vote)), &[]);
+        self.flushes(node);
+    }
+
+    /// The node makes the term durable, without a vote.
+    pub(crate) fn enters(&mut self, node: u64, term: u64) {
+        let hard_state = HardState { term: Term(term), vote: None };
+        self.says(node, |status| {
+            (status.term, status.vote) = (Term(term), None);
+            (status.role, status.leader) = (RoleName::Follower, None);
+        });
+        self.submits(node, Some(hard_state), &[]);
+        self.flushes(node);
+    }
+
+    /// The node leads the term from now on.
+    pub(crate) fn leads(&mut self, node: u64, term: u64) {
+        self.says(node, |status| {
+            (status.term, status.role) = (Term(term), RoleName::Leader);
+            status.leader = Some(NodeId(node));
+        });
+    }
+
+    /// The node asks the others for their votes, they grant them durably, and it leads.
+    pub(crate) fn wins(&mut self, node: u64, term: u64, voters: &[u64]) {
+        self.votes(node, term, node);
+        self.says(node, |status| status.role = RoleName::Candidate);
+        for voter in voters {
+            let last = self.actor(node).status.last;
+            self.sends(node, *voter, term, Body::RequestVote { last });
+            self.votes(*voter, term, node);
+            self.sends(*voter, node, term, Body::RequestVoteReply { granted: true });
+        }
+        self.leads(node, term);
+    }
+
+    /// The node has the entries in memory and gives them to its disk.
+    pub(crate) fn takes(&mut self, node: u64, entries: &[Entry]) {
+        let last = entries.last().expect("entries").id;
+        let first = entries[0].id.index;
+        self.says(node, |status| {
+            status.last = last;
+            status.durable = status.durable.min(first.previous());
+        });
+        self.submits(node, None, entries);
+    }
+
+    /// The node has the entries in memory and on its disk.
+    pub(crate) fn holds(&mut self, node: u64, entries: &[Entry]) {
+        self.takes(node, entries);
+        self.flushes(node);
+        let last = entries.last().expect("entries").id.index;
+        self.says(node, |status| status.durable = last);
+    }
+
+    /// Several nodes have the entries in memory and on their disks.
+    pub(crate) fn all_hold(&mut self, nodes: &[u64], entries: &[Entry]) {
+        nodes.iter().for_each(|node| self.holds(*node, entries));
+    }
+
+    /// The node's commit index is this from now on.
+    pub(crate) fn commits(&mut self, node: u64, index: u64) {
+        self.says(node, |status| status.committed = Index(index));
+    }
+
+    /// The node's state machine applies the next entries up to `index`.
+    pub(crate) fn applies(&mut self, node: u64, index: u64) {
+        let actor = self.actor(node);
+        let applied = actor.status.applied;
+        let batch: Vec<Entry> = actor.log[applied.0 as usize..index as usize].to_vec();
+        self.applies_these(node, &batch);
+        self.says(node, |status| status.applied = Index(index));
+    }
+
+    /// The node's state machine applies these entries.
+    pub(crate) fn applies_these(&mut self, node: u64, entries: &[Entry]) {
+        self.sees(Seen::Applied { node: NodeId(node), entries });
+    }
+
+    /// One node sends another a message.
+    pub(crate) fn sends(&mut self, from: u64, to: u64, term: u64, body: Body) {
+        let message = Message { from: NodeId(from), to: NodeId(to), term: Term(term), body };
+        self.sees(Seen::Sent { message: &message });
+    }
+
+    /// One node acknowledges another's entries.
+    pub(crate) fn acknowledges(&mut self, from: u64, to: u64, term: u64, matched: u64) {
+        let outcome = AppendOutcome::Accepted { matched: Index(matched) };
+        self.sends(from, to, term, Body::AppendEntriesReply(outcome));
+    }
+
+    /// A client proposes a command.
+    pub(crate) fn proposes(&mut self, text: &str) -> OpId {
+        let op = self.next_op();
+        self.sees(Seen::ProposeInvoked { op, command: text.as_bytes() });
+        op
+    }
+
+    /// A client asks to read.
+    pub(crate) fn asks(&mut self) -> OpId {
+        let op = self.next_op();
+        self.sees(Seen::ReadInvoked { op });
+        op
+    }
+
+    fn next_op(&mut self) -> OpId {
+        self.next_op += 1;
+        OpId(self.next_op - 1)
+    }
+
+    /// A client hears that its command is committed.
+    pub(crate) fn confirms(&mut self, op: OpId, id: EntryId) {
+        self.sees(Seen::Committed { op, id });
+    }
+
+    /// A client hears that nothing happened.
+    pub(crate) fn rejects(&mut self, op: OpId) {
+        self.sees(Seen::Rejected { op, reason: RejectReason::Busy });
+    }
+
+    /// A client's read is answered from the node's log up to `applied`.
+    pub(crate) fn serves(&mut self, op: OpId, node: u64, index: u64, applied: u64) {
+        let log = self.actor(node).log.clone();
+        let state = log[..applied as usize].iter().fold(chain::EMPTY, chain::extend);
+        let (node, index, applied) = (NodeId(node), Index(index), Index(applied));
+        self.sees(Seen::ReadServed { op, node, index, applied, state });
+    }
+
+    /// The storm is over for these nodes.
+    pub(crate) fn calms(&mut self, core: &[u64]) {
+        let core: Vec<NodeId> = core.iter().copied().map(NodeId).collect();
+        self.sees(Seen::Calm { core: &core });
+    }
+
+    /// Nothing is asked of the cluster from now on.
+    pub(crate) fn idles(&mut self) {
+        self.sees(Seen::Idle);
+    }
+
+    /// The run is over.
+    pub(crate) fn ends(&mut self) {
+        self.sees(Seen::Ended);
+    }
+}

@@ -1,0 +1,147 @@
+//! Reads the files of cases, runs every case, and accounts for each of them.
+
+use std::any::Any;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::skip;
+
+/// What became of one case.
+pub(crate) enum Verdict {
+    Passed,
+    /// The case was not run, and why.
+    Skipped(String),
+}
+
+/// A file with the cases it holds.
+pub(crate) struct CaseFile {
+    /// What reports call it.
+    pub(crate) name: String,
+    pub(crate) cases: Vec<Value>,
+    /// Whether it is the copy in this repository, whose skipped cases are all known by name.
+    committed: bool,
+}
+
+impl CaseFile {
+    /// Every version of `tests/data/<path>`: the copy here, and the one under `QUORATE_DATA` if
+    /// it says anything else. The cases are the list `key` of the file, or its lines.
+    pub(crate) fn versions(path: &str, key: &str) -> Vec<CaseFile> {
+        let file = |(at, (name, text)): (usize, (String, String))| {
+            let cases = parse(&name, key, &text);
+            CaseFile { name, cases, committed: at == 0 }
+        };
+        texts(path).into_iter().enumerate().map(file).collect()
+    }
+
+    /// Every version of a file that is one case, with its name.
+    pub(crate) fn whole(path: &str) -> Vec<(String, Value)> {
+        let value = |(name, text): (String, String)| {
+            let value = value_of(&name, &text);
+            (name, value)
+        };
+        texts(path).into_iter().map(value).collect()
+    }
+
+    /// Cases made from another project's file, where `QUORATE_DATA` leads to them.
+    pub(crate) fn public(path: &str, key: &str) -> Option<CaseFile> {
+        let text = Self::public_text(path)?;
+        let name = format!("QUORATE_DATA/public/{path}");
+        Some(CaseFile { cases: parse(&name, key, &text), name, committed: false })
+    }
+
+    /// A file of another project, where `QUORATE_DATA` leads to it; says so where it does not.
+    pub(crate) fn public_text(path: &str) -> Option<String> {
+        let name = format!("QUORATE_DATA/public/{path}");
+        let Some(folder) = shared_folder() else {
+            skip::skipped(&name, "QUORATE_DATA is not set");
+            return None;
+        };
+        let file = folder.join("public").join(path);
+        if !file.exists() {
+            skip::skipped(&name, "there is no such file");
+            return None;
+        }
+        Some(read(&file))
+    }
+
+    /// Runs every case, then says how many ran, and fails with the list of those that failed.
+    /// Exactly the cases named in `skips` may be skipped.
+    pub(crate) fn run(&self, skips: &[&str], mut case: impl FnMut(&Value) -> Verdict) {
+        let (mut passed, mut skipped, mut failed) = (0, Vec::new(), Vec::new());
+        for value in &self.cases {
+            let id = value["id"].as_str().expect("every case has an id").to_owned();
+            match catch_unwind(AssertUnwindSafe(|| case(value))) {
+                Ok(Verdict::Passed) => passed += 1,
+                Ok(Verdict::Skipped(reason)) => {
+                    skip::skipped(&format!("{}/{id}", self.name), &reason);
+                    skipped.push(id);
+                }
+                Err(panic) => failed.push(format!("{id}: {}", text_of(&*panic))),
+            }
+        }
+        report(&self.name, passed + failed.len(), self.cases.len());
+        assert!(failed.is_empty(), "{} failed:\n  {}", failed.len(), failed.join("\n  "));
+        assert_eq!(passed + skipped.len(), self.cases.len(), "every case is accounted for");
+        if self.committed {
+            assert_eq!(skipped, skips, "exactly the cases listed in the test are skipped");
+        }
+    }
+}
+
+/// Says how many cases of a file ran, past the test runner's capture: a count that nobody sees
+/// proves nothing.
+pub(crate) fn report(name: &str, run: usize, total: usize) {
+    let line = format!("{name}: {run} of {total} cases run, {} skipped\n", total - run);
+    std::io::stdout().write_all(line.as_bytes()).expect("standard output is open");
+}
+
+/// A case as a type; a case that does not fit the type is a fault of the test.
+pub(crate) fn decoded<T: DeserializeOwned>(case: &Value) -> T {
+    serde_json::from_value(case.clone()).unwrap_or_else(|error| panic!("{error} in {case}"))
+}
+
+/// The name and the text of each version of a file, the copy in this repository first.
+fn texts(path: &str) -> Vec<(String, String)> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path);
+    let mut texts = vec![(path.to_owned(), read(&here))];
+    let shared = shared_folder().map(|folder| folder.join("facts").join(path));
+    if let Some(text) = shared.filter(|file| file.exists()).map(|file| read(&file))
+        && text != texts[0].1
+    {
+        texts.push((format!("QUORATE_DATA/facts/{path}"), text));
+    }
+    texts
+}
+
+fn shared_folder() -> Option<PathBuf> {
+    env::var_os("QUORATE_DATA").map(PathBuf::from)
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+fn parse(name: &str, key: &str, text: &str) -> Vec<Value> {
+    if name.ends_with(".jsonl") {
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        return lines.map(|line| value_of(name, line)).collect();
+    }
+    let file = value_of(name, text);
+    let cases = file[key].as_array().unwrap_or_else(|| panic!("{name} has no {key}")).clone();
+    assert_eq!(file["count"], cases.len(), "{name} holds as many cases as it says");
+    cases
+}
+
+fn value_of(name: &str, text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without text").to_owned()
+}

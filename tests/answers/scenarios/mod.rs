@@ -1,0 +1,70 @@
+//! Scripts for a whole cluster: operations, and what must be true after them. After every
+//! operation all messages are delivered, unless they are held, and the safety of Raft is checked.
+
+mod play;
+mod script;
+
+use crate::cases::{CaseFile, Verdict};
+use play::Play;
+use script::Scenario;
+
+/// Runs every scenario of a file; exactly those in `skips` are not run.
+fn run(name: &str, skips: &[&str]) {
+    for file in CaseFile::versions(&format!("scenarios/{name}.json"), "scenarios") {
+        file.run(skips, |case| match Scenario::understand(case) {
+            Err(reason) => Verdict::Skipped(reason),
+            Ok(scenario) => {
+                Play::new(&scenario).run(&scenario.steps);
+                Verdict::Passed
+            }
+        });
+    }
+}
+
+#[test]
+fn election() {
+    run("election", &[]);
+}
+
+#[test]
+fn check_quorum() {
+    run("check_quorum", &["add-node-not-immediately-fatal"]);
+}
+
+#[test]
+fn replication() {
+    run("replication", &["reordered-appends"]);
+}
+
+#[test]
+fn reads() {
+    run("reads", &[]);
+}
+
+#[test]
+fn figures() {
+    run("figures", &[]);
+}
+
+/// Of the scenarios of membership, only those without a change of it.
+#[test]
+fn membership() {
+    let skips = [
+        "learner-must-vote",
+        "add-two-auto-leave-then-remove-two",
+        "joint-needs-both-majorities",
+        "joint-election-needs-both-majorities",
+        "config-rolled-back-with-log",
+    ];
+    run("membership", &skips);
+}
+
+#[test]
+fn transfer() {
+    run("transfer", &["to-learner", "higher-term-vote"]);
+}
+
+#[test]
+fn ccf_regressions() {
+    run("ccf_regressions", &["figure8-as-ccf"]);
+}

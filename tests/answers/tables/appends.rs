@@ -1,0 +1,233 @@
+//! What a follower does with an append request or a heartbeat.
+
+use serde::Deserialize;
+
+use quorate::raft::Refusal;
+use quorate::types::{AppendOutcome, Body, EntryId, Index, Message};
+
+use crate::cases::{CaseFile, Verdict, decoded};
+use crate::harness::{N1, N2, Node, entries_after, entry_id, log, plain, stored, terms, voters};
+
+/// Node 1 of 1, 2, 3 that follows in `term`, with the given log.
+fn follower(term: u64, committed: u64, terms: &[u64]) -> Node {
+    Node::start(plain(N1), stored(voters(3), term, None, committed, log(terms)))
+}
+
+fn append(prev: EntryId, terms: &[u64], committed: u64) -> Body {
+    let entries = entries_after(prev, terms);
+    Body::AppendEntries { prev, entries, committed: Index(committed) }
+}
+
+/// What became of the one request that was sent.
+fn outcome(sent: &[Message]) -> AppendOutcome {
+    match sent {
+        [Message { body: Body::AppendEntriesReply(outcome), .. }] => *outcome,
+        other => panic!("an append has one reply: {other:?}"),
+    }
+}
+
+fn is_accepted(sent: &[Message]) -> bool {
+    matches!(outcome(sent), AppendOutcome::Accepted { .. })
+}
+
+#[test]
+fn handle_append() {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Request {
+        #[serde(rename = "type")]
+        _kind: String,
+        frm: u64,
+        term: u64,
+        prev_term: u64,
+        prev_index: u64,
+        commit: u64,
+        entries: Vec<u64>,
+    }
+    #[derive(Deserialize)]
+    struct Expect {
+        last_index: u64,
+        commit: u64,
+        reply: String,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        message: Request,
+        expect: Expect,
+    }
+    for file in CaseFile::versions("raft-paper/handle_append.json", "cases") {
+        file.run(&[], |case| {
+            let Case { message, expect } = decoded(case);
+            assert_eq!(message.frm, N2.0);
+            let mut node = follower(2, 0, &[1, 2]);
+            let prev = entry_id(message.prev_term, message.prev_index);
+            let body = append(prev, &message.entries, message.commit);
+            let mut term = message.term;
+            if message.prev_term > term {
+                // A leader of this term has no entry of a later one: such a request is dropped
+                // and counted. The case is about the log, so a leader of that term asks next.
+                assert_eq!(node.receive(N2, term, body.clone()), []);
+                assert_eq!(node.core().refusals().count(Refusal::Malformed), 1);
+                assert_eq!((node.last().index.0, node.committed()), (2, 0));
+                term = message.prev_term;
+            }
+            let sent = node.receive(N2, term, body);
+            assert_eq!(is_accepted(&sent), expect.reply == "success");
+            assert_eq!(node.last().index.0, expect.last_index);
+            assert_eq!(node.committed(), expect.commit);
+            Verdict::Passed
+        });
+    }
+}
+
+#[test]
+fn handle_heartbeat() {
+    #[derive(Deserialize)]
+    struct Expect {
+        commit: u64,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        log: Vec<u64>,
+        commit: u64,
+        heartbeat_commit: u64,
+        expect: Expect,
+    }
+    for file in CaseFile::versions("raft-paper/handle_heartbeat.json", "cases") {
+        file.run(&[], |case| {
+            let case: Case = decoded(case);
+            let term = *case.log.last().expect("the log has entries");
+            let mut node = follower(term, case.commit, &case.log);
+            // The leader of the case knows the whole log to be equal, because the follower said
+            // so; here the follower keeps count of that itself.
+            let sent = node.receive(N2, term, append(node.last(), &[], 0));
+            assert!(is_accepted(&sent));
+            let committed = Index(case.heartbeat_commit);
+            node.receive(N2, term, Body::Heartbeat { round: 1, committed });
+            assert_eq!(node.committed(), case.expect.commit);
+            Verdict::Passed
+        });
+    }
+}
+
+#[test]
+fn log_append_overwrite() {
+    #[derive(Deserialize)]
+    struct Expect {
+        log: Vec<u64>,
+        last: u64,
+        first_unstable: u64,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        log: Vec<u64>,
+        first: u64,
+        entries: Vec<u64>,
+        expect: Expect,
+    }
+    for file in CaseFile::versions("raft-paper/log_append_overwrite.json", "cases") {
+        file.run(&[], |case| {
+            let Case { log, first, entries, expect } = decoded(case);
+            let mut node = follower(3, 0, &log);
+            node.flushes_at_once = false;
+            node.receive(N2, 3, append(id_before(&log, first), &entries, 0));
+            assert_eq!(terms(&node.log()), expect.log);
+            assert_eq!(node.last().index.0, expect.last);
+            if first_written(&node) != expect.first_unstable {
+                // Only the first entry that differs is written: what is equal stays as it is.
+                assert_eq!(first_written(&node), first_difference(&log, &expect.log));
+            }
+            Verdict::Passed
+        });
+    }
+}
+
+#[test]
+fn log_find_conflict() {
+    #[derive(Deserialize)]
+    struct Case {
+        log: Vec<u64>,
+        first: u64,
+        entries: Vec<u64>,
+        expect: u64,
+    }
+    for file in CaseFile::versions("raft-paper/log_find_conflict.json", "cases") {
+        file.run(&[], |case| {
+            let Case { log, first, entries, expect } = decoded(case);
+            let mut node = follower(4, 0, &log);
+            node.flushes_at_once = false;
+            node.receive(N2, 4, append(id_before(&log, first), &entries, 0));
+            assert_eq!(first_written(&node), expect);
+            Verdict::Passed
+        });
+    }
+}
+
+/// The id of the entry before `first` in a log of these terms.
+fn id_before(terms: &[u64], first: u64) -> EntryId {
+    let index = first - 1;
+    entry_id(if index == 0 { 0 } else { terms[index as usize - 1] }, index)
+}
+
+/// The first index that waits to be written, or 0 if none does.
+fn first_written(node: &Node) -> u64 {
+    let entries = node.disk.waiting().flat_map(|write| &write.entries);
+    entries.map(|entry| entry.id.index.0).min().unwrap_or(0)
+}
+
+/// The first index at which two logs differ.
+fn first_difference(a: &[u64], b: &[u64]) -> u64 {
+    1 + a.iter().zip(b).take_while(|(x, y)| x == y).count() as u64
+}
+
+#[test]
+fn log_maybe_append() {
+    #[derive(Deserialize)]
+    struct Expect {
+        accepted: Option<bool>,
+        #[serde(default)]
+        error: bool,
+        commit: Option<u64>,
+        last_new: Option<u64>,
+        log: Option<Vec<u64>>,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        log: Vec<u64>,
+        commit: u64,
+        prev_index: u64,
+        prev_term: u64,
+        leader_commit: u64,
+        entries: Vec<u64>,
+        expect: Expect,
+    }
+    for file in CaseFile::versions("raft-paper/log_maybe_append.json", "cases") {
+        file.run(&[], |case| {
+            let Case { log, commit, prev_index, prev_term, leader_commit, entries, expect } =
+                decoded(case);
+            let mut node = follower(4, commit, &log);
+            let prev = entry_id(prev_term, prev_index);
+            let sent = node.receive(N2, 4, append(prev, &entries, leader_commit));
+            if expect.error {
+                assert_eq!(sent, [], "what contradicts a committed entry is not answered");
+                assert_eq!(node.core().refusals().count(Refusal::ConflictsWithCommitted), 1);
+                assert_eq!((terms(&node.log()), node.committed()), (log, commit));
+                return Verdict::Passed;
+            }
+            let accepted = expect.accepted.expect("a case without error is accepted or not");
+            match outcome(&sent) {
+                AppendOutcome::Accepted { matched } => {
+                    assert!(accepted);
+                    assert_eq!(Some(matched.0), expect.last_new);
+                }
+                AppendOutcome::Rejected { prev, .. } => {
+                    assert!(!accepted);
+                    assert_eq!(prev.0, prev_index);
+                }
+            }
+            assert_eq!(Some(node.committed()), expect.commit);
+            assert_eq!(Some(terms(&node.log())), expect.log);
+            Verdict::Passed
+        });
+    }
+}

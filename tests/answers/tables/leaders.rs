@@ -1,0 +1,125 @@
+//! What a leader does for its users: proposals, reads, and the membership it starts from.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use quorate::raft::{Input, RoleName};
+use quorate::types::{Membership, NodeId, Restored};
+
+use crate::cases::{CaseFile, Verdict, decoded};
+use crate::harness::{Cluster, ELECTION_TICKS, N1, Node, TICK, plain, voters};
+
+#[test]
+fn proposal_network() {
+    #[derive(Deserialize)]
+    struct Case {
+        n: u64,
+        dead: Vec<u64>,
+        expect_committed: bool,
+        term: u64,
+    }
+    for file in CaseFile::versions("raft-paper/proposal_network.json", "cases") {
+        file.run(&[], |case| {
+            let case: Case = decoded(case);
+            let mut cluster = Cluster::new(case.n);
+            for dead in case.dead {
+                cluster.crash(NodeId(dead));
+            }
+            cluster.campaign(N1);
+            cluster.propose(N1, "data");
+            let expected: &[&str] = if case.expect_committed { &["data"] } else { &[] };
+            for (id, node) in cluster.nodes().filter(|(_, node)| node.is_up()) {
+                assert_eq!(node.applied_commands(), expected, "on {id}");
+            }
+            assert_eq!(cluster.node(N1).term(), case.term);
+            Verdict::Passed
+        });
+    }
+}
+
+/// The cluster of a group of read cases.
+fn read_cluster(group: &str) -> Cluster {
+    let mut cluster = Cluster::empty();
+    let membership = match group {
+        "learner (voter 1, learner 2)" => voters(1).with_learners([NodeId(2)]),
+        "safe" | "lease+check_quorum" => voters(3),
+        other => panic!("there is no group {other}"),
+    };
+    for id in membership.members() {
+        let mut config = plain(id);
+        // Leases are a later issue: the round of heartbeats gives the same answers.
+        config.check_quorum = group == "lease+check_quorum";
+        config.stickiness = config.check_quorum;
+        cluster.add(config, Restored::fresh(membership.clone()));
+    }
+    cluster.elect(N1);
+    cluster
+}
+
+#[test]
+fn read_index() {
+    #[derive(Deserialize)]
+    struct Case {
+        at: u64,
+        proposals_before: u64,
+        expect_read_index: u64,
+        group: String,
+    }
+    for file in CaseFile::versions("raft-paper/read_index.json", "cases") {
+        let mut clusters: BTreeMap<String, Cluster> = BTreeMap::new();
+        file.run(&[], |case| {
+            let case: Case = decoded(case);
+            let group = case.group.clone();
+            let cluster = clusters.entry(group.clone()).or_insert_with(|| read_cluster(&group));
+            // A row that the sample leaves out still proposed its commands: they are made up for.
+            while cluster.node(N1).committed() < case.expect_read_index {
+                let proposed = cluster.node(N1).committed();
+                for _ in 0..case.proposals_before {
+                    cluster.propose(N1, "data");
+                }
+                assert_eq!(cluster.node(N1).committed(), proposed + case.proposals_before);
+            }
+            let at = NodeId(case.at);
+            let tag = cluster.read(at);
+            assert_eq!(cluster.node(at).read_index(tag), Some(case.expect_read_index));
+            Verdict::Passed
+        });
+    }
+}
+
+#[test]
+fn restore_config() {
+    #[derive(Deserialize)]
+    struct Case {
+        voters: Vec<u64>,
+        learners: Vec<u64>,
+        outgoing: Vec<u64>,
+        learners_next: Vec<u64>,
+    }
+    for file in CaseFile::versions("raft-paper/restore_config.json", "cases") {
+        file.run(&[], |case| {
+            let case: Case = decoded(case);
+            if !case.learners_next.is_empty() {
+                return Verdict::Skipped("demoted voters come with membership changes".into());
+            }
+            let ids = |list: &[u64]| list.iter().copied().map(NodeId).collect::<Vec<_>>();
+            let membership = Membership::new(ids(&case.voters))
+                .joint_with(ids(&case.outgoing))
+                .with_learners(ids(&case.learners));
+            for id in (1..=7).map(NodeId) {
+                let mut node = Node::start(plain(id), Restored::fresh(membership.clone()));
+                let restored = node.core().membership();
+                assert_eq!(restored.incoming(), ids(&case.voters));
+                assert_eq!(restored.outgoing(), ids(&case.outgoing));
+                assert_eq!(restored.learners(), ids(&case.learners));
+                let votes = membership.is_voter(id);
+                node.advance(TICK * ELECTION_TICKS * 3);
+                node.input(Input::Campaign);
+                assert_eq!(node.role() != RoleName::Follower, votes, "only voters campaign: {id}");
+                assert_eq!(node.term() > 0, votes);
+            }
+            Verdict::Passed
+        });
+    }
+}

@@ -1,0 +1,181 @@
+//! How a leader finds where a follower's log parts from its own.
+
+use serde::Deserialize;
+
+use quorate::log::Log;
+use quorate::types::{
+    AppendOutcome, Body, Entry, HardState, Index, Message, NodeId, Restored, SnapshotMeta, Term,
+};
+
+use crate::cases::{CaseFile, Verdict, decoded};
+use crate::harness::{
+    Cluster, Kind, N1, N2, N3, entries_after, entry_id, log, stored, terms, voters,
+};
+
+#[test]
+fn log_find_conflict_by_term() {
+    #[derive(Deserialize)]
+    struct Case {
+        base: (u64, u64),
+        first_terms: Vec<u64>,
+        index: u64,
+        term: u64,
+        expect: u64,
+    }
+    // etcd gives an index outside the log back as it came. Here the answer is an entry of the log
+    // at all times, because a hint goes out with its term.
+    let outside = [
+        "log_find_conflict_by_term-00",
+        "log_find_conflict_by_term-19",
+        "log_find_conflict_by_term-20",
+    ];
+    for file in CaseFile::versions("raft-paper/log_find_conflict_by_term.json", "cases") {
+        file.run(&outside, |case| {
+            let Case { base: (base, base_term), first_terms, index, term, expect } = decoded(case);
+            let last = base + first_terms.len() as u64;
+            if !(base..=last).contains(&index) {
+                return Verdict::Skipped("a hint is always an entry of the log".into());
+            }
+            let base = entry_id(base_term, base);
+            let snapshot = SnapshotMeta { last: base, membership: voters(3) };
+            let entries = entries_after(base, &first_terms);
+            let restored = Restored::with_log(HardState::default(), base.index, snapshot, entries);
+            let log = Log::new(&restored).expect("the case is a sound log");
+            let found = log.back_to(Index(index), Term(term));
+            // The place below everything is the base, whatever its term.
+            assert_eq!(found.index.0, expect.max(base.index.0));
+            assert_eq!(log.term_at(found.index), Some(found.term), "and it is an entry");
+            Verdict::Passed
+        });
+    }
+}
+
+/// What became of the appends from `leader` to `follower`, in order: the `prev` of those that
+/// were rejected, and the one that was accepted.
+fn probes(sent: &[Message], leader: NodeId, follower: NodeId) -> (Vec<u64>, Option<u64>) {
+    let mut rejected = Vec::new();
+    let mut asked = Vec::new();
+    for message in sent {
+        match &message.body {
+            Body::AppendEntries { prev, .. }
+                if (message.from, message.to) == (leader, follower) =>
+            {
+                asked.push(prev.index.0);
+            }
+            Body::AppendEntriesReply(outcome) if message.from == follower => match outcome {
+                AppendOutcome::Rejected { prev, .. } => rejected.push(prev.0),
+                AppendOutcome::Accepted { .. } => return (rejected, asked.last().copied()),
+            },
+            _ => {}
+        }
+    }
+    (rejected, None)
+}
+
+/// A leader and a follower with these logs, and a third node that only votes for the leader.
+fn meet(leader: Vec<Entry>, committed: u64, follower: Vec<Entry>, term: u64) -> Cluster {
+    let mut cluster = Cluster::stored([
+        stored(voters(3), term, None, committed, leader),
+        stored(voters(3), term - 1, None, 0, follower),
+        stored(voters(3), 0, None, 0, Vec::new()),
+    ]);
+    cluster.cut(N1, N2);
+    cluster.hold();
+    cluster.campaign(N1);
+    cluster.deliver_kinds(&[Kind::Vote]);
+    cluster.deliver_kinds(&[Kind::VoteReply]);
+    assert!(cluster.node(N1).leads(), "the third node votes for it");
+    cluster.isolate(N3);
+    cluster.uncut(N1, N2);
+    cluster
+}
+
+#[test]
+fn fast_log_backoff() {
+    #[derive(Deserialize)]
+    struct Case {
+        leader_log: Vec<u64>,
+        follower_log: Vec<u64>,
+        follower_compacted_through: u64,
+        match_point: u64,
+    }
+    for file in CaseFile::versions("raft-paper/fast_log_backoff.json", "cases") {
+        file.run(&[], |case| {
+            let case: Case = decoded(case);
+            if case.follower_compacted_through > 0 {
+                return Verdict::Skipped("snapshots are a later issue".into());
+            }
+            let (leader, follower) = (log(&case.leader_log), log(&case.follower_log));
+            let latest = case.leader_log.iter().chain(&case.follower_log).max();
+            let term = latest.expect("the logs have entries") + 1;
+            let mut cluster = meet(leader, 0, follower.clone(), term);
+            let before = cluster.network.sent().len();
+            let mut rejections = 0;
+            while cluster.deliver_next() {
+                let news = &cluster.network.sent()[before..];
+                let (rejected, accepted) = probes(news, N1, N2);
+                if accepted.is_none() && rejected.len() > rejections {
+                    rejections = rejected.len();
+                    assert_eq!(cluster.node(N2).log(), follower, "a rejection changes no log");
+                }
+            }
+            let (rejected, accepted) = probes(cluster.network.sent(), N1, N2);
+            let accepted = accepted.expect("the leader finds where the logs part");
+            assert!(accepted <= case.match_point, "nothing beyond the common prefix is accepted");
+            let parted = |terms: &[u64]| {
+                let mut terms = terms[case.match_point as usize..].to_vec();
+                terms.dedup();
+                terms.len()
+            };
+            let conflicts = parted(&case.leader_log).max(parted(&case.follower_log));
+            assert!(rejected.len() <= conflicts + 1, "{rejected:?} for {conflicts} terms");
+            assert!(rejected.is_sorted_by(|a, b| a > b), "each probe is further back");
+            if let Some(third) = rejected.get(2) {
+                assert!(*third <= case.match_point + 1, "two hints lead to the match point");
+            }
+            cluster.release();
+            assert_eq!(cluster.node(N2).log(), cluster.node(N1).log());
+            assert_eq!(common_prefix(&case.leader_log, &case.follower_log), case.match_point);
+            Verdict::Passed
+        });
+    }
+}
+
+fn common_prefix(a: &[u64], b: &[u64]) -> u64 {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count() as u64
+}
+
+#[test]
+fn leader_sync_follower_log() {
+    #[derive(Deserialize)]
+    struct Expect {
+        follower_log_prefix: Vec<u64>,
+    }
+    #[derive(Deserialize)]
+    struct Case {
+        leader_log: Vec<u64>,
+        leader_term: u64,
+        follower_log: Vec<u64>,
+        follower_term: u64,
+        expect: Expect,
+    }
+    for file in CaseFile::versions("raft-paper/leader_sync_follower_log.json", "cases") {
+        file.run(&[], |case| {
+            let case: Case = decoded(case);
+            assert_eq!(case.follower_term, case.leader_term - 1);
+            let committed = case.leader_log.len() as u64;
+            let (leader, follower) = (log(&case.leader_log), log(&case.follower_log));
+            let mut cluster = meet(leader, committed, follower, case.leader_term);
+            cluster.release();
+            cluster.propose(N1, "data");
+            cluster.beat(N1);
+            let synced = cluster.node(N2).log();
+            assert_eq!(synced, cluster.node(N1).log());
+            let mut expected = case.expect.follower_log_prefix;
+            // The new leader's own entry, then the proposal.
+            expected.extend([case.leader_term + 1; 2]);
+            assert_eq!(terms(&synced), expected);
+            Verdict::Passed
+        });
+    }
+}

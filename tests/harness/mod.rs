@@ -1,0 +1,91 @@
+//! A little cluster of real cores for tests: a disk, a clock and a network that do what they are
+//! told, and the safety of Raft checked at every step.
+#![allow(dead_code, reason = "each test binary uses its own part of the harness")]
+
+mod cluster;
+mod disk;
+mod network;
+mod node;
+mod safety;
+
+use core::time::Duration;
+
+use quorate::raft::Config;
+use quorate::types::{
+    Command, Entry, EntryId, HardState, Index, Membership, NodeId, Payload, Restored, SnapshotMeta,
+    Term,
+};
+
+pub(crate) use cluster::Cluster;
+pub(crate) use network::Kind;
+pub(crate) use node::Node;
+
+pub(crate) const N1: NodeId = NodeId(1);
+pub(crate) const N2: NodeId = NodeId(2);
+pub(crate) const N3: NodeId = NodeId(3);
+pub(crate) const N4: NodeId = NodeId(4);
+pub(crate) const N5: NodeId = NodeId(5);
+
+/// One heartbeat interval; the unit in which other implementations count their timeouts.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+/// The election timeout that the recorded cases assume: from 10 ticks up to twice as many.
+pub(crate) const ELECTION_TICKS: u32 = 10;
+
+/// The plain protocol of the paper: no pre-vote, no check-quorum, no stickiness.
+pub(crate) fn plain(id: NodeId) -> Config {
+    let mut config = Config::new(id);
+    config.heartbeat_interval = TICK;
+    config.election_timeout_min = TICK * ELECTION_TICKS;
+    config.election_timeout_max = TICK * ELECTION_TICKS * 2;
+    config.pre_vote = false;
+    config.check_quorum = false;
+    config.stickiness = false;
+    config
+}
+
+/// The voters 1 to `count`.
+pub(crate) fn voters(count: u64) -> Membership {
+    Membership::new((1..=count).map(NodeId))
+}
+
+/// A log whose entry at index i + 1 has the term `terms[i]` and a payload of its own.
+pub(crate) fn log(terms: &[u64]) -> Vec<Entry> {
+    entries_after(EntryId::ZERO, terms)
+}
+
+/// Entries of the given terms that follow `prev`; equal ids carry equal payloads.
+pub(crate) fn entries_after(prev: EntryId, terms: &[u64]) -> Vec<Entry> {
+    let indices = prev.index.0 + 1..;
+    indices
+        .zip(terms)
+        .map(|(index, &term)| {
+            let id = entry_id(term, index);
+            let text = format!("{index}@{term}");
+            Entry { id, payload: Payload::Command(Command::from(text.as_str())) }
+        })
+        .collect()
+}
+
+/// The terms of a log, in order.
+pub(crate) fn terms(entries: &[Entry]) -> Vec<u64> {
+    entries.iter().map(|entry| entry.id.term.0).collect()
+}
+
+/// The id of an entry by bare numbers.
+pub(crate) fn entry_id(term: u64, index: u64) -> EntryId {
+    EntryId::new(Term(term), Index(index))
+}
+
+/// What a node's disk holds after it ran for a while in a cluster of `membership`.
+pub(crate) fn stored(
+    membership: Membership,
+    term: u64,
+    vote: Option<NodeId>,
+    committed: u64,
+    entries: Vec<Entry>,
+) -> Restored {
+    let hard_state = HardState { term: Term(term), vote };
+    let snapshot = SnapshotMeta { last: EntryId::ZERO, membership };
+    Restored::with_log(hard_state, Index(committed), snapshot, entries)
+}

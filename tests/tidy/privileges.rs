@@ -1,0 +1,96 @@
+//! What only one place may do: change a node's role, and let a message or a write leave. The
+//! handlers of the roles say what should follow; one file does it.
+
+use super::source::{Source, phrases, words};
+use super::tree::{Finding, assert_clean, sources};
+
+/// The file that changes the role.
+const ROLES_CHANGE_IN: &str = "src/raft/mod.rs";
+
+/// What may leave a node, and the files that name it: those that let it go once the outbox
+/// agrees, and those that only print it.
+const LEAVING: [(&str, &[&str]); 3] = [
+    ("Action::Send", &["src/raft/common.rs", "src/raft/mod.rs", "src/raft/trace.rs"]),
+    ("Action::Persist", &["src/raft/common.rs", "src/raft/trace.rs"]),
+    ("Action::Apply", &["src/raft/common.rs", "src/raft/trace.rs"]),
+];
+
+fn finding(source: &Source, position: usize, item: &str, advice: String) -> Finding {
+    let (path, line) = (source.path.clone(), source.line_of(position));
+    Finding { path, line, item: item.to_owned(), size: 0, advice }
+}
+
+/// Every place of the room, but the one, that would change a role.
+fn role_changes(source: &Source) -> Vec<Finding> {
+    if !source.path.starts_with("src/raft/") || source.path == ROLES_CHANGE_IN {
+        return Vec::new();
+    }
+    let code = &source.production;
+    let mut places: Vec<(usize, &str)> =
+        words(code).filter(|(_, word)| word.starts_with("become_")).collect();
+    for field in [".role", "*role"] {
+        for position in phrases(code, field) {
+            let after = code[position + field.len()..].trim_start();
+            if after.starts_with('=') && !after.starts_with("==") && !after.starts_with("=>") {
+                places.push((position, field));
+            }
+        }
+    }
+    for borrow in ["&mut self.role", "&mut raft.role", "&mut Role"] {
+        places.extend(phrases(code, borrow).map(|position| (position, borrow)));
+    }
+    let advice = format!("only {ROLES_CHANGE_IN} changes the role; return a transition");
+    let found = places.into_iter();
+    found.map(|(position, item)| finding(source, position, item, advice.clone())).collect()
+}
+
+/// Every place of the room that would let something leave past the outbox.
+fn leaks(source: &Source) -> Vec<Finding> {
+    let in_room = source.path.starts_with("src/raft/");
+    let mut found = Vec::new();
+    for (action, files) in LEAVING.iter().filter(|(_, files)| !files.contains(&&*source.path)) {
+        for position in phrases(&source.production, action).filter(|_| in_room) {
+            let advice = format!("`{action}` is for {} alone", files.join(", "));
+            found.push(finding(source, position, action, advice));
+        }
+    }
+    found
+}
+
+#[test]
+fn one_file_changes_the_role() {
+    assert_clean("roles", &sources().iter().flat_map(role_changes).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_second_place_that_changes_the_role_is_noticed() {
+    let found = |path: &str, text: &str| role_changes(&Source::new(path, text)).len();
+    for change in [
+        "raft.role = Role::Leader(leader);",
+        "*role = Role::Follower(follower);",
+        "self.become_leader();",
+        "core::mem::replace(&mut self.role, next);",
+        "fn f(role: &mut Role) {}",
+    ] {
+        assert_eq!(found("src/raft/leader.rs", change), 1, "{change}");
+        assert_eq!(found(ROLES_CHANGE_IN, change), 0, "{change}");
+    }
+    assert_eq!(found("src/raft/leader.rs", "if status.role == RoleName::Leader {}"), 0);
+    assert_eq!(found("src/raft/leader.rs", "Action::RoleChanged { role: RoleName::Leader }"), 0);
+}
+
+#[test]
+fn nothing_leaves_past_the_outbox() {
+    assert_clean("outbox", &sources().iter().flat_map(leaks).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_leak_past_the_outbox_is_noticed() {
+    let found = |path: &str| {
+        let send = "fn f() { actions.push(Action::Send(message)) }\n";
+        leaks(&Source::new(path, send)).len()
+    };
+    assert_eq!(found("src/raft/leader.rs"), 1);
+    assert_eq!(found("src/raft/common.rs"), 0);
+    assert_eq!(found("src/replica/mod.rs"), 0);
+}
