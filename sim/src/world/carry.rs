@@ -131,8 +131,9 @@ impl World {
             Action::Send(message) => self.send(place, message, witness),
             Action::Persist(write) => self.persist(place, write, witness),
             Action::Apply(entries) => self.apply(place, entries),
-            Action::Fetch { consumer, first, last } => {
-                self.fetch(place, consumer, first, last, witness);
+            Action::Fetch { consumer, first, last, bytes_max } => {
+                let range = (first, last, bytes_max);
+                self.fetch(place, consumer, range, witness);
             }
             Action::Committed { tag, id } => {
                 running.answered(tag);
@@ -240,8 +241,7 @@ impl World {
         &mut self,
         place: Place,
         consumer: Consumer,
-        first: Index,
-        last: Index,
+        (first, last, bytes_max): (Index, Index, usize),
         witness: &mut Witness,
     ) {
         let lasts = self.work_time(place);
@@ -252,7 +252,7 @@ impl World {
         let asked = last.0 - first.0 + 1;
         let key = Key { node: place.0 + 1, incarnation, counter, ..Kind::Short.key() };
         let given = asked - self.choices.choose(key, asked);
-        let entries = node.disk.read(first, given).to_vec();
+        let entries = within_bytes(node.disk.read(first, given), bytes_max).to_vec();
         assert!(!entries.is_empty(), "{} fetches {first}, which is not durable", place.id());
         witness.fetched(consumer, given < asked, incarnation);
         let slot = running.keep_fetched(consumer, entries);
@@ -264,6 +264,17 @@ impl World {
     pub(super) fn place(&self, id: quorate::types::NodeId) -> Option<Place> {
         Place::of(id, self.nodes.len())
     }
+}
+
+/// As many of the entries as have at most `bytes_max` bytes, and at least one.
+fn within_bytes(entries: &[Entry], bytes_max: usize) -> &[Entry] {
+    let mut bytes = 0;
+    let fits = entries.iter().take_while(|entry| {
+        bytes += entry.bytes();
+        bytes <= bytes_max
+    });
+    let count = fits.count().max(1).min(entries.len());
+    &entries[..count]
 }
 
 /// Whether another node will rely on what the message says.
