@@ -28,6 +28,8 @@ pub struct Progress {
     /// The leader's round when entries were last sent: an answer to a later round tells which of
     /// them arrived.
     sent_round: u64,
+    /// The peer does not know that its log is the leader's: an append is owed, be it empty.
+    owes_append: bool,
     /// The highest round the peer has answered.
     pub(crate) acked_round: u64,
     /// When the peer was last heard from in this term.
@@ -47,6 +49,7 @@ impl Progress {
             next: last.next(),
             inflight: Inflight::default(),
             sent_round: 0,
+            owes_append: false,
             acked_round: 0,
             heard: now,
             committed_sent: Index::ZERO,
@@ -89,6 +92,7 @@ impl Progress {
     /// `entries` entries of `bytes` together, the last at `last`, left in `round`.
     pub fn sent(&mut self, last: Index, entries: usize, bytes: usize, round: u64) {
         self.sent_round = round;
+        self.owes_append = false;
         match &mut self.mode {
             Mode::Probe { paused } => *paused = true,
             Mode::Replicate if entries > 0 => {
@@ -131,19 +135,32 @@ impl Progress {
         true
     }
 
-    /// The peer answered a heartbeat of `round`, when its log was known to equal the leader's up
-    /// to `verified`: whatever was sent before that round and is beyond it was lost.
-    pub fn heartbeat_answered(&mut self, round: u64, verified: Index) {
+    /// The peer answered a heartbeat of `round`, when it knew its log to equal the leader's up to
+    /// `verified`, durably up to `matched`. Whatever left before that round and is beyond
+    /// `verified` was lost, or the peer forgot it in a restart.
+    pub fn heartbeat_answered(&mut self, round: u64, verified: Index, matched: Index) {
+        if matched > self.matched {
+            self.accepted(matched);
+        }
+        if round <= self.sent_round {
+            return;
+        }
         match &mut self.mode {
-            Mode::Probe { paused } => *paused = *paused && round <= self.sent_round,
-            Mode::Replicate => {
-                let arrived = verified.max(self.matched);
-                if round > self.sent_round && arrived.next() < self.next {
-                    self.inflight.clear();
-                    self.next = arrived.next();
-                }
+            Mode::Probe { paused } if verified == Index::ZERO => *paused = false,
+            Mode::Replicate if verified.next() >= self.next => {}
+            Mode::Probe { .. } | Mode::Replicate => {
+                self.mode = Mode::Replicate;
+                self.inflight.clear();
+                self.next = verified.max(self.matched).next();
+                self.owes_append = true;
             }
         }
+    }
+
+    /// Whether an append is owed even if there is no entry to send.
+    #[must_use]
+    pub(crate) fn owes_append(&self) -> bool {
+        self.owes_append
     }
 
     /// Panics if the parts contradict one another.
@@ -172,9 +189,9 @@ mod tests {
         assert!(progress.may_send(&WINDOW));
         progress.sent(Index(5), 0, 0, 1);
         assert!(!progress.may_send(&WINDOW));
-        progress.heartbeat_answered(1, Index(0));
+        progress.heartbeat_answered(1, Index(0), Index(0));
         assert!(!progress.may_send(&WINDOW), "the round left before the probe");
-        progress.heartbeat_answered(2, Index(0));
+        progress.heartbeat_answered(2, Index(0), Index(0));
         assert!(progress.may_send(&WINDOW));
     }
 
@@ -205,11 +222,39 @@ mod tests {
     fn a_later_rounds_answer_shows_what_was_lost() {
         let mut progress = streaming(6);
         progress.sent(Index(8), 2, 20, 3);
-        progress.heartbeat_answered(3, Index(6));
+        progress.heartbeat_answered(3, Index(6), Index(6));
         assert_eq!(progress.next(), Index(9), "the round left before the entries");
-        progress.heartbeat_answered(4, Index(7));
+        progress.heartbeat_answered(4, Index(7), Index(6));
         assert_eq!(progress.next(), Index(8), "entry 8 was lost");
         assert_eq!(progress.inflight().entries(), 0);
+    }
+
+    #[test]
+    fn a_heartbeats_answer_makes_up_for_a_lost_acknowledgement() {
+        let mut progress = streaming(6);
+        progress.sent(Index(8), 2, 20, 3);
+        progress.heartbeat_answered(4, Index(8), Index(8));
+        assert_eq!((progress.matched(), progress.next()), (Index(8), Index(9)));
+        assert_eq!(progress.inflight().entries(), 0);
+    }
+
+    #[test]
+    fn a_peer_that_forgot_what_it_verified_is_owed_an_append() {
+        let mut progress = streaming(6);
+        progress.heartbeat_answered(1, Index(0), Index(0));
+        assert_eq!((progress.matched(), progress.next()), (Index(6), Index(7)));
+        assert!(progress.owes_append());
+        progress.sent(Index(6), 0, 0, 1);
+        assert!(!progress.owes_append());
+    }
+
+    #[test]
+    fn a_probe_that_arrived_is_not_repeated_while_the_peers_disk_is_slow() {
+        let mut progress = Progress::new(Index(5), Instant::ZERO);
+        progress.sent(Index(6), 1, 10, 1);
+        progress.heartbeat_answered(2, Index(6), Index(0));
+        assert_eq!((progress.mode(), progress.next()), (Mode::Replicate, Index(7)));
+        assert_eq!(progress.matched(), Index(0));
     }
 
     #[test]

@@ -115,7 +115,8 @@ impl Follower {
             return;
         }
         self.learn_committed(common, committed);
-        common.send(from, Body::HeartbeatReply { round, verified: self.verified });
+        let (verified, matched) = (self.verified, self.verified.min(common.log.durable()));
+        common.send(from, Body::HeartbeatReply { round, verified, matched });
         self.ask_for_reads(common);
     }
 
@@ -218,7 +219,8 @@ pub(crate) fn answer_stale(common: &mut Common, message: &Message) {
             Body::AppendEntriesReply(AppendOutcome::Rejected { prev: prev.index, hint })
         }
         Body::Heartbeat { round, .. } => {
-            Body::HeartbeatReply { round: *round, verified: Index::ZERO }
+            let nothing = Index::ZERO;
+            Body::HeartbeatReply { round: *round, verified: nothing, matched: nothing }
         }
         _ => return,
     };

@@ -214,6 +214,7 @@ impl Leader {
         from: NodeId,
         round: u64,
         verified: Index,
+        matched: Index,
     ) {
         let impossible = round > self.round || verified > common.log.last().index;
         let Some(progress) = self.hear(common, from, "HeartbeatReply") else { return };
@@ -221,7 +222,7 @@ impl Leader {
             return common.refuse(from, "HeartbeatReply", Refusal::ImpossibleMatch);
         }
         progress.acked_round = progress.acked_round.max(round);
-        progress.heartbeat_answered(round, verified);
+        progress.heartbeat_answered(round, verified, matched);
     }
 
     pub(crate) fn reads_waiting(&self) -> usize {

@@ -312,8 +312,10 @@ impl Raft {
             }
             _ => {}
         }
+        let news = message.term > self.common.term();
         self.meet_term(&message);
-        self.dispatch(message)
+        // An answer that comes with a later term ends what it answers.
+        if news && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
     }
 
     /// Raft §5.1: a later term makes anyone a follower; so does the leader of this term those who
@@ -356,8 +358,8 @@ impl Raft {
             (Role::Leader(leader), Body::AppendEntriesReply(outcome)) => {
                 leader.on_append_entries_reply(common, from, outcome);
             }
-            (Role::Leader(leader), Body::HeartbeatReply { round, verified }) => {
-                leader.on_heartbeat_reply(common, from, round, verified);
+            (Role::Leader(leader), Body::HeartbeatReply { round, verified, matched }) => {
+                leader.on_heartbeat_reply(common, from, round, verified, matched);
             }
             (Role::Leader(leader), Body::ReadIndex { boot, ticket }) => {
                 leader.on_read_index(common, from, boot, ticket);
@@ -410,18 +412,20 @@ impl Raft {
 
     fn become_pre_candidate(&mut self) {
         self.leave_follower();
+        if !matches!(self.role, Role::PreCandidate(_)) {
+            self.common.announce(RoleName::PreCandidate, None);
+        }
         let candidate = PreCandidate::new(&mut self.common);
         let verdict = candidate.verdict(&self.common);
         self.role = Role::PreCandidate(candidate);
-        self.common.announce(RoleName::PreCandidate, None);
         self.enter(verdict);
     }
 
     fn become_candidate(&mut self) {
         self.leave_follower();
         self.common.enter_term(self.common.term().next());
-        self.role = Role::Candidate(Candidate::new(&mut self.common));
         self.common.announce(RoleName::Candidate, None);
+        self.role = Role::Candidate(Candidate::new(&mut self.common));
     }
 
     fn become_leader(&mut self) {

@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn alive(term: u64) -> Message {
-        message(term, Body::HeartbeatReply { round: 1, verified: Index(0) })
+        message(term, Body::HeartbeatReply { round: 1, verified: Index(0), matched: Index(0) })
     }
 
     fn released(outbox: &mut Outbox) -> Vec<Message> {

@@ -17,8 +17,8 @@ pub(crate) fn window(common: &Common) -> Window {
     }
 }
 
-/// Sends the peer what it lacks, as far as its window and the disk allow, or else the commit index
-/// if that is news to it. `round` is the last round of heartbeats sent.
+/// Sends the peer what it lacks, as far as its window and the disk allow, or else an empty append if
+/// the commit index is news to it or it does not know its log for the leader's. `round` is the last round of heartbeats sent.
 pub(crate) fn feed(common: &mut Common, peer: NodeId, progress: &mut Progress, round: u64) {
     let window = window(common);
     let last = common.log.last().index;
@@ -27,7 +27,7 @@ pub(crate) fn feed(common: &mut Common, peer: NodeId, progress: &mut Progress, r
         send_entries(common, peer, progress, entries, round);
     }
     let streams = progress.mode() == Mode::Replicate && progress.next() > last;
-    if streams && progress.committed_sent < common.log.committed() {
+    if streams && (progress.owes_append() || progress.committed_sent < common.log.committed()) {
         send_entries(common, peer, progress, Vec::new(), round);
     }
 }

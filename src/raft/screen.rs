@@ -39,10 +39,10 @@ fn is_well_formed(message: &Message) -> bool {
             *prev <= Index::MAX && is_id(*hint, term)
         }
         Body::ReadIndexReply { index, .. } => *index <= Index::MAX,
+        Body::HeartbeatReply { verified, matched, .. } => matched <= verified,
         Body::Heartbeat { round, committed } => *round > 0 && *committed <= Index::MAX,
         Body::RequestVoteReply { .. }
         | Body::AppendEntriesReply(AppendOutcome::Accepted { .. })
-        | Body::HeartbeatReply { .. }
         | Body::ReadIndex { .. } => true,
     }
 }

@@ -72,6 +72,9 @@ pub enum Body {
         /// How far the follower's log is known to equal this leader's: what it accepted in this
         /// term, durable or not. Shows the leader which appends were lost on the way.
         verified: Index,
+        /// How far it is also durable; at most `verified`. Makes up for acknowledgements that were
+        /// lost on the way.
+        matched: Index,
     },
     /// A follower asks for an index at which its waiting reads are linearizable (thesis §6.4.1).
     ReadIndex {
@@ -111,6 +114,19 @@ pub enum AppendOutcome {
 }
 
 impl Body {
+    /// Whether it answers another message, to whose sender alone it matters.
+    #[must_use]
+    pub fn is_reply(&self) -> bool {
+        matches!(
+            self,
+            Body::PreVoteReply { .. }
+                | Body::RequestVoteReply { .. }
+                | Body::AppendEntriesReply(_)
+                | Body::HeartbeatReply { .. }
+                | Body::ReadIndexReply { .. }
+        )
+    }
+
     /// The name of the message, as traces print it.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -161,8 +177,8 @@ impl fmt::Display for Fields<'_> {
             Body::Heartbeat { round, committed } => {
                 write!(f, " round={round} committed={committed}")
             }
-            Body::HeartbeatReply { round, verified } => {
-                write!(f, " round={round} verified={verified}")
+            Body::HeartbeatReply { round, verified, matched } => {
+                write!(f, " round={round} verified={verified} matched={matched}")
             }
             Body::ReadIndex { boot, ticket } => write!(f, " boot={boot:x} ticket={ticket}"),
             Body::ReadIndexReply { boot, ticket, index } => {

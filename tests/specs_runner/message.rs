@@ -104,7 +104,8 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         }
         "HeartbeatReply" => {
             let round = fields.whole("round")?;
-            Body::HeartbeatReply { round, verified: fields.index("verified")? }
+            let (verified, matched) = (fields.index("verified")?, fields.index("matched")?);
+            Body::HeartbeatReply { round, verified, matched }
         }
         "ReadIndex" => {
             Body::ReadIndex { boot: fields.whole("boot")?, ticket: fields.whole("ticket")? }

@@ -48,7 +48,9 @@ pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> Verdict {
 }
 
 pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> Verdict {
-    let Body::AppendEntriesReply(AppendOutcome::Accepted { matched }) = message.body else {
+    let (Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
+    | Body::HeartbeatReply { matched, .. }) = message.body
+    else {
         return Ok(());
     };
     let node = model.node(from);
