@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -211,6 +211,8 @@ fn whichever_limit_comes_first_ends_a_sweep() {
 #[test]
 #[cfg(unix)]
 fn ctrl_c_prints_the_summary_so_far() {
+    use std::process::Stdio;
+
     let folder = tempfile::tempdir().expect("a folder for the report");
     let page = folder.path().join("page.html");
     let child = command("--time 10m --report")
