@@ -24,6 +24,7 @@ pub(crate) struct Witness {
     violation: Option<Violation>,
     trace: Option<TraceSink>,
     config: Config,
+    voters: u8,
     marks: Vec<u32>,
     faults: [u64; Fault::ALL.len()],
     tally: Tally,
@@ -46,6 +47,7 @@ impl Witness {
             violation: None,
             trace,
             config: settings.config.clone(),
+            voters: settings.voters,
             marks: vec![0; MARKS.len()],
             faults: [0; Fault::ALL.len()],
             tally: Tally::default(),
@@ -270,7 +272,7 @@ impl Witness {
         self.last_leader = Some(id);
         self.reach_if(before.last.index > before.committed, Spot::LeaderInherits);
         self.reach_if(!self.leaders.is_empty(), Spot::LeadersTwo);
-        self.reach_if(before.role == RoleName::Follower, Spot::LeaderAlone);
+        self.reach_if(self.voters == 1, Spot::LeaderAlone);
         self.leaders.insert(id, after.term);
     }
 

@@ -166,7 +166,10 @@ impl World {
             RoleName::Candidate => {
                 self.pull(Trigger::BecomesCandidate, place, None, witness);
             }
-            _ => {}
+            RoleName::PreCandidate => {
+                self.pull(Trigger::BecomesPreCandidate, place, None, witness);
+            }
+            RoleName::Follower => {}
         }
     }
 

@@ -207,9 +207,9 @@ impl World {
                     witness.fault(Fault::Pause, self.nodes[place.0 as usize].role());
                 }
             }
-            Verb::Stray(node) => {
+            Verb::Stray(node, count) => {
                 if let Some(place) = who(node) {
-                    self.stray(place, witness);
+                    self.strays(place, count, witness);
                 }
             }
             Verb::Replay(node, count) => {

@@ -17,29 +17,36 @@ use crate::world::node::Place;
 const STRANGER: NodeId = NodeId(200);
 
 impl World {
-    /// A stray message reaches a node.
-    pub(super) fn stray(&mut self, place: Place, witness: &mut Witness) {
+    /// Stray messages reach a node, one after the other.
+    pub(super) fn strays(&mut self, place: Place, count: u32, witness: &mut Witness) {
+        for number in 0..count {
+            if let Some((message, role)) = self.stray(place, number) {
+                witness.fault(Fault::Stray, Some(role));
+                self.arrives_now(place, message);
+            }
+        }
+    }
+
+    /// A stray message for a node, if there is one that it would refuse in its state.
+    fn stray(&self, place: Place, number: u32) -> Option<(Message, RoleName)> {
         let node = &self.nodes[place.0 as usize];
-        let Some(running) = node.running.as_deref() else { return };
-        let (status, counter) = (running.status, running.counts.steps);
-        let key = Key { node: place.0 + 1, counter: counter << 3, ..Kind::Stray.key() };
-        let key = Key { incarnation: node.incarnation, ..key };
-        let mut draw = self.choices.draw(key);
-        let others = self.settings.nodes().max(2) - 1;
-        let steps = draw.between(1, u64::from(others)) as u8;
-        let from = Place((place.0 + steps) % self.settings.nodes().max(2)).id();
-        let log = node.disk.log();
+        let running = node.running.as_deref()?;
+        let (status, step) = (running.status, running.counts.steps);
+        let counter = step << 6 | number << 3;
+        let key = Key { node: place.0 + 1, counter, ..Kind::Stray.key() };
+        let mut draw = self.choices.draw(Key { incarnation: node.incarnation, ..key });
+        let nodes = self.settings.nodes().max(2);
+        let steps = draw.between(1, u64::from(nodes - 1)) as u8;
+        let from = Place((place.0 + steps) % nodes).id();
         let message = match draw.below(8) {
             0 => self.misaddressed(place, &mut draw),
-            1 | 2 => Some(malformed(&status, from, &mut draw)),
-            3 => Some(of_a_stranger(&status, &mut draw)),
+            1 => Some(malformed(&status, from, &mut draw)),
+            2 | 3 => Some(of_a_stranger(&status, &mut draw)),
             4 => impossible_answer(&status, from, &mut draw),
-            5 => overwriting(&status, log),
+            5 | 6 => overwriting(&status, node.disk.log()),
             _ => second_leader(&status, from),
         };
-        let Some(message) = message else { return };
-        witness.fault(Fault::Stray, Some(status.role));
-        self.arrives_now(place, message);
+        message.map(|message| (message, status.role))
     }
 
     /// A copy of an old message that was meant for another node.
@@ -98,7 +105,7 @@ fn of_a_stranger(status: &Status, draw: &mut Draw<'_>) -> Message {
             let matched = status.last.index;
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
         }
-        2 => Body::HeartbeatReply { round: 1, verified: status.last.index },
+        2 => Body::HeartbeatReply { round: 1, verified: status.last.index, matched: Index::ZERO },
         _ => Body::PreVoteReply { next_term: status.term.next(), granted: true },
     };
     Message { from: STRANGER, to: status.id, term: status.term, body }
@@ -127,8 +134,7 @@ fn overwriting(status: &Status, log: &[Entry]) -> Option<Message> {
 
 /// Another node claims to lead the term that has a leader.
 fn second_leader(status: &Status, from: NodeId) -> Option<Message> {
-    let leader = status.leader.filter(|leader| *leader != from)?;
-    debug_assert!(leader != from);
+    status.leader.filter(|leader| *leader != from)?;
     let body = Body::Heartbeat { round: 1, committed: Index::ZERO };
     Some(Message { from, to: status.id, term: status.term, body })
 }
