@@ -206,7 +206,9 @@ impl Driver {
             Body::AppendEntries { .. } => {
                 Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             }
-            Body::Heartbeat { round, .. } => Body::HeartbeatReply { round, verified: matched },
+            Body::Heartbeat { round, .. } => {
+                Body::HeartbeatReply { round, verified: matched, matched }
+            }
             Body::ReadIndex { boot, ticket } => {
                 Body::ReadIndexReply { boot, ticket, index: self.raft.status().committed }
             }

@@ -49,7 +49,7 @@ impl Known<'_> {
             11 => Body::Heartbeat { round: self.number(bytes, 1), committed: self.index(bytes) },
             12 | 13 => {
                 let (round, verified) = (self.number(bytes, self.round), self.index(bytes));
-                Body::HeartbeatReply { round, verified }
+                Body::HeartbeatReply { round, verified, matched: verified }
             }
             14 => {
                 let (boot, ticket) = (self.number(bytes, 7), self.number(bytes, 1));
