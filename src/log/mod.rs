@@ -59,6 +59,9 @@ impl Log {
         if restored.last < base.index {
             return Err("last is before the snapshot");
         }
+        if (base.index == Index::ZERO) != (base.term == Term::ZERO) {
+            return Err("the snapshot ends in no term, or nowhere");
+        }
         if restored.last > Index::MAX {
             return Err("last is beyond the highest index");
         }

@@ -75,8 +75,15 @@ impl Inflight {
 
     /// Everything up to `matched` arrived.
     pub fn free_through(&mut self, matched: Index) {
-        while let Some(sent) = self.messages.front().copied().filter(|sent| sent.last <= matched) {
-            self.messages.pop_front();
+        while let Some(sent) = self.messages.pop_front_if(|sent| sent.last <= matched) {
+            self.entries -= sent.entries;
+            self.bytes -= sent.bytes;
+        }
+    }
+
+    /// Messages that end after `arrived` were lost.
+    pub fn forget_after(&mut self, arrived: Index) {
+        while let Some(sent) = self.messages.pop_back_if(|sent| sent.last > arrived) {
             self.entries -= sent.entries;
             self.bytes -= sent.bytes;
         }

@@ -104,9 +104,8 @@ impl Progress {
         }
     }
 
-    /// The peer has everything up to `matched`. Returns whether that is news.
-    pub fn accepted(&mut self, matched: Index) -> bool {
-        let news = matched > self.matched;
+    /// The peer has everything up to `matched`.
+    pub fn accepted(&mut self, matched: Index) {
         self.matched = self.matched.max(matched);
         self.inflight.free_through(matched);
         match self.mode {
@@ -116,17 +115,16 @@ impl Progress {
             }
             Mode::Replicate => self.next = self.next.max(self.matched.next()),
         }
-        news
     }
 
     /// The peer has no entry at `prev`, and the logs agree at `agreed` or before. Returns false
-    /// if the rejection is stale.
+    /// if the rejection is stale, or denies what the peer has acknowledged before.
     pub fn rejected(&mut self, prev: Index, agreed: Index) -> bool {
-        let stale = match self.mode {
-            Mode::Probe { .. } => prev.next() != self.next,
-            Mode::Replicate => prev <= self.matched || prev >= self.next,
+        let of_what_was_sent = match self.mode {
+            Mode::Probe { .. } => prev.next() == self.next,
+            Mode::Replicate => prev < self.next,
         };
-        if stale {
+        if prev <= self.matched || !of_what_was_sent {
             return false;
         }
         self.inflight.clear();
@@ -149,9 +147,10 @@ impl Progress {
             Mode::Probe { paused } if verified == Index::ZERO => *paused = false,
             Mode::Replicate if verified.next() >= self.next => {}
             Mode::Probe { .. } | Mode::Replicate => {
+                let arrived = verified.max(self.matched);
                 self.mode = Mode::Replicate;
-                self.inflight.clear();
-                self.next = verified.max(self.matched).next();
+                self.inflight.forget_after(arrived);
+                self.next = arrived.next();
                 self.owes_append = true;
             }
         }
@@ -261,7 +260,7 @@ mod tests {
     fn an_old_acknowledgement_takes_nothing_back() {
         let mut progress = streaming(6);
         progress.sent(Index(8), 2, 20, 1);
-        assert!(!progress.accepted(Index(4)));
+        progress.accepted(Index(4));
         assert_eq!((progress.matched(), progress.next()), (Index(6), Index(9)));
     }
 }

@@ -12,7 +12,7 @@ pub const VOTERS_MAX: usize = 64;
 /// there (thesis §6.2). `u64::MAX` if the membership has no voter at all.
 ///
 /// # Panics
-/// If a half has more than [`VOTERS_MAX`] voters, which no membership is made with.
+/// If a half has more than [`VOTERS_MAX`] voters; no node starts with such a membership.
 pub fn reached(membership: &Membership, reached: impl Fn(NodeId) -> u64) -> u64 {
     let incoming = majority_reached(membership.incoming(), &reached);
     let outgoing = majority_reached(membership.outgoing(), &reached);

@@ -11,8 +11,8 @@ use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::ConfirmedReads;
 use crate::raft::status::Refusals;
 use crate::types::{
-    Body, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId, Payload, Tag,
-    Term,
+    AppendOutcome, Body, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
+    Payload, Tag, Term,
 };
 
 /// What a node has in every role.
@@ -190,11 +190,37 @@ impl Common {
         }
     }
 
+    /// Hands fetched entries to the state machine, if they are the next ones.
+    pub(crate) fn apply_fetched(&mut self, entries: Vec<Entry>) {
+        let next = entries.first().is_some_and(|first| first.id.index == self.log.applied().next());
+        if next && self.log.applying() == self.log.applied() {
+            self.apply(entries);
+        }
+    }
+
     /// Hands `entries`, the next after those applied, to the state machine.
     pub(crate) fn apply(&mut self, entries: Vec<Entry>) {
         let last = entries.last().expect("a batch is not empty").id.index;
         self.log.hand_over(last);
         self.actions.push(Action::Apply(entries));
+    }
+
+    /// Tells the sender of a message of an earlier term which term it is now (Raft §5.1), so that a
+    /// leader left behind steps down and a candidate left behind catches up.
+    pub(crate) fn answer_stale(&mut self, message: &Message) {
+        let body = match &message.body {
+            Body::RequestVote { .. } => Body::RequestVoteReply { granted: false },
+            Body::AppendEntries { prev, .. } => {
+                let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
+                Body::AppendEntriesReply(outcome)
+            }
+            Body::Heartbeat { round, .. } => {
+                let nothing = Index::ZERO;
+                Body::HeartbeatReply { round: *round, verified: nothing, matched: nothing }
+            }
+            _ => return,
+        };
+        self.send(message.from, body);
     }
 
     /// The read `tag` is linearizable once `index` is applied.

@@ -14,7 +14,8 @@ pub struct Config {
     /// The shortest time without word from a leader after which a node campaigns.
     pub election_timeout_min: Duration,
     /// The longest such time; each wait is drawn anew from between the two (Raft §5.2). A leader
-    /// that has not heard from a quorum for this long steps down (`check_quorum`).
+    /// that has not heard from a quorum for this long steps down with its next heartbeat
+    /// (`check_quorum`).
     pub election_timeout_max: Duration,
     /// How often a leader says that it is alive.
     pub heartbeat_interval: Duration,

@@ -32,6 +32,10 @@ impl PreCandidate {
         PreCandidate { tally, deadline: common.election_deadline() }
     }
 
+    pub(crate) fn on_timeout(&self, common: &Common) -> Transition {
+        if common.now < self.deadline { Transition::Stay } else { stand_again(common) }
+    }
+
     pub(crate) fn verdict(&self, common: &Common) -> Transition {
         match self.tally.verdict(&common.membership) {
             Verdict::Won => Transition::Stand,
@@ -81,12 +85,27 @@ impl Candidate {
         }
     }
 
-    /// A write is durable: perhaps the node's own vote is.
-    pub(crate) fn on_persisted(&mut self, common: &Common) -> Transition {
-        if common.outbox.has_persisted(self.own_vote) {
+    /// A write is durable: perhaps the node's own vote is. Only then the requests leave, and the
+    /// time to win begins.
+    pub(crate) fn on_persisted(&mut self, common: &mut Common) -> Transition {
+        if common.outbox.has_persisted(self.own_vote) && self.tally.granted().is_empty() {
             self.tally.count(common.id(), true);
+            self.deadline = common.election_deadline();
         }
         self.verdict(common)
+    }
+
+    /// As long as the node's own vote is not durable nobody was asked: standing in another term
+    /// would only keep the disk busy.
+    pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
+        if common.now < self.deadline {
+            return Transition::Stay;
+        }
+        if common.outbox.has_persisted(self.own_vote) {
+            return stand_again(common);
+        }
+        self.deadline = common.election_deadline();
+        Transition::Stay
     }
 
     pub(crate) fn on_reply(
@@ -102,6 +121,14 @@ impl Candidate {
         self.tally.count(from, granted);
         self.verdict(common)
     }
+}
+
+/// An election came to nothing in time.
+fn stand_again(common: &Common) -> Transition {
+    if common.may_campaign() {
+        return Transition::Prepare;
+    }
+    Transition::Follow { term: common.term(), leader: None }
 }
 
 /// Whether the vote would be given in `next_term`. Asking changes nothing here.

@@ -7,7 +7,7 @@ use crate::raft::action::{Refusal, RejectReason, RoleName};
 use crate::raft::common::Common;
 use crate::raft::reads::ForwardedReads;
 use crate::raft::transition::Transition;
-use crate::types::{AppendOutcome, Body, Entry, EntryId, Index, Instant, Message, NodeId, Tag};
+use crate::types::{AppendOutcome, Body, Entry, EntryId, Index, Instant, NodeId, Tag};
 
 /// What only a follower has.
 #[derive(Clone, Debug)]
@@ -83,6 +83,7 @@ impl Follower {
         let snapshot = common.log.snapshot().index;
         if prev.index < snapshot {
             // The snapshot is committed, so the leader has all it covers (Raft §5.4.3).
+            self.verified = self.verified.max(snapshot);
             return accept(common, from, snapshot);
         }
         if !common.log.has(prev) {
@@ -117,6 +118,7 @@ impl Follower {
         self.learn_committed(common, committed);
         let (verified, matched) = (self.verified, self.verified.min(common.log.durable()));
         common.send(from, Body::HeartbeatReply { round, verified, matched });
+        self.give_up_reads(common);
         self.ask_for_reads(common);
     }
 
@@ -133,7 +135,7 @@ impl Follower {
         } else if self.reads.len() + common.reads.len() >= common.config.reads_max {
             common.reject(tag, RejectReason::Busy);
         } else {
-            self.reads.push(common.reads.next_ticket(), tag);
+            self.reads.push(common.reads.next_ticket(), tag, common.now);
             self.ask_for_reads(common);
         }
     }
@@ -180,16 +182,29 @@ impl Follower {
             return Transition::Prepare;
         }
         self.deadline = common.election_deadline();
-        self.reject_reads(common);
+        self.leave_leader(common);
         if self.leader.take().is_some() {
             common.announce(RoleName::Follower, None);
         }
         Transition::Stay
     }
 
-    /// No leader will answer the reads that wait for one.
-    pub(crate) fn reject_reads(&mut self, common: &mut Common) {
-        while let Some(tag) = self.reads.pop() {
+    /// Gives up reads that waited for the leader's answer longer than for the leader itself: it is
+    /// heard here, but does not hear.
+    fn give_up_reads(&mut self, common: &mut Common) {
+        let patience = common.config.election_timeout_max;
+        while let Some(tag) = self.reads.pop_older(common.now, patience) {
+            common.reject(tag, RejectReason::NoLeader);
+        }
+    }
+
+    /// The node no longer counts on a leader: nobody will answer the reads that wait for one, or
+    /// bring the commit index to those that wait for that.
+    pub(crate) fn leave_leader(&mut self, common: &mut Common) {
+        while let Some(tag) = self.reads.pop_through(u64::MAX) {
+            common.reject(tag, RejectReason::NoLeader);
+        }
+        while let Some(tag) = common.reads.pop_after(common.log.committed()) {
             common.reject(tag, RejectReason::NoLeader);
         }
     }
@@ -207,22 +222,4 @@ fn take(common: &mut Common, entries: Vec<Entry>, first: Index) {
 
 fn accept(common: &mut Common, from: NodeId, matched: Index) {
     common.send(from, Body::AppendEntriesReply(AppendOutcome::Accepted { matched }));
-}
-
-/// Tells the sender of a message of an earlier term which term it is now (Raft §5.1), so that a
-/// leader left behind steps down and a candidate left behind catches up.
-pub(crate) fn answer_stale(common: &mut Common, message: &Message) {
-    let hint = EntryId::ZERO;
-    let body = match &message.body {
-        Body::RequestVote { .. } => Body::RequestVoteReply { granted: false },
-        Body::AppendEntries { prev, .. } => {
-            Body::AppendEntriesReply(AppendOutcome::Rejected { prev: prev.index, hint })
-        }
-        Body::Heartbeat { round, .. } => {
-            let nothing = Index::ZERO;
-            Body::HeartbeatReply { round: *round, verified: nothing, matched: nothing }
-        }
-        _ => return,
-    };
-    common.send(message.from, body);
 }

@@ -38,7 +38,8 @@ pub enum Input {
         /// Comes back with the outcome.
         tag: Tag,
     },
-    /// Campaign now, as if the election timeout had passed.
+    /// Campaign now, as if the election timeout had passed. Peers that hear a leader still refuse,
+    /// if they are sticky.
     Campaign,
 }
 

@@ -29,7 +29,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::log::Log;
-use crate::progress::Mode;
+use crate::progress::{Mode, Progress};
+use crate::quorum::VOTERS_MAX;
 use crate::raft::common::Common;
 use crate::raft::election::{Candidate, PreCandidate};
 use crate::raft::follower::Follower;
@@ -96,6 +97,9 @@ impl Raft {
             return Err(StartError::Restored("the term is before the log's last"));
         }
         let membership = restored.snapshot.membership;
+        if membership.incoming().len().max(membership.outgoing().len()) > VOTERS_MAX {
+            return Err(StartError::Restored("the membership has more voters than can be counted"));
+        }
         let mut common = Common::new(config, membership, restored.hard_state, log, seed, now);
         let role = Role::Follower(Follower::new(None, &mut common));
         Ok(Raft { common, role })
@@ -109,7 +113,7 @@ impl Raft {
         assert!(now >= self.common.now, "contract: now never goes back");
         self.common.now = now;
         core::mem::swap(actions, &mut self.common.actions);
-        let transition = self.take(input);
+        let transition = self.receive(input);
         self.enter(transition);
         if let Role::Leader(leader) = &mut self.role {
             leader.advance(&mut self.common);
@@ -181,7 +185,7 @@ impl Raft {
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
         let Role::Leader(leader) = &self.role else { return Vec::new() };
-        let status = |(id, progress): &(NodeId, crate::progress::Progress)| PeerStatus {
+        let status = |(id, progress): &(NodeId, Progress)| PeerStatus {
             id: *id,
             probing: matches!(progress.mode(), Mode::Probe { .. }),
             matched: progress.matched(),
@@ -200,7 +204,7 @@ impl Raft {
         }
     }
 
-    fn take(&mut self, input: Input) -> Transition {
+    fn receive(&mut self, input: Input) -> Transition {
         match input {
             Input::Message(message) => self.on_message(message),
             Input::Timeout => self.on_timeout(),
@@ -214,25 +218,21 @@ impl Raft {
     }
 
     fn on_timeout(&mut self) -> Transition {
-        let now = self.common.now;
+        let common = &mut self.common;
         match &mut self.role {
-            Role::Follower(follower) => follower.on_timeout(&mut self.common),
-            Role::PreCandidate(PreCandidate { deadline, .. })
-            | Role::Candidate(Candidate { deadline, .. })
-                if now < *deadline =>
-            {
-                Transition::Stay
-            }
-            Role::PreCandidate(_) | Role::Candidate(_) => Transition::Prepare,
-            Role::Leader(leader) => leader.on_timeout(&mut self.common),
+            Role::Follower(follower) => follower.on_timeout(common),
+            Role::PreCandidate(candidate) => candidate.on_timeout(common),
+            Role::Candidate(candidate) => candidate.on_timeout(common),
+            Role::Leader(leader) => leader.on_timeout(common),
         }
     }
 
     fn on_persisted(&mut self, write: WriteId) -> Transition {
         let common = &mut self.common;
         common.log.persisted(common.outbox.persisted(write));
-        let actions = &mut common.actions;
-        common.outbox.release(|message| actions.push(Action::Send(message)));
+        while let Some(message) = common.outbox.release() {
+            common.actions.push(Action::Send(message));
+        }
         match &mut self.role {
             Role::Candidate(candidate) => candidate.on_persisted(common),
             _ => Transition::Stay,
@@ -244,7 +244,9 @@ impl Raft {
         assert!(index <= log.applying(), "contract: only what was handed over is applied");
         assert!(index >= log.applied(), "contract: what is applied stays applied");
         log.apply(index);
-        reads.release(index, |tag, index| actions.push(Action::ReadReady { tag, index }));
+        while let Some((index, tag)) = reads.pop_through(index) {
+            actions.push(Action::ReadReady { tag, index });
+        }
         Transition::Stay
     }
 
@@ -253,7 +255,7 @@ impl Raft {
             return Transition::Stay;
         }
         match (consumer, &mut self.role) {
-            (Consumer::Apply, _) => self.common.apply(entries),
+            (Consumer::Apply, _) => self.common.apply_fetched(entries),
             (Consumer::Peer(peer), Role::Leader(leader)) => {
                 leader.on_fetched(&mut self.common, peer, entries);
             }
@@ -311,7 +313,7 @@ impl Raft {
             Body::PreVoteReply { .. } => {}
             _ if message.term < self.common.term() => {
                 self.common.refuse(message.from, name, Refusal::StaleTerm);
-                follower::answer_stale(&mut self.common, &message);
+                self.common.answer_stale(&message);
                 return Transition::Stay;
             }
             _ => {}
@@ -443,7 +445,7 @@ impl Raft {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader does not stand");
         assert!(self.common.may_campaign(), "only a voter stands");
         if let Role::Follower(follower) = &mut self.role {
-            follower.reject_reads(&mut self.common);
+            follower.leave_leader(&mut self.common);
         }
     }
 }

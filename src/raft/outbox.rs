@@ -20,7 +20,10 @@ pub(crate) struct Outbox {
     entries_write: WriteId,
     /// Writes on their way, each with the last index it makes durable.
     under_way: VecDeque<(WriteId, Index)>,
+    /// Messages that wait for a hard state, and acknowledgements that wait for entries too; the
+    /// writes they wait for ascend in each.
     held: VecDeque<(WriteId, Message)>,
+    held_acknowledgements: VecDeque<(WriteId, Message)>,
     /// What the step under way adds to the next write.
     hard_state: Option<HardState>,
     entries: Vec<Entry>,
@@ -58,7 +61,9 @@ impl Outbox {
         for (_, durable) in &mut self.under_way {
             *durable = last.min(*durable);
         }
-        self.held.retain(|(_, message)| message.body.acknowledged() <= last);
+        let stands = |(_, message): &(WriteId, Message)| message.body.acknowledged() <= last;
+        self.held.retain(stands);
+        self.held_acknowledgements.retain(stands);
     }
 
     /// The write the step under way wants, if it wants one.
@@ -86,50 +91,40 @@ impl Outbox {
         durable
     }
 
-    /// The write a message waits for: one that says only what term it is, or one that also
-    /// acknowledges entries.
-    fn gate(&self, message: &Message) -> WriteId {
-        match message.body {
-            Body::AppendEntriesReply(AppendOutcome::Accepted { .. }) => {
-                self.hard_state_write.max(self.entries_write)
-            }
-            _ => self.hard_state_write,
-        }
-    }
-
     /// Gives the message back if it may leave at once, and keeps it otherwise, within `held_max`.
     ///
     /// A candidate's requests are kept in any case, one for each voter: with some of them always
     /// dropped it could stand for ever and never win.
     pub(crate) fn post(&mut self, message: Message, held_max: usize) -> Post {
-        let gate = self.gate(&message);
+        let full = self.held() >= held_max && !matches!(message.body, Body::RequestVote { .. });
+        let (queue, gate) = match message.body {
+            Body::AppendEntriesReply(AppendOutcome::Accepted { .. }) => {
+                (&mut self.held_acknowledgements, self.hard_state_write.max(self.entries_write))
+            }
+            _ => (&mut self.held, self.hard_state_write),
+        };
         if gate <= self.persisted {
             return Post::Leaves(message);
         }
-        if self.held.len() >= held_max && !matches!(message.body, Body::RequestVote { .. }) {
+        if full {
             return Post::Full;
         }
-        self.held.push_back((gate, message));
+        queue.push_back((gate, message));
         Post::Waits
     }
 
-    /// Moves every message that may leave by now to `leave`, in the order they were posted.
-    pub(crate) fn release(&mut self, mut leave: impl FnMut(Message)) {
-        let persisted = self.persisted;
-        for _ in 0..self.held.len() {
-            let (gate, message) = self.held.pop_front().expect("as many as there are held");
-            if gate <= persisted {
-                leave(message);
-            } else {
-                self.held.push_back((gate, message));
-            }
-        }
+    /// The next message that may leave by now.
+    pub(crate) fn release(&mut self) -> Option<Message> {
+        let may_leave = |(gate, _): &mut (WriteId, Message)| *gate <= self.persisted;
+        let next = self.held.pop_front_if(may_leave);
+        next.or_else(|| self.held_acknowledgements.pop_front_if(may_leave)).map(|(_, m)| m)
     }
 
     /// The node left every term before `term`: what it meant to say in them is void. An
     /// acknowledgement above all, for its entries may be cut before it could leave.
     pub(crate) fn forget_before(&mut self, term: Term) {
         self.held.retain(|(_, message)| message.term >= term);
+        self.held_acknowledgements.retain(|(_, message)| message.term >= term);
     }
 
     /// The write that makes the latest hard state durable.
@@ -142,15 +137,18 @@ impl Outbox {
     }
 
     pub(crate) fn held(&self) -> usize {
-        self.held.len()
+        self.held.len() + self.held_acknowledgements.len()
     }
 
     pub(crate) fn assert_invariants(&self) {
         assert!(self.persisted <= self.submitted, "what is durable was submitted");
         assert!(self.hard_state.is_none(), "a step submits what it changed");
         assert!(self.entries.is_empty(), "a step submits what it appended");
-        let waits = |(gate, _): &(WriteId, Message)| *gate > self.persisted;
-        assert!(self.held.iter().all(waits), "what may leave has left");
+        for queue in [&self.held, &self.held_acknowledgements] {
+            debug_assert!(queue.iter().is_sorted_by_key(|(gate, _)| *gate), "they wait in order");
+            let next = queue.front();
+            assert!(next.is_none_or(|(gate, _)| *gate > self.persisted), "what may leave has left");
+        }
     }
 }
 
@@ -177,9 +175,7 @@ mod tests {
     }
 
     fn released(outbox: &mut Outbox) -> Vec<Message> {
-        let mut left = Vec::new();
-        outbox.release(|message| left.push(message));
-        left
+        core::iter::from_fn(|| outbox.release()).collect()
     }
 
     #[test]

@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use crate::types::{Index, Instant, NodeId, Tag};
 
-/// Reads whose index is known and that wait for the state machine to get there. They outlive a
-/// change of role: the index stays right.
+/// Reads whose index is known and that wait for the state machine to get there, by ascending
+/// index. They outlive a change of role: the index stays right.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfirmedReads {
     waiting: VecDeque<(Index, Tag)>,
@@ -22,18 +22,18 @@ impl ConfirmedReads {
     }
 
     pub(crate) fn wait(&mut self, tag: Tag, index: Index) {
-        self.waiting.push_back((index, tag));
+        let place = self.waiting.partition_point(|(other, _)| *other <= index);
+        self.waiting.insert(place, (index, tag));
     }
 
-    /// Gives `ready` every read that waited for an index up to `applied`.
-    pub(crate) fn release(&mut self, applied: Index, mut ready: impl FnMut(Tag, Index)) {
-        self.waiting.retain(|(index, tag)| {
-            let due = *index <= applied;
-            if due {
-                ready(*tag, *index);
-            }
-            !due
-        });
+    /// The next read that waited for an index up to `applied`, and that index.
+    pub(crate) fn pop_through(&mut self, applied: Index) -> Option<(Index, Tag)> {
+        self.waiting.pop_front_if(|(index, _)| *index <= applied)
+    }
+
+    /// The next read that waits for an index after `committed`.
+    pub(crate) fn pop_after(&mut self, committed: Index) -> Option<Tag> {
+        self.waiting.pop_back_if(|(index, _)| *index > committed).map(|(_, tag)| tag)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -50,14 +50,21 @@ impl ConfirmedReads {
 /// every read up to its ticket, for the leader chose its index after all of them had begun.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ForwardedReads {
-    waiting: VecDeque<(u64, Tag)>,
+    waiting: VecDeque<ForwardedRead>,
     /// When the leader was last asked, if it has not answered.
     asked: Option<Instant>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct ForwardedRead {
+    ticket: u64,
+    tag: Tag,
+    since: Instant,
+}
+
 impl ForwardedReads {
-    pub(crate) fn push(&mut self, ticket: u64, tag: Tag) {
-        self.waiting.push_back((ticket, tag));
+    pub(crate) fn push(&mut self, ticket: u64, tag: Tag, since: Instant) {
+        self.waiting.push_back(ForwardedRead { ticket, tag, since });
     }
 
     /// The ticket to ask for now, if a read waits and the leader was not asked within `patience`.
@@ -65,9 +72,9 @@ impl ForwardedReads {
         if self.asked.is_some_and(|asked| now < asked.after(patience)) {
             return None;
         }
-        let (ticket, _) = self.waiting.back()?;
+        let ticket = self.waiting.back()?.ticket;
         self.asked = Some(now);
-        Some(*ticket)
+        Some(ticket)
     }
 
     /// The leader has answered: what still waits may be asked for at once.
@@ -77,12 +84,13 @@ impl ForwardedReads {
 
     /// The next read that an answer to `ticket` covers.
     pub(crate) fn pop_through(&mut self, ticket: u64) -> Option<Tag> {
-        self.waiting.front().filter(|(first, _)| *first <= ticket)?;
-        self.waiting.pop_front().map(|(_, tag)| tag)
+        self.waiting.pop_front_if(|read| read.ticket <= ticket).map(|read| read.tag)
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Tag> {
-        self.pop_through(u64::MAX)
+    /// The next read that has waited for longer than `patience`.
+    pub(crate) fn pop_older(&mut self, now: Instant, patience: Duration) -> Option<Tag> {
+        let older = |read: &mut ForwardedRead| read.since.after(patience) < now;
+        self.waiting.pop_front_if(older).map(|read| read.tag)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -58,13 +58,14 @@ fn next_entries(
     progress: &Progress,
     window: &Window,
 ) -> Option<Vec<Entry>> {
-    let (room, _) = progress.inflight().room(window);
-    let entries_max = room.min(common.config.message_entries_max);
+    let (room_entries, room_bytes) = progress.inflight().room(window);
+    let entries_max = room_entries.min(common.config.message_entries_max);
+    let bytes_max = room_bytes.min(common.config.message_bytes_max);
     let (first, last) = (progress.next(), common.log.last().index);
     if first <= common.log.snapshot().index {
         return None;
     }
-    match common.log.slice(first, last, entries_max, common.config.message_bytes_max) {
+    match common.log.slice(first, last, entries_max, bytes_max) {
         Slice::Hot(entries) => {
             let entries = fitting(common, progress, entries, window);
             (!entries.is_empty()).then_some(entries)
