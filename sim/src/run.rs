@@ -3,18 +3,15 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use crate::choice::{Choices, Overrides};
+use crate::observe::TraceSink;
 use crate::outcome::{Failure, Outcome};
 use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::world::World;
-
-/// Takes the lines of a trace, without line ends, in order.
-pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How to run a seed.
 #[derive(Clone)]

@@ -11,26 +11,12 @@ use crate::choice::{Key, Kind};
 use crate::observe::{Seen, Violation};
 use crate::settings::Settings;
 use crate::span::Span;
-use crate::time::SimTime;
 use crate::witness::Witness;
 use crate::world::World;
+use crate::world::goal::Calm;
 use crate::world::network::Links;
 use crate::world::node::{Node, Place, Running};
 use crate::world::queue::Event;
-
-/// What must be reached after the storm.
-#[derive(Clone, Debug)]
-pub(crate) struct Calm {
-    core: Vec<Place>,
-    since: SimTime,
-    /// How far all core nodes together had come when they last came further.
-    progress: u64,
-    progress_at: SimTime,
-    /// Whether a command proposed after the storm is committed.
-    probed: bool,
-    /// When the last message of the storm arrives.
-    storm_lands: SimTime,
-}
 
 /// How long the core may stand still, in election timeouts.
 const STANDSTILL_TIMEOUTS: u32 = 30;

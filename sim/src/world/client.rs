@@ -9,94 +9,9 @@ use crate::coverage::Spot;
 use crate::observe::{OpId, Seen};
 use crate::witness::Witness;
 use crate::world::node::{Machine, Place};
+use crate::world::pending::{CLIENT_BITS, Request};
 use crate::world::queue::Event;
 use crate::world::{EventKind, World};
-
-/// All clients and the requests on their way. The last client is the one that asks for progress
-/// once the storm is over.
-#[derive(Clone, Debug)]
-pub(crate) struct Clients {
-    list: Vec<Client>,
-    requests: Vec<Option<Request>>,
-    free: Vec<u32>,
-    /// How many operations were invoked.
-    ops: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Client {
-    /// The operation it waits for.
-    waits_for: Option<OpId>,
-    /// Counts its operations.
-    turn: u32,
-    /// Counts its naps: an event that wakes it from an earlier one comes to nothing.
-    nap: u32,
-    /// The node it takes for the leader.
-    leader: Option<NodeId>,
-}
-
-/// A request on its way to a node; without a command it is a read.
-#[derive(Clone, Debug)]
-struct Request {
-    to: Place,
-    tag: Tag,
-    command: Option<Command>,
-}
-
-/// How many bits of a tag name the client.
-const CLIENT_BITS: u32 = 12;
-
-impl Clients {
-    pub(crate) fn new(count: u16) -> Clients {
-        let list = vec![Client::default(); count as usize + 1];
-        Clients { list, requests: Vec::new(), free: Vec::new(), ops: 0 }
-    }
-
-    /// The client that asks for progress once the storm is over.
-    pub(super) fn prober(&self) -> u16 {
-        (self.list.len() - 1) as u16
-    }
-
-    /// Where the request in a slot goes.
-    pub(super) fn place_of(&self, slot: u32) -> Option<Place> {
-        self.requests.get(slot as usize)?.as_ref().map(|request| request.to)
-    }
-
-    /// Whether a client waits for an outcome.
-    pub(super) fn is_waiting(&self, client: u16) -> bool {
-        self.list[client as usize].waits_for.is_some()
-    }
-
-    /// The operations that clients wait for.
-    pub(super) fn waiting(&self) -> usize {
-        self.list.iter().filter(|client| client.waits_for.is_some()).count()
-    }
-
-    /// The client that waits for the operation named by `tag`, if it still does.
-    fn waiter(&mut self, tag: Tag) -> Option<(u16, OpId)> {
-        let client = (tag.0 & ((1 << CLIENT_BITS) - 1)) as u16;
-        let op = OpId(tag.0 >> CLIENT_BITS);
-        let waits_for = &mut self.list[client as usize].waits_for;
-        if *waits_for != Some(op) {
-            return None;
-        }
-        *waits_for = None;
-        Some((client, op))
-    }
-
-    fn dispatch(&mut self, request: Request) -> u32 {
-        match self.free.pop() {
-            Some(slot) => {
-                self.requests[slot as usize] = Some(request);
-                slot
-            }
-            None => {
-                self.requests.push(Some(request));
-                (self.requests.len() - 1) as u32
-            }
-        }
-    }
-}
 
 impl World {
     pub(super) fn schedule_clients(&mut self) {

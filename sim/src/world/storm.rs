@@ -5,62 +5,13 @@ use std::time::Duration;
 use quorate::raft::RoleName;
 
 use crate::fault::Fault;
-use crate::plan::{Plan, Trigger, Verb, When, Who};
-use crate::time::SimTime;
+use crate::plan::{Trigger, Verb, When, Who};
 use crate::witness::Witness;
+use crate::world::effects::{Armed, Effect, Firing};
 use crate::world::network::Links;
 use crate::world::node::Place;
 use crate::world::queue::Event;
 use crate::world::{EventKind, World};
-
-/// The plan, what of it waits for a trigger, and which faults last.
-#[derive(Clone, Debug)]
-pub(crate) struct Storm {
-    plan: Plan,
-    armed: Vec<Armed>,
-    /// One bit for each trigger that some armed operation waits for.
-    triggers: u16,
-    firings: Vec<Firing>,
-    effects: Vec<Effect>,
-}
-
-/// An operation that waits for its trigger.
-#[derive(Clone, Copy, Debug)]
-struct Armed {
-    op: u32,
-    matches: u32,
-    fired: u32,
-}
-
-/// A triggered operation that fires a while after its trigger.
-#[derive(Clone, Copy, Debug)]
-struct Firing {
-    op: u32,
-    it: Place,
-    other: Option<Place>,
-}
-
-/// A fault that lasts.
-#[derive(Clone, Copy, Debug)]
-enum Effect {
-    Blocked(Links),
-    /// Links that go down and up again.
-    Flapping {
-        links: Links,
-        period: Duration,
-        until: SimTime,
-        down: bool,
-    },
-    Drifting(Place),
-    DiskSlowed(Place, Duration),
-    ApplySlowed(Place, Duration),
-}
-
-impl Storm {
-    pub(crate) fn new(plan: Plan) -> Storm {
-        Storm { plan, armed: Vec::new(), triggers: 0, firings: Vec::new(), effects: Vec::new() }
-    }
-}
 
 impl World {
     pub(super) fn schedule_plan(&mut self) {

@@ -1,0 +1,18 @@
+//! What a run must reach once its storm is over, and how far it has come.
+
+use crate::time::SimTime;
+use crate::world::node::Place;
+
+/// What must be reached after the storm.
+#[derive(Clone, Debug)]
+pub(crate) struct Calm {
+    pub(super) core: Vec<Place>,
+    pub(super) since: SimTime,
+    /// How far all core nodes together had come when they last came further.
+    pub(super) progress: u64,
+    pub(super) progress_at: SimTime,
+    /// Whether a command proposed after the storm is committed.
+    pub(super) probed: bool,
+    /// When the last message of the storm arrives.
+    pub(super) storm_lands: SimTime,
+}
