@@ -51,12 +51,14 @@ impl Outbox {
     }
 
     /// Every index after `last` is about to be overwritten: writes on their way no longer make it
-    /// durable.
+    /// durable, and nobody acknowledges it any more. Within a term only a leader that contradicts
+    /// itself gets that far.
     pub(crate) fn truncate(&mut self, last: Index) {
         assert!(self.entries.is_empty(), "a step cuts the log before it appends");
         for (_, durable) in &mut self.under_way {
             *durable = last.min(*durable);
         }
+        self.held.retain(|(_, message)| message.body.acknowledged() <= last);
     }
 
     /// The write the step under way wants, if it wants one.
