@@ -1,7 +1,7 @@
 //! §5.1: terms act as a logical clock.
 
 use quorate::raft::{Input, Refusal, RoleName};
-use quorate::types::{AppendOutcome, Body, EntryId, HardState, Restored, Term};
+use quorate::types::{AppendOutcome, Body, EntryId, HardState, Index, Restored, Term};
 
 use crate::harness::{Cluster, Node, ONE, THREE, TWO, entry_id, log, plain, stored, voters};
 use crate::{append, ballot, bodies, heartbeat};
@@ -34,7 +34,7 @@ fn any_message() -> [Body; 6] {
         append(entry_id(1, 1), &[], 0),
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched: entry_id(1, 1).index }),
         heartbeat(),
-        Body::HeartbeatReply { round: 1, verified: entry_id(1, 1).index },
+        Body::HeartbeatReply { round: 1, verified: Index(1), matched: Index(1) },
     ]
 }
 
