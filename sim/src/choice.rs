@@ -19,6 +19,8 @@ pub enum Kind {
     Setting,
     /// A field of one planned operation.
     Plan,
+    /// How far a node's clock is ahead at the start.
+    Clock,
     /// The seed a node gets at one of its starts.
     Boot,
     /// How much of the log a restarted node hands over at once.
@@ -37,16 +39,34 @@ pub enum Kind {
     Lateness,
     /// How long a flush takes.
     Flush,
-    /// How long applying a batch, or fetching one, takes.
+    /// Whether a node hears late of a flush that is done.
+    Report,
+    /// How late it hears.
+    ReportDelay,
+    /// How long applying a batch, or reading one from the disk, takes.
     Work,
-    /// Whether a node crashes, or lags, between two actions of a step, and where.
+    /// How many of the entries it is asked for the disk gives at once.
+    Short,
+    /// In which order the actions of a step are carried out.
+    Order,
+    /// Whether the actions of a step are carried out late.
+    Lag,
+    /// How late the next of them is carried out.
+    LagDelay,
+    /// Whether a node crashes between two actions of a step.
     Boundary,
-    /// How much of the unflushed writes a crash keeps.
+    /// Between which.
+    BoundaryPlace,
+    /// How much of the unflushed writes a crash loses.
     Keep,
-    /// What a client does next, where, and when.
+    /// How long a client waits before its next operation.
+    Think,
+    /// What a client does next, and where.
     Client,
     /// What a stray message says.
     Stray,
+    /// Which old messages come again.
+    Replay,
     /// The nodes that stay connected when the storm ends.
     Calm,
 }

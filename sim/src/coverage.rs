@@ -1,5 +1,10 @@
 //! Coverage marks: named things that a sweep must have exercised, or it proved nothing.
 
+use quorate::raft::{Refusal, RejectReason, RoleName};
+use quorate::types::Body;
+
+use crate::fault::Fault;
+
 /// One thing worth reaching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -9,5 +14,333 @@ pub struct Mark {
     pub must: bool,
 }
 
+/// The number of a mark in [`MARKS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MarkId(pub(crate) usize);
+
+macro_rules! spots {
+    ($($(#[$about:meta])* $spot:ident $name:literal $must:literal)*) => {
+        /// A mark that belongs to no family.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Spot { $($(#[$about])* $spot),* }
+
+        const SPOTS: &[Mark] = &[$(Mark { name: $name, must: $must }),*];
+    };
+}
+
+spots! {
+    /// A node crashes when it is about to give a write to its disk.
+    CrashBeforeSubmit "crash/before-submit" true
+    /// A crash loses every write that was submitted and not flushed.
+    CrashBeforeFlush "crash/before-flush" true
+    /// A crash keeps a part of the writes that were not flushed.
+    CrashPartKept "crash/part-kept" true
+    /// A crash keeps writes of whose flush nobody had heard.
+    CrashAllKept "crash/all-kept" true
+    /// A node crashes after a flush and before it hears of it.
+    CrashBeforeReport "crash/before-report" true
+    /// A node crashes with nothing on its way to the disk.
+    CrashAtRest "crash/at-rest" true
+    /// A node crashes between two actions of one step.
+    CrashBetweenActions "crash/between-actions" true
+    /// A node crashes while its state machine works.
+    CrashWhileApplying "crash/while-applying" true
+    /// A leader crashes with entries that are not committed.
+    CrashUncommitted "crash/leader-with-uncommitted" true
+    /// A node starts again with a log.
+    RestartWithLog "restart/with-log" true
+    /// A node starts again with a log of which it has nothing in hand.
+    RestartEmptyTail "restart/empty-tail" true
+    /// A node starts again with a part of its log in hand.
+    RestartPartTail "restart/part-of-tail" true
+    /// A node starts again before its peers can have missed it.
+    RestartQuick "restart/quick" true
+    /// A node starts again after its peers elected, or could have.
+    RestartLate "restart/late" true
+    /// A node starts for at least the fifth time.
+    RestartOften "restart/often" true
+    /// A node begins to lead.
+    LeaderElected "leader/elected" true
+    /// A node begins to lead that led last, too.
+    LeaderAgain "leader/same-again" true
+    /// Another node than the last begins to lead.
+    LeaderOther "leader/other" true
+    /// A node begins to lead with entries of earlier terms that are not committed.
+    LeaderInherits "leader/inherits-uncommitted" true
+    /// A leader steps down because of a later term.
+    LeaderDeposed "leader/deposed" true
+    /// A leader steps down in its own term, because it hears from no quorum.
+    LeaderUnheard "leader/unheard" true
+    /// Two nodes lead at the same time, in different terms.
+    LeadersTwo "leader/two-at-once" true
+    /// A node wins with nobody else to ask.
+    LeaderAlone "leader/alone" true
+    /// A candidate begins another campaign.
+    CandidateAgain "candidate/again" true
+    /// A candidate finds that another won.
+    CandidateLoses "candidate/loses" true
+    /// Two candidates stand in one term.
+    CandidatesTwo "candidate/two-in-a-term" true
+    /// A pre-candidate finds a leader.
+    PreCandidateReturns "pre-candidate/returns" true
+    /// A write replaces entries of the log.
+    LogCut "log/cut" true
+    /// A write replaces at least three entries of the log.
+    LogCutDeep "log/cut-deep" true
+    /// Entries are read from the disk for the node's own state machine.
+    FetchForApply "fetch/for-apply" true
+    /// Entries are read from the disk for a peer.
+    FetchForPeer "fetch/for-peer" true
+    /// The disk gives fewer entries than it was asked for.
+    FetchShort "fetch/short" true
+    /// A node that never crashed reads entries that it had in memory.
+    FetchEvicted "fetch/evicted" true
+    /// A message carries as many entries as it may.
+    BatchFull "append/batch-full" true
+    /// A message carries entries of several terms.
+    BatchOfTerms "append/several-terms" true
+    /// A peer takes no more because its window is full.
+    WindowFull "append/window-full" true
+    /// One commit settles entries of earlier terms with one of the leader's own.
+    CommitInherited "commit/of-earlier-terms" true
+    /// A commit index rises by several entries at once.
+    CommitMany "commit/several" true
+    /// One flush covers several writes.
+    GroupFlush "disk/group-flush" true
+    /// A read is asked of a leader.
+    ReadAtLeader "read/at-leader" true
+    /// A read is asked of a node that does not lead.
+    ReadAtFollower "read/at-follower" true
+    /// A read is asked of a leader before an entry of its own term is committed.
+    ReadBeforeOwnTerm "read/before-own-term" true
+    /// A read waits for the state machine.
+    ReadWaitsForApply "read/waits-for-apply" true
+    /// The outcome of a proposal is unknown because its leader stepped down.
+    UnknownByStepDown "outcome/unknown-step-down" true
+    /// The outcome is unknown because the node crashed.
+    UnknownByCrash "outcome/unknown-crash" true
+    /// The outcome is unknown because the client gave up.
+    UnknownByPatience "outcome/unknown-patience" true
+    /// An outcome comes after the client gave up.
+    OutcomeTooLate "outcome/too-late" true
+    /// A request reaches a node that is down.
+    RejectedByDownNode "outcome/node-down" true
+    /// A message arrives that an earlier start of its sender sent.
+    FromThePast "network/from-earlier-start" true
+    /// A message of an earlier term of its receiver's arrives.
+    FromEarlierTerm "network/from-earlier-term" true
+    /// A node outside the core is up after the storm.
+    CalmOutsideUp "calm/outside-up" true
+    /// A node outside the core is down after the storm.
+    CalmOutsideDown "calm/outside-down" true
+    /// A learner is in the core.
+    CalmLearner "calm/learner" true
+    /// The cluster has one voter.
+    Size1 "size/1" true
+    /// The cluster has two voters.
+    Size2 "size/2" true
+    /// The cluster has three voters.
+    Size3 "size/3" true
+    /// The cluster has four voters.
+    Size4 "size/4" true
+    /// The cluster has five voters.
+    Size5 "size/5" true
+    /// The cluster has seven voters.
+    Size7 "size/7" true
+    /// The run goes without pre-vote.
+    WithoutPreVote "option/no-pre-vote" true
+    /// The run goes without check-quorum.
+    WithoutCheckQuorum "option/no-check-quorum" true
+    /// The run goes without stickiness.
+    WithoutStickiness "option/no-stickiness" true
+}
+
+const fn must(name: &'static str) -> Mark {
+    Mark { name, must: true }
+}
+
+const fn may(name: &'static str) -> Mark {
+    Mark { name, must: false }
+}
+
+const REFUSED: [Mark; Refusal::ALL.len()] = [
+    must("refused/misaddressed"),
+    must("refused/malformed"),
+    must("refused/not-voter"),
+    must("refused/stale-term"),
+    must("refused/leader-fresh"),
+    must("refused/already-voted"),
+    must("refused/log-behind"),
+    must("refused/wrong-role"),
+    must("refused/stale-reply"),
+    must("refused/prev-mismatch"),
+    must("refused/conflicts-with-committed"),
+    must("refused/second-leader"),
+    must("refused/impossible-match"),
+    must("refused/read-not-ready"),
+    must("refused/outbox-full"),
+];
+
+const REJECTED: [Mark; 5] = [
+    must("rejected/ask-the-leader"),
+    must("rejected/no-leader-known"),
+    must("rejected/busy"),
+    must("rejected/too-large"),
+    must("rejected/no-leader"),
+];
+
+const RECEIVED: [Mark; 10] = [
+    must("received/pre-vote"),
+    must("received/pre-vote-reply"),
+    must("received/request-vote"),
+    must("received/request-vote-reply"),
+    must("received/append-entries"),
+    must("received/append-entries-reply"),
+    must("received/heartbeat"),
+    must("received/heartbeat-reply"),
+    must("received/read-index"),
+    must("received/read-index-reply"),
+];
+
+macro_rules! by_role {
+    ($($kind:literal)*) => {
+        [$([
+            must(concat!("fault/", $kind, "/follower")),
+            must(concat!("fault/", $kind, "/pre-candidate")),
+            must(concat!("fault/", $kind, "/candidate")),
+            must(concat!("fault/", $kind, "/leader")),
+        ]),*]
+    };
+}
+
+/// In the order of [`Fault::ALL`] and of [`RoleName::ALL`].
+const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
+    "loss" "duplicate" "delay" "reorder" "clog" "one-way" "partition" "bridge" "flap" "crash"
+    "pause" "drift" "jump" "slow-disk" "slow-apply" "lag" "stray" "replay" "campaign"
+};
+
+const REFUSED_FROM: usize = SPOTS.len();
+const REJECTED_FROM: usize = REFUSED_FROM + REFUSED.len();
+const RECEIVED_FROM: usize = REJECTED_FROM + REJECTED.len();
+const FAULTS_FROM: usize = RECEIVED_FROM + RECEIVED.len();
+const COUNT: usize = FAULTS_FROM + Fault::ALL.len() * RoleName::ALL.len();
+
 /// Every mark, in the order of `Outcome::marks`.
-pub static MARKS: &[Mark] = &[];
+pub static MARKS: &[Mark] = &all();
+
+const fn all() -> [Mark; COUNT] {
+    let mut marks = [may(""); COUNT];
+    let mut at = 0;
+    while at < COUNT {
+        marks[at] = if at < REFUSED_FROM {
+            SPOTS[at]
+        } else if at < REJECTED_FROM {
+            REFUSED[at - REFUSED_FROM]
+        } else if at < RECEIVED_FROM {
+            REJECTED[at - REJECTED_FROM]
+        } else if at < FAULTS_FROM {
+            RECEIVED[at - RECEIVED_FROM]
+        } else {
+            let place = at - FAULTS_FROM;
+            FAULTS[place / RoleName::ALL.len()][place % RoleName::ALL.len()]
+        };
+        at += 1;
+    }
+    marks
+}
+
+impl MarkId {
+    /// A node refuses a message for `reason`.
+    pub(crate) fn refused(reason: Refusal) -> MarkId {
+        MarkId(REFUSED_FROM + reason as usize)
+    }
+
+    /// A proposal or a read is rejected for `reason`, if there is a mark for it.
+    pub(crate) fn rejected(reason: RejectReason) -> Option<MarkId> {
+        let place = match reason {
+            RejectReason::NotLeader { leader: Some(_) } => 0,
+            RejectReason::NotLeader { leader: None } => 1,
+            RejectReason::Busy => 2,
+            RejectReason::TooLarge => 3,
+            RejectReason::NoLeader => 4,
+            _ => return None,
+        };
+        Some(MarkId(REJECTED_FROM + place))
+    }
+
+    /// A node gets a message.
+    pub(crate) fn received(body: &Body) -> MarkId {
+        let place = match body {
+            Body::PreVote { .. } => 0,
+            Body::PreVoteReply { .. } => 1,
+            Body::RequestVote { .. } => 2,
+            Body::RequestVoteReply { .. } => 3,
+            Body::AppendEntries { .. } => 4,
+            Body::AppendEntriesReply(_) => 5,
+            Body::Heartbeat { .. } => 6,
+            Body::HeartbeatReply { .. } => 7,
+            Body::ReadIndex { .. } => 8,
+            Body::ReadIndexReply { .. } => 9,
+        };
+        MarkId(RECEIVED_FROM + place)
+    }
+
+    /// A node in `role` meets `fault`.
+    pub(crate) fn fault(fault: Fault, role: RoleName) -> MarkId {
+        MarkId(FAULTS_FROM + fault as usize * RoleName::ALL.len() + role as usize)
+    }
+}
+
+impl From<Spot> for MarkId {
+    fn from(spot: Spot) -> MarkId {
+        MarkId(spot as usize)
+    }
+}
+
+impl Spot {
+    /// The cluster has so many voters.
+    pub(crate) fn size(voters: u8) -> Option<Spot> {
+        Some(match voters {
+            1 => Spot::Size1,
+            2 => Spot::Size2,
+            3 => Spot::Size3,
+            4 => Spot::Size4,
+            5 => Spot::Size5,
+            7 => Spot::Size7,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_there_are_enough() {
+        let mut names: Vec<&str> = MARKS.iter().map(|mark| mark.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), MARKS.len());
+        assert!(MARKS.len() >= 60);
+    }
+
+    #[test]
+    fn families_are_numbered_as_their_kinds_are() {
+        for fault in Fault::ALL {
+            for role in RoleName::ALL {
+                let name = MARKS[MarkId::fault(fault, role).0].name;
+                assert_eq!(name, format!("fault/{fault}/{role}"));
+            }
+        }
+        for reason in Refusal::ALL {
+            assert!(MARKS[MarkId::refused(reason).0].name.starts_with("refused/"));
+        }
+        let last = MarkId::refused(Refusal::OutboxFull);
+        assert_eq!(MARKS[last.0].name, "refused/outbox-full");
+        let spot = MarkId::from(Spot::WithoutStickiness);
+        assert_eq!(MARKS[spot.0].name, "option/no-stickiness");
+        let busy = MarkId::rejected(RejectReason::Busy);
+        assert_eq!(busy.map(|mark| MARKS[mark.0].name), Some("rejected/busy"));
+    }
+}

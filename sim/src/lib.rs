@@ -18,3 +18,5 @@ pub mod span;
 pub mod summary;
 pub mod sweep;
 pub mod time;
+mod witness;
+mod world;

@@ -1,11 +1,17 @@
 //! One seed, from its first choice to its outcome.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::choice::Overrides;
-use crate::outcome::{Outcome, Tally};
+use crate::choice::{Choices, Overrides};
+use crate::outcome::{Failure, Outcome};
+use crate::plan::Plan;
 use crate::profile::Profile;
+use crate::settings::Settings;
+use crate::witness::Witness;
+use crate::world::World;
 
 /// Takes the lines of a trace, without line ends, in order.
 pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
@@ -52,6 +58,42 @@ impl fmt::Debug for RunOptions {
 
 /// Runs `seed` to its end, or to the first thing that goes wrong.
 #[must_use]
-pub fn run(seed: u64, _options: &RunOptions) -> Outcome {
-    Outcome { seed, digest: 0, tally: Tally::default(), marks: Vec::new(), failure: None }
+pub fn run(seed: u64, options: &RunOptions) -> Outcome {
+    let choices = Choices::new(seed, options.overrides.clone());
+    let settings = Settings::draw(options.profile, &choices, options.length.max(1));
+    let plan = Plan::draw(&settings, &choices);
+    run_plan(seed, settings, plan, choices, options)
+}
+
+/// Runs a given plan in a given cluster.
+fn run_plan(
+    seed: u64,
+    settings: Settings,
+    plan: Plan,
+    choices: Choices,
+    options: &RunOptions,
+) -> Outcome {
+    if let Some(trace) = &options.trace {
+        trace(&settings.to_string());
+        plan.ops.iter().for_each(|op| trace(&op.to_string()));
+    }
+    let mut witness = Witness::new(&settings, options.checks, options.trace.clone());
+    let mut world = World::new(settings, plan, choices);
+    let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness)));
+    let failure = match end {
+        Err(panic) => Some(Failure::Panic(message(panic.as_ref()))),
+        Ok(()) => world.stalled().map(Failure::Stalled).or_else(|| {
+            let violation = witness.violation()?.clone();
+            let liveness = violation.number.starts_with('L');
+            Some(if liveness { Failure::Liveness } else { Failure::Safety }(violation))
+        }),
+    };
+    let (tally, marks) = witness.results();
+    Outcome { seed, digest: world.digest(), tally, marks, failure }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without a message".to_owned())
 }

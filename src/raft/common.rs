@@ -156,7 +156,10 @@ impl Common {
             return;
         }
         self.fetches.push((consumer, first, last));
-        let bytes_max = self.config.message_bytes_max;
+        let bytes_max = match consumer {
+            Consumer::Apply => self.config.apply_bytes_max,
+            Consumer::Peer(_) => self.config.message_bytes_max,
+        };
         self.actions.push(Action::Fetch { consumer, first, last, bytes_max });
     }
 

@@ -21,6 +21,8 @@ enum Pattern {
     Chase,
     /// A node meets a fault when it, or another, advances its commit index or takes entries.
     Progress,
+    /// A node meets a fault of any kind just when its role changes.
+    Ambush,
     /// Two nodes campaign at once, and voters crash.
     Duel,
     /// Leaders are cut off with a minority that took their last entries, crash, and come back
@@ -53,15 +55,13 @@ impl Plan {
 /// The patterns that the run's faults allow; those that target the algorithm's weak moments
 /// come as often as all single faults together.
 fn patterns(settings: &Settings) -> Vec<Pattern> {
-    let unplanned = |fault| {
-        matches!(fault, Fault::Loss | Fault::Duplicate | Fault::Delay | Fault::Reorder | Fault::Lag)
-    };
     let faults = settings.faults;
-    let mut patterns: Vec<Pattern> = faults
-        .iter()
-        .filter(|fault| !unplanned(*fault))
-        .flat_map(|fault| [Pattern::Single(fault); 2])
-        .collect();
+    let singles = planned_faults(settings);
+    let mut patterns: Vec<Pattern> =
+        singles.iter().flat_map(|fault| [Pattern::Single(*fault); 2]).collect();
+    if !singles.is_empty() {
+        patterns.extend([Pattern::Ambush; 4]);
+    }
     let node_fault = [Fault::Crash, Fault::Partition, Fault::OneWay, Fault::Pause];
     if node_fault.into_iter().any(|fault| faults.has(fault)) {
         patterns.extend([Pattern::Chase, Pattern::Chase, Pattern::Progress, Pattern::Progress]);
@@ -76,6 +76,15 @@ fn patterns(settings: &Settings) -> Vec<Pattern> {
         patterns.extend([Pattern::Relay; 3]);
     }
     patterns
+}
+
+/// The kinds of faults of the run that befall nodes and links at a time, rather than each message
+/// or step by chance.
+fn planned_faults(settings: &Settings) -> Vec<Fault> {
+    let by_chance = |fault| {
+        matches!(fault, Fault::Loss | Fault::Duplicate | Fault::Delay | Fault::Reorder | Fault::Lag)
+    };
+    settings.faults.iter().filter(|fault| !by_chance(*fault)).collect()
 }
 
 struct Planner<'a> {
@@ -96,6 +105,7 @@ impl Planner<'_> {
             Pattern::Boundary => self.boundary(),
             Pattern::Chase => self.chase(),
             Pattern::Progress => self.progress(),
+            Pattern::Ambush => self.ambush(),
             Pattern::Duel => self.duel(),
             Pattern::Relay => self.relay(),
         }
@@ -140,6 +150,21 @@ impl Planner<'_> {
         let who = *self.draw.pick(&[Who::It, Who::Other, Who::Leader]);
         let fault = self.node_fault();
         let verb = self.verb(fault, who);
+        self.ops.push(Op { when, verb });
+    }
+
+    fn ambush(&mut self) {
+        let trigger = *self.draw.pick(&[
+            Trigger::BecomesCandidate,
+            Trigger::BecomesPreCandidate,
+            Trigger::BecomesLeader,
+        ]);
+        let nth = self.draw.between(1, 2) as u32;
+        let times = self.draw.between(1, 3) as u32;
+        let when = self.triggered(trigger, None, nth, times, Duration::ZERO);
+        let kinds = planned_faults(self.settings);
+        let fault = *self.draw.pick(&kinds);
+        let verb = self.verb(fault, Who::It);
         self.ops.push(Op { when, verb });
     }
 
@@ -220,7 +245,7 @@ impl Planner<'_> {
             Fault::Jump => Verb::Jump(who, lasting),
             Fault::SlowDisk => Verb::SlowDisk(who, self.slowness(), lasting * 2),
             Fault::SlowApply => Verb::SlowApply(who, self.slowness(), lasting * 2),
-            Fault::Stray => Verb::Stray(who),
+            Fault::Stray => Verb::Stray(who, self.draw.between(1, 8) as u32),
             Fault::Replay => Verb::Replay(who, self.draw.between(1, 30) as u32),
             _ => Verb::Campaign(who),
         }

@@ -69,6 +69,8 @@ pub enum Trigger {
     Promises,
     /// It begins to lead.
     BecomesLeader,
+    /// It begins to ask whether it would win.
+    BecomesPreCandidate,
     /// It begins to campaign.
     BecomesCandidate,
     /// Its commit index rises.
@@ -133,8 +135,8 @@ pub enum Verb {
     SlowDisk(Who, Duration, Duration),
     /// Each batch takes the node's state machine longer by the first duration.
     SlowApply(Who, Duration, Duration),
-    /// A message no correct node would send reaches the node.
-    Stray(Who),
+    /// So many messages no correct node would send reach the node.
+    Stray(Who, u32),
     /// So many old messages reach the node again.
     Replay(Who, u32),
     /// The node campaigns.
@@ -211,6 +213,7 @@ impl fmt::Display for Trigger {
             Trigger::Flushes => "flushes",
             Trigger::Promises => "promises",
             Trigger::BecomesLeader => "becomes leader",
+            Trigger::BecomesPreCandidate => "becomes pre-candidate",
             Trigger::BecomesCandidate => "becomes candidate",
             Trigger::AdvancesCommit => "advances commit",
         })
@@ -261,7 +264,7 @@ impl fmt::Display for Verb {
             Verb::Jump(who, by) => write!(f, "jump {who} by {}", Seconds::of(*by))?,
             Verb::SlowDisk(who, by, _) => write!(f, "slow disk {who} by {}", Seconds::of(*by))?,
             Verb::SlowApply(who, by, _) => write!(f, "slow apply {who} by {}", Seconds::of(*by))?,
-            Verb::Stray(who) => write!(f, "stray {who}")?,
+            Verb::Stray(who, count) => write!(f, "stray {who} count={count}")?,
             Verb::Replay(who, count) => write!(f, "replay {who} count={count}")?,
             Verb::Campaign(who) => write!(f, "campaign {who}")?,
         }
@@ -291,7 +294,7 @@ impl Verb {
             | Verb::Drift(_, _, lasting)
             | Verb::SlowDisk(_, _, lasting)
             | Verb::SlowApply(_, _, lasting) => Some(*lasting),
-            Verb::Jump(..) | Verb::Stray(_) | Verb::Replay(..) | Verb::Campaign(_) => None,
+            Verb::Jump(..) | Verb::Stray(..) | Verb::Replay(..) | Verb::Campaign(_) => None,
         }
     }
 }

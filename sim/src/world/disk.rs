@@ -65,11 +65,6 @@ impl Disk {
         self.queue.iter().map(parts).sum()
     }
 
-    /// Whether a flush is under way.
-    pub(crate) fn is_flushing(&self) -> bool {
-        self.flushing > 0
-    }
-
     /// Takes a write into the queue.
     pub(crate) fn submit(&mut self, write: Write) {
         self.queue.push_back(write);

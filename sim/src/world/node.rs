@@ -7,7 +7,9 @@ use quorate::raft::{Action, Consumer, Raft, RoleName, Status};
 use quorate::types::{Entry, Index, NodeId, Tag, WriteId};
 
 use crate::chain;
+use crate::coverage::Spot;
 use crate::time::SimTime;
+use crate::witness::Witness;
 use crate::world::clock::Clock;
 use crate::world::disk::Disk;
 use crate::world::queue::Event;
@@ -134,6 +136,25 @@ impl Running {
             unanswered: Vec::new(),
             led_from: Index::ZERO,
             counts: Counts::default(),
+        }
+    }
+
+    /// Notes what the last step changed for a leader.
+    pub(crate) fn note_lead(&mut self, before: &Status, witness: &mut Witness) {
+        let status = &self.status;
+        if status.role != RoleName::Leader {
+            return;
+        }
+        if before.role != RoleName::Leader {
+            self.led_from = before.last.index;
+        }
+        if before.committed < self.led_from && self.led_from < status.committed {
+            witness.reach(Spot::CommitInherited);
+        }
+        // Looking at every step would cost more than the step.
+        if self.counts.steps.is_multiple_of(64) {
+            let peers = self.raft.peers();
+            witness.windows(peers.iter().map(|peer| peer.inflight_entries));
         }
     }
 

@@ -11,6 +11,8 @@ use crate::time::SimTime;
 pub(crate) enum Event {
     /// A message reaches the node it is addressed to.
     Arrive { slot: u32 },
+    /// A message reaches this node, whomever it is addressed to.
+    Intrude { node: u8, slot: u32 },
     /// A request of a client reaches its node.
     Request { slot: u32 },
     /// A node's deadline may have come.

@@ -1,0 +1,379 @@
+//! Whoever watches a run: the checks, the coverage marks, the counts and the trace.
+//!
+//! The world tells a witness all that happens and asks it nothing but whether to stop.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::time::Duration;
+
+use quorate::raft::{Action, Config, Consumer, Input, RoleName, Status};
+use quorate::types::{Body, Entry, Index, Membership, Message, NodeId, Term};
+
+use crate::check::{Bounds, Checks};
+use crate::coverage::{MARKS, MarkId, Spot};
+use crate::fault::Fault;
+use crate::observe::{Seen, Violation};
+use crate::outcome::Tally;
+use crate::run::TraceSink;
+use crate::settings::Settings;
+use crate::time::SimTime;
+
+/// What watches one run.
+pub(crate) struct Witness {
+    checks: Option<Checks>,
+    violation: Option<Violation>,
+    trace: Option<TraceSink>,
+    config: Config,
+    voters: u8,
+    marks: Vec<u32>,
+    faults: [u64; Fault::ALL.len()],
+    tally: Tally,
+    last_leader: Option<NodeId>,
+    /// The nodes that lead, with their terms.
+    leaders: BTreeMap<NodeId, Term>,
+    /// The last candidate, and its term.
+    candidate: Option<(NodeId, Term)>,
+    committed: Index,
+    /// The term of each node at its last start: what is older was sent by an earlier one.
+    started_in: BTreeMap<NodeId, (u16, Term)>,
+}
+
+impl Witness {
+    pub(crate) fn new(settings: &Settings, checks: bool, trace: Option<TraceSink>) -> Witness {
+        let membership: Membership = settings.membership();
+        let bounds = Bounds::of(&settings.config);
+        let mut witness = Witness {
+            checks: checks.then(|| Checks::new(&membership, bounds)),
+            violation: None,
+            trace,
+            config: settings.config.clone(),
+            voters: settings.voters,
+            marks: vec![0; MARKS.len()],
+            faults: [0; Fault::ALL.len()],
+            tally: Tally::default(),
+            last_leader: None,
+            leaders: BTreeMap::new(),
+            candidate: None,
+            committed: Index::ZERO,
+            started_in: BTreeMap::new(),
+        };
+        witness.reach_options(settings);
+        witness
+    }
+
+    fn reach_options(&mut self, settings: &Settings) {
+        if let Some(size) = Spot::size(settings.voters) {
+            self.reach(size);
+        }
+        let Config { pre_vote, check_quorum, stickiness, .. } = settings.config;
+        let options = [
+            (pre_vote, Spot::WithoutPreVote),
+            (check_quorum, Spot::WithoutCheckQuorum),
+            (stickiness, Spot::WithoutStickiness),
+        ];
+        for (_, without) in options.into_iter().filter(|(on, _)| !on) {
+            self.reach(without);
+        }
+    }
+
+    /// Whether the checks watch.
+    pub(crate) fn checks(&self) -> bool {
+        self.checks.is_some()
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(crate) fn is_content(&self) -> bool {
+        self.violation.is_none()
+    }
+
+    /// What is wrong, if anything is.
+    pub(crate) fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    /// Something is wrong that the world saw by itself. The first thing counts.
+    pub(crate) fn fail(&mut self, violation: Violation) {
+        self.violation.get_or_insert(violation);
+    }
+
+    /// The next thing happened.
+    pub(crate) fn see(&mut self, now: SimTime, seen: Seen<'_>) {
+        self.count(&seen);
+        if self.trace.is_some() {
+            self.trace_seen(now, &seen);
+        }
+        if self.violation.is_none()
+            && let Some(checks) = &mut self.checks
+            && let Err(violation) = checks.see(now, seen)
+        {
+            self.violation = Some(violation);
+        }
+    }
+
+    fn count(&mut self, seen: &Seen<'_>) {
+        match seen {
+            Seen::Sent { message } => {
+                self.tally.messages += 1;
+                if let Body::AppendEntries { entries, .. } = &message.body {
+                    self.reach_batch(entries);
+                }
+            }
+            Seen::Committed { .. } => {
+                self.tally.commands_committed += 1;
+                self.tally.operations_checked += 1;
+            }
+            Seen::ReadServed { index, .. } => {
+                self.tally.operations_checked += 1;
+                let _ = index;
+            }
+            Seen::Rejected { .. } => self.tally.operations_checked += 1,
+            _ => {}
+        }
+    }
+
+    fn reach_batch(&mut self, entries: &[Entry]) {
+        let [first, .., last] = entries else {
+            if entries.len() == self.config.message_entries_max {
+                self.reach(Spot::BatchFull);
+            }
+            return;
+        };
+        if entries.len() == self.config.message_entries_max {
+            self.reach(Spot::BatchFull);
+        }
+        if first.id.term != last.id.term {
+            self.reach(Spot::BatchOfTerms);
+        }
+    }
+
+    /// A coverage mark is reached.
+    pub(crate) fn reach(&mut self, mark: impl Into<MarkId>) {
+        let MarkId(place) = mark.into();
+        self.marks[place] = self.marks[place].saturating_add(1);
+    }
+
+    fn reach_if(&mut self, reached: bool, spot: Spot) {
+        if reached {
+            self.reach(spot);
+        }
+    }
+
+    /// A fault lands on a node in `role`, or where no node runs.
+    pub(crate) fn fault(&mut self, fault: Fault, role: Option<RoleName>) {
+        self.faults[fault as usize] += 1;
+        if let Some(role) = role {
+            self.reach(MarkId::fault(fault, role));
+        }
+    }
+
+    /// A fault lands on several nodes at once.
+    pub(crate) fn fault_of_many(&mut self, fault: Fault, roles: impl Iterator<Item = RoleName>) {
+        self.faults[fault as usize] += 1;
+        roles.for_each(|role| self.reach(MarkId::fault(fault, role)));
+    }
+
+    /// A node started.
+    pub(crate) fn started(
+        &mut self,
+        status: &Status,
+        log: usize,
+        tail: usize,
+        incarnation: u16,
+        downtime: Duration,
+    ) {
+        self.started_in.insert(status.id, (incarnation, status.term));
+        if incarnation == 1 {
+            return;
+        }
+        self.reach_if(log > 0, Spot::RestartWithLog);
+        self.reach_if(log > 0 && tail == 0, Spot::RestartEmptyTail);
+        self.reach_if(0 < tail && tail < log, Spot::RestartPartTail);
+        self.reach_if(downtime < self.config.election_timeout_min, Spot::RestartQuick);
+        self.reach_if(downtime > self.config.election_timeout_max * 2, Spot::RestartLate);
+        self.reach_if(incarnation >= 5, Spot::RestartOften);
+    }
+
+    /// A node crashes: so many parts of its writes are not flushed, so many of them survive.
+    pub(crate) fn crashed(
+        &mut self,
+        status: &Status,
+        parts: u64,
+        kept: u64,
+        unreported: bool,
+        applying: bool,
+    ) {
+        self.leaders.remove(&status.id);
+        self.reach_if(parts > 0 && kept == 0, Spot::CrashBeforeFlush);
+        self.reach_if(0 < kept && kept < parts, Spot::CrashPartKept);
+        self.reach_if(parts > 0 && kept == parts, Spot::CrashAllKept);
+        self.reach_if(unreported, Spot::CrashBeforeReport);
+        self.reach_if(parts == 0 && !unreported, Spot::CrashAtRest);
+        self.reach_if(applying, Spot::CrashWhileApplying);
+        let uncommitted = status.committed < status.last.index;
+        self.reach_if(status.role == RoleName::Leader && uncommitted, Spot::CrashUncommitted);
+    }
+
+    /// A message reaches a running node.
+    pub(crate) fn received(&mut self, message: &Message, status: &Status) {
+        self.reach(MarkId::received(&message.body));
+        self.reach_if(message.term < status.term, Spot::FromEarlierTerm);
+        let sender = self.started_in.get(&message.from);
+        let earlier = sender.is_some_and(|(start, term)| *start > 1 && message.term < *term);
+        self.reach_if(earlier, Spot::FromThePast);
+    }
+
+    /// A node took an input: what changed.
+    pub(crate) fn stepped(&mut self, before: &Status, after: &Status) {
+        if before.role != after.role || before.term != after.term {
+            self.role_changed(before, after);
+        }
+        if after.committed > self.committed {
+            self.committed = after.committed;
+        }
+        if after.committed > before.committed {
+            self.reach_if(after.committed.0 > before.committed.0 + 1, Spot::CommitMany);
+        }
+    }
+
+    fn role_changed(&mut self, before: &Status, after: &Status) {
+        let (id, was, is) = (after.id, before.role, after.role);
+        if was == RoleName::Leader {
+            self.leaders.remove(&id);
+            let same_term = before.term == after.term;
+            self.reach(if same_term { Spot::LeaderUnheard } else { Spot::LeaderDeposed });
+        }
+        match is {
+            RoleName::Leader => self.elected(before, after),
+            RoleName::Candidate => {
+                self.reach_if(was == RoleName::Candidate, Spot::CandidateAgain);
+                let two =
+                    self.candidate.is_some_and(|(other, term)| other != id && term == after.term);
+                self.reach_if(two, Spot::CandidatesTwo);
+                self.candidate = Some((id, after.term));
+            }
+            RoleName::Follower => {
+                self.reach_if(was == RoleName::Candidate, Spot::CandidateLoses);
+                let returns = was == RoleName::PreCandidate && after.leader.is_some();
+                self.reach_if(returns, Spot::PreCandidateReturns);
+            }
+            RoleName::PreCandidate => {}
+        }
+    }
+
+    fn elected(&mut self, before: &Status, after: &Status) {
+        let id = after.id;
+        self.tally.elections += 1;
+        self.reach(Spot::LeaderElected);
+        if self.last_leader.is_some_and(|last| last != id) {
+            self.tally.leader_changes += 1;
+            self.reach(Spot::LeaderOther);
+        }
+        self.reach_if(self.last_leader == Some(id), Spot::LeaderAgain);
+        self.last_leader = Some(id);
+        self.reach_if(before.last.index > before.committed, Spot::LeaderInherits);
+        self.reach_if(!self.leaders.is_empty(), Spot::LeadersTwo);
+        self.reach_if(self.voters == 1, Spot::LeaderAlone);
+        self.leaders.insert(id, after.term);
+    }
+
+    /// A write replaces so many entries.
+    pub(crate) fn truncates(&mut self, entries: u64) {
+        self.reach(Spot::LogCut);
+        self.reach_if(entries >= 3, Spot::LogCutDeep);
+    }
+
+    /// Entries are read from the disk of a node in its start `incarnation`.
+    pub(crate) fn fetched(&mut self, consumer: Consumer, short: bool, incarnation: u16) {
+        self.reach(match consumer {
+            Consumer::Apply => Spot::FetchForApply,
+            Consumer::Peer(_) => Spot::FetchForPeer,
+        });
+        self.reach_if(short, Spot::FetchShort);
+        self.reach_if(incarnation == 1, Spot::FetchEvicted);
+    }
+
+    /// A leader has so many entries on their way to each of its peers.
+    pub(crate) fn windows(&mut self, mut entries: impl Iterator<Item = usize>) {
+        let max = self.config.inflight_entries_max;
+        self.reach_if(entries.any(|entries| entries >= max), Spot::WindowFull);
+    }
+
+    /// A read is asked of a node; a leader's log ended at `led_from` when it began to lead.
+    pub(crate) fn reads_at(&mut self, status: &Status, led_from: Index) {
+        let leads = status.role == RoleName::Leader;
+        self.reach(if leads { Spot::ReadAtLeader } else { Spot::ReadAtFollower });
+        self.reach_if(leads && status.committed <= led_from, Spot::ReadBeforeOwnTerm);
+        self.reach_if(leads && status.applied < status.committed, Spot::ReadWaitsForApply);
+    }
+
+    /// A node carries out an action.
+    pub(crate) fn action(&mut self, now: SimTime, status: &Status, action: &Action) {
+        match action {
+            Action::Refused { reason, .. } => self.reach(MarkId::refused(*reason)),
+            Action::Rejected { reason, .. } => {
+                if let Some(mark) = MarkId::rejected(*reason) {
+                    self.reach(mark);
+                }
+            }
+            _ => {}
+        }
+        if self.trace.is_some() {
+            self.line(now, status, action);
+        }
+    }
+
+    /// A node is about to take an input.
+    pub(crate) fn input(&mut self, now: SimTime, status: &Status, input: &Input) {
+        if self.trace.is_some() {
+            self.line(now, status, input);
+        }
+    }
+
+    /// The storm is over.
+    pub(crate) fn calm(&mut self, outside_up: bool, outside_down: bool, learner: bool) {
+        self.reach_if(outside_up, Spot::CalmOutsideUp);
+        self.reach_if(outside_down, Spot::CalmOutsideDown);
+        self.reach_if(learner, Spot::CalmLearner);
+    }
+
+    /// The run is over, at `now`, after so many events.
+    pub(crate) fn finish(&mut self, now: SimTime, events: u64) {
+        self.tally.events = events;
+        self.tally.simulated = now.since(SimTime::default());
+        self.tally.entries_committed = self.committed.0;
+        self.tally.faults = Fault::ALL
+            .into_iter()
+            .filter(|fault| self.faults[*fault as usize] > 0)
+            .map(|fault| (fault.name(), self.faults[fault as usize]))
+            .collect();
+    }
+
+    /// What was counted, and how often each mark was reached.
+    pub(crate) fn results(&self) -> (Tally, Vec<u32>) {
+        (self.tally.clone(), self.marks.clone())
+    }
+
+    fn line(&self, now: SimTime, status: &Status, event: &dyn Display) {
+        if let Some(trace) = &self.trace {
+            trace(&format!("{now:>10}  {status}  {event}"));
+        }
+    }
+
+    /// What happens beside the nodes' own inputs and actions, as a line without columns.
+    fn trace_seen(&self, now: SimTime, seen: &Seen<'_>) {
+        let event = match seen {
+            Seen::Started { node, log, .. } => format!("{node} starts with {} entries", log.len()),
+            Seen::Crashed { node } => format!("{node} crashes"),
+            Seen::Durable { node, write } => {
+                format!("{node} disk: {} is durable", write.id)
+            }
+            Seen::Calm { core } => format!("calm: the core is {core:?}"),
+            Seen::Idle => "idle".to_owned(),
+            Seen::Ended => "end".to_owned(),
+            _ => return,
+        };
+        if let Some(trace) = &self.trace {
+            trace(&format!("{now:>10}  {event}"));
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The world of one run: nodes, disks, clocks, the network, clients and the plan, moved forward
+//! one event at a time.
+//!
+//! Each action of a node is carried out as a thing of its own: a crash may fall between any two.
+//! The world shows all that happens to a [`Witness`] and never asks it anything, so a run is the
+//! same whoever watches.
+
+mod calm;
+mod carry;
+mod client;
+mod clock;
+mod disk;
+mod life;
+mod network;
+mod node;
+mod queue;
+mod storm;
+mod stray;
+
+use std::time::Duration;
+
+use quorate::raft::{Action, Input};
+use quorate::types::{Instant, Message};
+
+use crate::choice::{Choices, Key, Kind};
+use crate::digest;
+use crate::observe::Seen;
+use crate::plan::Plan;
+use crate::settings::Settings;
+use crate::time::SimTime;
+use crate::witness::Witness;
+use crate::world::calm::Calm;
+use crate::world::client::Clients;
+use crate::world::clock::Clock;
+use crate::world::network::Network;
+use crate::world::node::{Node, Place};
+use crate::world::queue::{Event, Queue};
+use crate::world::storm::Storm;
+
+/// A cluster and everything around it. A clone goes on exactly as the original would.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    settings: Settings,
+    choices: Choices,
+    now: SimTime,
+    queue: Queue,
+    nodes: Vec<Node>,
+    network: Network,
+    clients: Clients,
+    storm: Storm,
+    /// What must be reached once the storm is over; none before.
+    calm: Option<Calm>,
+    digest: u64,
+    events: u64,
+    /// Events since time last advanced.
+    events_now: u32,
+    ended: bool,
+    /// Kept between steps for its memory alone.
+    actions: Vec<Action>,
+}
+
+/// More events than this at one instant mean that they beget one another.
+const EVENTS_AT_ONE_INSTANT_MAX: u32 = 100_000;
+
+impl World {
+    /// The world at the start: every node is about to start for the first time.
+    pub(crate) fn new(settings: Settings, plan: Plan, choices: Choices) -> World {
+        let count = settings.nodes();
+        let nodes = (0..count).map(|place| {
+            let key = Key { node: place + 1, ..Kind::Clock.key() };
+            let offset = Duration::from_micros(choices.choose(key, 1_000_000));
+            Node::new(Place(place), Clock::new(offset))
+        });
+        let mut world = World {
+            nodes: nodes.collect(),
+            network: Network::new(count as usize),
+            clients: Clients::new(settings.clients),
+            storm: Storm::new(plan),
+            now: SimTime::default(),
+            queue: Queue::default(),
+            calm: None,
+            digest: 0,
+            events: 0,
+            events_now: 0,
+            ended: false,
+            actions: Vec::new(),
+            settings,
+            choices,
+        };
+        for place in 0..count {
+            world.queue.push(world.now, Event::Restart { node: place, incarnation: 1 });
+        }
+        world.schedule_plan();
+        world.schedule_clients();
+        let storm_end = world.now.after(world.settings.storm);
+        world.queue.push(storm_end, Event::Calm);
+        world
+    }
+
+    /// Runs to the end, or until `witness` has seen something wrong.
+    pub(crate) fn run(&mut self, witness: &mut Witness) {
+        while !self.ended && witness.is_content() && self.advance(witness) {}
+        witness.finish(self.now, self.events);
+    }
+
+    /// A hash over every event so far.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Why time stands still, if it does.
+    pub(crate) fn stalled(&self) -> Option<String> {
+        (self.events_now > EVENTS_AT_ONE_INSTANT_MAX)
+            .then(|| format!("over {EVENTS_AT_ONE_INSTANT_MAX} events at {}s and no end", self.now))
+    }
+
+    /// Lets the next event happen; false if there is none, or time stands still.
+    fn advance(&mut self, witness: &mut Witness) -> bool {
+        let Some((at, event)) = self.queue.pop() else { return false };
+        debug_assert!(at >= self.now, "time never goes back");
+        if at > self.now {
+            self.now = at;
+            self.events_now = 0;
+        }
+        self.events_now += 1;
+        if self.events_now > EVENTS_AT_ONE_INSTANT_MAX {
+            return false;
+        }
+        self.happen(event, witness);
+        true
+    }
+
+    fn happen(&mut self, event: Event, witness: &mut Witness) {
+        if self.hold(event) {
+            return;
+        }
+        match event {
+            Event::Arrive { slot } => self.arrive(slot, witness),
+            Event::Intrude { node, slot } => {
+                if let Some(message) = self.network.collect(slot) {
+                    self.receive(Place(node), message, witness);
+                }
+            }
+            Event::Request { slot } => self.request(slot, witness),
+            Event::Wake { node, incarnation } => self.wake(Place(node), incarnation, witness),
+            Event::Flushed { node, incarnation } => {
+                self.flushed(Place(node), incarnation, witness);
+            }
+            Event::Reported { node, incarnation } => {
+                self.reported(Place(node), incarnation, witness);
+            }
+            Event::Worked { node, incarnation } => self.worked(Place(node), incarnation, witness),
+            Event::Fetched { node, incarnation, slot } => {
+                self.fetched(Place(node), incarnation, slot, witness);
+            }
+            Event::Carry { node, incarnation } => {
+                self.carry_next(Place(node), incarnation, witness);
+            }
+            Event::Campaign { node } => self.step(Place(node), Input::Campaign, witness),
+            Event::Restart { node, incarnation } if self.may_recover(Place(node)) => {
+                self.restart(Place(node), incarnation, witness);
+            }
+            Event::Resume { node, pause } if self.may_recover(Place(node)) => {
+                self.resume(Place(node), pause);
+            }
+            Event::Restart { .. } | Event::Resume { .. } => {}
+            Event::Client { client, nap } => self.client_wakes(client, nap, witness),
+            Event::Planned { op } => self.planned(op, witness),
+            Event::Fire { firing } => self.fire_later(firing, witness),
+            Event::Lift { effect } => self.lift(effect),
+            Event::Flap { effect } => self.flap(effect, witness),
+            Event::Calm => self.begin_calm(witness),
+            Event::Look => self.look(witness),
+            Event::End => self.end(witness),
+        }
+    }
+
+    /// Puts the event aside if it concerns a process that stands still.
+    fn hold(&mut self, event: Event) -> bool {
+        let place = match event {
+            Event::Arrive { slot } => {
+                self.network.peek(slot).and_then(|message| Place::of(message.to, self.nodes.len()))
+            }
+            Event::Request { slot } => self.clients.place_of(slot),
+            Event::Wake { node, .. }
+            | Event::Intrude { node, .. }
+            | Event::Reported { node, .. }
+            | Event::Worked { node, .. }
+            | Event::Fetched { node, .. }
+            | Event::Carry { node, .. }
+            | Event::Campaign { node } => Some(Place(node)),
+            _ => None,
+        };
+        let held = place.and_then(|place| self.nodes[place.0 as usize].held.as_mut());
+        held.map(|held| held.push(event)).is_some()
+    }
+
+    /// Lets a message reach a node at once, whomever it is addressed to.
+    fn arrives_now(&mut self, place: Place, message: Message) {
+        let slot = self.network.dispatch(message);
+        self.queue.push(self.now, Event::Intrude { node: place.0, slot });
+    }
+
+    fn arrive(&mut self, slot: u32, witness: &mut Witness) {
+        let Some(message) = self.network.collect(slot) else { return };
+        let Some(to) = Place::of(message.to, self.nodes.len()) else { return };
+        self.receive(to, message, witness);
+    }
+
+    /// A message reaches the node in place `to`, whomever it is addressed to.
+    fn receive(&mut self, to: Place, message: Message, witness: &mut Witness) {
+        let Some(running) = &self.nodes[to.0 as usize].running else {
+            self.count_event(EventKind::Vain, u64::from(to.0));
+            return;
+        };
+        witness.received(&message, &running.status);
+        self.step(to, Input::Message(message), witness);
+    }
+
+    fn wake(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
+        let now = self.now;
+        let node = &mut self.nodes[place.0 as usize];
+        let own = node.clock.read(now);
+        let Some(running) = node.started_as(incarnation) else { return };
+        if running.wake_at > now {
+            return;
+        }
+        running.wake_at = SimTime(u64::MAX);
+        if running.raft.deadline() <= own {
+            self.step(place, Input::Timeout, witness);
+        } else {
+            self.rearm(place);
+        }
+    }
+
+    /// Gives a node an input and carries out what it wants.
+    fn step(&mut self, place: Place, input: Input, witness: &mut Witness) {
+        let now = self.now;
+        let node = &mut self.nodes[place.0 as usize];
+        let own = node.clock.read(now);
+        let Some(running) = node.running.as_deref_mut() else { return };
+        witness.input(now, &running.status, &input);
+        let kind = EventKind::of(&input);
+        let mut actions = std::mem::take(&mut self.actions);
+        running.raft.step(own, input, &mut actions);
+        let before = std::mem::replace(&mut running.status, running.raft.status());
+        running.counts.steps += 1;
+        running.note_lead(&before, witness);
+        if witness.checks() {
+            running.raft.assert_invariants();
+        }
+        let status = running.status;
+        let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
+        self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
+        self.fold(ladder ^ (actions.len() as u64) << 56);
+        witness.see(now, Seen::Stepped { node: status.id, status: &status });
+        witness.stepped(&before, &status);
+        self.rearm(place);
+        self.carry_all(place, &before, &mut actions, witness);
+        actions.clear();
+        self.actions = actions;
+    }
+
+    /// Sees to it that the node is woken by its deadline.
+    fn rearm(&mut self, place: Place) {
+        let now = self.now;
+        let node = &mut self.nodes[place.0 as usize];
+        let incarnation = node.incarnation;
+        let Some(running) = node.running.as_deref_mut() else { return };
+        let deadline = running.raft.deadline();
+        if deadline == Instant::NEVER {
+            return;
+        }
+        let at = node.clock.when(deadline, now);
+        // An earlier wake-up finds that it came too soon and arms the later one.
+        if at < running.wake_at {
+            running.wake_at = at;
+            self.queue.push(at, Event::Wake { node: place.0, incarnation });
+        }
+    }
+
+    /// Takes one more event into the count and the digest.
+    fn count_event(&mut self, kind: EventKind, what: u64) {
+        self.events += 1;
+        self.fold(self.now.0 ^ (kind as u64) << 56);
+        self.fold(what);
+    }
+
+    fn fold(&mut self, value: u64) {
+        self.digest = digest::mix(self.digest, value);
+    }
+}
+
+/// What an event is, as the digest tells them apart.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+enum EventKind {
+    Message = 1,
+    Timeout,
+    Persisted,
+    Applied,
+    Fetched,
+    Propose,
+    Read,
+    Campaign,
+    /// A message or a request reaches a node that is down.
+    Vain,
+    Flush,
+    Crash,
+    Start,
+    Fault,
+}
+
+impl EventKind {
+    fn of(input: &Input) -> EventKind {
+        match input {
+            Input::Message(_) => EventKind::Message,
+            Input::Timeout => EventKind::Timeout,
+            Input::Persisted(_) => EventKind::Persisted,
+            Input::Applied(_) => EventKind::Applied,
+            Input::Fetched { .. } => EventKind::Fetched,
+            Input::Propose { .. } => EventKind::Propose,
+            Input::Read { .. } => EventKind::Read,
+            _ => EventKind::Campaign,
+        }
+    }
+}
