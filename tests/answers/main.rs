@@ -8,6 +8,7 @@ mod skip;
 
 mod cases;
 mod figure7;
+mod forged;
 mod quorums;
 mod scenarios;
 mod steps;

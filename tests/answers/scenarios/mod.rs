@@ -1,6 +1,7 @@
 //! Scripts for a whole cluster: operations, and what must be true after them. After every
 //! operation all messages are delivered, unless they are held, and the safety of Raft is checked.
 
+mod language;
 mod play;
 mod script;
 
