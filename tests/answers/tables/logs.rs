@@ -177,6 +177,8 @@ fn extend(log: &mut Vec<u64>, runs: &[(u64, usize)], parity: u64) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_leader_finds_the_match_point_within_a_round_trip_per_term((ours, theirs) in two_logs()) {
         find_match_point(&ours, &theirs);
