@@ -5,14 +5,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
-use super::play::Play;
+use super::play::{Play, Room};
 use super::script::Scenario;
 
 /// Plays these steps on new voters 1, 2, 3 with the settings given.
 fn play(config: Value, steps: Value) {
     let case = json!({"id": "own", "voters": [1, 2, 3], "config": config, "steps": steps});
     let scenario = Scenario::understand(&case).expect("the scenario is understood");
-    Play::new(&scenario).run(&scenario.steps);
+    Play::new(&scenario, Room::Plenty).run(&scenario.steps);
+}
+
+#[test]
+fn nodes_with_little_room_fetch_from_their_disks() {
+    let case = json!({"id": "own", "voters": [1, 2, 3], "steps": [
+        {"op": "campaign", "node": 1},
+        {"op": "crash", "node": 3},
+        {"op": "propose", "node": 1, "data": "a", "count": 5},
+        {"op": "restart", "node": 3},
+        {"op": "beat", "node": 1},
+        {"op": "beat", "node": 1},
+        {"op": "expect", "applied_count": {"1": 5, "2": 5, "3": 5}}
+    ]});
+    let scenario = Scenario::understand(&case).expect("the scenario is understood");
+    for (room, fetch) in [(Room::Plenty, false), (Room::Cramped, true)] {
+        let mut play = Play::new(&scenario, room);
+        play.run(&scenario.steps);
+        assert_eq!(play.fetches() > 0, fetch, "{room:?}");
+    }
 }
 
 #[test]
