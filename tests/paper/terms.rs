@@ -76,7 +76,7 @@ fn a_request_with_a_stale_term_is_rejected_with_the_current_one() {
     }
 }
 
-/// §5.1: "Current terms [...] increase monotonically over time."
+/// §5.1: "Each server stores a current term number, which increases monotonically over time."
 #[test]
 fn nothing_said_in_an_earlier_term_changes_anything() {
     for role in ROLES {
