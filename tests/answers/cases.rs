@@ -118,7 +118,8 @@ fn texts(path: &str) -> Vec<(String, String)> {
     texts
 }
 
-fn shared_folder() -> Option<PathBuf> {
+/// The folder of cases shared beside the project, where one is named.
+pub(crate) fn shared_folder() -> Option<PathBuf> {
     env::var_os("QUORATE_DATA").map(PathBuf::from)
 }
 
