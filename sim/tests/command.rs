@@ -145,19 +145,18 @@ fn a_replay_equals_the_seed_in_its_sweep() {
 
 #[test]
 fn a_trace_is_the_same_each_time_and_ends_with_the_outcome() {
-    let first = run("--seed 3 --trace");
-    let again = run("--seed 3 --trace");
-    assert_eq!(first.status.code(), Some(0));
-    let text = stdout(&first);
-    assert!(text.lines().count() > 100, "{}", text.lines().count());
-    let (trace, table) = text.split_at(text.rfind("\nprofile ").expect("the table follows"));
-    let (trace_again, _) = {
-        let again = stdout(&again);
-        let at = again.rfind("\nprofile ").expect("the table follows");
-        (again[..at].to_owned(), ())
+    // The events, and the table, which has timings in it.
+    let traced = || {
+        let output = run("--seed 3 --trace");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let text = stdout(&output);
+        let table = text.rfind("\nprofile ").expect("the table follows");
+        (text[..table].to_owned(), text[table..].to_owned())
     };
-    assert_eq!(trace, trace_again);
+    let (trace, table) = traced();
+    assert!(trace.lines().count() > 100, "{} lines", trace.lines().count());
     assert!(table.ends_with("passed\n"), "{table}");
+    assert_eq!(traced().0, trace);
 }
 
 #[test]
@@ -201,4 +200,35 @@ fn a_time_limit_ends_a_sweep_without_an_end() {
     let summary = json("--time 300ms --json");
     assert_eq!(summary["ended"], "the time was up");
     assert!(summary["seeds"].as_u64() > Some(0));
+}
+
+#[test]
+fn whichever_limit_comes_first_ends_a_sweep() {
+    let summary = json("--seeds 0..3 --until stable --time 10m --json");
+    assert_eq!((&summary["seeds"], &summary["ended"]), (&3.into(), &"all seeds were run".into()));
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_prints_the_summary_so_far() {
+    use std::process::Stdio;
+
+    let folder = tempfile::tempdir().expect("a folder for the report");
+    let page = folder.path().join("page.html");
+    let child = command("--time 10m --report")
+        .arg(&page)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    // The report is opened once the command listens for Ctrl-C.
+    while !page.exists() {
+        std::thread::yield_now();
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "the signal was not sent");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stdout(&output).ends_with("interrupted: nothing was wrong so far\n"));
+    assert!(fs::read_to_string(&page).is_ok_and(|text| text.contains("interrupted")));
 }

@@ -17,8 +17,9 @@ pub(crate) fn window(common: &Common) -> Window {
     }
 }
 
-/// Sends the peer what it lacks, as far as its window and the disk allow, or else an empty append if
-/// the commit index is news to it or it does not know its log for the leader's. `round` is the last round of heartbeats sent.
+/// Sends the peer what it lacks, as far as its window and the disk allow; or else an empty append,
+/// if the commit index is news to it or it does not know its log for the leader's. `round` is the
+/// last round of heartbeats sent.
 pub(crate) fn feed(common: &mut Common, peer: NodeId, progress: &mut Progress, round: u64) {
     let window = window(common);
     let last = common.log.last().index;

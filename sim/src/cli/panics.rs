@@ -26,9 +26,13 @@ pub(crate) fn keep_quiet_in_seeds() {
 
 /// Runs a seed; a panic in it becomes the outcome's failure, with the place in the sources.
 pub(crate) fn run(seed: u64, options: &RunOptions) -> Outcome {
+    caught(seed, || run::run(seed, options))
+}
+
+fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
     IN_SEED.set(true);
     WHERE.set(None);
-    let result = panic::catch_unwind(AssertUnwindSafe(|| run::run(seed, options)));
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
     IN_SEED.set(false);
     let place = WHERE.take();
     let mut outcome = result.unwrap_or_else(|payload| Outcome {
@@ -48,4 +52,20 @@ fn message(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_the_failure_of_its_seed_and_says_where() {
+        keep_quiet_in_seeds();
+        let number = 5;
+        let outcome = caught(7, || panic!("no quorum of {number}"));
+        assert_eq!(outcome.seed, 7);
+        let Some(Failure::Panic(text)) = outcome.failure else { panic!("it did not fail") };
+        assert!(text.starts_with("no quorum of 5 at sim/src/cli/panics.rs:"), "{text}");
+        assert!(!IN_SEED.get(), "a later panic would be quiet");
+    }
 }

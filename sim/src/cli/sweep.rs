@@ -32,11 +32,11 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Runs the sweep or the seed.
 pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
+    listen_for_ctrl_c();
+    panics::keep_quiet_in_seeds();
     let outputs = Outputs::open(arguments)?;
     let seeds = seeds(arguments);
     let jobs = jobs(arguments, &seeds);
-    panics::keep_quiet_in_seeds();
-    listen_for_ctrl_c();
 
     let trace = arguments.trace.then(Trace::to_stdout);
     let options = RunOptions { profile: arguments.profile, ..RunOptions::default() };

@@ -6,6 +6,8 @@ pub(crate) mod json;
 mod junit;
 mod page;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 
 use std::env;
 use std::fs::{File, OpenOptions};

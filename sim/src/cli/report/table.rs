@@ -9,7 +9,7 @@ use crate::summary::FailedSeed;
 /// The width of the first column.
 const LABEL_WIDTH: usize = 16;
 /// Where lists are wrapped.
-const LINE_WIDTH: usize = 100;
+const LINE_WIDTH: usize = 98;
 
 /// What one failed seed is told with.
 pub(crate) fn failure(failed: &FailedSeed, profile: &Profile) -> String {
