@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use crate::choice::{Choices, Overrides};
 use crate::outcome::{Failure, Outcome};
@@ -13,8 +12,7 @@ use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::world::World;
 
-/// Takes the lines of a trace, without line ends, in order.
-pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
+pub use crate::trace::TraceSink;
 
 /// How to run a seed.
 #[derive(Clone)]

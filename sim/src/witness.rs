@@ -14,9 +14,9 @@ use crate::coverage::{MARKS, MarkId, Spot};
 use crate::fault::Fault;
 use crate::observe::{Seen, Violation};
 use crate::outcome::Tally;
-use crate::run::TraceSink;
 use crate::settings::Settings;
 use crate::time::SimTime;
+use crate::trace::TraceSink;
 
 /// What watches one run.
 pub(crate) struct Witness {

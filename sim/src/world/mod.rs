@@ -10,12 +10,17 @@ mod carry;
 mod client;
 mod clock;
 mod disk;
+mod faults;
 mod life;
+mod load;
 mod network;
 mod node;
 mod queue;
+mod recovery;
 mod storm;
 mod stray;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
