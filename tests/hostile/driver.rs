@@ -3,7 +3,7 @@
 //! Bytes decide what happens next: a lie, an honest answer, a flush, a restart. After every step
 //! the node must still have kept its own word, whatever it was told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Status};
@@ -53,6 +53,8 @@ pub(crate) struct Driver {
     round: u64,
     forwarded: (u64, u64),
     starts: u64,
+    /// What has been met: roles, refusals and actions, by name.
+    met: BTreeSet<String>,
     /// Every input so far, for whoever wants to know how it came to a panic.
     inputs: Vec<(Instant, Input)>,
 }
@@ -133,18 +135,14 @@ impl Driver {
             round: 0,
             forwarded: (0, 0),
             starts: 0,
+            met: BTreeSet::new(),
             inputs: Vec::new(),
         }
     }
 
-    /// The node, when all is over.
-    pub(crate) fn raft(&self) -> &Raft {
-        &self.raft
-    }
-
-    /// How many of the node's messages were answered or overwritten: a sign of life for tests.
-    pub(crate) fn inputs(&self) -> &[(Instant, Input)] {
-        &self.inputs
+    /// What has been met: roles, refusals and actions, by name.
+    pub(crate) fn met(&self) -> &BTreeSet<String> {
+        &self.met
     }
 
     fn go_on(&mut self, bytes: &mut Bytes<'_>) {
@@ -206,7 +204,9 @@ impl Driver {
             Body::AppendEntries { .. } => {
                 Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             }
-            Body::Heartbeat { round, .. } => Body::HeartbeatReply { round, verified: matched },
+            Body::Heartbeat { round, .. } => {
+                Body::HeartbeatReply { round, verified: matched, matched }
+            }
             Body::ReadIndex { boot, ticket } => {
                 Body::ReadIndexReply { boot, ticket, index: self.raft.status().committed }
             }
@@ -331,6 +331,7 @@ impl Driver {
     }
 
     fn carry(&mut self, action: Action) {
+        self.meet(&action);
         match action {
             Action::Send(message) => self.send(message),
             Action::Persist(write) => {
@@ -363,6 +364,21 @@ impl Driver {
         }
     }
 
+    fn meet(&mut self, action: &Action) {
+        let name = match action {
+            Action::RoleChanged { role, .. } => role.to_string(),
+            Action::Refused { reason, .. } => reason.to_string(),
+            Action::Rejected { reason, .. } => reason.to_string(),
+            Action::Fetch { consumer: Consumer::Apply, .. } => "fetch to apply".to_owned(),
+            Action::Fetch { .. } => "fetch for a peer".to_owned(),
+            Action::Committed { .. } => "committed".to_owned(),
+            Action::Unknown { .. } => "unknown".to_owned(),
+            Action::ReadReady { .. } => "read".to_owned(),
+            _ => return,
+        };
+        self.met.insert(name);
+    }
+
     /// What leaves the node is true after a crash, too.
     fn send(&mut self, message: Message) {
         let HardState { term, vote } = self.disk.hard_state;
@@ -376,7 +392,8 @@ impl Driver {
             Body::RequestVote { .. } => {
                 assert_eq!((term, vote), (message.term, Some(message.from)), "so is its own");
             }
-            Body::AppendEntriesReply(AppendOutcome::Accepted { matched }) => {
+            Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
+            | Body::HeartbeatReply { matched, .. } => {
                 assert!(*matched <= self.disk.last(), "what is acknowledged is durable");
             }
             Body::AppendEntries { entries, .. } => {

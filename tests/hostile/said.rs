@@ -49,7 +49,8 @@ impl Known<'_> {
             11 => Body::Heartbeat { round: self.number(bytes, 1), committed: self.index(bytes) },
             12 | 13 => {
                 let (round, verified) = (self.number(bytes, self.round), self.index(bytes));
-                Body::HeartbeatReply { round, verified }
+                let matched = if bytes.chance(100) { self.index(bytes) } else { verified };
+                Body::HeartbeatReply { round, verified, matched }
             }
             14 => {
                 let (boot, ticket) = (self.number(bytes, 7), self.number(bytes, 1));
@@ -183,6 +184,7 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
                 beyond(*prev) || ahead(*hint) || half_zero(*hint)
             }
             Body::Heartbeat { round, committed } => *round == 0 || beyond(*committed),
+            Body::HeartbeatReply { verified, matched, .. } => matched > verified,
             Body::ReadIndexReply { index, .. } => beyond(*index),
             _ => false,
         }

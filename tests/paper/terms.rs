@@ -34,7 +34,11 @@ fn any_message() -> [Body; 6] {
         append(entry_id(1, 1), &[], 0),
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched: entry_id(1, 1).index }),
         heartbeat(),
-        Body::HeartbeatReply { round: 1, verified: entry_id(1, 1).index },
+        Body::HeartbeatReply {
+            round: 1,
+            verified: entry_id(1, 1).index,
+            matched: entry_id(1, 1).index,
+        },
     ]
 }
 
