@@ -13,9 +13,10 @@
 //!   -max_len=4096 work corpus/hostile
 //! ```
 //!
-//! New inputs go to `work/`, which is not kept; `corpus/hostile` is the kept corpus. To renew it:
-//! the same command with `-merge=1 corpus/hostile work` at the end. A crash leaves a file that
-//! `cargo run --release --bin hostile -- FILE` replays, with every input of the node printed.
+//! New inputs go to `work/`, which is not kept; `corpus/hostile` is. `-merge=1 corpus/hostile work`
+//! at the end of the command adds to it what reaches more, `-set_cover_merge=1` as little as can
+//! be. To see how a crash came about, put the file it left into `corpus/hostile` and run
+//! `cargo test --test hostile corpus`: it prints every input of the node. There the file stays.
 
 #![no_main]
 
