@@ -1,5 +1,8 @@
 //! Raft consensus as a sans-IO state machine, tested by deterministic simulation.
 //!
+//! The door is [`raft::Raft::step`]; [`raft`] and [`types`] have its words. The other rooms are
+//! open to simulators and proofs.
+//!
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
 

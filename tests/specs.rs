@@ -6,11 +6,16 @@
 
 mod specs_runner;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use specs_runner::planted::{Copy, bugs};
 use specs_runner::report::{Outcome, check_file};
+use specs_runner::script::Script;
+
+const AREAS: [&str; 4] = ["election", "replication", "reads", "liveness"];
 
 #[test]
 fn election() {
@@ -30,6 +35,46 @@ fn reads() {
 #[test]
 fn liveness() {
     check_area("liveness", 4);
+}
+
+#[test]
+fn every_script_names_a_bug_that_can_be_planted() {
+    let bugs = bugs(root());
+    for (id, scripts) in scripts_by_bug() {
+        let bug = bugs.get(&id).unwrap_or_else(|| panic!("{scripts:?} names no known bug: {id}"));
+        bug.planted(root()).unwrap_or_else(|why| panic!("{why}"));
+    }
+}
+
+/// Takes some minutes: it builds the specs once for each bug. `BUGS=EL07,SP01` plants only those.
+#[test]
+#[ignore = "builds the specs once for each planted bug"]
+fn every_script_fails_under_its_bugs() {
+    let only = env::var("BUGS").ok();
+    let wanted = |id: &str| only.as_ref().is_none_or(|only| only.split(',').any(|it| it == id));
+    let (bugs, copy) = (bugs(root()), Copy::new(root()));
+    let mut survivors = Vec::new();
+    for (id, scripts) in scripts_by_bug().into_iter().filter(|(id, _)| wanted(id)) {
+        let failing = copy.failing(&bugs[&id]).unwrap_or_else(|why| panic!("{why}"));
+        println!("{id}: {} scripts fail: {}", failing.len(), bugs[&id].wrong);
+        let missed = scripts.into_iter().filter(|script| !failing.contains(script));
+        survivors.extend(missed.map(|script| format!("{script} does not fail under {id}")));
+    }
+    assert!(survivors.is_empty(), "{}", survivors.join("\n"));
+}
+
+/// Which scripts say that they fail under which bug.
+fn scripts_by_bug() -> BTreeMap<String, Vec<String>> {
+    let mut by_bug: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in AREAS.iter().flat_map(|area| scripts(area)) {
+        let text = fs::read_to_string(&path).expect("the script can be read");
+        let shown = path.strip_prefix(root()).expect("it is below the root").display().to_string();
+        let script = Script::parse(&text).unwrap_or_else(|why| panic!("{shown}: {}", why.what));
+        for id in script.fails_under() {
+            by_bug.entry(id.to_owned()).or_default().push(shown.clone());
+        }
+    }
+    by_bug
 }
 
 /// Runs every script of the area, which must be at least `count_min`.
@@ -55,9 +100,13 @@ fn check_area(area: &str, count_min: usize) {
     );
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// The scripts of an area, in the order of their names.
 fn scripts(area: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/specs").join(area);
+    let folder = root().join("tests/specs").join(area);
     let entries = fs::read_dir(&folder).expect("the area has a folder");
     let mut paths: Vec<PathBuf> =
         entries.map(|entry| entry.expect("it is listed").path()).collect();

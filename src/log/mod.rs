@@ -59,6 +59,9 @@ impl Log {
         if restored.last < base.index {
             return Err("last is before the snapshot");
         }
+        if restored.last > Index::MAX {
+            return Err("last is beyond the highest index");
+        }
         let mut starts = restored.runs.iter().peekable();
         if starts.peek().map_or(restored.last, |start| start.index.previous()) > base.index {
             let last = starts.peek().map_or(restored.last, |start| start.index.previous());

@@ -7,7 +7,7 @@ use crate::raft::action::{Action, Refusal, RejectReason, RoleName};
 use crate::raft::config::Config;
 use crate::raft::input::Consumer;
 use crate::raft::jitter::Jitter;
-use crate::raft::outbox::Outbox;
+use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::ConfirmedReads;
 use crate::raft::status::Refusals;
 use crate::types::{
@@ -102,10 +102,11 @@ impl Common {
     /// Says `body` to `to` as soon as what it reveals is durable.
     pub(crate) fn send(&mut self, to: NodeId, body: Body) {
         let message = Message { from: self.id(), to, term: self.term(), body };
-        if self.outbox.held() >= self.config.outbox_messages_max {
-            self.refuse(self.id(), message.body.name(), Refusal::OutboxFull);
-        } else if let Some(message) = self.outbox.post(message) {
-            self.actions.push(Action::Send(message));
+        let name = message.body.name();
+        match self.outbox.post(message, self.config.outbox_messages_max) {
+            Post::Leaves(message) => self.actions.push(Action::Send(message)),
+            Post::Waits => {}
+            Post::Full => self.refuse(self.id(), name, Refusal::OutboxFull),
         }
     }
 

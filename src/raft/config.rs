@@ -49,8 +49,8 @@ pub struct Config {
     pub apply_bytes_max: usize,
     /// The most reads that wait on this node, its own and those other nodes forwarded to it.
     pub reads_max: usize,
-    /// The most messages that wait for the disk; beyond it the newest is dropped, as a network
-    /// might.
+    /// The most messages that wait for the disk, a candidate's requests apart; beyond it the
+    /// newest is dropped, as a network might.
     pub outbox_messages_max: usize,
 }
 

@@ -89,6 +89,9 @@ impl Raft {
     ) -> Result<Raft, StartError> {
         config.check().map_err(StartError::Config)?;
         let log = Log::new(&restored).map_err(StartError::Restored)?;
+        if restored.hard_state.term > Term::MAX {
+            return Err(StartError::Restored("the term is beyond the highest"));
+        }
         if restored.hard_state.term < log.last().term {
             return Err(StartError::Restored("the term is before the log's last"));
         }
@@ -239,6 +242,7 @@ impl Raft {
     fn on_applied(&mut self, index: Index) -> Transition {
         let Common { log, reads, actions, .. } = &mut self.common;
         assert!(index <= log.applying(), "contract: only what was handed over is applied");
+        assert!(index >= log.applied(), "contract: what is applied stays applied");
         log.apply(index);
         reads.release(index, |tag, index| actions.push(Action::ReadReady { tag, index }));
         Transition::Stay

@@ -7,7 +7,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::types::{Entry, HardState, Index, Message, Term, Write, WriteId};
+use crate::types::{AppendOutcome, Body, Entry, HardState, Index, Message, Term, Write, WriteId};
 
 /// Writes on their way to the disk, and messages that wait for them.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,17 @@ pub(crate) struct Outbox {
     entries: Vec<Entry>,
 }
 
+/// What became of a message that was posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Post {
+    /// It may leave at once.
+    Leaves(Message),
+    /// It waits for the disk.
+    Waits,
+    /// Too many wait already: it is dropped, as a network might.
+    Full,
+}
+
 impl Outbox {
     /// The next write makes `hard_state` durable.
     pub(crate) fn write_hard_state(&mut self, hard_state: HardState) {
@@ -40,12 +51,14 @@ impl Outbox {
     }
 
     /// Every index after `last` is about to be overwritten: writes on their way no longer make it
-    /// durable.
+    /// durable, and nobody acknowledges it any more. Within a term only a leader that contradicts
+    /// itself gets that far.
     pub(crate) fn truncate(&mut self, last: Index) {
         assert!(self.entries.is_empty(), "a step cuts the log before it appends");
         for (_, durable) in &mut self.under_way {
             *durable = last.min(*durable);
         }
+        self.held.retain(|(_, message)| message.body.acknowledged() <= last);
     }
 
     /// The write the step under way wants, if it wants one.
@@ -76,7 +89,6 @@ impl Outbox {
     /// The write a message waits for: one that says only what term it is, or one that also
     /// acknowledges entries.
     fn gate(&self, message: &Message) -> WriteId {
-        use crate::types::{AppendOutcome, Body};
         match message.body {
             Body::AppendEntriesReply(AppendOutcome::Accepted { .. }) => {
                 self.hard_state_write.max(self.entries_write)
@@ -85,14 +97,20 @@ impl Outbox {
         }
     }
 
-    /// Gives the message back if it may leave at once, and keeps it otherwise.
-    pub(crate) fn post(&mut self, message: Message) -> Option<Message> {
+    /// Gives the message back if it may leave at once, and keeps it otherwise, within `held_max`.
+    ///
+    /// A candidate's requests are kept in any case, one for each voter: with some of them always
+    /// dropped it could stand for ever and never win.
+    pub(crate) fn post(&mut self, message: Message, held_max: usize) -> Post {
         let gate = self.gate(&message);
         if gate <= self.persisted {
-            return Some(message);
+            return Post::Leaves(message);
+        }
+        if self.held.len() >= held_max && !matches!(message.body, Body::RequestVote { .. }) {
+            return Post::Full;
         }
         self.held.push_back((gate, message));
-        None
+        Post::Waits
     }
 
     /// Moves every message that may leave by now to `leave`, in the order they were posted.
@@ -139,7 +157,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{AppendOutcome, Body, EntryId, NodeId, Payload};
+    use crate::types::{EntryId, NodeId, Payload};
 
     fn entry(term: u64, index: u64) -> Entry {
         Entry { id: EntryId::new(Term(term), Index(index)), payload: Payload::Noop }
@@ -168,8 +186,8 @@ mod tests {
     fn an_acknowledgement_waits_for_its_entries_and_a_sign_of_life_does_not() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
-        assert_eq!(outbox.post(accepted(1, 1)), None);
-        assert_eq!(outbox.post(alive(1)), Some(alive(1)));
+        assert_eq!(outbox.post(accepted(1, 1), 9), Post::Waits);
+        assert_eq!(outbox.post(alive(1), 9), Post::Leaves(alive(1)));
         let write = outbox.take_write(Index(0)).expect("an entry is to be written");
         assert_eq!(released(&mut outbox), []);
         assert_eq!(outbox.persisted(write.id), Index(1));
@@ -180,7 +198,7 @@ mod tests {
     fn everything_waits_for_a_new_term() {
         let mut outbox = Outbox::default();
         outbox.write_hard_state(HardState { term: Term(2), vote: None });
-        assert_eq!(outbox.post(alive(2)), None);
+        assert_eq!(outbox.post(alive(2), 9), Post::Waits);
         let write = outbox.take_write(Index(0)).expect("a term is to be written");
         outbox.persisted(write.id);
         assert_eq!(released(&mut outbox), [alive(2)]);
@@ -190,13 +208,23 @@ mod tests {
     fn what_was_to_be_said_in_an_earlier_term_is_void() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
-        outbox.post(accepted(1, 1));
+        outbox.post(accepted(1, 1), 9);
         let first = outbox.take_write(Index(0)).expect("an entry is to be written");
         outbox.write_hard_state(HardState { term: Term(2), vote: None });
         outbox.forget_before(Term(2));
         outbox.take_write(Index(0));
         outbox.persisted(first.id);
         assert_eq!(released(&mut outbox), []);
+    }
+
+    #[test]
+    fn a_full_outbox_drops_answers_and_keeps_a_candidates_requests() {
+        let mut outbox = Outbox::default();
+        outbox.write_hard_state(HardState { term: Term(2), vote: None });
+        assert_eq!(outbox.post(alive(2), 1), Post::Waits);
+        assert_eq!(outbox.post(alive(2), 1), Post::Full);
+        let request = message(2, Body::RequestVote { last: EntryId::ZERO });
+        assert_eq!(outbox.post(request, 1), Post::Waits);
     }
 
     #[test]

@@ -127,6 +127,17 @@ impl Body {
         )
     }
 
+    /// Up to where the sender says its log equals the leader's, durably; 0 if it says no such
+    /// thing.
+    #[must_use]
+    pub fn acknowledged(&self) -> Index {
+        match self {
+            Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
+            | Body::HeartbeatReply { matched, .. } => *matched,
+            _ => Index::ZERO,
+        }
+    }
+
     /// The name of the message, as traces print it.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use quorate::raft::{Config, Input, RoleName};
-use quorate::types::{Command, Membership, Message, NodeId, Restored, Tag};
+use quorate::types::{
+    Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Restored, Tag,
+};
 
 use super::network::{Kind, Network};
 use super::node::Node;
@@ -60,8 +62,17 @@ impl Cluster {
     }
 
     pub(crate) fn add(&mut self, config: Config, restored: Restored) {
-        let id = config.id;
-        let replaced = self.nodes.insert(id, Node::start(config, restored));
+        self.insert(Node::start(config, restored));
+    }
+
+    /// Adds a node whose election timeouts are those of `seed`.
+    pub(crate) fn add_seeded(&mut self, config: Config, restored: Restored, seed: u64) {
+        self.insert(Node::seeded(config, restored, seed));
+    }
+
+    fn insert(&mut self, node: Node) {
+        let id = node.config().id;
+        let replaced = self.nodes.insert(id, node);
         assert!(replaced.is_none(), "{id} is there already");
         self.watch(id);
     }
@@ -169,6 +180,23 @@ impl Cluster {
     pub(crate) fn elect(&mut self, id: NodeId) {
         self.campaign(id);
         assert!(self.node(id).leads(), "{id} wins its election");
+    }
+
+    /// Lets these campaign in turn until one of them leads, as some log is always most up to date.
+    pub(crate) fn elect_up_to_date(&mut self, candidates: &[NodeId]) {
+        for id in candidates.iter().cycle().take(4) {
+            if self.leaders().is_empty() {
+                self.campaign(*id);
+            }
+        }
+        assert_eq!(self.leaders().len(), 1, "one of them is elected");
+    }
+
+    /// Delivers an append of the leader's that the test makes up; the answer goes to the network.
+    pub(crate) fn give(&mut self, leader: NodeId, to: NodeId, prev: EntryId, entries: Vec<Entry>) {
+        let (term, committed) = (self.node(leader).status().term, Index::ZERO);
+        let body = Body::AppendEntries { prev, entries, committed };
+        self.input(to, Input::Message(Message { from: leader, to, term, body }));
     }
 
     /// Lets the time pass until the leader's next heartbeat; a node that does not lead has none.

@@ -20,11 +20,11 @@ pub(crate) use cluster::Cluster;
 pub(crate) use network::Kind;
 pub(crate) use node::Node;
 
-pub(crate) const N1: NodeId = NodeId(1);
-pub(crate) const N2: NodeId = NodeId(2);
-pub(crate) const N3: NodeId = NodeId(3);
-pub(crate) const N4: NodeId = NodeId(4);
-pub(crate) const N5: NodeId = NodeId(5);
+pub(crate) const ONE: NodeId = NodeId(1);
+pub(crate) const TWO: NodeId = NodeId(2);
+pub(crate) const THREE: NodeId = NodeId(3);
+pub(crate) const FOUR: NodeId = NodeId(4);
+pub(crate) const FIVE: NodeId = NodeId(5);
 
 /// One heartbeat interval; the unit in which other implementations count their timeouts.
 pub(crate) const TICK: Duration = Duration::from_millis(50);

@@ -69,6 +69,12 @@ impl Network {
         taken.into()
     }
 
+    /// Takes the oldest wanted message off the network.
+    pub(crate) fn take_first(&mut self, wanted: impl FnMut(&Message) -> bool) -> Option<Message> {
+        let at = self.waiting.iter().position(wanted)?;
+        self.waiting.remove(at)
+    }
+
     /// Whether the message's link is whole and its kind is let through.
     pub(crate) fn carries(&self, message: &Message) -> bool {
         !self.cut.contains(&(message.from, message.to))

@@ -8,6 +8,7 @@ pub(crate) mod disk;
 pub(crate) mod message;
 pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod planted;
 pub(crate) mod promises;
 pub(crate) mod report;
 pub(crate) mod script;

@@ -92,13 +92,11 @@ impl Script {
         self.items.iter().map_while(Item::comment).collect()
     }
 
-    /// What the script fails under: one entry a line of the header, without the mark.
+    /// The ids of the planted bugs under which the script must fail.
     pub(crate) fn fails_under(&self) -> Vec<&str> {
-        self.header()
-            .iter()
-            .filter_map(|line| line.strip_prefix(FAILS_UNDER))
-            .map(str::trim)
-            .collect()
+        let lists = self.header().into_iter().filter_map(|line| line.strip_prefix(FAILS_UNDER));
+        let ids = lists.flat_map(|list| list.split(',')).map(str::trim);
+        ids.filter(|id| !id.is_empty()).collect()
     }
 
     /// The commands in order.

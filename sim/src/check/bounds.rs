@@ -109,9 +109,11 @@ impl Bounds {
         let log = &model.node(slot).memory.log;
         let unsure = usize::try_from(log.bytes_after(status.durable)).unwrap_or(usize::MAX);
         let tail_max = self.tail_bytes_max.saturating_add(unsure);
+        // A candidate's requests, one for each voter, wait beyond the bound.
+        let outbox_max = self.outbox_messages_max.saturating_add(model.nodes.len());
         let caps = [
             ("bytes uncommitted", status.uncommitted_bytes, self.uncommitted_bytes_max),
-            ("messages waiting for the disk", status.outbox_messages, self.outbox_messages_max),
+            ("messages waiting for the disk", status.outbox_messages, outbox_max),
             ("reads waiting", status.reads_waiting, self.reads_max),
             ("bytes in memory", status.tail_bytes, tail_max),
         ];

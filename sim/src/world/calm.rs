@@ -28,7 +28,8 @@ pub(crate) struct Calm {
     progress_at: SimTime,
     /// Whether a command proposed after the storm is committed.
     probed: bool,
-    idle: bool,
+    /// When the last message of the storm arrives.
+    storm_lands: SimTime,
 }
 
 /// How long the core may stand still, in election timeouts.
@@ -57,8 +58,9 @@ impl World {
         let ids: Vec<NodeId> = core.iter().map(|place| place.id()).collect();
         witness.see(self.now, Seen::Calm { core: &ids });
         let (since, progress_at) = (self.now, self.now);
+        let storm_lands = self.network.latest_arrival();
         self.calm =
-            Some(Calm { core, since, progress: 0, progress_at, probed: false, idle: false });
+            Some(Calm { core, since, progress: 0, progress_at, probed: false, storm_lands });
         self.queue.push(self.now, Event::Look);
     }
 
@@ -164,12 +166,14 @@ impl World {
             (calm.progress, calm.progress_at) = (progress, self.now);
         }
         let standstill = self.settings.config.election_timeout_max * STANDSTILL_TIMEOUTS;
-        if calm.probed && self.settled(&calm).is_none() {
-            calm.idle = true;
+        let settled = calm.probed && self.settled(&calm).is_none();
+        let landed = self.now > calm.storm_lands;
+        if settled && landed {
             witness.see(self.now, Seen::Idle);
             self.queue.push(self.now.after(IDLE), Event::End);
-        } else if self.now.since(calm.progress_at) > standstill
-            || self.now.since(calm.since) > CALM_MAX
+        } else if !settled
+            && (self.now.since(calm.progress_at) > standstill
+                || self.now.since(calm.since) > CALM_MAX)
         {
             witness.fail(self.no_progress(&calm));
         } else {

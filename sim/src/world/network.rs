@@ -23,6 +23,8 @@ pub(crate) struct Network {
     /// Messages of the past, for replays; the oldest is overwritten first.
     old: Vec<Message>,
     remembered: usize,
+    /// When the last message on its way arrives.
+    latest_arrival: SimTime,
 }
 
 /// One link in one direction.
@@ -100,6 +102,7 @@ impl Network {
             free: Vec::new(),
             old: Vec::new(),
             remembered: 0,
+            latest_arrival: SimTime::default(),
         }
     }
 
@@ -115,6 +118,25 @@ impl Network {
 
     /// Decides what becomes of the next message on a link.
     pub(crate) fn decide(
+        &mut self,
+        now: SimTime,
+        link: (Place, Place),
+        incarnation: u16,
+        choices: &Choices,
+        settings: &Settings,
+    ) -> Fate {
+        let fate = self.fate(now, link, incarnation, choices, settings);
+        self.latest_arrival = self.latest_arrival.max(fate.arrival.unwrap_or_default());
+        self.latest_arrival = self.latest_arrival.max(fate.copy.unwrap_or_default());
+        fate
+    }
+
+    /// When the last message that was ever on its way arrives.
+    pub(crate) fn latest_arrival(&self) -> SimTime {
+        self.latest_arrival
+    }
+
+    fn fate(
         &mut self,
         now: SimTime,
         (from, to): (Place, Place),

@@ -6,11 +6,11 @@ use quorate::raft::Refusal;
 use quorate::types::{AppendOutcome, Body, EntryId, Index, Message};
 
 use crate::cases::{CaseFile, Verdict, decoded};
-use crate::harness::{N1, N2, Node, entries_after, entry_id, log, plain, stored, terms, voters};
+use crate::harness::{Node, ONE, TWO, entries_after, entry_id, log, plain, stored, terms, voters};
 
 /// Node 1 of 1, 2, 3 that follows in `term`, with the given log.
 fn follower(term: u64, committed: u64, terms: &[u64]) -> Node {
-    Node::start(plain(N1), stored(voters(3), term, None, committed, log(terms)))
+    Node::start(plain(ONE), stored(voters(3), term, None, committed, log(terms)))
 }
 
 fn append(prev: EntryId, terms: &[u64], committed: u64) -> Body {
@@ -58,7 +58,7 @@ fn handle_append() {
     for file in CaseFile::versions("raft-paper/handle_append.json", "cases") {
         file.run(&[], |case| {
             let Case { message, expect } = decoded(case);
-            assert_eq!(message.frm, N2.0);
+            assert_eq!(message.frm, TWO.0);
             let mut node = follower(2, 0, &[1, 2]);
             let prev = entry_id(message.prev_term, message.prev_index);
             let body = append(prev, &message.entries, message.commit);
@@ -66,12 +66,12 @@ fn handle_append() {
             if message.prev_term > term {
                 // A leader of this term has no entry of a later one: such a request is dropped
                 // and counted. The case is about the log, so a leader of that term asks next.
-                assert_eq!(node.receive(N2, term, body.clone()), []);
+                assert_eq!(node.receive(TWO, term, body.clone()), []);
                 assert_eq!(node.core().refusals().count(Refusal::Malformed), 1);
                 assert_eq!((node.last().index.0, node.committed()), (2, 0));
                 term = message.prev_term;
             }
-            let sent = node.receive(N2, term, body);
+            let sent = node.receive(TWO, term, body);
             assert_eq!(is_accepted(&sent), expect.reply == "success");
             assert_eq!(node.last().index.0, expect.last_index);
             assert_eq!(node.committed(), expect.commit);
@@ -100,10 +100,10 @@ fn handle_heartbeat() {
             let mut node = follower(term, case.commit, &case.log);
             // The leader of the case knows the whole log to be equal, because the follower said
             // so; here the follower keeps count of that itself.
-            let sent = node.receive(N2, term, append(node.last(), &[], 0));
+            let sent = node.receive(TWO, term, append(node.last(), &[], 0));
             assert!(is_accepted(&sent));
             let committed = Index(case.heartbeat_commit);
-            node.receive(N2, term, Body::Heartbeat { round: 1, committed });
+            node.receive(TWO, term, Body::Heartbeat { round: 1, committed });
             assert_eq!(node.committed(), case.expect.commit);
             Verdict::Passed
         });
@@ -130,7 +130,7 @@ fn log_append_overwrite() {
             let Case { log, first, entries, expect } = decoded(case);
             let mut node = follower(3, 0, &log);
             node.flushes_at_once = false;
-            node.receive(N2, 3, append(id_before(&log, first), &entries, 0));
+            node.receive(TWO, 3, append(id_before(&log, first), &entries, 0));
             assert_eq!(terms(&node.log()), expect.log);
             assert_eq!(node.last().index.0, expect.last);
             if first_written(&node) != expect.first_unstable {
@@ -156,7 +156,7 @@ fn log_find_conflict() {
             let Case { log, first, entries, expect } = decoded(case);
             let mut node = follower(4, 0, &log);
             node.flushes_at_once = false;
-            node.receive(N2, 4, append(id_before(&log, first), &entries, 0));
+            node.receive(TWO, 4, append(id_before(&log, first), &entries, 0));
             assert_eq!(first_written(&node), expect);
             Verdict::Passed
         });
@@ -207,7 +207,7 @@ fn log_maybe_append() {
                 decoded(case);
             let mut node = follower(4, commit, &log);
             let prev = entry_id(prev_term, prev_index);
-            let sent = node.receive(N2, 4, append(prev, &entries, leader_commit));
+            let sent = node.receive(TWO, 4, append(prev, &entries, leader_commit));
             if expect.error {
                 assert_eq!(sent, [], "what contradicts a committed entry is not answered");
                 assert_eq!(node.core().refusals().count(Refusal::ConflictsWithCommitted), 1);

@@ -8,7 +8,8 @@ use quorate::types::{Body, Entry, Index, NodeId, Restored, Tag, Term};
 use super::{PEERS, in_role};
 use crate::cases::{CaseFile, Verdict};
 use crate::harness::{
-    Cluster, ELECTION_TICKS, Kind, N1, N2, N3, Node, TICK, entry_id, log, plain, stored, voters,
+    Cluster, ELECTION_TICKS, Kind, Node, ONE, THREE, TICK, TWO, entry_id, log, plain, stored,
+    voters,
 };
 
 #[test]
@@ -40,8 +41,8 @@ fn claim(case: &Value) -> Verdict {
 }
 
 fn start_as_follower() {
-    let fresh = Node::start(plain(N1), Restored::fresh(voters(3)));
-    let restarted = Node::start(plain(N1), stored(voters(3), 3, Some(N1), 1, log(&[1, 3])));
+    let fresh = Node::start(plain(ONE), Restored::fresh(voters(3)));
+    let restarted = Node::start(plain(ONE), stored(voters(3), 3, Some(ONE), 1, log(&[1, 3])));
     for node in [fresh, restarted] {
         assert_eq!((node.role(), node.status().leader), (RoleName::Follower, None));
     }
@@ -61,11 +62,11 @@ fn leader_heartbeat() {
 
 fn leader_start_replication() {
     let mut cluster = Cluster::new(3);
-    cluster.elect(N1);
+    cluster.elect(ONE);
     cluster.hold();
     let before = cluster.network.sent().len();
-    cluster.propose(N1, "data");
-    let node = cluster.node(N1);
+    cluster.propose(ONE, "data");
+    let node = cluster.node(ONE);
     let entry = node.log().pop().expect("the entry is in the leader's log");
     assert_eq!(entry.id, entry_id(1, 2));
     assert_eq!(node.disk.entries().last(), Some(&entry), "and on its disk");
@@ -85,12 +86,12 @@ fn leader_start_replication() {
 
 fn leader_commit_entry() {
     let mut cluster = Cluster::new(3);
-    cluster.elect(N1);
+    cluster.elect(ONE);
     let before = cluster.network.sent().len();
-    let tag = cluster.propose(N1, "data");
-    let told = cluster.node_mut(N1).take_outcomes();
+    let tag = cluster.propose(ONE, "data");
+    let told = cluster.node_mut(ONE).take_outcomes();
     assert_eq!(told, [Action::Committed { tag, id: entry_id(1, 2) }]);
-    assert_eq!(cluster.node(N1).applied_commands(), ["data"]);
+    assert_eq!(cluster.node(ONE).applied_commands(), ["data"]);
     for peer in PEERS {
         let news = cluster.network.sent()[before..].iter();
         let committed =
@@ -106,8 +107,8 @@ fn leader_commit_entry() {
 }
 
 fn learner_no_campaign() {
-    let membership = voters(1).with_learners([N2]);
-    let mut learner = Node::start(plain(N2), Restored::fresh(membership));
+    let membership = voters(1).with_learners([TWO]);
+    let mut learner = Node::start(plain(TWO), Restored::fresh(membership));
     learner.advance(TICK * ELECTION_TICKS * 10);
     learner.input(Input::Campaign);
     assert_eq!((learner.role(), learner.term()), (RoleName::Follower, 0));
@@ -119,13 +120,13 @@ fn learner_no_campaign() {
 fn prevote_selfvote_late() {
     let mut node = in_role(RoleName::PreCandidate, 1, &[]);
     let reply = Body::PreVoteReply { next_term: Term(2), granted: true };
-    node.receive(N2, 1, reply.clone());
+    node.receive(TWO, 1, reply.clone());
     assert_eq!((node.role(), node.term()), (RoleName::Candidate, 2));
-    for peer in [N1, N2, N3] {
+    for peer in [ONE, TWO, THREE] {
         node.receive(peer, 1, reply.clone());
     }
     assert_eq!(node.role(), RoleName::Candidate, "pre-votes elect nobody");
-    node.receive(N3, 2, Body::RequestVoteReply { granted: true });
+    node.receive(THREE, 2, Body::RequestVoteReply { granted: true });
     assert_eq!(node.role(), RoleName::Leader);
 }
 
@@ -137,16 +138,16 @@ fn uncommitted_size_limit() {
         config.command_bytes_max = 4;
         config.uncommitted_bytes_max = ENTRIES * entry_bytes;
     });
-    cluster.elect(N1);
+    cluster.elect(ONE);
     cluster.hold();
-    let tags: Vec<Tag> = (0..ENTRIES).map(|_| cluster.propose(N1, "data")).collect();
-    let refused = cluster.propose(N1, "");
-    assert_eq!(cluster.node(N1).rejection(refused), Some(RejectReason::Busy));
-    assert!(tags.iter().all(|tag| cluster.node(N1).rejection(*tag).is_none()));
-    assert_eq!(cluster.node(N1).status().uncommitted_bytes, ENTRIES * entry_bytes);
+    let tags: Vec<Tag> = (0..ENTRIES).map(|_| cluster.propose(ONE, "data")).collect();
+    let refused = cluster.propose(ONE, "");
+    assert_eq!(cluster.node(ONE).rejection(refused), Some(RejectReason::Busy));
+    assert!(tags.iter().all(|tag| cluster.node(ONE).rejection(*tag).is_none()));
+    assert_eq!(cluster.node(ONE).status().uncommitted_bytes, ENTRIES * entry_bytes);
     cluster.release();
-    assert_eq!(cluster.node(N1).status().uncommitted_bytes, 0);
-    assert_eq!(cluster.node(N1).committed(), 1 + ENTRIES as u64);
-    let accepted = cluster.propose(N1, "");
-    assert_eq!(cluster.node(N1).rejection(accepted), None);
+    assert_eq!(cluster.node(ONE).status().uncommitted_bytes, 0);
+    assert_eq!(cluster.node(ONE).committed(), 1 + ENTRIES as u64);
+    let accepted = cluster.propose(ONE, "");
+    assert_eq!(cluster.node(ONE).rejection(accepted), None);
 }

@@ -11,7 +11,7 @@ use quorate::types::{AppendOutcome, Body, EntryId, Index, Membership, NodeId, Ta
 
 use crate::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{
-    Cluster, Kind, N1, N2, N3, Node, entry_id, log, plain, stored, terms, voters,
+    Cluster, Kind, Node, ONE, THREE, TWO, entry_id, log, plain, stored, terms, voters,
 };
 
 /// A leader with its log, and how far each voter is known to equal it.
@@ -173,7 +173,7 @@ fn commit_rule() {
         file.run(&[], |case| {
             let case: Case = decoded(case);
             let leading = Leading {
-                leader: N1,
+                leader: ONE,
                 membership: voters(case.matches.len() as u64),
                 term: case.term,
                 log: case.log,
@@ -198,12 +198,12 @@ fn leader_only_commits_current_term() {
         file.run(&[], |case| {
             let case: Case = decoded(case);
             let leading = Leading {
-                leader: N1,
+                leader: ONE,
                 membership: voters(2),
                 term: 3,
                 log: vec![1, 2, 3, 3],
                 committed: 0,
-                matches: BTreeMap::from([(N1, 4), (N2, case.ack_index)]),
+                matches: BTreeMap::from([(ONE, 4), (TWO, case.ack_index)]),
             };
             assert_eq!(leading.committed_by_leader(), case.expect_commit);
             Verdict::Passed
@@ -223,19 +223,19 @@ fn leader_acknowledge_commit() {
         file.run(&[], |case| {
             let case: Case = decoded(case);
             let mut cluster = Cluster::new(case.size);
-            cluster.elect(N1);
-            cluster.beat(N1);
+            cluster.elect(ONE);
+            cluster.beat(ONE);
             assert!(cluster.nodes().all(|(_, node)| node.committed() == 1), "the no-op is");
             cluster.hold();
-            let tag = cluster.propose(N1, "data");
+            let tag = cluster.propose(ONE, "data");
             cluster.deliver_kinds(&[Kind::Append]);
             let acks: Vec<NodeId> = case.acks.into_iter().map(NodeId).collect();
             cluster.deliver_where(|message| {
                 Kind::of(&message.body) == Kind::AppendReply && acks.contains(&message.from)
             });
-            assert_eq!(cluster.node(N1).committed() == 2, case.expect_committed);
+            assert_eq!(cluster.node(ONE).committed() == 2, case.expect_committed);
             let id = entry_id(1, 2);
-            let told = cluster.node_mut(N1).take_outcomes();
+            let told = cluster.node_mut(ONE).take_outcomes();
             let expected = vec![Action::Committed { tag, id }];
             assert_eq!(told, if case.expect_committed { expected } else { Vec::new() });
             Verdict::Passed
@@ -261,16 +261,16 @@ fn leader_commit_preceding() {
             let restored = stored(voters(3), case.term, None, 0, log(&case.log));
             let fresh = || stored(voters(3), 0, None, 0, Vec::new());
             let mut cluster = Cluster::stored([restored, fresh(), fresh()]);
-            cluster.elect(N1);
-            cluster.propose(N1, "some data");
-            cluster.beat(N1);
-            for id in [N1, N2, N3] {
+            cluster.elect(ONE);
+            cluster.propose(ONE, "some data");
+            cluster.beat(ONE);
+            for id in [ONE, TWO, THREE] {
                 let applied = cluster.node(id).applied();
                 assert_eq!(terms(applied), case.expect.committed_terms_strict, "on {id}");
             }
             let tag = Tag(1);
-            let id = EntryId::new(Term(3), cluster.node(N1).last().index);
-            let told = cluster.node_mut(N1).take_outcomes();
+            let id = EntryId::new(Term(3), cluster.node(ONE).last().index);
+            let told = cluster.node_mut(ONE).take_outcomes();
             assert_eq!(told, [Action::Committed { tag, id }]);
             Verdict::Passed
         });

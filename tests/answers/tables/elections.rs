@@ -9,7 +9,7 @@ use quorate::types::{Body, EntryId, Membership, NodeId, Restored};
 
 use super::{empty_append, in_role, role_named};
 use crate::cases::{CaseFile, Verdict, decoded};
-use crate::harness::{Cluster, ELECTION_TICKS, N1, N2, Node, TICK, log, plain, stored, voters};
+use crate::harness::{Cluster, ELECTION_TICKS, Node, ONE, TICK, TWO, log, plain, stored, voters};
 
 #[test]
 fn election_one_round() {
@@ -29,7 +29,7 @@ fn election_one_round() {
     for file in CaseFile::versions("raft-paper/election_one_round.json", "cases") {
         file.run(&[], |case| {
             let case: Case = decoded(case);
-            let mut node = Node::start(plain(N1), Restored::fresh(voters(case.size)));
+            let mut node = Node::start(plain(ONE), Restored::fresh(voters(case.size)));
             node.time_out();
             for Reply { frm, granted } in case.replies {
                 node.receive(NodeId(frm), case.term, Body::RequestVoteReply { granted });
@@ -72,9 +72,9 @@ fn leader_election_network() {
             for dead in case.dead {
                 cluster.crash(NodeId(dead));
             }
-            cluster.node_mut(N1).time_out();
+            cluster.node_mut(ONE).time_out();
             cluster.settle();
-            let node = cluster.node(N1);
+            let node = cluster.node(ONE);
             assert_eq!(node.role(), role_named(&case.expect.role));
             assert_eq!(node.term(), case.expect.term);
             Verdict::Passed
@@ -93,7 +93,7 @@ fn promotable() {
         file.run(&[], |case| {
             let case: Case = decoded(case);
             let membership = Membership::new(case.voters.into_iter().map(NodeId));
-            let mut node = Node::start(plain(N1), Restored::fresh(membership));
+            let mut node = Node::start(plain(ONE), Restored::fresh(membership));
             node.advance(TICK * ELECTION_TICKS * 5);
             let campaigned_in_time = node.term() > 0;
             node.input(Input::Campaign);
@@ -184,7 +184,7 @@ fn all_server_stepdown() {
 fn drawn_ticks(count: u64) -> Vec<u32> {
     let draw = |seed: u64| {
         let membership = voters(3);
-        let mut node = Node::seeded(plain(N2), Restored::fresh(membership), seed);
+        let mut node = Node::seeded(plain(TWO), Restored::fresh(membership), seed);
         let start = node.now();
         node.time_out();
         assert_eq!(node.role(), RoleName::Candidate);

@@ -8,7 +8,7 @@ use quorate::raft::{Input, RoleName};
 use quorate::types::{Membership, NodeId, Restored};
 
 use crate::cases::{CaseFile, Verdict, decoded};
-use crate::harness::{Cluster, ELECTION_TICKS, N1, Node, TICK, plain, voters};
+use crate::harness::{Cluster, ELECTION_TICKS, Node, ONE, TICK, plain, voters};
 
 #[test]
 fn proposal_network() {
@@ -26,13 +26,13 @@ fn proposal_network() {
             for dead in case.dead {
                 cluster.crash(NodeId(dead));
             }
-            cluster.campaign(N1);
-            cluster.propose(N1, "data");
+            cluster.campaign(ONE);
+            cluster.propose(ONE, "data");
             let expected: &[&str] = if case.expect_committed { &["data"] } else { &[] };
             for (id, node) in cluster.nodes().filter(|(_, node)| node.is_up()) {
                 assert_eq!(node.applied_commands(), expected, "on {id}");
             }
-            assert_eq!(cluster.node(N1).term(), case.term);
+            assert_eq!(cluster.node(ONE).term(), case.term);
             Verdict::Passed
         });
     }
@@ -53,7 +53,7 @@ fn read_cluster(group: &str) -> Cluster {
         config.stickiness = config.check_quorum;
         cluster.add(config, Restored::fresh(membership.clone()));
     }
-    cluster.elect(N1);
+    cluster.elect(ONE);
     cluster
 }
 
@@ -73,12 +73,12 @@ fn read_index() {
             let group = case.group.clone();
             let cluster = clusters.entry(group.clone()).or_insert_with(|| read_cluster(&group));
             // A row that the sample leaves out still proposed its commands: they are made up for.
-            while cluster.node(N1).committed() < case.expect_read_index {
-                let proposed = cluster.node(N1).committed();
+            while cluster.node(ONE).committed() < case.expect_read_index {
+                let proposed = cluster.node(ONE).committed();
                 for _ in 0..case.proposals_before {
-                    cluster.propose(N1, "data");
+                    cluster.propose(ONE, "data");
                 }
-                assert_eq!(cluster.node(N1).committed(), proposed + case.proposals_before);
+                assert_eq!(cluster.node(ONE).committed(), proposed + case.proposals_before);
             }
             let at = NodeId(case.at);
             let tag = cluster.read(at);

@@ -9,7 +9,7 @@ use quorate::types::{
 
 use crate::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{
-    Cluster, Kind, N1, N2, N3, entries_after, entry_id, log, stored, terms, voters,
+    Cluster, Kind, ONE, THREE, TWO, entries_after, entry_id, log, stored, terms, voters,
 };
 
 #[test]
@@ -79,14 +79,14 @@ fn meet(leader: Vec<Entry>, committed: u64, follower: Vec<Entry>, term: u64) -> 
         stored(voters(3), term - 1, None, 0, follower),
         stored(voters(3), 0, None, 0, Vec::new()),
     ]);
-    cluster.cut(N1, N2);
+    cluster.cut(ONE, TWO);
     cluster.hold();
-    cluster.campaign(N1);
+    cluster.campaign(ONE);
     cluster.deliver_kinds(&[Kind::Vote]);
     cluster.deliver_kinds(&[Kind::VoteReply]);
-    assert!(cluster.node(N1).leads(), "the third node votes for it");
-    cluster.isolate(N3);
-    cluster.uncut(N1, N2);
+    assert!(cluster.node(ONE).leads(), "the third node votes for it");
+    cluster.isolate(THREE);
+    cluster.uncut(ONE, TWO);
     cluster
 }
 
@@ -113,13 +113,13 @@ fn fast_log_backoff() {
             let mut rejections = 0;
             while cluster.deliver_next() {
                 let news = &cluster.network.sent()[before..];
-                let (rejected, accepted) = probes(news, N1, N2);
+                let (rejected, accepted) = probes(news, ONE, TWO);
                 if accepted.is_none() && rejected.len() > rejections {
                     rejections = rejected.len();
-                    assert_eq!(cluster.node(N2).log(), follower, "a rejection changes no log");
+                    assert_eq!(cluster.node(TWO).log(), follower, "a rejection changes no log");
                 }
             }
-            let (rejected, accepted) = probes(cluster.network.sent(), N1, N2);
+            let (rejected, accepted) = probes(cluster.network.sent(), ONE, TWO);
             let accepted = accepted.expect("the leader finds where the logs part");
             assert!(accepted <= case.match_point, "nothing beyond the common prefix is accepted");
             let parted = |terms: &[u64]| {
@@ -134,7 +134,7 @@ fn fast_log_backoff() {
                 assert!(*third <= case.match_point + 1, "two hints lead to the match point");
             }
             cluster.release();
-            assert_eq!(cluster.node(N2).log(), cluster.node(N1).log());
+            assert_eq!(cluster.node(TWO).log(), cluster.node(ONE).log());
             assert_eq!(common_prefix(&case.leader_log, &case.follower_log), case.match_point);
             Verdict::Passed
         });
@@ -167,10 +167,10 @@ fn leader_sync_follower_log() {
             let (leader, follower) = (log(&case.leader_log), log(&case.follower_log));
             let mut cluster = meet(leader, committed, follower, case.leader_term);
             cluster.release();
-            cluster.propose(N1, "data");
-            cluster.beat(N1);
-            let synced = cluster.node(N2).log();
-            assert_eq!(synced, cluster.node(N1).log());
+            cluster.propose(ONE, "data");
+            cluster.beat(ONE);
+            let synced = cluster.node(TWO).log();
+            assert_eq!(synced, cluster.node(ONE).log());
             let mut expected = case.expect.follower_log_prefix;
             // The new leader's own entry, then the proposal.
             expected.extend([case.leader_term + 1; 2]);

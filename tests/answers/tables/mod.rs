@@ -12,7 +12,7 @@ mod votes;
 use quorate::raft::RoleName;
 use quorate::types::{Body, EntryId, Index, Message, NodeId};
 
-use crate::harness::{N1, N2, N3, Node, log, plain, stored, voters};
+use crate::harness::{Node, ONE, THREE, TWO, log, plain, stored, voters};
 
 /// The role a case names; `not_leader` is no role of its own.
 pub(crate) fn role_named(name: &str) -> RoleName {
@@ -30,14 +30,14 @@ pub(crate) fn role_named(name: &str) -> RoleName {
 fn in_role(role: RoleName, term: u64, terms: &[u64]) -> Node {
     let campaigned = matches!(role, RoleName::Candidate | RoleName::Leader);
     let stored_term = if campaigned { term - 1 } else { term };
-    let mut config = plain(N1);
+    let mut config = plain(ONE);
     config.pre_vote = role == RoleName::PreCandidate;
     let mut node = Node::start(config, stored(voters(3), stored_term, None, 0, log(terms)));
     if role != RoleName::Follower {
         node.input(quorate::raft::Input::Campaign);
     }
     if role == RoleName::Leader {
-        node.receive(N2, term, Body::RequestVoteReply { granted: true });
+        node.receive(TWO, term, Body::RequestVoteReply { granted: true });
     }
     node.take_sent();
     assert_eq!((node.role(), node.term()), (role, term), "the case is set up");
@@ -59,4 +59,4 @@ fn granted(sent: &[Message]) -> Option<bool> {
 }
 
 /// The peers of node 1 in a cluster of three.
-const PEERS: [NodeId; 2] = [N2, N3];
+const PEERS: [NodeId; 2] = [TWO, THREE];

@@ -8,7 +8,7 @@ use quorate::types::{Body, Index, NodeId, Term};
 
 use super::{PEERS, granted, in_role, role_named};
 use crate::cases::{CaseFile, Verdict, decoded};
-use crate::harness::{N1, N2, Node, entries_after, entry_id, log, plain, stored, voters};
+use crate::harness::{Node, ONE, TWO, entries_after, entry_id, log, plain, stored, voters};
 
 /// A vote request of a case. It is of the node's own term where it names none.
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ fn follower_vote() {
             let vote = persisted.vote.map(NodeId);
             let entries = log(&persisted.log);
             let restored = stored(voters(3), persisted.term, vote, persisted.commit, entries);
-            let mut node = Node::start(plain(N1), restored);
+            let mut node = Node::start(plain(ONE), restored);
             node.flushes_at_once = false;
             let last = entry_id(request.last_term, request.last_index);
             let term = request.term.expect("the request has a term");
@@ -83,7 +83,7 @@ fn recv_vote_request() {
                 return Verdict::Skipped("a pre-vote is about the term after the vote".into());
             }
             let restored = stored(voters(3), term, vote.map(NodeId), 0, log(&terms));
-            let mut node = Node::start(plain(N1), restored);
+            let mut node = Node::start(plain(ONE), restored);
             let last = entry_id(request.last_term, request.last_index);
             let body = if pre {
                 Body::PreVote { next_term: Term(term + 1), last }
@@ -114,7 +114,7 @@ fn recv_vote_request_nonfollower() {
             let role = role_named(&role);
             let mut node = if role == RoleName::PreCandidate {
                 // A pre-candidate that has voted for itself lost an election of this term.
-                let mut config = plain(N1);
+                let mut config = plain(ONE);
                 config.pre_vote = true;
                 let restored = stored(voters(3), term, Some(NodeId(vote)), 0, log(&[2, 2]));
                 let mut node = Node::start(config, restored);
@@ -160,9 +160,9 @@ fn vote_from_any_state() {
             let sent = if pre {
                 // The one who asks is in the same term and would campaign in the next.
                 let last = entry_id(term, 42);
-                node.receive(N2, term, Body::PreVote { next_term: Term(term + 1), last })
+                node.receive(TWO, term, Body::PreVote { next_term: Term(term + 1), last })
             } else {
-                node.receive(N2, term + 1, Body::RequestVote { last: entry_id(term + 1, 42) })
+                node.receive(TWO, term + 1, Body::RequestVote { last: entry_id(term + 1, 42) })
             };
             assert_eq!(granted(&sent), Some(expect.reply == "grant"));
             assert_eq!(node.role(), role_named(&expect.role));
@@ -193,7 +193,7 @@ fn voter_log_up_to_date() {
             let Case { log: terms, request, expect } = decoded(case);
             let term = terms.last().copied().unwrap_or(0);
             let restored = stored(voters(2), term, None, 0, log(&terms));
-            let mut node = Node::start(plain(N1), restored);
+            let mut node = Node::start(plain(ONE), restored);
             let last = entry_id(request.last_term, request.last_index);
             let term = request.term.expect("the request has a term");
             let sent = node.receive(NodeId(request.frm), term, Body::RequestVote { last });
@@ -216,10 +216,10 @@ fn log_up_to_date() {
         file.run(&[], |case| {
             let Case { log: terms, last_index, last_term, expect } = decoded(case);
             let own = *terms.last().expect("the log has entries");
-            let mut node = Node::start(plain(N1), stored(voters(3), own, None, 0, log(&terms)));
+            let mut node = Node::start(plain(ONE), stored(voters(3), own, None, 0, log(&terms)));
             let last = entry_id(last_term, last_index);
             let term = own.max(last_term) + 1;
-            let sent = node.receive(N2, term, Body::RequestVote { last });
+            let sent = node.receive(TWO, term, Body::RequestVote { last });
             assert_eq!(granted(&sent), Some(expect));
             assert_eq!(last >= node.last(), expect, "and so the ids compare");
             Verdict::Passed
@@ -245,11 +245,11 @@ fn vote_request_content() {
     for file in CaseFile::versions("raft-paper/vote_request_content.json", "cases") {
         file.run(&[], |case| {
             let Case { entries, append_term, expect } = decoded(case);
-            let mut node = Node::start(plain(N1), stored(voters(3), 0, None, 0, Vec::new()));
+            let mut node = Node::start(plain(ONE), stored(voters(3), 0, None, 0, Vec::new()));
             let prev = entry_id(0, 0);
             let entries = entries_after(prev, &entries);
             let append = Body::AppendEntries { prev, entries, committed: Index(0) };
-            node.receive(N2, append_term, append);
+            node.receive(TWO, append_term, append);
             node.time_out();
             let last = entry_id(expect.last_term, expect.last_index);
             let sent = node.take_sent();

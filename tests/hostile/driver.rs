@@ -1,0 +1,501 @@
+//! A driver that keeps the contract to the letter, for one node whose peers are liars.
+//!
+//! Bytes decide what happens next: a lie, an honest answer, a flush, a restart. After every step
+//! the node must still have kept its own word, whatever it was told.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Status};
+use quorate::types::{
+    AppendOutcome, Body, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
+    Payload, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
+};
+
+use crate::bytes::Bytes;
+use crate::said::{Known, is_impossible};
+
+/// What survives a crash.
+#[derive(Clone, Debug)]
+struct Disk {
+    hard_state: HardState,
+    committed: Index,
+    snapshot: SnapshotMeta,
+    /// The log after the snapshot.
+    log: Vec<Entry>,
+}
+
+/// What a user waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Proposal,
+    Read,
+}
+
+/// One node and all around it.
+pub(crate) struct Driver {
+    config: Config,
+    raft: Raft,
+    now: Instant,
+    disk: Disk,
+    writes: VecDeque<Write>,
+    submitted: WriteId,
+    /// The last write that is durable.
+    flushed: WriteId,
+    /// The last entry with the state machine, if it is at work, and the last it has applied.
+    at_work: Option<Index>,
+    applied: Index,
+    fetches: Vec<(Consumer, Index, Index)>,
+    asked: BTreeMap<Tag, Asked>,
+    tags: u64,
+    /// What the node said and nobody has answered.
+    said: VecDeque<Message>,
+    round: u64,
+    forwarded: (u64, u64),
+    starts: u64,
+    /// What has been met: roles, refusals and actions, by name.
+    met: BTreeSet<String>,
+    /// Every input so far, for whoever wants to know how it came to a panic.
+    inputs: Vec<(Instant, Input)>,
+}
+
+/// Drives a node through what the bytes say.
+pub(crate) fn drive(bytes: &[u8]) -> Driver {
+    let mut bytes = Bytes::new(bytes);
+    let mut driver = Driver::new(&mut bytes);
+    while !bytes.is_empty() {
+        driver.go_on(&mut bytes);
+    }
+    driver.settle();
+    driver
+}
+
+impl Disk {
+    fn base(&self) -> Index {
+        self.snapshot.last.index
+    }
+
+    fn last(&self) -> Index {
+        Index(self.base().0 + self.log.len() as u64)
+    }
+
+    fn place(&self, index: Index) -> usize {
+        usize::try_from(index.0 - self.base().0 - 1).expect("a log fits into memory")
+    }
+
+    fn at(&self, index: Index) -> Option<&Entry> {
+        if index > self.base() { self.log.get(self.place(index)) } else { None }
+    }
+
+    fn read(&self, first: Index, last: Index) -> Vec<Entry> {
+        (first.0..=last.0).map_while(|index| self.at(Index(index)).cloned()).collect()
+    }
+
+    fn store(&mut self, write: &Write) {
+        self.hard_state = write.hard_state.unwrap_or(self.hard_state);
+        self.committed = write.committed;
+        if let Some(first) = write.entries.first() {
+            assert!(first.id.index > self.base(), "a write reaches behind the snapshot");
+            assert!(first.id.index <= self.last().next(), "a write leaves a hole");
+            self.log.truncate(self.place(first.id.index));
+            self.log.extend_from_slice(&write.entries);
+        }
+    }
+
+    fn restored(&self, tail: usize) -> Restored {
+        let (hard_state, committed) = (self.hard_state, self.committed);
+        let snapshot = self.snapshot.clone();
+        let mut restored = Restored::with_log(hard_state, committed, snapshot, self.log.clone());
+        restored.tail.drain(..self.log.len().saturating_sub(tail));
+        restored
+    }
+}
+
+impl Driver {
+    fn new(bytes: &mut Bytes<'_>) -> Driver {
+        let (id, membership) = cluster(bytes);
+        let config = config(id, bytes);
+        let disk = first_disk(membership, bytes);
+        let now = Instant(1_000_000_000);
+        let raft = Raft::new(config.clone(), disk.restored(usize::MAX), 0, now).expect("a node");
+        Driver {
+            applied: disk.base(),
+            config,
+            raft,
+            now,
+            disk,
+            writes: VecDeque::new(),
+            submitted: WriteId::ZERO,
+            flushed: WriteId::ZERO,
+            at_work: None,
+            fetches: Vec::new(),
+            asked: BTreeMap::new(),
+            tags: 0,
+            said: VecDeque::new(),
+            round: 0,
+            forwarded: (0, 0),
+            starts: 0,
+            met: BTreeSet::new(),
+            inputs: Vec::new(),
+        }
+    }
+
+    /// What has been met: roles, refusals and actions, by name.
+    pub(crate) fn met(&self) -> &BTreeSet<String> {
+        &self.met
+    }
+
+    fn go_on(&mut self, bytes: &mut Bytes<'_>) {
+        match bytes.below(32) {
+            0..=8 => self.hear_a_lie(bytes),
+            9..=16 => self.hear_an_answer(bytes),
+            17 | 18 => {
+                self.now = self.now.after(Duration::from_millis(bytes.byte().into()));
+                self.step(Input::Timeout);
+            }
+            19 => {
+                self.now = self.raft.deadline();
+                self.step(Input::Timeout);
+            }
+            20..=23 => self.flush(1 + usize::from(bytes.below(4))),
+            24 | 25 => self.work(),
+            26 => self.fetch(bytes),
+            27 | 28 => self.propose(bytes),
+            29 => {
+                let tag = self.tag(Asked::Read);
+                self.step(Input::Read { tag });
+            }
+            30 => self.step(Input::Campaign),
+            _ => self.restart(bytes),
+        }
+    }
+
+    fn hear_a_lie(&mut self, bytes: &mut Bytes<'_>) {
+        let known = Known { raft: &self.raft, round: self.round, asked: self.forwarded };
+        let message = known.message(bytes);
+        let impossible = is_impossible(&message, self.config.id);
+        let before = self.raft.status();
+        let refused = self.screened();
+        self.step(Input::Message(message));
+        assert_eq!(self.screened() - refused, u64::from(impossible), "the screen at the door");
+        if impossible {
+            let after = self.raft.status();
+            // Any first step lets go of entries that the start handed over beyond the bound.
+            let before = Status { tail_bytes: after.tail_bytes, ..before };
+            assert_eq!(after, before, "an impossible message changed the node");
+        }
+    }
+
+    /// How many messages were refused because no node would say them.
+    fn screened(&self) -> u64 {
+        let refusals = self.raft.refusals();
+        refusals.count(Refusal::Misaddressed) + refusals.count(Refusal::Malformed)
+    }
+
+    /// A peer answers the oldest or the newest message it got, as an honest one would who likes
+    /// all it hears.
+    fn hear_an_answer(&mut self, bytes: &mut Bytes<'_>) {
+        let message = if bytes.chance(64) { self.said.pop_back() } else { self.said.pop_front() };
+        let Some(message) = message else { return };
+        let matched = Index(self.raft.status().last.index.0.min(message_end(&message).0));
+        let body = match message.body {
+            Body::PreVote { next_term, .. } => Body::PreVoteReply { next_term, granted: true },
+            Body::RequestVote { .. } => Body::RequestVoteReply { granted: true },
+            Body::AppendEntries { .. } => {
+                Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
+            }
+            Body::Heartbeat { round, .. } => {
+                Body::HeartbeatReply { round, verified: matched, matched }
+            }
+            Body::ReadIndex { boot, ticket } => {
+                Body::ReadIndexReply { boot, ticket, index: self.raft.status().committed }
+            }
+            _ => return,
+        };
+        let (from, to, term) = (message.to, message.from, message.term);
+        self.step(Input::Message(Message { from, to, term, body }));
+    }
+
+    /// Some writes become durable; the node hears of the last one.
+    fn flush(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(write) = self.writes.pop_front() else { break };
+            self.disk.store(&write);
+            self.flushed = write.id;
+        }
+        if self.flushed > WriteId::ZERO {
+            self.step(Input::Persisted(self.flushed));
+        }
+    }
+
+    fn work(&mut self) {
+        if let Some(index) = self.at_work.take() {
+            self.applied = index;
+            self.step(Input::Applied(index));
+        }
+    }
+
+    /// The disk answers a fetch, perhaps with only a part of what was asked for.
+    fn fetch(&mut self, bytes: &mut Bytes<'_>) {
+        if self.fetches.is_empty() {
+            return;
+        }
+        let place = usize::from(bytes.byte()) % self.fetches.len();
+        let (consumer, first, last) = self.fetches.swap_remove(place);
+        let mut entries = self.disk.read(first, last);
+        let given = entries.len() - usize::from(bytes.byte()) % entries.len().max(1);
+        entries.truncate(given);
+        self.step(Input::Fetched { consumer, entries });
+    }
+
+    fn propose(&mut self, bytes: &mut Bytes<'_>) {
+        let size = if bytes.chance(16) { 4_000 } else { usize::from(bytes.byte()) };
+        let tag = self.tag(Asked::Proposal);
+        self.step(Input::Propose { tag, command: vec![1; size].into() });
+    }
+
+    fn tag(&mut self, asked: Asked) -> Tag {
+        self.tags += 1;
+        self.asked.insert(Tag(self.tags), asked);
+        Tag(self.tags)
+    }
+
+    /// The node crashes, keeps some of what was under way to its disk, and starts again.
+    fn restart(&mut self, bytes: &mut Bytes<'_>) {
+        let mut kept = usize::from(bytes.below(8));
+        for mut write in std::mem::take(&mut self.writes) {
+            write.hard_state = write.hard_state.filter(|_| kept > 0);
+            kept = kept.saturating_sub(usize::from(write.hard_state.is_some()));
+            write.entries.truncate(kept);
+            kept -= write.entries.len();
+            if write.hard_state.is_some() || !write.entries.is_empty() {
+                self.disk.store(&write);
+            }
+        }
+        let restored = self.disk.restored(bytes.byte().into());
+        self.starts += 1;
+        self.raft = Raft::new(self.config.clone(), restored, self.starts, self.now)
+            .expect("what was durable is enough to start from");
+        (self.submitted, self.flushed) = (WriteId::ZERO, WriteId::ZERO);
+        (self.at_work, self.applied) = (None, self.disk.base());
+        self.fetches.clear();
+        self.asked.clear();
+        self.said.clear();
+        self.inputs.clear();
+    }
+
+    /// The disk and the state machine do all they have been asked for.
+    fn settle(&mut self) {
+        let plain = &mut Bytes::new(&[]);
+        // A node that has just started asks for nothing before its first step.
+        self.step(Input::Timeout);
+        for _ in 0..100_000 {
+            let busy = !self.writes.is_empty() || self.at_work.is_some();
+            if !busy && self.fetches.is_empty() {
+                break;
+            }
+            self.flush(1);
+            self.work();
+            self.fetch(plain);
+        }
+        let status = self.raft.status();
+        assert_eq!(status.durable, status.last.index, "all that was written is durable");
+        assert_eq!(status.applied, status.committed, "all that is committed is applied");
+        assert_eq!(status.outbox_messages, 0, "nothing waits for an idle disk");
+        let held = HardState { term: status.term, vote: status.vote };
+        assert_eq!(held, self.disk.hard_state, "memory is what the disk has");
+    }
+
+    /// Gives the node an input and carries out what it wants, watching that it keeps its word.
+    fn step(&mut self, input: Input) {
+        self.inputs.push((self.now, input.clone()));
+        let refused = self.refused();
+        let mut actions = Vec::new();
+        self.raft.step(self.now, input, &mut actions);
+        self.raft.assert_invariants();
+        let refusals = actions.iter().filter(|action| matches!(action, Action::Refused { .. }));
+        assert_eq!(self.refused() - refused, refusals.count() as u64, "refusals are counted");
+        actions.into_iter().for_each(|action| self.carry(action));
+        let status = self.raft.status();
+        assert!(status.outbox_messages <= self.config.outbox_messages_max, "the outbox is bounded");
+        assert!(status.reads_waiting <= self.config.reads_max, "reads are bounded");
+        assert!(
+            status.uncommitted_bytes <= self.config.uncommitted_bytes_max,
+            "what is uncommitted is bounded"
+        );
+        assert!(self.raft.deadline() > Instant::ZERO, "there is always something to wait for");
+    }
+
+    fn refused(&self) -> u64 {
+        Refusal::ALL.iter().map(|reason| self.raft.refusals().count(*reason)).sum()
+    }
+
+    fn carry(&mut self, action: Action) {
+        self.meet(&action);
+        match action {
+            Action::Send(message) => self.send(message),
+            Action::Persist(write) => {
+                assert_eq!(write.id, self.submitted.next(), "writes are numbered in order");
+                self.submitted = write.id;
+                self.writes.push_back(write);
+            }
+            Action::Apply(entries) => self.apply(&entries),
+            Action::Fetch { consumer, first, last, .. } => {
+                assert!(first <= last && self.disk.at(last).is_some(), "what is fetched is there");
+                let twice = self.fetches.iter().any(|(other, ..)| *other == consumer);
+                assert!(!twice, "one fetch a consumer");
+                self.fetches.push((consumer, first, last));
+            }
+            Action::Committed { tag, id } => {
+                assert_eq!(self.asked.remove(&tag), Some(Asked::Proposal), "one outcome");
+                assert!(id.index <= self.raft.status().committed, "only what is committed");
+            }
+            Action::Unknown { tag, .. } => {
+                assert_eq!(self.asked.remove(&tag), Some(Asked::Proposal), "one outcome");
+            }
+            Action::Rejected { tag, .. } => {
+                assert!(self.asked.remove(&tag).is_some(), "one outcome");
+            }
+            Action::ReadReady { tag, index } => {
+                assert_eq!(self.asked.remove(&tag), Some(Asked::Read), "one outcome");
+                assert!(index <= self.applied, "only what is applied is read");
+            }
+            _ => {}
+        }
+    }
+
+    fn meet(&mut self, action: &Action) {
+        let name = match action {
+            Action::RoleChanged { role, .. } => role.to_string(),
+            Action::Refused { reason, .. } => reason.to_string(),
+            Action::Rejected { reason, .. } => reason.to_string(),
+            Action::Fetch { consumer: Consumer::Apply, .. } => "fetch to apply".to_owned(),
+            Action::Fetch { .. } => "fetch for a peer".to_owned(),
+            Action::Committed { .. } => "committed".to_owned(),
+            Action::Unknown { .. } => "unknown".to_owned(),
+            Action::ReadReady { .. } => "read".to_owned(),
+            _ => return,
+        };
+        self.met.insert(name);
+    }
+
+    /// What leaves the node is true after a crash, too.
+    fn send(&mut self, message: Message) {
+        let HardState { term, vote } = self.disk.hard_state;
+        assert_eq!(message.from, self.config.id, "a node speaks for itself");
+        assert_ne!(message.to, self.config.id, "a node does not speak to itself");
+        assert!(message.term <= term, "the term is durable");
+        match &message.body {
+            Body::RequestVoteReply { granted: true } => {
+                assert_eq!((term, vote), (message.term, Some(message.to)), "the vote is durable");
+            }
+            Body::RequestVote { .. } => {
+                assert_eq!((term, vote), (message.term, Some(message.from)), "so is its own");
+            }
+            Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
+            | Body::HeartbeatReply { matched, .. } => {
+                assert!(*matched <= self.disk.last(), "what is acknowledged is durable");
+            }
+            Body::AppendEntries { entries, .. } => {
+                assert!(entries.len() <= self.config.message_entries_max, "messages are bounded");
+                let bytes: usize = entries.iter().map(Entry::bytes).sum();
+                let bounded = bytes <= self.config.message_bytes_max || entries.len() == 1;
+                assert!(bounded, "messages are bounded");
+            }
+            Body::Heartbeat { round, .. } => self.round = *round,
+            Body::ReadIndex { boot, ticket } => self.forwarded = (*boot, *ticket),
+            _ => {}
+        }
+        self.said.push_back(message);
+        self.said.truncate(64);
+    }
+
+    fn apply(&mut self, entries: &[Entry]) {
+        assert_eq!(self.at_work, None, "one batch at a time");
+        let expected = (self.applied.0 + 1..).map(Index).take(entries.len());
+        assert!(entries.iter().map(|entry| entry.id.index).eq(expected), "in order, once, no gap");
+        let durable = entries.iter().all(|entry| self.disk.at(entry.id.index) == Some(entry));
+        assert!(durable, "what is applied is durable");
+        let last = entries.last().expect("a batch is not empty").id.index;
+        assert!(last <= self.raft.status().committed, "what is applied is committed");
+        self.at_work = Some(last);
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{:?} since its last start from {:?}:", self.config, self.disk.snapshot);
+            for (now, input) in &self.inputs {
+                eprintln!("{now} {input:?}");
+            }
+        }
+    }
+}
+
+/// The last index the message speaks of.
+fn message_end(message: &Message) -> Index {
+    match &message.body {
+        Body::AppendEntries { prev, entries, .. } => {
+            entries.last().map_or(prev.index, |entry| entry.id.index)
+        }
+        Body::Heartbeat { committed, .. } => *committed,
+        _ => Index::ZERO,
+    }
+}
+
+fn cluster(bytes: &mut Bytes<'_>) -> (NodeId, Membership) {
+    let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+    let simple = |voters: &[u64]| Membership::new(ids(voters));
+    let (id, membership) = match bytes.below(8) {
+        0..=2 => (1, simple(&[1, 2, 3])),
+        3 => (2, simple(&[1, 2, 3, 4, 5])),
+        4 => (1, simple(&[1])),
+        5 => (3, simple(&[3, 4, 5]).joint_with(ids(&[1, 2, 3]))),
+        6 => (1, simple(&[3, 4]).joint_with(ids(&[1, 2]))),
+        _ => (4, simple(&[1, 2, 3]).with_learners(ids(&[4, 5]))),
+    };
+    (NodeId(id), membership)
+}
+
+fn config(id: NodeId, bytes: &mut Bytes<'_>) -> Config {
+    let mut config = Config::new(id);
+    let switches = bytes.byte();
+    config.pre_vote = switches & 1 == 0;
+    config.check_quorum = switches & 2 == 0;
+    config.stickiness = config.check_quorum && switches & 4 == 0;
+    if switches & 8 == 0 {
+        return config;
+    }
+    // Bounds so small that everything meets them.
+    config.command_bytes_max = 200;
+    config.message_entries_max = 3;
+    config.message_bytes_max = 300;
+    config.inflight_messages_max = 2;
+    config.inflight_entries_max = 4;
+    config.inflight_bytes_max = 400;
+    config.uncommitted_bytes_max = 600;
+    config.tail_bytes_max = 100;
+    config.apply_bytes_max = 150;
+    config.reads_max = 3;
+    config.outbox_messages_max = 4;
+    config
+}
+
+/// A disk as it may be found: empty, or with a log, perhaps after a snapshot.
+fn first_disk(membership: Membership, bytes: &mut Bytes<'_>) -> Disk {
+    let base = match bytes.below(3) {
+        0 | 1 => EntryId::ZERO,
+        _ => EntryId::new(Term(1), Index(3)),
+    };
+    let count = u64::from(bytes.below(6));
+    let log = (1..=count).map(|offset| {
+        let term = Term(1 + offset / 3);
+        Entry { id: EntryId::new(term, Index(base.index.0 + offset)), payload: Payload::Noop }
+    });
+    let log: Vec<Entry> = log.collect();
+    let term = log.last().map_or(base.term, |entry| entry.id.term);
+    let snapshot = SnapshotMeta { last: base, membership };
+    let hard_state = HardState { term, vote: None };
+    Disk { hard_state, committed: base.index, snapshot, log }
+}

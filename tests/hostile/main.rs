@@ -1,0 +1,9 @@
+//! Nothing that a peer says makes a node panic, break its word or exceed its bounds; a driver
+//! that breaks the contract meets a panic that names the rule.
+
+mod bytes;
+mod contract;
+mod driver;
+mod lies;
+mod restored;
+mod said;

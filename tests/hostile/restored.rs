@@ -1,0 +1,74 @@
+//! Whatever a driver claims to have found on the disk, a node starts from it or says what is
+//! wrong with it.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::RngAlgorithm::ChaCha;
+use proptest::test_runner::{TestRng, TestRunner};
+
+use quorate::raft::{Config, Raft, StartError};
+use quorate::types::{
+    Entry, EntryId, HardState, Index, Instant, Membership, NodeId, Payload, Restored, SnapshotMeta,
+    Term,
+};
+
+/// Small numbers, which contradict one another in every way, and a few as large as can be.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![20 => 0..6_u64, 1 => Just(u64::MAX), 1 => Just(1 << 62)]
+}
+
+fn id() -> impl Strategy<Value = EntryId> {
+    (number(), number()).prop_map(|(term, index)| EntryId::new(Term(term), Index(index)))
+}
+
+fn restored() -> impl Strategy<Value = Restored> {
+    let tail = prop::collection::vec(id(), 0..4);
+    let runs = prop::collection::vec(id(), 0..4);
+    let numbers = (number(), number(), number(), number());
+    (numbers, id(), runs, tail).prop_map(|(numbers, snapshot, runs, tail)| Restored {
+        hard_state: HardState { term: Term(numbers.0), vote: Some(NodeId(1)) },
+        committed: Index(numbers.1),
+        snapshot: SnapshotMeta { last: snapshot, membership: Membership::new([NodeId(1)]) },
+        runs,
+        last: Index(numbers.2),
+        tail: tail.into_iter().map(|id| Entry { id, payload: Payload::Noop }).collect(),
+        applied: Index(numbers.3),
+    })
+}
+
+/// Everything that can be wrong with a disk.
+const WRONG: [&str; 11] = [
+    "applied is outside the log",
+    "last is before the snapshot",
+    "last is beyond the highest index",
+    "runs do not ascend from the snapshot",
+    "runs do not end at last",
+    "runs leave the first entry without a term",
+    "tail begins inside the snapshot",
+    "tail differs from runs",
+    "tail does not end at last",
+    "the term is before the log's last",
+    "the term is beyond the highest",
+];
+
+#[test]
+fn a_node_starts_or_says_what_is_wrong() {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(ChaCha));
+    let (mut started, mut wrong) = (0, BTreeSet::new());
+    for _ in 0..100_000 {
+        let restored = restored().new_tree(&mut runner).expect("a disk").current();
+        match Raft::new(Config::new(NodeId(1)), restored, 0, Instant::ZERO) {
+            Ok(raft) => {
+                raft.assert_invariants();
+                started += 1;
+            }
+            Err(StartError::Restored(what)) => _ = wrong.insert(what),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(started > 100, "only {started} disks were fit to start from");
+    assert!(wrong.iter().eq(&WRONG), "{wrong:?}");
+}

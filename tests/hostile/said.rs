@@ -1,0 +1,191 @@
+//! What liars say: messages around what the node would expect, and far beyond it.
+
+use quorate::raft::{Raft, Status};
+use quorate::types::{AppendOutcome, Body, Entry, EntryId, Index, Message, NodeId, Payload, Term};
+
+use crate::bytes::Bytes;
+
+/// What a liar may know of the node.
+pub(crate) struct Known<'a> {
+    pub(crate) raft: &'a Raft,
+    /// The last round of heartbeats the node sent.
+    pub(crate) round: u64,
+    /// The last forwarded read of the node: its start, and its ticket.
+    pub(crate) asked: (u64, u64),
+}
+
+impl Known<'_> {
+    fn status(&self) -> Status {
+        self.raft.status()
+    }
+
+    /// Makes up a message.
+    pub(crate) fn message(&self, bytes: &mut Bytes<'_>) -> Message {
+        let id = self.status().id;
+        let from = match bytes.byte() {
+            0..=249 => NodeId(u64::from(bytes.below(6))),
+            250..=252 => id,
+            _ => NodeId(u64::MAX),
+        };
+        let to = if bytes.chance(6) { NodeId(u64::from(bytes.below(6))) } else { id };
+        let term = self.term(bytes);
+        Message { from, to, term, body: self.body(bytes, term) }
+    }
+
+    fn body(&self, bytes: &mut Bytes<'_>, term: Term) -> Body {
+        match bytes.below(16) {
+            0..=4 => self.append(bytes, term),
+            5 => Body::PreVote {
+                next_term: if bytes.chance(40) { self.term(bytes) } else { after(term) },
+                last: self.id(bytes),
+            },
+            6 => {
+                let next_term = Term(self.status().term.0.wrapping_add(bytes.below(3).into()));
+                Body::PreVoteReply { next_term, granted: bytes.chance(128) }
+            }
+            7 => Body::RequestVote { last: self.id(bytes) },
+            8 => Body::RequestVoteReply { granted: bytes.chance(128) },
+            9 | 10 => self.outcome(bytes),
+            11 => Body::Heartbeat { round: self.number(bytes, 1), committed: self.index(bytes) },
+            12 | 13 => {
+                let (round, verified) = (self.number(bytes, self.round), self.index(bytes));
+                let matched = if bytes.chance(100) { self.index(bytes) } else { verified };
+                Body::HeartbeatReply { round, verified, matched }
+            }
+            14 => {
+                let (boot, ticket) = (self.number(bytes, 7), self.number(bytes, 1));
+                Body::ReadIndex { boot, ticket }
+            }
+            _ => {
+                let boot = self.number(bytes, self.asked.0);
+                let ticket = self.number(bytes, self.asked.1);
+                Body::ReadIndexReply { boot, ticket, index: self.index(bytes) }
+            }
+        }
+    }
+
+    fn append(&self, bytes: &mut Bytes<'_>, term: Term) -> Body {
+        let prev = self.id(bytes);
+        let count = if bytes.chance(4) { 200 } else { usize::from(bytes.below(6)) };
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut before = prev;
+        for _ in 0..count {
+            let index = Index(before.index.0.wrapping_add(1));
+            let own = self.raft.log().term_at(index).filter(|_| bytes.chance(128));
+            let entry_term = match bytes.byte() {
+                0..=159 => own.unwrap_or(before.term.max(Term(1))),
+                160..=249 => term,
+                _ => self.term(bytes),
+            };
+            let index = if bytes.chance(2) { self.index(bytes) } else { index };
+            let payload = match bytes.below(4) {
+                0 => Payload::Noop,
+                size => Payload::Command(vec![size; usize::from(size) * 9].into()),
+            };
+            before = EntryId::new(entry_term, index);
+            entries.push(Entry { id: before, payload });
+        }
+        Body::AppendEntries { prev, entries, committed: self.index(bytes) }
+    }
+
+    fn outcome(&self, bytes: &mut Bytes<'_>) -> Body {
+        let index = self.index(bytes);
+        Body::AppendEntriesReply(if bytes.chance(100) {
+            AppendOutcome::Rejected { prev: index, hint: self.id(bytes) }
+        } else {
+            AppendOutcome::Accepted { matched: index }
+        })
+    }
+
+    /// A term: the node's most often, or near it, or as far away as can be.
+    fn term(&self, bytes: &mut Bytes<'_>) -> Term {
+        let Term(current) = self.status().term;
+        Term(match bytes.byte() {
+            0..=169 => current,
+            170..=199 => current.wrapping_add(1),
+            200..=219 => current.saturating_sub(1),
+            220..=229 => current.wrapping_add(bytes.below(8).into()),
+            230..=239 => self.status().last.term.0,
+            240..=246 => 0,
+            247..=249 if bytes.chance(32) => Term::MAX.0,
+            247..=249 => current,
+            250..=252 => Term::MAX.0 + 1,
+            _ => u64::MAX,
+        })
+    }
+
+    /// An index: near a rung of the node's ladder most often, or as far away as can be.
+    fn index(&self, bytes: &mut Bytes<'_>) -> Index {
+        let status = self.status();
+        let rungs =
+            [status.last.index, status.committed, status.durable, status.applied, status.snapshot];
+        let Index(rung) = bytes.one_of(&rungs);
+        Index(match bytes.byte() {
+            0..=139 => rung,
+            140..=179 => rung.wrapping_add(1),
+            180..=209 => rung.saturating_sub(1),
+            210..=229 => bytes.below(24).into(),
+            230..=239 => 0,
+            240..=244 => Index::MAX.0,
+            245..=249 => Index::MAX.0 + 1,
+            _ => u64::MAX,
+        })
+    }
+
+    /// The id of an entry: one of the node's own most often.
+    fn id(&self, bytes: &mut Bytes<'_>) -> EntryId {
+        let index = self.index(bytes);
+        let own = self.raft.log().term_at(index).filter(|_| !bytes.chance(60));
+        EntryId::new(own.unwrap_or_else(|| self.term(bytes)), index)
+    }
+
+    fn number(&self, bytes: &mut Bytes<'_>, expected: u64) -> u64 {
+        match bytes.byte() {
+            0..=179 => expected,
+            180..=199 => expected.wrapping_add(1),
+            200..=219 => expected.wrapping_sub(1),
+            220..=239 => bytes.byte().into(),
+            _ => u64::MAX,
+        }
+    }
+}
+
+fn after(term: Term) -> Term {
+    Term(term.0.wrapping_add(1))
+}
+
+/// Whether no node of the protocol would say this to `node`: it must be dropped and counted.
+pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
+    let term = message.term;
+    let beyond = |index: Index| index > Index::MAX;
+    let ahead = |id: EntryId| id.term > term || beyond(id.index);
+    let half_zero = |id: EntryId| (id.index.0 == 0) != (id.term.0 == 0);
+    let canvass = matches!(message.body, Body::PreVote { .. } | Body::PreVoteReply { .. });
+    message.to != node
+        || message.from == node
+        || term > Term::MAX
+        || (term == Term::ZERO && !canvass)
+        || match &message.body {
+            Body::PreVote { next_term, last } => {
+                *next_term != after(term) || last.term > *next_term || beyond(last.index)
+            }
+            Body::PreVoteReply { next_term, .. } => next_term.0 == 0 || *next_term > Term::MAX,
+            Body::RequestVote { last } => ahead(*last),
+            Body::AppendEntries { prev, entries, committed } => {
+                ahead(*prev) || half_zero(*prev) || beyond(*committed) || {
+                    let ids = || entries.iter().map(|entry| entry.id);
+                    let mut pairs = std::iter::once(*prev).chain(ids()).zip(ids());
+                    pairs.any(|(one, next)| {
+                        one.index.0.wrapping_add(1) != next.index.0 || next.term < one.term
+                    }) || ids().any(|id| ahead(id) || id.term == Term::ZERO)
+                }
+            }
+            Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
+                beyond(*prev) || ahead(*hint) || half_zero(*hint)
+            }
+            Body::Heartbeat { round, committed } => *round == 0 || beyond(*committed),
+            Body::HeartbeatReply { verified, matched, .. } => matched > verified,
+            Body::ReadIndexReply { index, .. } => beyond(*index),
+            _ => false,
+        }
+}

@@ -1,0 +1,343 @@
+//! The log in memory, against a plain vector: whatever is done to both, they agree.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use quorate::log::{Fit, Log, Slice};
+use quorate::types::{
+    Command, Entry, EntryId, HardState, Index, Membership, Payload, Restored, SnapshotMeta, Term,
+};
+
+/// One thing done to a log. Numbers are taken modulo what is possible at the time.
+#[derive(Clone, Debug)]
+enum Operation {
+    /// Appends an entry, after so many new terms, of so many bytes.
+    Append {
+        terms: u64,
+        bytes: usize,
+    },
+    Truncate {
+        last: u64,
+    },
+    Persist {
+        index: u64,
+    },
+    Commit {
+        index: u64,
+    },
+    /// Takes what is to be applied next, and hands it over.
+    HandOver {
+        entries_max: usize,
+        bytes_max: usize,
+    },
+    Apply {
+        index: u64,
+    },
+    Evict {
+        bytes_max: usize,
+    },
+    Read {
+        first: u64,
+        last: u64,
+        entries_max: usize,
+        bytes_max: usize,
+    },
+    /// A leader's entries: how many of the log's own first, then how many of a new term.
+    Fit {
+        first: u64,
+        known: u64,
+        news: u64,
+    },
+    BackTo {
+        index: u64,
+        term: u64,
+    },
+    /// Starts from the disk, with so many of the last entries in memory.
+    Restart {
+        tail: u64,
+    },
+}
+
+fn operations() -> impl Strategy<Value = Operation> {
+    let small = 0_u64..40;
+    let entries_max = 1_usize..6;
+    let bytes_max = 1_usize..300;
+    prop_oneof![
+        8 => (0_u64..3, 0_usize..60)
+            .prop_map(|(terms, bytes)| Operation::Append { terms: terms / 2, bytes }),
+        1 => small.clone().prop_map(|last| Operation::Truncate { last }),
+        4 => small.clone().prop_map(|index| Operation::Persist { index }),
+        3 => small.clone().prop_map(|index| Operation::Commit { index }),
+        3 => (entries_max.clone(), bytes_max.clone())
+            .prop_map(|(entries_max, bytes_max)| Operation::HandOver { entries_max, bytes_max }),
+        3 => small.clone().prop_map(|index| Operation::Apply { index }),
+        3 => bytes_max.clone().prop_map(|bytes_max| Operation::Evict { bytes_max }),
+        4 => (small.clone(), small.clone(), entries_max, bytes_max).prop_map(
+            |(first, last, entries_max, bytes_max)| Operation::Read {
+                first, last, entries_max, bytes_max
+            }
+        ),
+        4 => (small.clone(), 0_u64..4, 0_u64..3)
+            .prop_map(|(first, known, news)| Operation::Fit { first, known, news }),
+        4 => (small.clone(), 0_u64..12)
+            .prop_map(|(index, term)| Operation::BackTo { index, term }),
+        1 => small.prop_map(|tail| Operation::Restart { tail }),
+    ]
+}
+
+/// The log as a vector of everything after the base, and the rungs of its ladder.
+struct Model {
+    base: EntryId,
+    entries: Vec<Entry>,
+    durable: u64,
+    committed: u64,
+    applying: u64,
+    applied: u64,
+    /// The index of the first entry that may be in memory, as evictions have it.
+    hot_from: u64,
+    /// Tells entries of equal ids in different histories apart.
+    serial: u64,
+}
+
+impl Model {
+    fn new(base: EntryId) -> Model {
+        let index = base.index.0;
+        Model {
+            base,
+            entries: Vec::new(),
+            durable: index,
+            committed: index,
+            applying: index,
+            applied: index,
+            hot_from: index + 1,
+            serial: 0,
+        }
+    }
+
+    fn last(&self) -> EntryId {
+        self.entries.last().map_or(self.base, |entry| entry.id)
+    }
+
+    fn at(&self, index: u64) -> Option<&Entry> {
+        self.entries.get(index.checked_sub(self.base.index.0 + 1)? as usize)
+    }
+
+    fn term_at(&self, index: u64) -> Option<Term> {
+        if index == self.base.index.0 {
+            return Some(self.base.term);
+        }
+        self.at(index).map(|entry| entry.id.term)
+    }
+
+    /// The entries `first..=last`, as many as the bounds allow, but one at least.
+    fn read(&self, first: u64, last: u64, entries_max: usize, bytes_max: usize) -> Vec<Entry> {
+        let mut bytes = 0;
+        let mut taken: Vec<Entry> = Vec::new();
+        for entry in (first..=last.min(self.last().index.0)).filter_map(|index| self.at(index)) {
+            bytes += entry.bytes();
+            if taken.len() == entries_max || (bytes > bytes_max && !taken.is_empty()) {
+                break;
+            }
+            taken.push(entry.clone());
+        }
+        taken
+    }
+
+    fn restored(&self, tail: u64) -> Restored {
+        let membership = Membership::default();
+        let snapshot = SnapshotMeta { last: self.base, membership };
+        let durable = (self.durable - self.base.index.0) as usize;
+        let entries = self.entries[..durable].to_vec();
+        let committed = Index(self.committed);
+        let mut restored = Restored::with_log(HardState::default(), committed, snapshot, entries);
+        let dropped = restored.tail.len().saturating_sub(tail as usize);
+        restored.tail.drain(..dropped);
+        restored.applied = Index(self.applied);
+        restored
+    }
+
+    /// Checks all that a log shows without being asked for more.
+    fn check(&self, log: &Log) {
+        log.assert_invariants();
+        assert_eq!((log.snapshot(), log.last()), (self.base, self.last()));
+        let rungs = [log.applied(), log.applying(), log.committed(), log.durable()];
+        let expected = [self.applied, self.applying, self.committed, self.durable];
+        assert_eq!(rungs, expected.map(Index));
+        for index in 0..self.last().index.0 + 3 {
+            assert_eq!(log.term_at(Index(index)), self.term_at(index), "the term at {index}");
+        }
+        for entry in &self.entries {
+            assert!(log.has(entry.id));
+            assert!(!log.has(EntryId::new(entry.id.term.next(), entry.id.index)));
+        }
+        let last_term = self.last().term;
+        let start = self.entries.iter().map(|entry| entry.id).find(|id| id.term == last_term);
+        let start = if self.base.term == last_term { self.base } else { start.unwrap() };
+        assert_eq!(log.last_term_start(), start);
+        assert_eq!(log.tail_first(), Index(self.hot_from));
+        let hot = self.entries.iter().filter(|entry| entry.id.index.0 >= self.hot_from);
+        assert_eq!(log.tail_bytes(), hot.map(Entry::bytes).sum::<usize>());
+    }
+}
+
+/// Does one operation to both, and checks what the log answers.
+fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
+    match *operation {
+        Operation::Append { terms, bytes } => append(log, model, terms, bytes),
+        Operation::Truncate { last } => {
+            let last = within(last, model.committed, model.last().index.0);
+            log.truncate(Index(last));
+            model.entries.truncate((last - model.base.index.0) as usize);
+            model.durable = model.durable.min(last);
+            model.hot_from = model.hot_from.min(last + 1);
+        }
+        Operation::Persist { index } => {
+            let index = within(index, model.base.index.0, model.last().index.0);
+            log.persisted(Index(index));
+            model.durable = model.durable.max(index);
+        }
+        Operation::Commit { index } => {
+            let index = within(index, model.base.index.0, model.last().index.0);
+            log.commit(Index(index));
+            model.committed = model.committed.max(index);
+        }
+        Operation::HandOver { entries_max, bytes_max } => {
+            hand_over(log, model, entries_max, bytes_max);
+        }
+        Operation::Apply { index } => {
+            let index = within(index, model.applied, model.applying);
+            log.apply(Index(index));
+            model.applied = index;
+        }
+        Operation::Evict { bytes_max } => {
+            log.evict(bytes_max);
+            let mut bytes: usize = hot_bytes(model);
+            while bytes > bytes_max && model.hot_from <= model.durable {
+                bytes -= model.at(model.hot_from).map_or(0, Entry::bytes);
+                model.hot_from += 1;
+            }
+        }
+        Operation::Read { first, last, entries_max, bytes_max } => {
+            let end = model.last().index.0 + 1;
+            let first = within(first, model.base.index.0 + 1, end);
+            let last = within(last, first, end + 1);
+            let slice = log.slice(Index(first), Index(last), entries_max, bytes_max);
+            check_slice(model, &slice, first, last, entries_max, bytes_max);
+        }
+        Operation::Fit { first, known, news } => check_fit(log, model, first, known, news),
+        Operation::BackTo { index, term } => {
+            let candidates = (0..=index).rev().filter_map(|index| model.at(index));
+            let found = candidates.map(|entry| entry.id).find(|id| id.term <= Term(term));
+            let expected = found.unwrap_or(model.base);
+            assert_eq!(log.back_to(Index(index), Term(term)), expected);
+        }
+        Operation::Restart { tail } => {
+            let restored = model.restored(tail);
+            *log = Log::new(&restored).expect("what was durable is sound");
+            model.entries.truncate((model.durable - model.base.index.0) as usize);
+            model.committed = model.committed.min(model.durable);
+            model.applying = model.applied;
+            model.hot_from = model.durable + 1 - restored.tail.len() as u64;
+        }
+    }
+}
+
+/// A number from `low` to `high`, both included.
+fn within(number: u64, low: u64, high: u64) -> u64 {
+    low + number % (high - low + 1)
+}
+
+fn hot_bytes(model: &Model) -> usize {
+    let hot = model.entries.iter().filter(|entry| entry.id.index.0 >= model.hot_from);
+    hot.map(Entry::bytes).sum()
+}
+
+fn append(log: &mut Log, model: &mut Model, terms: u64, bytes: usize) {
+    let last = model.last();
+    let term = Term((last.term.0 + terms).max(1));
+    model.serial += 1;
+    let mut command = model.serial.to_le_bytes().to_vec();
+    command.resize(8 + bytes, 0);
+    let payload = Payload::Command(Command::from(command));
+    let entry = Entry { id: EntryId::new(term, last.index.next()), payload };
+    log.append(entry.clone());
+    model.entries.push(entry);
+}
+
+fn hand_over(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: usize) {
+    let last = model.committed.min(model.durable);
+    let Some((first, slice)) = log.to_apply(entries_max, bytes_max) else {
+        let busy = model.applying > model.applied;
+        assert!(busy || model.applied >= last, "there is nothing to apply");
+        return;
+    };
+    assert_eq!(model.applying, model.applied, "one batch at a time");
+    assert_eq!(first.0, model.applied + 1);
+    check_slice(model, &slice, first.0, last, entries_max, bytes_max);
+    let handed = match slice {
+        Slice::Hot(entries) => entries.last().expect("a batch is not empty").id.index,
+        Slice::Cold { last } => last,
+    };
+    log.hand_over(handed);
+    model.applying = handed.0;
+}
+
+/// What is in memory is given as the bounds allow; what is not is named for a fetch.
+fn check_slice(
+    model: &Model,
+    slice: &Slice,
+    first: u64,
+    last: u64,
+    entries_max: usize,
+    bytes_max: usize,
+) {
+    match slice {
+        Slice::Hot(entries) => {
+            assert!(first >= model.hot_from || first > last.min(model.last().index.0));
+            assert_eq!(*entries, model.read(first, last, entries_max, bytes_max));
+        }
+        Slice::Cold { last: asked } => {
+            assert!(first < model.hot_from && first <= model.durable, "it is only on the disk");
+            let most = last.min(model.hot_from - 1).min(first + entries_max as u64 - 1);
+            assert_eq!(asked.0, most);
+        }
+    }
+}
+
+/// A leader sends entries after one that the log has: some of them known, then new ones of a term
+/// that the log has not.
+fn check_fit(log: &Log, model: &Model, first: u64, known: u64, news: u64) {
+    let first = within(first, model.base.index.0 + 1, model.last().index.0 + 1);
+    let mut sent: Vec<Entry> =
+        (first..first + known).filter_map(|index| model.at(index).cloned()).collect();
+    let term = model.last().term.next();
+    for _ in 0..news {
+        let index = Index(first + sent.len() as u64);
+        sent.push(Entry { id: EntryId::new(term, index), payload: Payload::Noop });
+    }
+    let differs = sent.iter().find(|entry| model.at(entry.id.index.0) != Some(*entry));
+    let expected = match differs.map(|entry| entry.id.index) {
+        None => Fit::Known,
+        Some(index) if index.0 <= model.committed => Fit::AgainstCommitted,
+        Some(index) => Fit::From(index),
+    };
+    assert_eq!(log.fit(&sent), expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn the_log_is_a_vector_with_a_ladder(
+        base in prop_oneof![Just(EntryId::ZERO), Just(EntryId::new(Term(2), Index(5)))],
+        operations in vec(operations(), 1..120),
+    ) {
+        let mut model = Model::new(base);
+        let mut log = Log::new(&model.restored(0)).expect("an empty log is sound");
+        model.check(&log);
+        for operation in &operations {
+            perform(&mut log, &mut model, operation);
+            model.check(&log);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! §5.1: terms act as a logical clock.
+
+use quorate::raft::{Input, Refusal, RoleName};
+use quorate::types::{AppendOutcome, Body, EntryId, HardState, Restored, Term};
+
+use crate::harness::{Cluster, Node, ONE, THREE, TWO, entry_id, log, plain, stored, voters};
+use crate::{append, ballot, bodies, heartbeat};
+
+/// A node of three that has come to the given role in term 2.
+fn in_role(role: RoleName) -> Node {
+    let restored = stored(voters(3), 1, None, 0, log(&[1]));
+    let mut node = Node::start(plain(ONE), restored);
+    match role {
+        RoleName::Follower => node.hear(TWO, 2, heartbeat()),
+        RoleName::PreCandidate => panic!("the paper has no pre-candidates"),
+        RoleName::Candidate => node.input(Input::Campaign),
+        RoleName::Leader => {
+            node.input(Input::Campaign);
+            node.hear(TWO, 2, ballot(true));
+        }
+    }
+    node.take_sent();
+    assert_eq!((node.role(), node.term()), (role, 2));
+    node
+}
+
+const ROLES: [RoleName; 3] = [RoleName::Follower, RoleName::Candidate, RoleName::Leader];
+
+/// Requests and replies, as another node would say them in some term.
+fn any_message() -> [Body; 6] {
+    [
+        Body::RequestVote { last: entry_id(1, 1) },
+        ballot(true),
+        append(entry_id(1, 1), &[], 0),
+        Body::AppendEntriesReply(AppendOutcome::Accepted { matched: entry_id(1, 1).index }),
+        heartbeat(),
+        Body::HeartbeatReply {
+            round: 1,
+            verified: entry_id(1, 1).index,
+            matched: entry_id(1, 1).index,
+        },
+    ]
+}
+
+/// §5.1: "If one server's current term is smaller than the other's, then it updates its current
+/// term to the larger value." "If a candidate or leader discovers that its term is out of date, it
+/// immediately reverts to follower state."
+#[test]
+fn a_later_term_is_adopted_and_makes_anyone_a_follower() {
+    for role in ROLES {
+        for body in any_message() {
+            let mut node = in_role(role);
+            node.receive(THREE, 7, body.clone());
+            let status = node.status();
+            assert_eq!((status.role, status.term.0), (RoleName::Follower, 7), "{role}: {body:?}");
+            assert_eq!(node.disk.hard_state().term, Term(7), "and it is kept");
+        }
+    }
+}
+
+/// §5.1: "If a server receives a request with a stale term number, it rejects the request."
+#[test]
+fn a_request_with_a_stale_term_is_rejected_with_the_current_one() {
+    for role in ROLES {
+        for request in [Body::RequestVote { last: entry_id(1, 1) }, append(EntryId::ZERO, &[1], 1)]
+        {
+            let mut node = in_role(role);
+            let before = (node.status(), node.log());
+            let sent = node.receive(THREE, 1, request);
+            assert!(sent.iter().all(|reply| reply.term == Term(2)), "the sender learns the term");
+            let refused = match bodies(sent).as_slice() {
+                [Body::RequestVoteReply { granted }] => !granted,
+                [Body::AppendEntriesReply(AppendOutcome::Rejected { .. })] => true,
+                other => panic!("{other:?}"),
+            };
+            assert!(refused, "{role}");
+            assert_eq!((node.status(), node.log()), before, "nothing changes");
+            assert_eq!(node.core().refusals().count(Refusal::StaleTerm), 1);
+        }
+    }
+}
+
+/// §5.1: "Current terms [...] increase monotonically over time."
+#[test]
+fn nothing_said_in_an_earlier_term_changes_anything() {
+    for role in ROLES {
+        for body in any_message() {
+            let mut node = in_role(role);
+            let before = (node.status(), node.log());
+            node.receive(TWO, 1, body.clone());
+            assert_eq!((node.status(), node.log()), before, "{role}: {body:?}");
+        }
+    }
+}
+
+/// §5.1, figure 2: the current term and the vote are "updated on stable storage before responding
+/// to RPCs".
+#[test]
+fn a_term_is_durable_before_any_message_reveals_it() {
+    let mut node = Node::start(plain(ONE), Restored::fresh(voters(3)));
+    node.flushes_at_once = false;
+    let requests = [Body::RequestVote { last: entry_id(1, 1) }, append(EntryId::ZERO, &[], 0)];
+    for (term, request) in (3..).zip(requests) {
+        assert_eq!(node.receive(TWO, term, request), [], "it is silent until it is written");
+        assert!(node.disk.hard_state().term < Term(term));
+        node.flush();
+        assert_eq!(node.disk.hard_state().term, Term(term));
+        let sent = node.take_sent();
+        assert!(sent.iter().all(|reply| reply.term == Term(term)));
+        assert_eq!(sent.len(), 1, "and then it answers");
+    }
+}
+
+/// Figure 2: the current term, the vote and the log are "persistent state on all servers".
+#[test]
+fn term_vote_and_log_survive_a_crash() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(ONE);
+    cluster.propose(ONE, "data");
+    for id in cluster.ids() {
+        let before = (cluster.node(id).status(), cluster.node(id).log());
+        cluster.crash(id);
+        cluster.restart(id);
+        let after = (cluster.node(id).status(), cluster.node(id).log());
+        assert_eq!((after.0.term, after.0.vote), (before.0.term, before.0.vote));
+        assert_eq!((after.0.last, after.1), (before.0.last, before.1));
+        let kept = HardState { term: Term(1), vote: Some(ONE) };
+        assert_eq!(cluster.node(id).disk.hard_state(), kept);
+    }
+}
+
+/// Figure 2: the commit index is volatile, and a restart begins as a follower of nobody.
+#[test]
+fn a_restart_begins_as_a_follower() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(ONE);
+    cluster.crash(ONE);
+    cluster.restart(ONE);
+    let status = cluster.node(ONE).status();
+    assert_eq!((status.role, status.leader), (RoleName::Follower, None));
+}
