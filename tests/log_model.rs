@@ -325,7 +325,11 @@ fn check_fit(log: &Log, model: &Model, first: u64, known: u64, news: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn the_log_is_a_vector_with_a_ladder(

@@ -45,6 +45,8 @@ fn swapped(membership: &Membership) -> Membership {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_quorum_is_more_than_half_of_each_half(membership in memberships()) {
         for set in all_sets() {

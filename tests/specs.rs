@@ -19,22 +19,22 @@ const AREAS: [&str; 4] = ["election", "replication", "reads", "liveness"];
 
 #[test]
 fn election() {
-    check_area("election", 15);
+    check_area("election", 20);
 }
 
 #[test]
 fn replication() {
-    check_area("replication", 20);
+    check_area("replication", 30);
 }
 
 #[test]
 fn reads() {
-    check_area("reads", 8);
+    check_area("reads", 10);
 }
 
 #[test]
 fn liveness() {
-    check_area("liveness", 4);
+    check_area("liveness", 8);
 }
 
 #[test]

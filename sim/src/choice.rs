@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::digest::mix;
 use crate::span::Span;
 
-/// What a choice is about.
+/// What a choice is about. The number of a kind is part of every key, so new kinds go last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -221,7 +221,7 @@ mod tests {
     fn values_are_the_same_on_every_machine() {
         let choices = Choices::new(41_877, Overrides::new());
         let found: Vec<u64> = (0..4).map(|counter| choices.choose(key(counter), 1000)).collect();
-        assert_eq!(found, [657, 734, 505, 363]);
+        assert_eq!(found, [233, 533, 71, 568]);
         assert_eq!(
             Choices::new(0, Overrides::new()).bits(Kind::Setting.key()),
             0xa30a_ba14_ccd1_d2dd

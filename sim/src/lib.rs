@@ -18,5 +18,6 @@ pub mod span;
 pub mod summary;
 pub mod sweep;
 pub mod time;
+pub mod trace;
 mod witness;
 mod world;

@@ -3,8 +3,6 @@
 //! A check sees only this stream: it never touches the world, draws no choice and changes no
 //! digest, so a run with checks equals the run without them.
 
-use std::sync::Arc;
-
 use quorate::raft::{RejectReason, Status};
 use quorate::types::{Entry, EntryId, HardState, Index, Membership, Message, NodeId, Write};
 
@@ -125,9 +123,6 @@ pub enum Seen<'a> {
     /// The run is over.
     Ended,
 }
-
-/// Takes the lines of a trace, without line ends, in order.
-pub type TraceSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What a check found wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

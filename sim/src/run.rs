@@ -5,13 +5,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::choice::{Choices, Overrides};
-use crate::observe::TraceSink;
 use crate::outcome::{Failure, Outcome};
 use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::world::World;
+
+pub use crate::trace::TraceSink;
 
 /// How to run a seed.
 #[derive(Clone)]

@@ -67,7 +67,10 @@ impl Settings {
         let faults = draw_faults(&mut draw, profile.faults);
         let (voters, learners) = draw_cluster(&mut draw, profile);
         let unit = *draw.pick(&[1_000, 300, 3_000, 8_000]);
-        let config = draw_config(&mut draw, unit);
+        let mut config = draw_config(&mut draw, unit);
+        // A candidate asks all peers at once.
+        let peers = usize::from(voters + learners).max(4);
+        config.outbox_messages_max = *draw.pick(&[256, peers, 2 * peers]);
         let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length;
         let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
         Settings {
@@ -165,7 +168,6 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64) -> Config {
     config.tail_bytes_max = *draw.pick(&[1 << 20, 1, 200, 2_000]);
     config.apply_bytes_max = *draw.pick(&[1 << 16, 1, 300, 2_000]);
     config.reads_max = *draw.pick(&[256, 1, 3]);
-    config.outbox_messages_max = *draw.pick(&[256, 4, 16]);
     debug_assert_eq!(config.check(), Ok(()));
     config
 }

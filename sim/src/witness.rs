@@ -12,10 +12,11 @@ use quorate::types::{Body, Entry, Index, Membership, Message, NodeId, Term};
 use crate::check::{Bounds, Checks};
 use crate::coverage::{MARKS, MarkId, Spot};
 use crate::fault::Fault;
-use crate::observe::{Seen, TraceSink, Violation};
+use crate::observe::{Seen, Violation};
 use crate::outcome::Tally;
 use crate::settings::Settings;
 use crate::time::SimTime;
+use crate::trace::TraceSink;
 
 /// What watches one run.
 pub(crate) struct Witness {

@@ -21,6 +21,7 @@ pub struct Inflight {
     messages: VecDeque<Sent>,
     entries: usize,
     bytes: usize,
+    closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +50,11 @@ impl Inflight {
         self.bytes
     }
 
-    /// Whether a bound is reached.
+    /// Whether a bound is reached, or the next entry did not fit.
     #[must_use]
     pub fn is_full(&self, window: &Window) -> bool {
-        self.messages.len() >= window.messages_max
+        self.closed
+            || self.messages.len() >= window.messages_max
             || self.entries >= window.entries_max
             || self.bytes >= window.bytes_max
     }
@@ -63,6 +65,13 @@ impl Inflight {
         let entries = window.entries_max.saturating_sub(self.entries);
         let bytes = window.bytes_max.saturating_sub(self.bytes);
         (entries, bytes)
+    }
+
+    /// The next entry does not fit: nothing more leaves before something has arrived. An entry
+    /// from the disk would otherwise be read again and again.
+    pub fn close(&mut self) {
+        assert!(self.entries > 0, "an entry that travels alone fits");
+        self.closed = true;
     }
 
     /// A message left, whose last entry is at `last`.
@@ -76,6 +85,7 @@ impl Inflight {
     /// Everything up to `matched` arrived.
     pub fn free_through(&mut self, matched: Index) {
         while let Some(sent) = self.messages.pop_front_if(|sent| sent.last <= matched) {
+            self.closed = false;
             self.entries -= sent.entries;
             self.bytes -= sent.bytes;
         }
@@ -83,6 +93,7 @@ impl Inflight {
 
     /// Messages that end after `arrived` were lost.
     pub fn forget_after(&mut self, arrived: Index) {
+        self.closed = false;
         while let Some(sent) = self.messages.pop_back_if(|sent| sent.last > arrived) {
             self.entries -= sent.entries;
             self.bytes -= sent.bytes;
@@ -119,5 +130,21 @@ mod tests {
         inflight.free_through(Index(2));
         assert_eq!((inflight.messages(), inflight.entries(), inflight.bytes()), (1, 1, 1));
         assert_eq!(inflight.room(&window), (9, 99));
+    }
+
+    #[test]
+    fn an_entry_that_does_not_fit_waits_for_an_arrival() {
+        let window = Window { messages_max: 3, entries_max: 10, bytes_max: 100 };
+        let mut inflight = Inflight::default();
+        inflight.push(Index(1), 1, 60);
+        inflight.push(Index(2), 1, 20);
+        inflight.close();
+        inflight.free_through(Index(0));
+        assert!(inflight.is_full(&window), "nothing has arrived");
+        inflight.free_through(Index(1));
+        assert!(!inflight.is_full(&window), "something has arrived");
+        inflight.close();
+        inflight.clear();
+        assert!(!inflight.is_full(&window), "nothing is on its way any more");
     }
 }

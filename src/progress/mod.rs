@@ -80,6 +80,11 @@ impl Progress {
         &self.inflight
     }
 
+    /// The next entry does not fit what is on its way: it waits until something has arrived.
+    pub fn wait_for_room(&mut self) {
+        self.inflight.close();
+    }
+
     /// Whether another append may leave now.
     #[must_use]
     pub fn may_send(&self, window: &Window) -> bool {

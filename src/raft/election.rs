@@ -18,8 +18,9 @@ pub(crate) struct PreCandidate {
 pub(crate) struct Candidate {
     tally: Tally,
     pub(crate) deadline: Instant,
-    /// The write that makes the node's vote for itself durable: before, it does not count.
-    own_vote: WriteId,
+    /// The write that makes the node's vote for itself durable, until it is: before, the vote does
+    /// not count and nobody is asked.
+    own_vote: Option<WriteId>,
 }
 
 impl PreCandidate {
@@ -73,7 +74,7 @@ impl Candidate {
         Candidate {
             tally: Tally::default(),
             deadline: common.election_deadline(),
-            own_vote: common.outbox.hard_state_write(),
+            own_vote: Some(common.outbox.hard_state_write()),
         }
     }
 
@@ -88,7 +89,7 @@ impl Candidate {
     /// A write is durable: perhaps the node's own vote is. Only then the requests leave, and the
     /// time to win begins.
     pub(crate) fn on_persisted(&mut self, common: &mut Common) -> Transition {
-        if common.outbox.has_persisted(self.own_vote) && self.tally.granted().is_empty() {
+        if self.own_vote.take_if(|write| common.outbox.has_persisted(*write)).is_some() {
             self.tally.count(common.id(), true);
             self.deadline = common.election_deadline();
         }
@@ -101,7 +102,7 @@ impl Candidate {
         if common.now < self.deadline {
             return Transition::Stay;
         }
-        if common.outbox.has_persisted(self.own_vote) {
+        if self.own_vote.is_none() {
             return stand_again(common);
         }
         self.deadline = common.election_deadline();

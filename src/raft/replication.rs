@@ -43,11 +43,11 @@ pub(crate) fn feed_fetched(
 ) {
     let window = window(common);
     let wanted = entries.first().is_some_and(|entry| entry.id.index == progress.next());
-    if wanted && progress.may_send(&window) {
-        let entries = fitting(common, progress, entries, &window);
-        if !entries.is_empty() {
-            send_entries(common, peer, progress, entries, round);
-        }
+    if wanted
+        && progress.may_send(&window)
+        && let Some(entries) = fitting(common, progress, entries, &window)
+    {
+        send_entries(common, peer, progress, entries, round);
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn feed_fetched(
 fn next_entries(
     common: &mut Common,
     peer: NodeId,
-    progress: &Progress,
+    progress: &mut Progress,
     window: &Window,
 ) -> Option<Vec<Entry>> {
     let (room_entries, room_bytes) = progress.inflight().room(window);
@@ -66,10 +66,7 @@ fn next_entries(
         return None;
     }
     match common.log.slice(first, last, entries_max, bytes_max) {
-        Slice::Hot(entries) => {
-            let entries = fitting(common, progress, entries, window);
-            (!entries.is_empty()).then_some(entries)
-        }
+        Slice::Hot(entries) => fitting(common, progress, entries, window),
         Slice::Cold { last } => {
             common.fetch(Consumer::Peer(peer), first, last);
             None
@@ -78,13 +75,13 @@ fn next_entries(
 }
 
 /// As many of `entries` as one message and the window may carry. The first one is left out only
-/// if others are on their way.
+/// if others are on their way; then the peer waits until they have arrived.
 fn fitting(
     common: &Common,
-    progress: &Progress,
+    progress: &mut Progress,
     mut entries: Vec<Entry>,
     window: &Window,
-) -> Vec<Entry> {
+) -> Option<Vec<Entry>> {
     let (room_entries, room_bytes) = progress.inflight().room(window);
     let bytes_max = room_bytes.min(common.config.message_bytes_max);
     let mut bytes = 0;
@@ -95,7 +92,11 @@ fn fitting(
     let count = count.count().min(room_entries).min(common.config.message_entries_max);
     let alone = progress.inflight().entries() == 0;
     entries.truncate(count.max(usize::from(alone)));
-    entries
+    if entries.is_empty() {
+        progress.wait_for_room();
+        return None;
+    }
+    Some(entries)
 }
 
 fn send_entries(

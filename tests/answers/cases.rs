@@ -118,7 +118,8 @@ fn texts(path: &str) -> Vec<(String, String)> {
     texts
 }
 
-fn shared_folder() -> Option<PathBuf> {
+/// The folder of cases shared beside the project, where one is named.
+pub(crate) fn shared_folder() -> Option<PathBuf> {
     env::var_os("QUORATE_DATA").map(PathBuf::from)
 }
 
@@ -144,4 +145,43 @@ fn value_of(name: &str, text: &str) -> Value {
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without text").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(committed: bool) -> CaseFile {
+        let cases = ["good", "late", "bad"].map(|id| serde_json::json!({ "id": id }));
+        CaseFile { name: "forged".into(), cases: cases.to_vec(), committed }
+    }
+
+    /// What the run of the forged file ends with, if it does not end well.
+    fn failure(file: &CaseFile, skips: &[&str], bad_passes: bool) -> Option<String> {
+        let case = |case: &Value| match case["id"].as_str() {
+            Some("late") => Verdict::Skipped("it comes later".into()),
+            Some("bad") => {
+                assert!(bad_passes, "it is bad");
+                Verdict::Passed
+            }
+            _ => Verdict::Passed,
+        };
+        let run = catch_unwind(AssertUnwindSafe(|| file.run(skips, case)));
+        run.err().map(|panic| text_of(&*panic))
+    }
+
+    #[test]
+    fn a_case_neither_fails_nor_vanishes_unseen() {
+        assert_eq!(failure(&file(true), &["late"], true), None);
+        assert!(failure(&file(true), &["late"], false).is_some_and(|text| text.contains("bad: ")));
+        assert!(failure(&file(true), &[], true).is_some_and(|text| text.contains("late")));
+        assert!(failure(&file(true), &["late", "bad"], true).is_some());
+        assert_eq!(failure(&file(false), &[], true), None, "other versions may skip others");
+    }
+
+    #[test]
+    #[should_panic(expected = "as many cases as it says")]
+    fn a_file_holds_as_many_cases_as_it_says() {
+        parse("forged.json", "cases", r#"{"count": 2, "cases": [{"id": "one"}]}"#);
+    }
 }

@@ -8,6 +8,8 @@ mod skip;
 
 mod cases;
 mod figure7;
+mod files;
+mod forged;
 mod quorums;
 mod scenarios;
 mod steps;

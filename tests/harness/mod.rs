@@ -1,6 +1,6 @@
 //! A little cluster of real cores for tests: a disk, a clock and a network that do what they are
 //! told, and the safety of Raft checked at every step.
-#![allow(dead_code, reason = "each test binary uses its own part of the harness")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of it")]
 
 mod cluster;
 mod disk;
@@ -19,6 +19,7 @@ use quorate::types::{
 pub(crate) use cluster::Cluster;
 pub(crate) use network::Kind;
 pub(crate) use node::Node;
+pub(crate) use safety::Safety;
 
 pub(crate) const ONE: NodeId = NodeId(1);
 pub(crate) const TWO: NodeId = NodeId(2);

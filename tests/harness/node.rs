@@ -24,6 +24,8 @@ pub(crate) struct Node {
     sent: Vec<Message>,
     outcomes: Vec<Action>,
     refused: Vec<(NodeId, Refusal)>,
+    /// How often entries were asked of the disk.
+    fetches: u64,
     now: Instant,
     /// Every start draws from another seed, the next after this one.
     seed: u64,
@@ -49,6 +51,7 @@ impl Node {
             sent: Vec::new(),
             outcomes: Vec::new(),
             refused: Vec::new(),
+            fetches: 0,
             now: Instant::ZERO.after(Duration::from_secs(1)),
             seed,
         };
@@ -110,6 +113,7 @@ impl Node {
                 self.to_apply.extend(entries);
             }
             Action::Fetch { consumer, first, last, .. } => {
+                self.fetches += 1;
                 let entries = self.disk.read(first, last);
                 inputs.push_back(Input::Fetched { consumer, entries });
             }
@@ -182,6 +186,10 @@ impl Node {
     /// What the node refused since its first start, oldest first.
     pub(crate) fn refused(&self) -> &[(NodeId, Refusal)] {
         &self.refused
+    }
+
+    pub(crate) fn fetches(&self) -> u64 {
+        self.fetches
     }
 
     /// Lets time pass on this node's clock; the node is called at each of its deadlines.

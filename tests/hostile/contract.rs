@@ -44,7 +44,7 @@ fn the_contract_kept_is_no_trouble() {
         consumer: Consumer::Apply,
         first: Index(2),
         last: Index(2),
-        bytes_max: Config::new(NodeId(1)).message_bytes_max,
+        bytes_max: Config::new(NodeId(1)).apply_bytes_max,
     };
     assert_eq!(actions, [fetch]);
     step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: vec![entry(2)] });

@@ -32,6 +32,15 @@ enum Asked {
     Read,
 }
 
+/// A read of the disk under way.
+#[derive(Clone, Copy, Debug)]
+struct Fetch {
+    consumer: Consumer,
+    first: Index,
+    last: Index,
+    bytes_max: usize,
+}
+
 /// One node and all around it.
 pub(crate) struct Driver {
     config: Config,
@@ -45,7 +54,7 @@ pub(crate) struct Driver {
     /// The last entry with the state machine, if it is at work, and the last it has applied.
     at_work: Option<Index>,
     applied: Index,
-    fetches: Vec<(Consumer, Index, Index)>,
+    fetches: Vec<Fetch>,
     asked: BTreeMap<Tag, Asked>,
     tags: u64,
     /// What the node said and nobody has answered.
@@ -241,10 +250,15 @@ impl Driver {
             return;
         }
         let place = usize::from(bytes.byte()) % self.fetches.len();
-        let (consumer, first, last) = self.fetches.swap_remove(place);
+        let Fetch { consumer, first, last, bytes_max } = self.fetches.swap_remove(place);
         let mut entries = self.disk.read(first, last);
         let given = entries.len() - usize::from(bytes.byte()) % entries.len().max(1);
-        entries.truncate(given);
+        let mut total = 0;
+        let fit = entries.iter().take_while(|entry| {
+            total += entry.bytes();
+            total <= bytes_max
+        });
+        entries.truncate(fit.count().max(1).min(given));
         self.step(Input::Fetched { consumer, entries });
     }
 
@@ -289,14 +303,13 @@ impl Driver {
         let plain = &mut Bytes::new(&[]);
         // A node that has just started asks for nothing before its first step.
         self.step(Input::Timeout);
-        for _ in 0..100_000 {
-            let busy = !self.writes.is_empty() || self.at_work.is_some();
-            if !busy && self.fetches.is_empty() {
-                break;
-            }
+        let mut rounds = 0;
+        while !self.writes.is_empty() || self.at_work.is_some() || !self.fetches.is_empty() {
             self.flush(1);
             self.work();
             self.fetch(plain);
+            rounds += 1;
+            assert!(rounds < 10_000, "a node of which nothing is asked comes to rest");
         }
         let status = self.raft.status();
         assert_eq!(status.durable, status.last.index, "all that was written is durable");
@@ -340,11 +353,11 @@ impl Driver {
                 self.writes.push_back(write);
             }
             Action::Apply(entries) => self.apply(&entries),
-            Action::Fetch { consumer, first, last, .. } => {
+            Action::Fetch { consumer, first, last, bytes_max } => {
                 assert!(first <= last && self.disk.at(last).is_some(), "what is fetched is there");
-                let twice = self.fetches.iter().any(|(other, ..)| *other == consumer);
+                let twice = self.fetches.iter().any(|fetch| fetch.consumer == consumer);
                 assert!(!twice, "one fetch a consumer");
-                self.fetches.push((consumer, first, last));
+                self.fetches.push(Fetch { consumer, first, last, bytes_max });
             }
             Action::Committed { tag, id } => {
                 assert_eq!(self.asked.remove(&tag), Some(Asked::Proposal), "one outcome");

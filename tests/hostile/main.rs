@@ -3,6 +3,7 @@
 
 mod bytes;
 mod contract;
+mod corpus;
 mod driver;
 mod lies;
 mod restored;

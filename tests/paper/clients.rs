@@ -20,8 +20,8 @@ fn a_follower_names_the_leader() {
     assert_eq!(cluster.node(ONE).committed(), 1, "nothing was proposed");
 }
 
-/// §8: a leader has "each leader commit a blank no-op entry into the log at the start of its
-/// term", so that it knows what is committed.
+/// §8: Raft has "each leader commit a blank no-op entry into the log at the start of its term", so
+/// that it knows which entries are committed.
 #[test]
 fn a_leader_begins_its_term_with_a_blank_entry() {
     let disk = || stored(voters(3), 1, None, 0, log(&[1, 1]));
@@ -85,7 +85,8 @@ fn an_answer_to_an_earlier_heartbeat_does_not_confirm_a_read() {
     assert_eq!(cluster.node(ONE).read_index(tag), Some(1));
 }
 
-/// §8: a deposed leader that does not know it yet "might return stale data"; it answers no read.
+/// §8: without that round, there is "the risk of returning stale data, since the leader responding
+/// to the request might have been superseded by a newer leader of which it is unaware."
 #[test]
 fn a_deposed_leader_answers_no_read() {
     let mut cluster = Cluster::new(3);

@@ -317,8 +317,8 @@ fn a_leader_goes_back_a_term_at_a_time_until_the_logs_agree() {
     assert!(rejections.count() <= 11, "one round trip for each term at most");
 }
 
-/// §5.3: "A leader [...] does not need to take any special actions to restore log consistency when
-/// it comes to power."
+/// §5.3: "a leader does not need to take any special actions to restore log consistency when it
+/// comes to power."
 #[test]
 fn a_new_leader_brings_every_follower_in_line() {
     let logs: [&[u64]; 5] =
@@ -331,8 +331,7 @@ fn a_new_leader_brings_every_follower_in_line() {
     assert!(cluster.nodes().all(|(_, node)| node.log() == expected));
 }
 
-/// §5.3: "a leader [...] must not let a slow follower hold it up": "a single slow follower will not
-/// impact performance".
+/// §5.3: "a single slow follower will not impact performance."
 #[test]
 fn one_slow_follower_holds_nobody_up() {
     let mut cluster = Cluster::new(3);

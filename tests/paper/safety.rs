@@ -143,7 +143,8 @@ fn an_entry_of_the_current_term_commits_all_before_it() {
     }
 }
 
-/// §5.4.2: "a log entry retains its term number": a leader does not append old entries anew.
+/// §5.4.2: "log entries retain their original term numbers when a leader replicates entries from
+/// previous terms."
 #[test]
 fn an_old_entry_keeps_its_term_under_a_new_leader() {
     let mut cluster = Cluster::new(3);

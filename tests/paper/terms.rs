@@ -1,7 +1,7 @@
 //! §5.1: terms act as a logical clock.
 
 use quorate::raft::{Input, Refusal, RoleName};
-use quorate::types::{AppendOutcome, Body, EntryId, HardState, Restored, Term};
+use quorate::types::{AppendOutcome, Body, EntryId, HardState, Index, Restored, Term};
 
 use crate::harness::{Cluster, Node, ONE, THREE, TWO, entry_id, log, plain, stored, voters};
 use crate::{append, ballot, bodies, heartbeat};
@@ -34,11 +34,7 @@ fn any_message() -> [Body; 6] {
         append(entry_id(1, 1), &[], 0),
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched: entry_id(1, 1).index }),
         heartbeat(),
-        Body::HeartbeatReply {
-            round: 1,
-            verified: entry_id(1, 1).index,
-            matched: entry_id(1, 1).index,
-        },
+        Body::HeartbeatReply { round: 1, verified: Index(1), matched: Index(1) },
     ]
 }
 
@@ -80,7 +76,7 @@ fn a_request_with_a_stale_term_is_rejected_with_the_current_one() {
     }
 }
 
-/// §5.1: "Current terms [...] increase monotonically over time."
+/// §5.1: "Each server stores a current term number, which increases monotonically over time."
 #[test]
 fn nothing_said_in_an_earlier_term_changes_anything() {
     for role in ROLES {

@@ -365,17 +365,9 @@ impl Cluster {
         while let [first, ..] = rest {
             let same = match first {
                 Action::Send(message) => {
-                    let arrow = self.arrow(message);
-                    let words = message.to_string();
-                    let alike = rest.iter().map_while(|action| match action {
-                        Action::Send(other) => Some(other),
-                        _ => None,
-                    });
-                    let alike = alike.take_while(|other| {
-                        self.arrow(other) == arrow && other.to_string() == words
-                    });
-                    let to: Vec<String> = alike.map(|other| other.to.to_string()).collect();
-                    let event = format!("{arrow} {} {words}", to.join(" "));
+                    let to = self.receivers(message, rest);
+                    let names: Vec<String> = to.iter().map(NodeId::to_string).collect();
+                    let event = format!("{} {} {message}", self.arrow(message), names.join(" "));
                     self.trace.line(Kind::of_action(first), node, &event);
                     to.len()
                 }
@@ -386,6 +378,20 @@ impl Cluster {
             };
             rest = &rest[same..];
         }
+    }
+
+    /// The nodes to which the first of `actions` go with the words and the fate of `message`.
+    fn receivers(&self, message: &Message, actions: &[Action]) -> Vec<NodeId> {
+        let mut to: Vec<NodeId> = Vec::new();
+        for action in actions {
+            let Action::Send(other) = action else { break };
+            let alike = other.term == message.term && other.body == message.body;
+            if !alike || self.arrow(other) != self.arrow(message) || to.contains(&other.to) {
+                break;
+            }
+            to.push(other.to);
+        }
+        to
     }
 
     fn arrow(&self, message: &Message) -> &'static str {

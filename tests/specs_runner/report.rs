@@ -37,7 +37,10 @@ pub(crate) fn check_file(path: &Path, update: bool) -> Outcome {
     if update {
         let updated = script.rewritten(&printed);
         if updated != text {
-            fs::write(path, updated).expect("the specs can be written");
+            // Other tests read the scripts meanwhile: they must not see half of one.
+            let half_written = path.with_extension("new");
+            fs::write(&half_written, updated).expect("the specs can be written");
+            fs::rename(&half_written, path).expect("the specs can be replaced");
         }
         return Outcome::AsExpected;
     }

@@ -90,7 +90,7 @@ pub(crate) struct SweepArguments {
 #[derive(Args, Debug)]
 pub(crate) struct BenchArguments {
     /// How often each measurement is repeated; the medians are printed
-    #[arg(long, value_name = "N", default_value = "5")]
+    #[arg(long, value_name = "N", default_value = "3")]
     pub(crate) repetitions: NonZeroUsize,
     /// Prints the measurements as JSON
     #[arg(long)]

@@ -16,8 +16,7 @@ use crate::cli::progress::{Goal, Progress};
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::table;
-use crate::observe::TraceSink;
-use crate::run::RunOptions;
+use crate::run::{RunOptions, TraceSink};
 use crate::summary::Summary;
 use crate::sweep::{End, Seeds, Sweep};
 

@@ -10,15 +10,17 @@ mod carry;
 mod client;
 mod clock;
 mod disk;
-mod effects;
-mod goal;
+mod faults;
 mod life;
+mod load;
 mod network;
 mod node;
-mod pending;
 mod queue;
+mod recovery;
 mod storm;
 mod stray;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -32,13 +34,13 @@ use crate::plan::Plan;
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::witness::Witness;
+use crate::world::calm::Calm;
+use crate::world::client::Clients;
 use crate::world::clock::Clock;
-use crate::world::effects::Storm;
-use crate::world::goal::Calm;
 use crate::world::network::Network;
 use crate::world::node::{Node, Place};
-use crate::world::pending::Clients;
 use crate::world::queue::{Event, Queue};
+use crate::world::storm::Storm;
 
 /// A cluster and everything around it. A clone goes on exactly as the original would.
 #[derive(Clone, Debug)]

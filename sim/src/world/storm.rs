@@ -1,349 +1,193 @@
-//! The plan at work: operations fall due, triggers fire, faults begin and end.
+//! What of the plan waits for its trigger, and which faults last.
 
 use std::time::Duration;
 
-use quorate::raft::RoleName;
+use quorate::types::NodeId;
 
-use crate::fault::Fault;
-use crate::plan::{Trigger, Verb, When, Who};
-use crate::witness::Witness;
-use crate::world::effects::{Armed, Effect, Firing};
+use crate::plan::{Op, Plan, Trigger, When};
+use crate::time::SimTime;
 use crate::world::network::Links;
 use crate::world::node::Place;
-use crate::world::queue::Event;
-use crate::world::{EventKind, World};
 
-impl World {
-    pub(super) fn schedule_plan(&mut self) {
-        for (op, planned) in self.storm.plan.ops.iter().enumerate() {
-            let at = match planned.when {
-                When::At(at) => at,
-                When::On { from, .. } => from,
-            };
-            self.queue.push(at, Event::Planned { op: op as u32 });
+/// The plan at work.
+#[derive(Clone, Debug)]
+pub(super) struct Storm {
+    plan: Plan,
+    armed: Vec<Armed>,
+    /// One bit for each trigger that some armed operation waits for.
+    triggers: u16,
+    firings: Vec<Firing>,
+    effects: Vec<Effect>,
+}
+
+/// An operation that waits for its trigger.
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    op: u32,
+    matches: u32,
+    fired: u32,
+}
+
+/// A triggered operation that fires a while after its trigger.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Firing {
+    pub(super) op: u32,
+    pub(super) it: Place,
+    pub(super) other: Option<Place>,
+}
+
+/// A fault that lasts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    /// Links that are blocked.
+    Blocked(Links),
+    /// Links that go down and up again.
+    Flapping { links: Links, period: Duration, until: SimTime, down: bool },
+    /// A clock that runs fast or slow.
+    Drifting(Place),
+    /// A disk that takes longer.
+    DiskSlowed(Place, Duration),
+    /// A state machine that takes longer.
+    ApplySlowed(Place, Duration),
+}
+
+impl Storm {
+    pub(super) fn new(plan: Plan) -> Storm {
+        Storm { plan, armed: Vec::new(), triggers: 0, firings: Vec::new(), effects: Vec::new() }
+    }
+
+    /// One operation of the plan.
+    pub(super) fn op(&self, op: u32) -> &Op {
+        &self.plan.ops[op as usize]
+    }
+
+    /// When each operation happens or begins to wait for its trigger.
+    pub(super) fn schedule(&self) -> Vec<(SimTime, u32)> {
+        let due = |op: &Op| match op.when {
+            When::At(at) => at,
+            When::On { from, .. } => from,
+        };
+        self.plan.ops.iter().map(due).zip(0..).collect()
+    }
+
+    /// An operation begins to wait for its trigger.
+    pub(super) fn arm(&mut self, op: u32) {
+        if let When::On { trigger, .. } = self.op(op).when {
+            self.triggers |= bit(trigger);
+            self.armed.push(Armed { op, matches: 0, fired: 0 });
         }
     }
 
-    /// An operation of the plan is due: it happens, or begins to wait for its trigger.
-    pub(super) fn planned(&mut self, op: u32, witness: &mut Witness) {
-        if self.calm.is_some() {
-            return;
-        }
-        let planned = &self.storm.plan.ops[op as usize];
-        match planned.when {
-            When::At(_) => {
-                let verb = planned.verb.clone();
-                self.perform(&verb, None, None, witness);
-            }
-            When::On { trigger, .. } => {
-                self.storm.triggers |= 1 << trigger as u8;
-                self.storm.armed.push(Armed { op, matches: 0, fired: 0 });
-            }
-        }
+    /// Whether any operation waits for `trigger`.
+    pub(super) fn waits_for(&self, trigger: Trigger) -> bool {
+        self.triggers & bit(trigger) != 0
     }
 
-    /// A node does what operations may wait for: those that do happen. True if the node crashed
-    /// over it.
-    pub(super) fn pull(
+    /// The operations that happen because node `it` did what `seen` says, with the time after
+    /// which they do.
+    pub(super) fn fired(
         &mut self,
-        trigger: Trigger,
-        it: Place,
-        other: Option<Place>,
-        witness: &mut Witness,
-    ) -> bool {
-        if self.storm.triggers & (1 << trigger as u8) == 0 || self.calm.is_some() {
-            return false;
-        }
-        let incarnation = self.nodes[it.0 as usize].incarnation;
-        let mut at = 0;
-        while at < self.storm.armed.len() {
-            if self.matches(at, trigger, it) {
-                self.fire(at, it, other, witness);
+        seen: Trigger,
+        it: NodeId,
+        now: SimTime,
+    ) -> Vec<(u32, Duration)> {
+        let Storm { plan, armed, .. } = self;
+        let mut fired = Vec::new();
+        for waiting in &mut *armed {
+            let When::On { to, trigger, by, nth, later, .. } = plan.ops[waiting.op as usize].when
+            else {
+                continue;
+            };
+            if trigger != seen || by.is_some_and(|by| by != it) || now > to {
+                continue;
             }
-            at += 1;
+            waiting.matches += 1;
+            if waiting.matches >= nth {
+                waiting.fired += 1;
+                fired.push((waiting.op, later));
+            }
         }
-        let (now, plan) = (self.now, &self.storm.plan);
-        self.storm.armed.retain(|armed| match plan.ops[armed.op as usize].when {
-            When::On { to, times, .. } => armed.fired < times && now <= to,
+        armed.retain(|waiting| match plan.ops[waiting.op as usize].when {
+            When::On { to, times, .. } => waiting.fired < times && now <= to,
             When::At(_) => false,
         });
-        let waits = self.storm.armed.iter().map(|armed| match plan.ops[armed.op as usize].when {
-            When::On { trigger, .. } => 1 << trigger as u8,
+        let waits = armed.iter().map(|waiting| match plan.ops[waiting.op as usize].when {
+            When::On { trigger, .. } => bit(trigger),
             When::At(_) => 0,
         });
-        self.storm.triggers = waits.fold(0, |all, one| all | one);
-        self.nodes[it.0 as usize].incarnation != incarnation
+        self.triggers = waits.fold(0, |all, one| all | one);
+        fired
     }
 
-    /// Whether the armed operation's trigger is this, often enough.
-    fn matches(&mut self, at: usize, seen: Trigger, it: Place) -> bool {
-        let armed = &mut self.storm.armed[at];
-        let When::On { to, trigger, by, nth, times, .. } =
-            self.storm.plan.ops[armed.op as usize].when
-        else {
-            return false;
-        };
-        let concerned = by.is_none_or(|by| by == it.id());
-        if trigger != seen || !concerned || self.now > to || armed.fired >= times {
-            return false;
-        }
-        armed.matches += 1;
-        armed.matches >= nth
+    /// Puts off an operation that happens some time after its trigger.
+    pub(super) fn put_off(&mut self, firing: Firing) -> u32 {
+        self.firings.push(firing);
+        (self.firings.len() - 1) as u32
     }
 
-    fn fire(&mut self, at: usize, it: Place, other: Option<Place>, witness: &mut Witness) {
-        let armed = &mut self.storm.armed[at];
-        armed.fired += 1;
-        let op = armed.op;
-        let planned = &self.storm.plan.ops[op as usize];
-        let When::On { later, .. } = planned.when else { return };
-        if later.is_zero() {
-            let verb = planned.verb.clone();
-            self.perform(&verb, Some(it), other, witness);
-        } else {
-            let firing = self.storm.firings.len() as u32;
-            self.storm.firings.push(Firing { op, it, other });
-            self.queue.push(self.now.after(later), Event::Fire { firing });
-        }
+    /// An operation that was put off.
+    pub(super) fn firing(&self, number: u32) -> Firing {
+        self.firings[number as usize]
     }
 
-    /// A triggered operation happens, a while after its trigger.
-    pub(super) fn fire_later(&mut self, firing: u32, witness: &mut Witness) {
-        if self.calm.is_some() {
-            return;
-        }
-        let Firing { op, it, other } = self.storm.firings[firing as usize];
-        let verb = self.storm.plan.ops[op as usize].verb.clone();
-        self.perform(&verb, Some(it), other, witness);
+    /// A fault begins to last.
+    pub(super) fn begin(&mut self, effect: Effect) -> u32 {
+        self.effects.push(effect);
+        (self.effects.len() - 1) as u32
     }
 
-    fn resolve(&self, who: Who, it: Option<Place>, other: Option<Place>) -> Option<Place> {
-        match who {
-            Who::Node(id) => self.place(id),
-            Who::It => it,
-            Who::Other => other.or(it),
-            Who::Leader => self.leader(),
-        }
+    /// A fault that lasts.
+    pub(super) fn effect(&mut self, number: u32) -> &mut Effect {
+        &mut self.effects[number as usize]
+    }
+}
+
+fn bit(trigger: Trigger) -> u16 {
+    1 << trigger as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{Keep, Verb, Who};
+
+    use super::*;
+
+    fn storm(by: Option<NodeId>, nth: u32, times: u32) -> Storm {
+        let (from, to, later) = (SimTime(10), SimTime(90), Duration::ZERO);
+        let trigger = Trigger::SubmitsVote;
+        let when = When::On { from, to, trigger, by, nth, times, later };
+        let verb = Verb::Crash(Who::It, Keep::None, Duration::ZERO);
+        let mut storm = Storm::new(Plan { ops: vec![Op { when, verb }] });
+        assert_eq!(storm.schedule(), [(SimTime(10), 0)]);
+        storm.arm(0);
+        storm
     }
 
-    /// The running leader with the highest term.
-    pub(super) fn leader(&self) -> Option<Place> {
-        let running = self.nodes.iter().filter_map(|node| Some((node, node.running.as_ref()?)));
-        running
-            .filter(|(_, running)| running.status.role == RoleName::Leader)
-            .max_by_key(|(_, running)| running.status.term)
-            .map(|(node, _)| node.place)
+    fn fires(storm: &mut Storm, trigger: Trigger, it: u64, now: u64) -> bool {
+        !storm.fired(trigger, NodeId(it), SimTime(now)).is_empty()
     }
 
-    /// Carries out one operation of the plan, if it can be.
-    fn perform(
-        &mut self,
-        verb: &Verb,
-        it: Option<Place>,
-        other: Option<Place>,
-        witness: &mut Witness,
-    ) {
-        self.fold((EventKind::Fault as u64) << 56 ^ self.now.0);
-        let who = |who| self.resolve(who, it, other);
-        match *verb {
-            Verb::Crash(node, keep, down) => {
-                if let Some(place) = who(node) {
-                    self.crash(place, keep, down, witness);
-                }
-            }
-            Verb::Pause(node, lasting) => {
-                if let Some(place) = who(node)
-                    && self.pause(place, lasting)
-                {
-                    witness.fault(Fault::Pause, self.nodes[place.0 as usize].role());
-                }
-            }
-            Verb::Stray(node, count) => {
-                if let Some(place) = who(node) {
-                    self.strays(place, count, witness);
-                }
-            }
-            Verb::Replay(node, count) => {
-                if let Some(place) = who(node) {
-                    self.replay(place, count, witness);
-                }
-            }
-            Verb::Campaign(node) => {
-                if let Some(place) = who(node)
-                    && let Some(role) = self.nodes[place.0 as usize].role()
-                {
-                    witness.fault(Fault::Campaign, Some(role));
-                    self.queue.push(self.now, Event::Campaign { node: place.0 });
-                }
-            }
-            Verb::Flap(one, another, period, lasting) => {
-                if let (Some(one), Some(another)) = (who(one), who(another))
-                    && one != another
-                {
-                    let links = Links::one(one, another).and(Links::one(another, one));
-                    let until = self.now.after(lasting);
-                    self.begin(Effect::Flapping { links, period, until, down: false }, None);
-                }
-            }
-            Verb::Clog(node, lasting) => {
-                if let Some(place) = who(node) {
-                    let links = self.links(|from, _| from == place);
-                    self.network.clog(links, self.now.after(lasting));
-                }
-            }
-            _ => self.perform_lasting(verb, it, other, witness),
-        }
+    #[test]
+    fn an_operation_fires_at_its_trigger_and_node_only() {
+        let mut storm = storm(Some(NodeId(3)), 1, 1);
+        assert!(!fires(&mut storm, Trigger::SubmitsEntries, 3, 20));
+        assert!(!fires(&mut storm, Trigger::SubmitsVote, 2, 20));
+        assert!(fires(&mut storm, Trigger::SubmitsVote, 3, 20));
+        assert!(!storm.waits_for(Trigger::SubmitsVote), "it has fired");
     }
 
-    /// Carries out an operation that changes a node or links until its end.
-    fn perform_lasting(
-        &mut self,
-        verb: &Verb,
-        it: Option<Place>,
-        other: Option<Place>,
-        witness: &mut Witness,
-    ) {
-        let now = self.now;
-        let who = |who| self.resolve(who, it, other);
-        let effect = match verb {
-            Verb::Drift(node, ppm, _) => who(*node).map(|place| {
-                self.nodes[place.0 as usize].clock.drift(now, *ppm);
-                self.rearm(place);
-                Effect::Drifting(place)
-            }),
-            Verb::Jump(node, by) => {
-                if let Some(place) = who(*node) {
-                    self.nodes[place.0 as usize].clock.jump(now, *by);
-                    self.rearm(place);
-                    witness.fault(Fault::Jump, self.nodes[place.0 as usize].role());
-                }
-                None
-            }
-            Verb::SlowDisk(node, by, _) => who(*node).map(|place| {
-                self.nodes[place.0 as usize].flush_delay += *by;
-                Effect::DiskSlowed(place, *by)
-            }),
-            Verb::SlowApply(node, by, _) => who(*node).map(|place| {
-                self.nodes[place.0 as usize].work_delay += *by;
-                Effect::ApplySlowed(place, *by)
-            }),
-            _ => self.blocked_by(verb, it, other).map(|links| {
-                self.network.block(links);
-                Effect::Blocked(links)
-            }),
-        };
-        let Some(effect) = effect else { return };
-        self.meet(verb.fault(), &effect, witness);
-        self.begin(effect, verb.lasting());
+    #[test]
+    fn an_operation_counts_its_matches_and_its_firings() {
+        let mut storm = storm(None, 2, 2);
+        let fired: Vec<bool> =
+            (20..24).map(|now| fires(&mut storm, Trigger::SubmitsVote, 1, now)).collect();
+        assert_eq!(fired, [false, true, true, false]);
     }
 
-    /// The links that the operation blocks, if it blocks links and its nodes can be told.
-    fn blocked_by(&self, verb: &Verb, it: Option<Place>, other: Option<Place>) -> Option<Links> {
-        let who = |who| self.resolve(who, it, other);
-        Some(match verb {
-            Verb::Isolate(node, _) => {
-                let place = who(*node)?;
-                self.links(|from, to| from == place || to == place)
-            }
-            Verb::Deafen(node, _) => {
-                let place = who(*node)?;
-                self.links(|_, to| to == place)
-            }
-            Verb::Mute(node, _) => {
-                let place = who(*node)?;
-                self.links(|from, _| from == place)
-            }
-            Verb::Strand(node, with, _) => {
-                let (place, ally) = (who(*node)?, who(*with)?);
-                self.links(|from, to| {
-                    (from == place && to != ally) || (to == place && from != ally)
-                })
-            }
-            Verb::Cut(from, to, _) => {
-                let (from, to) = (who(*from)?, who(*to)?);
-                self.links(|one, other| one == from && other == to)
-            }
-            Verb::Split(side, _) => {
-                self.links(|from, to| side.contains(&from.id()) != side.contains(&to.id()))
-            }
-            Verb::Only(pairs, _) => self.links(|from, to| {
-                let pair = |one: Place, other: Place| pairs.contains(&(one.id(), other.id()));
-                !pair(from, to) && !pair(to, from)
-            }),
-            _ => return None,
-        })
-    }
-
-    /// The links between different nodes for which `chosen` holds.
-    pub(super) fn links(&self, chosen: impl Fn(Place, Place) -> bool) -> Links {
-        Links::between((0..self.nodes.len()).map(|place| Place(place as u8)), chosen)
-    }
-
-    /// Counts a fault that lands, and the roles of the nodes that it befalls.
-    fn meet(&self, fault: Fault, effect: &Effect, witness: &mut Witness) {
-        let befallen = |place: Place| match effect {
-            Effect::Blocked(links) | Effect::Flapping { links, .. } => self
-                .nodes
-                .iter()
-                .any(|other| links.has(place, other.place) || links.has(other.place, place)),
-            Effect::Drifting(slow) | Effect::DiskSlowed(slow, _) | Effect::ApplySlowed(slow, _) => {
-                *slow == place
-            }
-        };
-        let roles = self.nodes.iter().filter(|node| befallen(node.place));
-        witness.fault_of_many(fault, roles.filter_map(|node| node.role()));
-    }
-
-    fn begin(&mut self, effect: Effect, lasting: Option<Duration>) {
-        let number = self.storm.effects.len() as u32;
-        self.storm.effects.push(effect);
-        match lasting {
-            Some(lasting) => {
-                self.queue.push(self.now.after(lasting), Event::Lift { effect: number });
-            }
-            None => self.queue.push(self.now, Event::Flap { effect: number }),
-        }
-    }
-
-    /// A fault that lasted ends, unless the storm is over: then what stands, stands for ever.
-    pub(super) fn lift(&mut self, effect: u32) {
-        if self.calm.is_some() {
-            return;
-        }
-        match self.storm.effects[effect as usize] {
-            Effect::Blocked(links) => self.network.unblock(links),
-            Effect::Flapping { .. } => {}
-            Effect::Drifting(place) => {
-                self.nodes[place.0 as usize].clock.drift(self.now, 0);
-                self.rearm(place);
-            }
-            Effect::DiskSlowed(place, by) => {
-                self.nodes[place.0 as usize].flush_delay -= by;
-            }
-            Effect::ApplySlowed(place, by) => {
-                self.nodes[place.0 as usize].work_delay -= by;
-            }
-        }
-    }
-
-    /// A flapping link goes down, or up again.
-    pub(super) fn flap(&mut self, number: u32, witness: &mut Witness) {
-        let effect = self.storm.effects[number as usize];
-        let Effect::Flapping { links, period, until, down } = effect else { return };
-        if self.calm.is_some() {
-            return;
-        }
-        if down {
-            self.network.unblock(links);
-            if self.now >= until {
-                return;
-            }
-        } else {
-            self.network.block(links);
-            self.meet(Fault::Flap, &effect, witness);
-        }
-        self.storm.effects[number as usize] =
-            Effect::Flapping { links, period, until, down: !down };
-        self.queue.push(self.now.after(period), Event::Flap { effect: number });
+    #[test]
+    fn an_operation_fires_no_later_than_it_may() {
+        let mut storm = storm(None, 1, 1);
+        assert!(!fires(&mut storm, Trigger::SubmitsVote, 1, 91));
+        assert!(!storm.waits_for(Trigger::SubmitsVote));
     }
 }

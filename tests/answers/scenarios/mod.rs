@@ -1,20 +1,25 @@
 //! Scripts for a whole cluster: operations, and what must be true after them. After every
 //! operation all messages are delivered, unless they are held, and the safety of Raft is checked.
 
+mod language;
 mod play;
 mod script;
 
 use crate::cases::{CaseFile, Verdict};
-use play::Play;
+use play::{Play, Room};
 use script::Scenario;
 
-/// Runs every scenario of a file; exactly those in `skips` are not run.
+/// Runs every scenario of a file, with much room and with little; exactly those in `skips` are
+/// not run.
 fn run(name: &str, skips: &[&str]) {
     for file in CaseFile::versions(&format!("scenarios/{name}.json"), "scenarios") {
         file.run(skips, |case| match Scenario::understand(case) {
             Err(reason) => Verdict::Skipped(reason),
             Ok(scenario) => {
-                Play::new(&scenario).run(&scenario.steps);
+                for room in [Room::Plenty, Room::Cramped] {
+                    println!("{} with {room:?}", case["id"]);
+                    Play::new(&scenario, room).run(&scenario.steps);
+                }
                 Verdict::Passed
             }
         });

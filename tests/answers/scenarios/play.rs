@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate::raft::Input;
+use quorate::raft::{Config, Input};
 use quorate::types::{
     AppendOutcome, Body, EntryId, HardState, Index, Instant, Membership, Message, NodeId, Payload,
     Restored, SnapshotMeta, Term,
@@ -11,6 +11,22 @@ use quorate::types::{
 use super::script::{Expect, Injected, Persisted, Propose, Read, Scenario, Step, Which};
 use crate::harness::{Cluster, Kind, TICK, entries_after, entry_id, plain, terms};
 use crate::tables::role_named;
+
+/// How tight the bounds are. No expectation depends on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    Plenty,
+    /// Every bound so low that what can be cut, split or fetched from the disk is.
+    Cramped,
+}
+
+fn cramp(config: &mut Config) {
+    config.message_entries_max = 1;
+    config.inflight_messages_max = 2;
+    config.inflight_entries_max = 2;
+    config.tail_bytes_max = 1;
+    config.apply_bytes_max = 1;
+}
 
 pub(crate) struct Play {
     cluster: Cluster,
@@ -29,13 +45,16 @@ struct Patience {
 }
 
 impl Play {
-    pub(crate) fn new(scenario: &Scenario) -> Play {
+    pub(crate) fn new(scenario: &Scenario, room: Room) -> Play {
         assert!(!scenario.manual, "an outline is not played");
         let membership =
             Membership::new(ids(&scenario.voters)).with_learners(ids(&scenario.learners));
         let mut cluster = Cluster::empty();
         for id in membership.members().into_iter().chain(ids(&scenario.spare)) {
             let mut config = plain(id);
+            if room == Room::Cramped {
+                cramp(&mut config);
+            }
             config.pre_vote = scenario.config.pre_vote;
             config.check_quorum = scenario.config.check_quorum;
             config.stickiness = scenario.config.check_quorum;
@@ -48,6 +67,11 @@ impl Play {
             (NodeId(id), patience)
         };
         Play { cluster, patience: scenario.config.timeout.iter().map(patience).collect() }
+    }
+
+    /// How often the nodes asked their disks for entries.
+    pub(crate) fn fetches(&self) -> u64 {
+        self.cluster.nodes().map(|(_, node)| node.fetches()).sum()
     }
 
     pub(crate) fn run(&mut self, steps: &[Step]) {

@@ -81,9 +81,11 @@ pub(crate) enum Step {
     },
     Tick {
         node: u64,
+        #[serde(default = "once")]
         n: u32,
     },
     TickAll {
+        #[serde(default = "once")]
         n: u32,
     },
     Propose(Propose),
@@ -152,10 +154,9 @@ fn once() -> u32 {
 pub(crate) struct Read {
     pub(crate) node: u64,
     /// Whether the read is answered by the end of the operation.
-    #[serde(alias = "ready", alias = "confirmed", alias = "accepted")]
+    #[serde(alias = "accepted")]
     pub(crate) ok: Option<bool>,
     /// The index it is answered at.
-    #[serde(alias = "read_index", alias = "expect_index")]
     pub(crate) index: Option<u64>,
 }
 

@@ -1,5 +1,7 @@
 //! How a leader finds where a follower's log parts from its own.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde::Deserialize;
 
 use quorate::log::Log;
@@ -105,39 +107,81 @@ fn fast_log_backoff() {
             if case.follower_compacted_through > 0 {
                 return Verdict::Skipped("snapshots are a later issue".into());
             }
-            let (leader, follower) = (log(&case.leader_log), log(&case.follower_log));
-            let latest = case.leader_log.iter().chain(&case.follower_log).max();
-            let term = latest.expect("the logs have entries") + 1;
-            let mut cluster = meet(leader, 0, follower.clone(), term);
-            let before = cluster.network.sent().len();
-            let mut rejections = 0;
-            while cluster.deliver_next() {
-                let news = &cluster.network.sent()[before..];
-                let (rejected, accepted) = probes(news, ONE, TWO);
-                if accepted.is_none() && rejected.len() > rejections {
-                    rejections = rejected.len();
-                    assert_eq!(cluster.node(TWO).log(), follower, "a rejection changes no log");
-                }
-            }
-            let (rejected, accepted) = probes(cluster.network.sent(), ONE, TWO);
-            let accepted = accepted.expect("the leader finds where the logs part");
-            assert!(accepted <= case.match_point, "nothing beyond the common prefix is accepted");
-            let parted = |terms: &[u64]| {
-                let mut terms = terms[case.match_point as usize..].to_vec();
-                terms.dedup();
-                terms.len()
-            };
-            let conflicts = parted(&case.leader_log).max(parted(&case.follower_log));
-            assert!(rejected.len() <= conflicts + 1, "{rejected:?} for {conflicts} terms");
-            assert!(rejected.is_sorted_by(|a, b| a > b), "each probe is further back");
-            if let Some(third) = rejected.get(2) {
-                assert!(*third <= case.match_point + 1, "two hints lead to the match point");
-            }
-            cluster.release();
-            assert_eq!(cluster.node(TWO).log(), cluster.node(ONE).log());
             assert_eq!(common_prefix(&case.leader_log, &case.follower_log), case.match_point);
+            let rejected = find_match_point(&case.leader_log, &case.follower_log);
+            // The hint of the second rejection leads there.
+            let third = rejected.get(2).copied().unwrap_or(0);
+            assert!(third <= case.match_point + 1, "{rejected:?}");
             Verdict::Passed
         });
+    }
+}
+
+/// Lets a leader find where a follower's log parts from its own, and checks what any way of
+/// finding it must keep. Returns the `prev` of every append that was rejected.
+fn find_match_point(ours: &[u64], theirs: &[u64]) -> Vec<u64> {
+    let match_point = common_prefix(ours, theirs);
+    let term = ours.iter().chain(theirs).max().copied().unwrap_or(0) + 1;
+    let mut cluster = meet(log(ours), 0, log(theirs), term);
+    let mut rejections = 0;
+    while cluster.deliver_next() {
+        let (rejected, accepted) = probes(cluster.network.sent(), ONE, TWO);
+        if accepted.is_none() && rejected.len() > rejections {
+            rejections = rejected.len();
+            assert_eq!(cluster.node(TWO).log(), log(theirs), "a rejection changes no log");
+        }
+    }
+    let (rejected, accepted) = probes(cluster.network.sent(), ONE, TWO);
+    let accepted = accepted.expect("the leader finds where the logs part");
+    assert!(accepted <= match_point, "nothing beyond the common prefix is accepted");
+    let parted = |terms: &[u64]| {
+        let mut terms = terms[match_point as usize..].to_vec();
+        terms.dedup();
+        terms.len()
+    };
+    let conflicts = parted(ours).min(parted(theirs));
+    assert!(rejected.len() <= conflicts + 1, "{rejected:?} for {conflicts} terms");
+    assert!(rejected.is_sorted_by(|a, b| a > b), "each probe is further back");
+    cluster.release();
+    assert_eq!(cluster.node(TWO).log(), cluster.node(ONE).log());
+    rejected
+}
+
+/// Two logs that could meet: after what they share, ours goes on in even terms and theirs in odd
+/// ones; ours may first go on in the term the shared part ends with.
+fn two_logs() -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
+    let runs = || vec((1_u64..4, 1_usize..6), 0..6);
+    (runs(), 0_usize..4, runs(), runs()).prop_map(|(shared, longer, ours, theirs)| {
+        let mut base: Vec<u64> = Vec::new();
+        extend(&mut base, &shared, 2);
+        let mut own = base.clone();
+        if let Some(last) = base.last() {
+            own.extend(vec![*last; longer]);
+        }
+        extend(&mut own, &ours, 0);
+        extend(&mut base, &theirs, 1);
+        (own, base)
+    })
+}
+
+/// Appends runs of equal terms, each so many steps of two after the one before. Terms leave
+/// `parity` when divided by two, or may be any if that is 2.
+fn extend(log: &mut Vec<u64>, runs: &[(u64, usize)], parity: u64) {
+    for (steps, length) in runs {
+        let mut term = log.last().copied().unwrap_or(0) + 2 * steps;
+        if parity < 2 && term % 2 != parity {
+            term += 1;
+        }
+        log.extend(vec![term; *length]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_leader_finds_the_match_point_within_a_round_trip_per_term((ours, theirs) in two_logs()) {
+        find_match_point(&ours, &theirs);
     }
 }
 

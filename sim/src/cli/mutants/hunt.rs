@@ -45,7 +45,7 @@ pub(crate) enum Verdict {
     Killed,
     /// No seed failed.
     Survived,
-    /// A seed failed, but for another reason than the bug, or only once.
+    /// A seed failed, but another way when run again, or only then.
     Rejected,
     /// A process did not end in time.
     Hung,
@@ -62,43 +62,66 @@ pub(crate) struct Binaries<'a> {
     pub(crate) original: &'a Path,
 }
 
-/// Hunts over up to `seeds_max` seeds.
+/// How a hunt ended, more about it, and the failure if a seed failed.
+pub(crate) type Ending = (Verdict, String, Option<FailureRecord>);
+
+/// Hunts over up to `seeds_max` seeds. A seed that fails without the bug too proves nothing; the
+/// hunt goes on after it.
 pub(crate) fn hunt(
     binaries: Binaries<'_>,
     campaign: u64,
     seeds_max: u64,
-) -> Result<(Verdict, String, Option<FailureRecord>), Trouble> {
+) -> Result<Ending, Trouble> {
     let first = campaign * CAMPAIGN_STRIDE;
-    let range = format!("{first}..{}", first + seeds_max);
-    let Some(sweep) = run(binaries.mutant, &["--seeds", &range, "--failures-max", "1"])? else {
-        return Ok((Verdict::Hung, format!("the sweep of {range} did not end"), None));
-    };
-    let Some(failure) = sweep.failures.into_iter().next() else {
-        return Ok((Verdict::Survived, String::new(), None));
-    };
-    let verdict = prove(binaries, &failure)?;
-    Ok((verdict.0, verdict.1, Some(failure)))
+    let end = first + seeds_max;
+    let (mut from, mut cpu_seconds) = (first, 0.0);
+    while from < end {
+        let range = format!("{from}..{end}");
+        let Some(sweep) = run(binaries.mutant, &["--seeds", &range, "--failures-max", "1"])? else {
+            return Ok((Verdict::Hung, format!("the sweep of {range} did not end"), None));
+        };
+        let Some(mut failure) = sweep.failures.into_iter().next() else { break };
+        cpu_seconds += failure.after_cpu_seconds;
+        failure.after_cpu_seconds = cpu_seconds;
+        failure.after_seeds = failure.seed - first + 1;
+        from = failure.seed + 1;
+        match prove(binaries, &failure)? {
+            Proof::Conclusive(verdict, note) => return Ok((verdict, note, Some(failure))),
+            Proof::FailsAnyway => {}
+        }
+    }
+    Ok((Verdict::Survived, String::new(), None))
+}
+
+/// What a failed seed shows.
+enum Proof {
+    Conclusive(Verdict, String),
+    /// It fails without the bug too.
+    FailsAnyway,
 }
 
 /// Whether the failure shows the bug.
-fn prove(binaries: Binaries<'_>, failure: &FailureRecord) -> Result<(Verdict, String), Trouble> {
-    let rejected = |note: String| Ok((Verdict::Rejected, note));
+fn prove(binaries: Binaries<'_>, failure: &FailureRecord) -> Result<Proof, Trouble> {
+    let rejected = |note: String| Ok(Proof::Conclusive(Verdict::Rejected, note));
+    let hung = |note: String| Ok(Proof::Conclusive(Verdict::Hung, note));
     if failure.kind == "nondeterminism" {
         return rejected("a mere difference between two runs counts as no kill".to_owned());
     }
     let seed = failure.seed.to_string();
+    match run(binaries.original, &["--seed", &seed])? {
+        Some(original) if original.failures.is_empty() => {}
+        Some(_) => return Ok(Proof::FailsAnyway),
+        None => return hung(format!("{seed} did not end without the bug")),
+    }
     let Some(replay) = run(binaries.mutant, &["--seed", &seed])? else {
-        return Ok((Verdict::Hung, format!("the replay of {seed} did not end")));
+        return hung(format!("the replay of {seed} did not end"));
     };
     match replay.failures.first() {
-        Some(again) if again.check == failure.check => {}
-        Some(again) => return rejected(format!("the replay fails {} instead", again.check)),
-        None => return rejected("the replay passes".to_owned()),
-    }
-    match run(binaries.original, &["--seed", &seed])? {
-        Some(original) if original.failures.is_empty() => Ok((Verdict::Killed, String::new())),
-        Some(_) => rejected("the seed fails without the bug too".to_owned()),
-        None => Ok((Verdict::Hung, format!("{seed} did not end without the bug"))),
+        Some(again) if again.check == failure.check => {
+            Ok(Proof::Conclusive(Verdict::Killed, String::new()))
+        }
+        Some(again) => rejected(format!("the replay fails {} instead", again.check)),
+        None => rejected("the replay passes".to_owned()),
     }
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         let kind = if row.kind == Kind::Safety { "safety" } else { "liveness" };
         let killed = format!("{}/{}", row.killed, row.campaigns);
         let seeds = row.seeds_to_kill.map_or_else(|| "-".to_owned(), grouped);
-        let cpu = row.cpu_seconds_to_kill.map_or_else(|| "-".to_owned(), |s| format!("{s:.2}"));
+        let cpu = row.cpu_seconds_to_kill.map_or_else(|| "-".to_owned(), |s| format!("{s:.3}"));
         let seed = row.seed.map_or_else(|| "-".to_owned(), |seed| seed.to_string());
         let by = row.checks.iter().cloned().collect::<Vec<_>>().join(", ");
         let id = &row.id;

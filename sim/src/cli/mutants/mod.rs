@@ -6,7 +6,6 @@ mod kills;
 mod table;
 mod tree;
 
-use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -55,8 +54,6 @@ fn hunt_one(
         tree.restore(mutant)?;
         Some(built?)
     };
-    let original = env::current_exe();
-    let original = original.map_err(|e| Trouble(format!("mutants: where is this command: {e}")))?;
     let mut campaigns = Vec::new();
     for (number, known) in numbers.zip(known.drain(..)) {
         let campaign = match (known, &built) {
@@ -64,7 +61,7 @@ fn hunt_one(
             (None, Some(built)) => {
                 let (verdict, note, failure) = match built {
                     Ok(binary) => {
-                        let binaries = Binaries { mutant: binary, original: &original };
+                        let binaries = Binaries { mutant: binary, original: &tree.original };
                         hunt::hunt(binaries, number, seeds_max)?
                     }
                     Err(said) => (Verdict::Unbuildable, said.clone(), None),

@@ -15,6 +15,8 @@ pub(crate) struct Tree {
     sources: PathBuf,
     copy: PathBuf,
     build: PathBuf,
+    /// A copy of this command, which a build of the sources meanwhile does not replace.
+    pub(crate) original: PathBuf,
     /// Held while this process uses the copy.
     _lock: File,
     /// Tells these sources from any others; the table of mutants is not part of it.
@@ -58,8 +60,11 @@ impl Tree {
                 fingerprint = hash(fingerprint, &content);
             }
         }
-        let build = folder.join("build");
-        Ok(Tree { sources: sources.to_owned(), copy, build, _lock: lock, fingerprint })
+        let original = folder.join(format!("original{}", env::consts::EXE_SUFFIX));
+        let kept = env::current_exe().and_then(|this| fs::copy(this, &original));
+        kept.map_err(|error| Trouble::file("mutants", &original, &error))?;
+        let (sources, build) = (sources.to_owned(), folder.join("build"));
+        Ok(Tree { sources, copy, build, original, _lock: lock, fingerprint })
     }
 
     /// Makes the mutant's edits in the copy.

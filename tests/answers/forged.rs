@@ -1,0 +1,42 @@
+//! What the harness always checks can fail: forged clusters that break each property.
+
+use quorate::types::{Body, Membership, Message, Restored, Term};
+
+use crate::harness::{Cluster, FOUR, ONE, Safety, THREE, TWO, log, plain, stored, voters};
+
+#[test]
+#[should_panic(expected = "election safety")]
+fn two_leaders_of_one_term_are_noticed() {
+    let mut cluster = Cluster::empty();
+    for id in [ONE, TWO] {
+        // Each is alone in its own cluster, and both are in this one.
+        cluster.add(plain(id), Restored::fresh(Membership::new([id])));
+    }
+    cluster.campaign(ONE);
+    cluster.campaign(TWO);
+}
+
+#[test]
+#[should_panic(expected = "log matching")]
+fn logs_that_do_not_match_are_noticed() {
+    let disks = [&[1, 2, 3], &[2, 2, 3]].map(|terms| stored(voters(2), 3, None, 0, log(terms)));
+    Cluster::stored(disks).settle();
+}
+
+#[test]
+#[should_panic(expected = "state machine safety")]
+fn different_entries_applied_at_one_index_are_noticed() {
+    let disks = [&[1, 2], &[1, 3]].map(|terms| stored(voters(2), 3, None, 2, log(terms)));
+    let mut cluster = Cluster::stored(disks);
+    cluster.campaign(ONE);
+}
+
+#[test]
+#[should_panic(expected = "voted twice")]
+fn two_votes_of_one_node_in_one_term_are_noticed() {
+    let mut safety = Safety::default();
+    for to in [THREE, FOUR] {
+        let body = Body::RequestVoteReply { granted: true };
+        safety.observe_sent(&Message { from: ONE, to, term: Term(3), body });
+    }
+}
