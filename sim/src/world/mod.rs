@@ -66,6 +66,10 @@ pub(crate) struct World {
 
 /// More events than this at one instant mean that they beget one another.
 const EVENTS_AT_ONE_INSTANT_MAX: u32 = 100_000;
+/// So do more events than this beyond one in every so many nanoseconds of the run so far; the
+/// busiest runs of a correct cluster have a fifth of that.
+const EVENTS_BEYOND_RATE_MAX: u64 = 1_000_000;
+const EVENT_NANOS_MIN: u64 = 2_000;
 
 impl World {
     /// The world at the start: every node is about to start for the first time.
@@ -113,13 +117,21 @@ impl World {
         self.digest
     }
 
-    /// Why time stands still, if it does.
+    /// Why time stands still, or all but does, if so.
     pub(crate) fn stalled(&self) -> Option<String> {
-        (self.events_now > EVENTS_AT_ONE_INSTANT_MAX)
-            .then(|| format!("over {EVENTS_AT_ONE_INSTANT_MAX} events at {}s and no end", self.now))
+        let (events, now) = (self.events, self.now);
+        if self.events_now > EVENTS_AT_ONE_INSTANT_MAX {
+            Some(format!("over {EVENTS_AT_ONE_INSTANT_MAX} events at {now}s and no end"))
+        } else {
+            self.is_flooded().then(|| format!("{events} events by {now}s and no end"))
+        }
     }
 
-    /// Lets the next event happen; false if there is none, or time stands still.
+    fn is_flooded(&self) -> bool {
+        self.events > EVENTS_BEYOND_RATE_MAX + self.now.0 / EVENT_NANOS_MIN
+    }
+
+    /// Lets the next event happen; false if there is none, or there are far too many.
     fn advance(&mut self, witness: &mut Witness) -> bool {
         let Some((at, event)) = self.queue.pop() else { return false };
         debug_assert!(at >= self.now, "time never goes back");
@@ -128,7 +140,7 @@ impl World {
             self.events_now = 0;
         }
         self.events_now += 1;
-        if self.events_now > EVENTS_AT_ONE_INSTANT_MAX {
+        if self.events_now > EVENTS_AT_ONE_INSTANT_MAX || self.is_flooded() {
             return false;
         }
         self.happen(event, witness);

@@ -49,9 +49,9 @@ fn hunt_one(
     let built = if known.iter().all(Option::is_some) {
         None
     } else {
-        tree.plant(mutant)?;
+        let held = tree.plant(mutant)?;
         let built = tree.build();
-        tree.restore(mutant)?;
+        tree.restore(&held)?;
         Some(built?)
     };
     let mut campaigns = Vec::new();

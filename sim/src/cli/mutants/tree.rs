@@ -10,9 +10,8 @@ use crate::cli::exit::Trouble;
 use crate::cli::mutants::table::{self, Mutant};
 use crate::digest::{mix, of_bytes};
 
-/// The sources, their copy, and where it is built. All mutants share them, one after the other.
+/// A copy of the sources, and where it is built. All mutants share them, one after the other.
 pub(crate) struct Tree {
-    sources: PathBuf,
     copy: PathBuf,
     build: PathBuf,
     /// A copy of this command, which a build of the sources meanwhile does not replace.
@@ -21,6 +20,12 @@ pub(crate) struct Tree {
     _lock: File,
     /// Tells these sources from any others; the table of mutants is not part of it.
     pub(crate) fingerprint: u64,
+}
+
+/// What a file of the copy held before an edit.
+pub(crate) struct Held {
+    path: PathBuf,
+    text: String,
 }
 
 /// Where everything about mutants is written.
@@ -63,12 +68,13 @@ impl Tree {
         let original = folder.join(format!("original{}", env::consts::EXE_SUFFIX));
         let kept = env::current_exe().and_then(|this| fs::copy(this, &original));
         kept.map_err(|error| Trouble::file("mutants", &original, &error))?;
-        let (sources, build) = (sources.to_owned(), folder.join("build"));
-        Ok(Tree { sources, copy, build, original, _lock: lock, fingerprint })
+        let build = folder.join("build");
+        Ok(Tree { copy, build, original, _lock: lock, fingerprint })
     }
 
-    /// Makes the mutant's edits in the copy.
-    pub(crate) fn plant(&self, mutant: &Mutant) -> Result<(), Trouble> {
+    /// Makes the mutant's edits in the copy. Returns what the edited files held before.
+    pub(crate) fn plant(&self, mutant: &Mutant) -> Result<Vec<Held>, Trouble> {
+        let mut held = Vec::new();
         for edit in &mutant.edit {
             let path = self.copy.join(&edit.file);
             let text = fs::read_to_string(&path);
@@ -79,16 +85,16 @@ impl Tree {
             })?;
             write_if_changed(&path, planted.as_bytes())
                 .map_err(|error| Trouble::file(&mutant.id, &path, &error))?;
+            held.push(Held { path, text });
         }
-        Ok(())
+        Ok(held)
     }
 
-    /// Takes the mutant's edits back.
-    pub(crate) fn restore(&self, mutant: &Mutant) -> Result<(), Trouble> {
-        for edit in &mutant.edit {
-            let (from, to) = (self.sources.join(&edit.file), self.copy.join(&edit.file));
-            let restored = fs::read(&from).and_then(|content| write_if_changed(&to, &content));
-            restored.map_err(|error| Trouble::file(&mutant.id, &to, &error))?;
+    /// Takes a mutant's edits back, the last one first: two may be in one file.
+    pub(crate) fn restore(&self, held: &[Held]) -> Result<(), Trouble> {
+        for Held { path, text } in held.iter().rev() {
+            let restored = write_if_changed(path, text.as_bytes());
+            restored.map_err(|error| Trouble::file("mutants", path, &error))?;
         }
         Ok(())
     }
