@@ -57,6 +57,8 @@ pub enum When {
 /// What a node does that a planned operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trigger {
+    /// It has started again.
+    Starts,
     /// It is about to give a write to its disk.
     AboutToSubmit,
     /// It has given a vote to its disk, and the vote is not durable yet.
@@ -120,7 +122,7 @@ pub enum Verb {
     /// What the first node sends does not reach the second.
     Cut(Who, Who, Duration),
     /// These nodes and the others do not hear one another.
-    Split(Vec<NodeId>, Duration),
+    Split(Vec<Who>, Duration),
     /// Only these pairs hear one another.
     Only(Vec<(NodeId, NodeId)>, Duration),
     /// The link between the two goes down and up again, each time for the first duration.
@@ -207,6 +209,7 @@ impl fmt::Display for When {
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Trigger::Starts => "starts",
             Trigger::AboutToSubmit => "about to submit",
             Trigger::SubmitsVote => "submits vote",
             Trigger::SubmitsEntries => "submits entries",

@@ -214,7 +214,7 @@ impl World {
         let fate = self.network.decide(now, link, incarnation, &self.choices, &self.settings);
         let role = self.nodes[to.0 as usize].role();
         fate.met.into_iter().flatten().for_each(|fault| witness.fault(fault, role));
-        if self.settings.faults.has(Fault::Replay) && now.0.is_multiple_of(16) {
+        if self.settings.faults.has(Fault::Replay) {
             self.network.remember(&message);
         }
         if let Some(at) = fate.copy {

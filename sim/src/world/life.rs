@@ -45,6 +45,9 @@ impl World {
         node.running = Some(Box::new(running));
         self.count_event(EventKind::Start, u64::from(place.0));
         self.rearm(place);
+        if incarnation > 1 {
+            self.pull(Trigger::Starts, place, None, witness);
+        }
     }
 
     /// Crashes a node that runs, whatever it is doing; false if it is down. It starts again after
