@@ -148,6 +148,7 @@ impl Planner<'_> {
             Trigger::AdvancesCommit,
             Trigger::SubmitsEntries,
             Trigger::BecomesCandidate,
+            Trigger::Beats,
         ]);
         let by = self.perhaps_node();
         let nth = self.draw.between(1, 40) as u32;

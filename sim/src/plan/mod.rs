@@ -69,6 +69,8 @@ pub enum Trigger {
     Flushes,
     /// It has given a granted vote, or an acknowledgement of entries, to the network.
     Promises,
+    /// It has given a heartbeat to the network.
+    Beats,
     /// It begins to lead.
     BecomesLeader,
     /// It begins to ask whether it would win.
@@ -215,6 +217,7 @@ impl fmt::Display for Trigger {
             Trigger::SubmitsEntries => "submits entries",
             Trigger::Flushes => "flushes",
             Trigger::Promises => "promises",
+            Trigger::Beats => "beats",
             Trigger::BecomesLeader => "becomes leader",
             Trigger::BecomesPreCandidate => "becomes pre-candidate",
             Trigger::BecomesCandidate => "becomes candidate",

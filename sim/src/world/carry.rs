@@ -208,6 +208,7 @@ impl World {
         witness.see(now, Seen::Sent { message: &message });
         let Some(to) = self.place(message.to) else { return };
         let promise = is_promise(&message);
+        let beat = matches!(message.body, Body::Heartbeat { .. });
         self.fold((message.body.name().len() as u64) << 32 ^ message.to.0 << 24 ^ message.term.0);
         let incarnation = self.nodes[place.0 as usize].incarnation;
         let link = (place, to);
@@ -227,6 +228,8 @@ impl World {
         }
         if promise {
             self.pull(Trigger::Promises, place, Some(to), witness);
+        } else if beat {
+            self.pull(Trigger::Beats, place, Some(to), witness);
         }
     }
 
