@@ -97,6 +97,16 @@ impl Node {
                 inputs.extend(self.take_to_apply().map(Input::Applied));
             }
         }
+        self.assert_memory_matches_disk();
+    }
+
+    /// What the core takes for its log is what it had written, to the last entry.
+    fn assert_memory_matches_disk(&self) {
+        let (log, written) = (self.core().log(), self.log());
+        assert_eq!(log.last(), written.last().map_or(EntryId::ZERO, |entry| entry.id));
+        assert!(written.iter().all(|entry| log.has(entry.id)), "every entry is known by its id");
+        let durable = self.disk.entries().len() as u64;
+        assert!(log.durable().0 <= durable, "what is taken for durable is on the disk");
     }
 
     fn carry_out(&mut self, action: Action, inputs: &mut VecDeque<Input>) {

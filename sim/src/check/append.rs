@@ -2,7 +2,7 @@
 //! about a node's belief in its disk.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{AppendOutcome, Body, Message, Write};
+use quorate::types::{Body, Index, Message, Write};
 
 use crate::check::finding::{S6, S9, S17, Verdict};
 use crate::check::model::{Model, Slot};
@@ -48,11 +48,18 @@ pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> Verdict {
 }
 
 pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> Verdict {
-    let (Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
-    | Body::HeartbeatReply { matched, .. }) = message.body
-    else {
-        return Ok(());
-    };
+    let matched = message.body.acknowledged();
+    if matched > Index::ZERO {
+        acknowledged(model, from, message, matched)?;
+    }
+    match message.body {
+        Body::HeartbeatReply { verified, .. } => is_verified(model, from, message, verified),
+        _ => Ok(()),
+    }
+}
+
+/// What is acknowledged is durable, and what the leader has.
+fn acknowledged(model: &Model, from: Slot, message: &Message, matched: Index) -> Verdict {
     let node = model.node(from);
     let (id, to, term) = (node.id, message.to, message.term);
     let Some(chain) = node.disk.log.chain_at(matched) else {
@@ -80,5 +87,26 @@ pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> Verdict {
     S6.broken(format!(
         "{id} acknowledges {matched} to {to} in {term} with {held} on its disk, where the leader \
          has {has} after another prefix"
+    ))
+}
+
+/// What a node says it knows for the leader's log is so.
+fn is_verified(model: &Model, from: Slot, message: &Message, verified: Index) -> Verdict {
+    let (node, leader) = (model.node(from), model.node(model.slot(message.to)));
+    let term = message.term;
+    // Before a lagging driver has given all to the disk, not all is known here.
+    let known = |status: Status| status.term == term && status.last == node.memory.log.last_id();
+    if !leader.leads(term) || !node.status.is_some_and(known) {
+        return Ok(());
+    }
+    let (ours, theirs) = (&node.memory.log, &leader.memory.log);
+    if theirs.at(verified).is_none() || ours.chain_at(verified) == theirs.chain_at(verified) {
+        return Ok(());
+    }
+    let (id, to) = (node.id, message.to);
+    let has = ours.id_at(verified).unwrap_or_default();
+    let leads = theirs.id_at(verified).unwrap_or_default();
+    S6.broken(format!(
+        "{id} takes its log up to {has} for that of {to} in {term}, which has {leads} there"
     ))
 }

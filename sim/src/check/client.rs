@@ -14,8 +14,9 @@ use crate::observe::OpId;
 pub(super) struct Clients {
     /// By number: they are dense.
     ops: Vec<Op>,
-    /// The operation that proposed a command, by the hash of the command.
-    proposals: BTreeMap<u64, OpId>,
+    /// Proposals that may still be committed, by the hash of the command. It stays small, so that
+    /// a long run costs no more an event than a short one.
+    open: BTreeMap<u64, OpId>,
     /// The highest index that a completed operation took effect at, or showed to its client.
     floor: Index,
     /// The highest index acknowledged to a client.
@@ -58,7 +59,7 @@ impl Clients {
     pub(super) fn proposed(&mut self, op: OpId, command: &[u8]) -> Verdict {
         let payload = chain::command(command);
         self.invoked(op, Some(payload));
-        let earlier = self.proposals.insert(payload, op);
+        let earlier = self.open.insert(payload, op);
         assert!(earlier.is_none(), "the commands of operations {op:?} and {earlier:?} are equal");
         Ok(())
     }
@@ -102,17 +103,22 @@ impl Clients {
     }
 
     fn takes_effect(&mut self, id: EntryId, payload: u64) -> Verdict {
-        let Some(op) = self.proposals.get(&payload).copied() else {
+        let Some(op) = self.open.remove(&payload) else { return self.cannot_be(id, payload) };
+        self.op(op).place = Some(id.index);
+        Ok(())
+    }
+
+    /// A command is committed that cannot be, for none is open that has these bytes.
+    fn cannot_be(&self, id: EntryId, payload: u64) -> Verdict {
+        let Some(op) = self.ops.iter().position(|op| op.payload == Some(payload)) else {
             return S19.broken(format!("{id} commits a command that nobody proposed"));
         };
-        let operation = self.op(op);
-        if let Some(place) = operation.place.replace(id.index) {
-            return S19.broken(format!("operation {} is committed at {place} and at {id}", op.0));
+        match self.ops[op].place {
+            Some(place) => {
+                S19.broken(format!("operation {op} is committed at {place} and at {id}"))
+            }
+            None => S19.broken(format!("operation {op}, rejected, is committed at {id}")),
         }
-        if operation.outcome == Some(Outcome::Rejected) {
-            return S19.broken(format!("operation {}, rejected, is committed at {id}", op.0));
-        }
-        Ok(())
     }
 
     pub(super) fn committed(&mut self, model: &Model, op: OpId, id: EntryId) -> Verdict {
@@ -163,12 +169,12 @@ impl Clients {
     }
 
     pub(super) fn rejected(&mut self, op: OpId) -> Verdict {
-        match self.end(op, Outcome::Rejected)?.place {
-            None => Ok(()),
-            Some(place) => {
-                S19.broken(format!("operation {}, committed at {place}, is rejected", op.0))
-            }
+        let Op { place, payload, .. } = self.end(op, Outcome::Rejected)?;
+        if let Some(place) = place {
+            return S19.broken(format!("operation {}, committed at {place}, is rejected", op.0));
         }
+        payload.and_then(|payload| self.open.remove(&payload));
+        Ok(())
     }
 
     pub(super) fn unknown(&mut self, op: OpId) -> Verdict {

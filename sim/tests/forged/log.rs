@@ -1,6 +1,6 @@
 //! Forged logs, commits and applied entries: S6 and S8 to S17.
 
-use quorate::types::{EntryId, HardState, Index, Membership, NodeId, Term};
+use quorate::types::{Body, EntryId, HardState, Index, Membership, NodeId, Term};
 
 use crate::stage::{Stage, command, id, noop, voted};
 
@@ -49,6 +49,28 @@ crate::forgeries! {
         stage.wins(3, 2, &[4, 5]);
         stage.enters(2, 2);
         stage.acknowledges(2, 3, 2, 1);
+    }
+
+    S6 an_answer_to_a_heartbeat_acknowledges_too_much
+    "n2 acknowledges 1 to n1 in t1 while its disk ends at 0"
+    |stage| {
+        stage.wins(1, 1, &[2, 3]);
+        stage.takes(1, &[noop(1, 1)]);
+        stage.takes(2, &[noop(1, 1)]);
+        let (verified, matched) = (Index(1), Index(1));
+        stage.sends(2, 1, 1, Body::HeartbeatReply { round: 1, verified, matched });
+    }
+
+    S6 another_log_is_taken_for_the_leaders
+    "n2 takes its log up to 1@t1 for that of n3 in t2, which has 1@t2 there"
+    |stage| {
+        stage.wins(1, 1, &[2, 3]);
+        stage.all_hold(&[1, 2], &[noop(1, 1)]);
+        stage.wins(3, 2, &[4, 5]);
+        stage.takes(3, &[noop(1, 2)]);
+        stage.enters(2, 2);
+        let (verified, matched) = (Index(1), Index::ZERO);
+        stage.sends(2, 3, 2, Body::HeartbeatReply { round: 1, verified, matched });
     }
 
     S8 one_id_has_two_contents
