@@ -2,7 +2,7 @@
 //! about a node's belief in its disk.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Index, Message, Write};
+use quorate::types::{Body, Index, Message, NodeId, Write};
 
 use crate::check::finding::{S6, S9, S17, Verdict};
 use crate::check::model::{Model, Slot};
@@ -108,5 +108,28 @@ fn is_verified(model: &Model, from: Slot, message: &Message, verified: Index) ->
     let leads = theirs.id_at(verified).unwrap_or_default();
     S6.broken(format!(
         "{id} takes its log up to {has} for that of {to} in {term}, which has {leads} there"
+    ))
+}
+
+/// What a leader counts on at a peer is so: a later leader alone may have changed it since.
+pub(super) fn counted(model: &Model, slot: Slot, peer: NodeId, matched: Index) -> Verdict {
+    let (leader, disk) = (model.node(slot), &model.node(model.slot(peer)).disk);
+    let Some(status) = leader.status else { return Ok(()) };
+    if disk.hard_state.term > status.term {
+        return Ok(());
+    }
+    let (id, term, held) = (leader.id, status.term, disk.log.last());
+    let Some(theirs) = disk.log.chain_at(matched) else {
+        return S6.broken(format!(
+            "{id} leads {term} and counts on {peer} up to {matched}, whose disk ends at {held}"
+        ));
+    };
+    if leader.memory.log.chain_at(matched).is_none_or(|ours| ours == theirs) {
+        return Ok(());
+    }
+    let has = disk.log.id_at(matched).unwrap_or_default();
+    S6.broken(format!(
+        "{id} leads {term} and counts on {peer} up to {matched}, whose disk has {has} there after \
+         another prefix"
     ))
 }

@@ -75,13 +75,16 @@ impl Checks {
                 Ok(())
             }
             Seen::Stepped { node, status } => self.stepped(now, node, status),
+            Seen::Counted { node, peer, matched } => {
+                append::counted(&self.model, self.model.slot(node), peer, matched)
+            }
             Seen::Submitted { node, write } => self.submitted(node, write),
             Seen::Durable { node, write } => self.durable(node, write),
             Seen::Sent { message } => self.sent(now, message),
             Seen::Applied { node, entries } => self.applied(node, entries),
             Seen::ProposeInvoked { op, command } => self.clients.proposed(op, command),
             Seen::ReadInvoked { op } => {
-                self.clients.asked(op);
+                self.clients.asked(op, self.election.latest());
                 Ok(())
             }
             Seen::Committed { op, id } => self.clients.committed(&self.model, op, id),
@@ -137,10 +140,10 @@ impl Checks {
         let slot = self.model.slot(id);
         append::submitted(&self.model, slot, write)?;
         self.model.submit(slot, write)?;
-        match write.entries.first() {
-            Some(first) => self.commit.submitted(&self.model, slot, first.id.index),
-            None => Ok(()),
+        if let Some(first) = write.entries.first() {
+            self.commit.submitted(&self.model, slot, first.id.index)?;
         }
+        self.election.submitted(&self.model, slot, write)
     }
 
     fn durable(&mut self, id: NodeId, write: &Write) -> Verdict {
