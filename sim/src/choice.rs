@@ -69,6 +69,8 @@ pub enum Kind {
     Replay,
     /// The nodes that stay connected when the storm ends.
     Calm,
+    /// In which order a process that stood still gets what it missed.
+    Resume,
 }
 
 /// The name of one choice.

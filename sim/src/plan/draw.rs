@@ -23,6 +23,8 @@ enum Pattern {
     Progress,
     /// A node meets a fault of any kind just when its role changes.
     Ambush,
+    /// Old messages come again just when they could be taken for new ones.
+    Echo,
     /// Two nodes campaign at once, and voters crash.
     Duel,
     /// Leaders are cut off with a minority that took their last entries, crash, and come back
@@ -69,6 +71,9 @@ fn patterns(settings: &Settings) -> Vec<Pattern> {
     if faults.has(Fault::Crash) {
         patterns.extend([Pattern::Boundary; 5]);
     }
+    if faults.has(Fault::Replay) {
+        patterns.extend([Pattern::Echo; 3]);
+    }
     if faults.has(Fault::Campaign) && settings.voters > 2 {
         patterns.extend([Pattern::Duel; 3]);
     }
@@ -106,6 +111,7 @@ impl Planner<'_> {
             Pattern::Chase => self.chase(),
             Pattern::Progress => self.progress(),
             Pattern::Ambush => self.ambush(),
+            Pattern::Echo => self.echo(),
             Pattern::Duel => self.duel(),
             Pattern::Relay => self.relay(),
         }
@@ -142,6 +148,7 @@ impl Planner<'_> {
             Trigger::AdvancesCommit,
             Trigger::SubmitsEntries,
             Trigger::BecomesCandidate,
+            Trigger::Beats,
         ]);
         let by = self.perhaps_node();
         let nth = self.draw.between(1, 40) as u32;
@@ -166,6 +173,21 @@ impl Planner<'_> {
         let fault = *self.draw.pick(&kinds);
         let verb = self.verb(fault, Who::It);
         self.ops.push(Op { when, verb });
+    }
+
+    fn echo(&mut self) {
+        let trigger = *self.draw.pick(&[
+            Trigger::Starts,
+            Trigger::BecomesLeader,
+            Trigger::Promises,
+            Trigger::BecomesCandidate,
+        ]);
+        let nth = self.draw.between(1, 3) as u32;
+        let times = self.draw.between(1, 4) as u32;
+        let later = self.delay();
+        let when = self.triggered(trigger, None, nth, times, later);
+        let count = self.draw.between(5, 60) as u32;
+        self.ops.push(Op { when, verb: Verb::Replay(Who::It, count) });
     }
 
     fn duel(&mut self) {
@@ -222,7 +244,7 @@ impl Planner<'_> {
                 Verb::Crash(who, keep, self.downtime())
             }
             Fault::Pause => Verb::Pause(who, lasting),
-            Fault::Partition if self.draw.chance(400) => Verb::Split(self.side(), lasting),
+            Fault::Partition if self.draw.chance(500) => Verb::Split(self.side(who), lasting),
             Fault::Partition => Verb::Isolate(who, lasting),
             Fault::OneWay => match self.draw.below(3) {
                 0 => Verb::Cut(who, self.anyone(), lasting),
@@ -336,18 +358,19 @@ impl Planner<'_> {
         NodeId((first.0 - 1 + steps) % voters + 1)
     }
 
-    /// A random part of the nodes: neither none nor all, if there are two.
-    fn side(&mut self) -> Vec<NodeId> {
+    /// A part of the nodes: `first` and some others, seldom a majority.
+    fn side(&mut self, first: Who) -> Vec<Who> {
         let nodes = u64::from(self.settings.nodes());
-        let first = self.node();
-        let size = self.draw.between(1, nodes.max(2) - 1);
-        let mut side: Vec<NodeId> = vec![first];
-        for node in (1..=nodes).map(NodeId).filter(|node| *node != first) {
-            if (side.len() as u64) < size && self.draw.chance(600) {
+        let most =
+            if self.draw.chance(250) { nodes.max(2) - 1 } else { nodes.div_ceil(2).max(2) - 1 };
+        let others = self.draw.between(1, most) - 1;
+        let mut side = vec![first];
+        for _ in 0..others {
+            let node = Who::Node(self.node());
+            if !side.contains(&node) {
                 side.push(node);
             }
         }
-        side.sort_unstable();
         side
     }
 

@@ -57,6 +57,8 @@ pub enum When {
 /// What a node does that a planned operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trigger {
+    /// It has started again.
+    Starts,
     /// It is about to give a write to its disk.
     AboutToSubmit,
     /// It has given a vote to its disk, and the vote is not durable yet.
@@ -67,6 +69,8 @@ pub enum Trigger {
     Flushes,
     /// It has given a granted vote, or an acknowledgement of entries, to the network.
     Promises,
+    /// It has given a heartbeat to the network.
+    Beats,
     /// It begins to lead.
     BecomesLeader,
     /// It begins to ask whether it would win.
@@ -120,7 +124,7 @@ pub enum Verb {
     /// What the first node sends does not reach the second.
     Cut(Who, Who, Duration),
     /// These nodes and the others do not hear one another.
-    Split(Vec<NodeId>, Duration),
+    Split(Vec<Who>, Duration),
     /// Only these pairs hear one another.
     Only(Vec<(NodeId, NodeId)>, Duration),
     /// The link between the two goes down and up again, each time for the first duration.
@@ -207,11 +211,13 @@ impl fmt::Display for When {
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Trigger::Starts => "starts",
             Trigger::AboutToSubmit => "about to submit",
             Trigger::SubmitsVote => "submits vote",
             Trigger::SubmitsEntries => "submits entries",
             Trigger::Flushes => "flushes",
             Trigger::Promises => "promises",
+            Trigger::Beats => "beats",
             Trigger::BecomesLeader => "becomes leader",
             Trigger::BecomesPreCandidate => "becomes pre-candidate",
             Trigger::BecomesCandidate => "becomes candidate",

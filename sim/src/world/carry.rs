@@ -208,13 +208,14 @@ impl World {
         witness.see(now, Seen::Sent { message: &message });
         let Some(to) = self.place(message.to) else { return };
         let promise = is_promise(&message);
+        let beat = matches!(message.body, Body::Heartbeat { .. });
         self.fold((message.body.name().len() as u64) << 32 ^ message.to.0 << 24 ^ message.term.0);
         let incarnation = self.nodes[place.0 as usize].incarnation;
         let link = (place, to);
         let fate = self.network.decide(now, link, incarnation, &self.choices, &self.settings);
         let role = self.nodes[to.0 as usize].role();
         fate.met.into_iter().flatten().for_each(|fault| witness.fault(fault, role));
-        if self.settings.faults.has(Fault::Replay) && now.0.is_multiple_of(16) {
+        if self.settings.faults.has(Fault::Replay) {
             self.network.remember(&message);
         }
         if let Some(at) = fate.copy {
@@ -227,6 +228,8 @@ impl World {
         }
         if promise {
             self.pull(Trigger::Promises, place, Some(to), witness);
+        } else if beat {
+            self.pull(Trigger::Beats, place, Some(to), witness);
         }
     }
 

@@ -216,7 +216,8 @@ impl World {
                 self.links(|one, other| one == from && other == to)
             }
             Verb::Split(side, _) => {
-                self.links(|from, to| side.contains(&from.id()) != side.contains(&to.id()))
+                let side: Vec<Place> = side.iter().filter_map(|node| who(*node)).collect();
+                self.links(|from, to| side.contains(&from) != side.contains(&to))
             }
             Verb::Only(pairs, _) => self.links(|from, to| {
                 let pair = |one: Place, other: Place| pairs.contains(&(one.id(), other.id()));

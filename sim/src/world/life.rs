@@ -45,6 +45,9 @@ impl World {
         node.running = Some(Box::new(running));
         self.count_event(EventKind::Start, u64::from(place.0));
         self.rearm(place);
+        if incarnation > 1 {
+            self.pull(Trigger::Starts, place, None, witness);
+        }
     }
 
     /// Crashes a node that runs, whatever it is doing; false if it is down. It starts again after
@@ -105,13 +108,24 @@ impl World {
         true
     }
 
-    /// Lets a process go on: it gets at once what it missed.
+    /// Lets a process go on: it gets at once what it missed, as it came or sorted by where it came
+    /// from, as a driver may look at its timers, its clients and its peers in any order.
     pub(super) fn resume(&mut self, place: Place, pause: u16) {
         let node = &mut self.nodes[place.0 as usize];
         if node.pause != pause {
             return;
         }
-        for event in node.held.take().unwrap_or_default() {
+        let mut held = node.held.take().unwrap_or_default();
+        let (node, counter) = (place.0 + 1, u32::from(pause));
+        let is_timer = |event: &Event| matches!(event, Event::Wake { .. });
+        let is_request = |event: &Event| matches!(event, Event::Request { .. });
+        match self.choices.choose(Key { node, counter, ..Kind::Resume.key() }, 4) {
+            1 => held.sort_by_key(|event| !is_timer(event)),
+            2 => held.sort_by_key(|event| is_timer(event)),
+            3 => held.sort_by_key(|event| (is_timer(event), !is_request(event))),
+            _ => {}
+        }
+        for event in held {
             self.queue.push(self.now, event);
         }
     }

@@ -53,10 +53,17 @@ impl World {
         let nap = self.clients.nap(client);
         let key = Key { peer: client, counter: nap.turn << 3, ..Kind::Client.key() };
         let mut draw = self.choices.draw(key);
-        let any = NodeId(draw.between(1, u64::from(self.settings.nodes())));
+        let nodes = u64::from(self.settings.nodes());
+        let any = NodeId(draw.between(1, nodes));
         let astray = draw.chance(200);
-        let believed = self.clients.leader(client).filter(|_| !astray).unwrap_or(any);
         let reads = draw.chance(self.settings.read_permille) && target.is_none();
+        // Every second client lives beside one node, and reads there whoever leads.
+        let home = NodeId(u64::from(client) % nodes + 1);
+        let believed = match self.clients.leader(client) {
+            _ if reads && client.is_multiple_of(2) => home,
+            Some(leader) if !astray => leader,
+            _ => any,
+        };
         let length = command_length(&mut draw, &self.settings);
         let command = (!reads).then(|| command(op, length));
         let travels = draw.within(self.settings.latency) / 2;

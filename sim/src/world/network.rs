@@ -1,6 +1,6 @@
 //! The network: which links work, and the messages on their way.
 
-use quorate::types::Message;
+use quorate::types::{Body, Message};
 
 use crate::choice::{Choices, Key, Kind};
 use crate::fault::Fault;
@@ -23,6 +23,8 @@ pub(crate) struct Network {
     /// Messages of the past, for replays; the oldest is overwritten first.
     old: Vec<Message>,
     remembered: usize,
+    /// How many messages there were that might have been remembered.
+    seen: u64,
     /// When the last message on its way arrives.
     latest_arrival: SimTime,
 }
@@ -91,7 +93,7 @@ impl Links {
 
 impl Network {
     /// How many messages are remembered for replays.
-    const REMEMBERED_MAX: usize = 256;
+    const REMEMBERED_MAX: usize = 1024;
 
     pub(crate) fn new(nodes: usize) -> Network {
         assert!(nodes <= Links::NODES_MAX);
@@ -102,6 +104,7 @@ impl Network {
             free: Vec::new(),
             old: Vec::new(),
             remembered: 0,
+            seen: 0,
             latest_arrival: SimTime::default(),
         }
     }
@@ -203,8 +206,13 @@ impl Network {
         Some(message)
     }
 
-    /// Remembers a message for replays.
+    /// Remembers some messages for replays: of those that change something, one in four.
     pub(crate) fn remember(&mut self, message: &Message) {
+        self.seen += 1;
+        let beat = matches!(message.body, Body::Heartbeat { .. } | Body::HeartbeatReply { .. });
+        if !self.seen.is_multiple_of(if beat { 61 } else { 4 }) {
+            return;
+        }
         if self.old.len() < Self::REMEMBERED_MAX {
             self.old.push(message.clone());
         } else {
@@ -289,7 +297,7 @@ fn lateness(choices: &Choices, key: Key, settings: &Settings) -> std::time::Dura
 mod tests {
     use std::time::Duration;
 
-    use quorate::types::{Body, NodeId, Term};
+    use quorate::types::{NodeId, Term};
 
     use crate::choice::Overrides;
     use crate::fault::Faults;
