@@ -2,7 +2,7 @@
 //! about a node's belief in its disk.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Index, Message, NodeId, Write};
+use quorate::types::{Body, Index, Message, Term, Write};
 
 use crate::check::finding::{S6, S9, S17, Verdict};
 use crate::check::model::{Model, Slot};
@@ -47,14 +47,45 @@ pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> Verdict {
     ))
 }
 
-pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> Verdict {
-    let matched = message.body.acknowledged();
-    if matched > Index::ZERO {
-        acknowledged(model, from, message, matched)?;
+/// What each node acknowledged to each other one in the latest term in which it did.
+#[derive(Clone, Debug)]
+pub(super) struct Acknowledgements {
+    nodes: usize,
+    said: Vec<(Term, Index)>,
+}
+
+impl Acknowledgements {
+    pub(super) fn new(model: &Model) -> Acknowledgements {
+        let nodes = model.nodes.len();
+        Acknowledgements { nodes, said: vec![(Term::ZERO, Index::ZERO); nodes * nodes] }
     }
-    match message.body {
-        Body::HeartbeatReply { verified, .. } => is_verified(model, from, message, verified),
-        _ => Ok(()),
+
+    pub(super) fn sent(&mut self, model: &Model, from: Slot, message: &Message) -> Verdict {
+        let matched = message.body.acknowledged();
+        if matched > Index::ZERO {
+            acknowledged(model, from, message, matched)?;
+            let said = &mut self.said[model.slot(message.to).0 * self.nodes + from.0];
+            *said = (message.term, matched).max(*said);
+        }
+        match message.body {
+            Body::HeartbeatReply { verified, .. } => is_verified(model, from, message, verified),
+            _ => Ok(()),
+        }
+    }
+
+    /// A leader counts on a peer only for what it acknowledged to it in the leader's term.
+    pub(super) fn counted(&self, model: &Model, slot: Slot, peer: Slot, to: Index) -> Verdict {
+        let node = model.node(slot);
+        let term = node.status.map_or(Term::ZERO, |status| status.term);
+        let (said_in, said) = self.said[slot.0 * self.nodes + peer.0];
+        let said = if said_in == term { said } else { Index::ZERO };
+        if to <= said {
+            return Ok(());
+        }
+        let (id, peer) = (node.id, model.node(peer).id);
+        S6.broken(format!(
+            "{id} leads {term} and counts on {peer} up to {to}, which acknowledged {said} in it"
+        ))
     }
 }
 
@@ -108,28 +139,5 @@ fn is_verified(model: &Model, from: Slot, message: &Message, verified: Index) ->
     let leads = theirs.id_at(verified).unwrap_or_default();
     S6.broken(format!(
         "{id} takes its log up to {has} for that of {to} in {term}, which has {leads} there"
-    ))
-}
-
-/// What a leader counts on at a peer is so: a later leader alone may have changed it since.
-pub(super) fn counted(model: &Model, slot: Slot, peer: NodeId, matched: Index) -> Verdict {
-    let (leader, disk) = (model.node(slot), &model.node(model.slot(peer)).disk);
-    let Some(status) = leader.status else { return Ok(()) };
-    if disk.hard_state.term > status.term {
-        return Ok(());
-    }
-    let (id, term, held) = (leader.id, status.term, disk.log.last());
-    let Some(theirs) = disk.log.chain_at(matched) else {
-        return S6.broken(format!(
-            "{id} leads {term} and counts on {peer} up to {matched}, whose disk ends at {held}"
-        ));
-    };
-    if leader.memory.log.chain_at(matched).is_none_or(|ours| ours == theirs) {
-        return Ok(());
-    }
-    let has = disk.log.id_at(matched).unwrap_or_default();
-    S6.broken(format!(
-        "{id} leads {term} and counts on {peer} up to {matched}, whose disk has {has} there after \
-         another prefix"
     ))
 }

@@ -109,11 +109,26 @@ fn a_read_that_outlives_its_leader_is_accepted() {
     // Its leader confirmed it before another was elected.
     stage.wins(2, 2, &[3, 4]);
     stage.serves(op, 1, 1, 1);
-    // What the new leader wrote over says nothing about the old one's counting.
-    stage.takes(2, &[noop(2, 2)]);
-    stage.holds(3, &[noop(2, 2)]);
+    accepted(&stage);
+}
+
+#[test]
+fn a_leader_counts_what_it_was_told() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.counts(1, 2, 0);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1), noop(2, 1)]);
+    stage.acknowledges(3, 1, 1, 2);
+    stage.acknowledges(3, 1, 1, 1);
     stage.counts(1, 3, 1);
-    stage.counts(2, 3, 2);
+    stage.counts(1, 3, 2);
+    // Another leader wrote over it since; the one left behind does not know, and need not.
+    stage.wins(2, 2, &[3, 4]);
+    stage.holds(2, &[noop(3, 2)]);
+    stage.holds(3, &[noop(3, 2)]);
+    stage.acknowledges(3, 2, 2, 3);
+    stage.counts(1, 3, 2);
+    stage.counts(2, 3, 3);
     accepted(&stage);
 }
 

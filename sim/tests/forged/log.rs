@@ -74,24 +74,28 @@ crate::forgeries! {
         stage.sends(2, 3, 2, Body::HeartbeatReply { round: 1, verified, matched });
     }
 
-    S6 a_leader_counts_what_is_not_durable on led
-    "n1 leads t1 and counts on n2 up to 1, whose disk ends at 0"
+    S6 a_leader_counts_what_nobody_acknowledged on led
+    "n1 leads t1 and counts on n2 up to 1, which acknowledged 0 in it"
     |stage| {
-        stage.holds(1, &[noop(1, 1)]);
-        stage.takes(2, &[noop(1, 1)]);
+        stage.all_hold(&[1, 2], &[noop(1, 1)]);
         stage.counts(1, 2, 1);
     }
 
-    S6 a_leader_counts_an_earlier_terms_acknowledgement on led
-    "n1 leads t3 and counts on n2 up to 1, whose disk has 1@t1 there after another prefix"
+    S6 a_leader_counts_more_than_was_acknowledged on led
+    "n1 leads t1 and counts on n2 up to 2, which acknowledged 1 in it"
     |stage| {
-        stage.holds(1, &[noop(1, 1)]);
-        stage.holds(2, &[noop(1, 1)]);
-        stage.wins(4, 2, &[3, 5]);
-        stage.holds(4, &[noop(1, 2)]);
-        stage.enters(1, 2);
-        stage.holds(1, &[noop(1, 2)]);
-        stage.wins(1, 3, &[3, 5]);
+        stage.all_hold(&[1, 2], &[noop(1, 1), noop(2, 1)]);
+        stage.acknowledges(2, 1, 1, 1);
+        stage.counts(1, 2, 2);
+    }
+
+    S6 a_leader_counts_an_earlier_terms_acknowledgement on led
+    "n1 leads t2 and counts on n2 up to 1, which acknowledged 0 in it"
+    |stage| {
+        stage.all_hold(&[1, 2], &[noop(1, 1)]);
+        stage.acknowledges(2, 1, 1, 1);
+        stage.counts(1, 2, 1);
+        stage.wins(1, 2, &[2, 3]);
         stage.counts(1, 2, 1);
     }
 
