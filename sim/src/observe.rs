@@ -41,6 +41,15 @@ pub enum Seen<'a> {
         /// Its state after the input.
         status: &'a Status,
     },
+    /// A leader took a peer's answer, and counts on this from now on.
+    Counted {
+        /// The leader.
+        node: NodeId,
+        /// The peer.
+        peer: NodeId,
+        /// Up to here the peer's disk equals the leader's log.
+        matched: Index,
+    },
     /// A node gave a write to its disk: its memory changed so. Nothing of it is durable yet.
     Submitted {
         /// The node.

@@ -163,6 +163,15 @@ impl Raft {
         }
     }
 
+    /// Up to where this leader takes the peer's disk to equal its own log; `None` unless it leads
+    /// and the peer is a member.
+    #[must_use]
+    pub fn matched(&self, peer: NodeId) -> Option<Index> {
+        let Role::Leader(leader) = &self.role else { return None };
+        let peer = leader.peers.iter().find(|(id, _)| *id == peer);
+        peer.map(|(_, progress)| progress.matched())
+    }
+
     /// The membership in force.
     #[must_use]
     pub fn membership(&self) -> &Membership {

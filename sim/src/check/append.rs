@@ -2,7 +2,7 @@
 //! about a node's belief in its disk.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Index, Message, Write};
+use quorate::types::{Body, Index, Message, Term, Write};
 
 use crate::check::finding::{S6, S9, S17, Verdict};
 use crate::check::model::{Model, Slot};
@@ -47,14 +47,45 @@ pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> Verdict {
     ))
 }
 
-pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> Verdict {
-    let matched = message.body.acknowledged();
-    if matched > Index::ZERO {
-        acknowledged(model, from, message, matched)?;
+/// What each node acknowledged to each other one in the latest term in which it did.
+#[derive(Clone, Debug)]
+pub(super) struct Acknowledgements {
+    nodes: usize,
+    said: Vec<(Term, Index)>,
+}
+
+impl Acknowledgements {
+    pub(super) fn new(model: &Model) -> Acknowledgements {
+        let nodes = model.nodes.len();
+        Acknowledgements { nodes, said: vec![(Term::ZERO, Index::ZERO); nodes * nodes] }
     }
-    match message.body {
-        Body::HeartbeatReply { verified, .. } => is_verified(model, from, message, verified),
-        _ => Ok(()),
+
+    pub(super) fn sent(&mut self, model: &Model, from: Slot, message: &Message) -> Verdict {
+        let matched = message.body.acknowledged();
+        if matched > Index::ZERO {
+            acknowledged(model, from, message, matched)?;
+            let said = &mut self.said[model.slot(message.to).0 * self.nodes + from.0];
+            *said = (message.term, matched).max(*said);
+        }
+        match message.body {
+            Body::HeartbeatReply { verified, .. } => is_verified(model, from, message, verified),
+            _ => Ok(()),
+        }
+    }
+
+    /// A leader counts on a peer only for what it acknowledged to it in the leader's term.
+    pub(super) fn counted(&self, model: &Model, slot: Slot, peer: Slot, to: Index) -> Verdict {
+        let node = model.node(slot);
+        let term = node.status.map_or(Term::ZERO, |status| status.term);
+        let (said_in, said) = self.said[slot.0 * self.nodes + peer.0];
+        let said = if said_in == term { said } else { Index::ZERO };
+        if to <= said {
+            return Ok(());
+        }
+        let (id, peer) = (node.id, model.node(peer).id);
+        S6.broken(format!(
+            "{id} leads {term} and counts on {peer} up to {to}, which acknowledged {said} in it"
+        ))
     }
 }
 

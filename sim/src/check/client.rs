@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quorate::types::{EntryId, Index, NodeId, Payload};
+use quorate::raft::Status;
+use quorate::types::{EntryId, Index, NodeId, Payload, Term};
 
 use crate::chain;
 use crate::check::finding::{S18, S19, S20, Verdict};
@@ -30,6 +31,8 @@ pub(super) struct Clients {
 struct Op {
     /// What was completed before it was invoked lies here or below.
     floor: Index,
+    /// The latest term that had been won by then.
+    term: Term,
     /// The hash of the command, for a proposal.
     payload: Option<u64>,
     /// Where the command is committed.
@@ -58,19 +61,20 @@ pub(super) struct Answer {
 impl Clients {
     pub(super) fn proposed(&mut self, op: OpId, command: &[u8]) -> Verdict {
         let payload = chain::command(command);
-        self.invoked(op, Some(payload));
+        self.invoked(op, Term::ZERO, Some(payload));
         let earlier = self.open.insert(payload, op);
         assert!(earlier.is_none(), "the commands of operations {op:?} and {earlier:?} are equal");
         Ok(())
     }
 
-    pub(super) fn asked(&mut self, op: OpId) {
-        self.invoked(op, None);
+    /// A read is invoked when `term` is the latest that was won.
+    pub(super) fn asked(&mut self, op: OpId, term: Term) {
+        self.invoked(op, term, None);
     }
 
-    fn invoked(&mut self, op: OpId, payload: Option<u64>) {
+    fn invoked(&mut self, op: OpId, term: Term, payload: Option<u64>) {
         assert_eq!(op.0, self.ops.len() as u64, "operations are numbered in order");
-        self.ops.push(Op { floor: self.floor, payload, place: None, outcome: None });
+        self.ops.push(Op { floor: self.floor, term, payload, place: None, outcome: None });
     }
 
     fn op(&mut self, op: OpId) -> &mut Op {
@@ -164,6 +168,7 @@ impl Clients {
                 op.0
             ));
         }
+        superseded(model, op, node, operation.term)?;
         self.floor = self.floor.max(applied);
         Ok(())
     }
@@ -192,5 +197,17 @@ impl Clients {
             None => Ok(()),
             Some(op) => S19.broken(format!("operation {op} has no outcome at the end")),
         }
+    }
+}
+
+/// A leader of a term before `won` could not have its read confirmed: every quorum had left its
+/// term when the read was invoked. A node of an earlier term has its reads from such a leader.
+fn superseded(model: &Model, op: OpId, node: NodeId, won: Term) -> Verdict {
+    match &model.node(model.slot(node)).status {
+        Some(Status { id, term, .. }) if *term < won => S20.broken(format!(
+            "{id} serves read {} in {term}, though {won} was won before the read",
+            op.0
+        )),
+        _ => Ok(()),
     }
 }

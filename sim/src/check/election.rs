@@ -1,11 +1,11 @@
-//! Terms, votes and leaders: S1 to S5 and S7.
+//! Terms, votes and leaders: S1 to S5, S7, and the part of S8 about where entries come from.
 
 use std::collections::BTreeMap;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, HardState, Message, NodeId, Term};
+use quorate::types::{Body, HardState, Message, NodeId, Term, Write};
 
-use crate::check::finding::{S1, S2, S3, S4, S5, S7, Verdict};
+use crate::check::finding::{S1, S2, S3, S4, S5, S7, S8, Verdict};
 use crate::check::model::{Model, Nodes, Slot};
 use crate::time::SimTime;
 
@@ -107,6 +107,29 @@ impl Election {
             model.slots().filter(voted).map(|slot| model.node(slot).id.to_string()).collect();
         let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
         S2.broken(format!("{id} leads {term} with durable votes of {names}, which is no quorum"))
+    }
+
+    /// A node gave a write to its disk; called after the model took it. Whatever a node adds to its
+    /// log it has from the leader of its term.
+    pub(super) fn submitted(&self, model: &Model, slot: Slot, write: &Write) -> Verdict {
+        let Some(last) = write.entries.last().map(|entry| entry.id) else { return Ok(()) };
+        let node = model.node(slot);
+        let (id, term) = (node.id, node.memory.hard_state.term);
+        let Some(leadership) = self.leaderships.get(&term) else {
+            return S8.broken(format!("{id} writes {last} in {term}, in which nobody leads"));
+        };
+        let leader = model.node(leadership.slot);
+        let theirs = leader.memory.log.at(last.index).filter(|_| leader.leads(term));
+        if theirs.is_none_or(|link| Some(link.chain) == node.memory.log.chain_at(last.index)) {
+            return Ok(());
+        }
+        let (leader, has) = (leader.id, leader.memory.log.id_at(last.index).unwrap_or_default());
+        S8.broken(format!("{id} writes {last} in {term}, of which the leader, {leader}, has {has}"))
+    }
+
+    /// The latest term that anybody has won.
+    pub(super) fn latest(&self) -> Term {
+        self.leaderships.last_key_value().map_or(Term::ZERO, |(term, _)| *term)
     }
 
     pub(super) fn sent(&self, model: &Model, from: Slot, message: &Message) -> Verdict {

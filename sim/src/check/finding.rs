@@ -59,7 +59,7 @@ checks! {
     S5 "term-before-reply" "The term of a reply is durable at its sender."
     S6 "append-before-ack" "What is acknowledged is durable, and equal to the leader's log."
     S7 "term-monotonic" "A term never falls, on disk or in memory, nor behind the disk's."
-    S8 "log-matching" "Entries of one index and term have one content and one prefix everywhere."
+    S8 "log-matching" "Entries of one id have one content and one prefix, and come from the leader."
     S9 "leader-append-only" "A leader never cuts or rewrites its own log."
     S10 "leader-completeness" "Every leader's log has what earlier terms committed."
     S11 "state-machine-safety" "No two nodes commit or apply different entries at an index."

@@ -22,6 +22,7 @@ pub use finding::{CHECKS, Check};
 use quorate::raft::Status;
 use quorate::types::{Entry, HardState, Index, Membership, Message, NodeId, Write};
 
+use crate::check::append::Acknowledgements;
 use crate::check::apply::Apply;
 use crate::check::bounds::Sends;
 use crate::check::client::{Answer, Clients};
@@ -39,6 +40,7 @@ pub struct Checks {
     bounds: Bounds,
     model: Model,
     election: Election,
+    acknowledgements: Acknowledgements,
     commit: Commit,
     apply: Apply,
     clients: Clients,
@@ -52,9 +54,10 @@ impl Checks {
     pub fn new(membership: &Membership, bounds: Bounds) -> Checks {
         let model = Model::new(membership);
         let (election, commit) = (Election::new(&model), Commit::new(&model));
+        let acknowledgements = Acknowledgements::new(&model);
         let (apply, sends) = (Apply::new(&model), Sends::new(&model, &bounds));
         let (clients, quiet) = (Clients::default(), Quiet::default());
-        Checks { bounds, model, election, commit, apply, clients, sends, quiet }
+        Checks { bounds, model, election, acknowledgements, commit, apply, clients, sends, quiet }
     }
 
     /// Takes the next thing that happened, at `now`.
@@ -75,13 +78,17 @@ impl Checks {
                 Ok(())
             }
             Seen::Stepped { node, status } => self.stepped(now, node, status),
+            Seen::Counted { node, peer, matched } => {
+                let (leader, peer) = (self.model.slot(node), self.model.slot(peer));
+                self.acknowledgements.counted(&self.model, leader, peer, matched)
+            }
             Seen::Submitted { node, write } => self.submitted(node, write),
             Seen::Durable { node, write } => self.durable(node, write),
             Seen::Sent { message } => self.sent(now, message),
             Seen::Applied { node, entries } => self.applied(node, entries),
             Seen::ProposeInvoked { op, command } => self.clients.proposed(op, command),
             Seen::ReadInvoked { op } => {
-                self.clients.asked(op);
+                self.clients.asked(op, self.election.latest());
                 Ok(())
             }
             Seen::Committed { op, id } => self.clients.committed(&self.model, op, id),
@@ -137,10 +144,10 @@ impl Checks {
         let slot = self.model.slot(id);
         append::submitted(&self.model, slot, write)?;
         self.model.submit(slot, write)?;
-        match write.entries.first() {
-            Some(first) => self.commit.submitted(&self.model, slot, first.id.index),
-            None => Ok(()),
+        if let Some(first) = write.entries.first() {
+            self.commit.submitted(&self.model, slot, first.id.index)?;
         }
+        self.election.submitted(&self.model, slot, write)
     }
 
     fn durable(&mut self, id: NodeId, write: &Write) -> Verdict {
@@ -154,7 +161,7 @@ impl Checks {
     fn sent(&mut self, now: SimTime, message: &Message) -> Verdict {
         let from = self.model.slot(message.from);
         self.election.sent(&self.model, from, message)?;
-        append::sent(&self.model, from, message)?;
+        self.acknowledgements.sent(&self.model, from, message)?;
         self.bounds.sent(message)?;
         self.sends.sent(&self.model, from)?;
         self.quiet.sent(&self.model, from, message, &self.bounds, now)

@@ -25,7 +25,7 @@ mod tests;
 use std::time::Duration;
 
 use quorate::raft::{Action, Input};
-use quorate::types::{Instant, Message};
+use quorate::types::{Instant, Message, NodeId};
 
 use crate::choice::{Choices, Key, Kind};
 use crate::digest;
@@ -258,6 +258,7 @@ impl World {
         let Some(running) = node.running.as_deref_mut() else { return };
         witness.input(now, &running.status, &input);
         let kind = EventKind::of(&input);
+        let answers = answers(&input).filter(|_| witness.checks());
         let mut actions = std::mem::take(&mut self.actions);
         running.raft.step(own, input, &mut actions);
         let before = std::mem::replace(&mut running.status, running.raft.status());
@@ -267,10 +268,14 @@ impl World {
             running.raft.assert_invariants();
         }
         let status = running.status;
+        let counted = answers.and_then(|peer| Some((peer, running.raft.matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         self.fold(ladder ^ (actions.len() as u64) << 56);
         witness.see(now, Seen::Stepped { node: status.id, status: &status });
+        if let Some((peer, matched)) = counted {
+            witness.see(now, Seen::Counted { node: status.id, peer, matched });
+        }
         witness.stepped(&before, &status);
         self.rearm(place);
         self.carry_all(place, &before, &mut actions, witness);
@@ -305,6 +310,14 @@ impl World {
 
     fn fold(&mut self, value: u64) {
         self.digest = digest::mix(self.digest, value);
+    }
+}
+
+/// The peer whose answer the input is, if it is one.
+fn answers(input: &Input) -> Option<NodeId> {
+    match input {
+        Input::Message(message) if message.body.is_reply() => Some(message.from),
+        _ => None,
     }
 }
 

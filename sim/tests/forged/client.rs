@@ -145,6 +145,14 @@ crate::forgeries! {
         stage.sees(Seen::ReadServed { op, node, index, applied, state: 1 });
     }
 
+    S20 a_superseded_leader_serves_a_read on led
+    "n1 serves read 0 in t1, though t2 was won before the read"
+    |stage| {
+        stage.wins(2, 2, &[3, 4]);
+        let op = stage.asks();
+        stage.serves(op, 1, 1, 1);
+    }
+
     S20 a_read_shows_what_is_not_committed on led
     "n1 serves read 1 from a state that is not the committed one at 2"
     |stage| {

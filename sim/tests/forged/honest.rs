@@ -81,10 +81,12 @@ fn crashes_and_overwritten_tails_are_accepted() {
 #[test]
 fn a_torn_write_is_accepted() {
     let mut stage = Stage::new();
-    stage.wins(1, 1, &[2, 3]);
-    stage.holds(1, &[noop(1, 1)]);
+    stage.wins(1, 1, &[2, 3, 4]);
+    stage.holds(1, &[noop(1, 1), command(2, 1, "old")]);
     stage.holds(2, &[noop(1, 1), command(2, 1, "old")]);
-    stage.enters(2, 2);
+    stage.holds(4, &[noop(1, 1)]);
+    stage.wins(4, 3, &[3, 5]);
+    stage.takes(4, &[noop(2, 3), noop(3, 3)]);
     stage.submits(2, Some(voted(3, 4)), &[noop(2, 3), noop(3, 3)]);
     let mut write = stage.pending(2);
     write.entries.pop();
@@ -93,6 +95,40 @@ fn a_torn_write_is_accepted() {
     stage.starts(2);
     stage.holds(2, &[noop(3, 3)]);
     stage.ends();
+    accepted(&stage);
+}
+
+#[test]
+fn a_read_that_outlives_its_leader_is_accepted() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+    stage.commits(1, 1);
+    stage.applies(1, 1);
+    let op = stage.asks();
+    // Its leader confirmed it before another was elected.
+    stage.wins(2, 2, &[3, 4]);
+    stage.serves(op, 1, 1, 1);
+    accepted(&stage);
+}
+
+#[test]
+fn a_leader_counts_what_it_was_told() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.counts(1, 2, 0);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1), noop(2, 1)]);
+    stage.acknowledges(3, 1, 1, 2);
+    stage.acknowledges(3, 1, 1, 1);
+    stage.counts(1, 3, 1);
+    stage.counts(1, 3, 2);
+    // Another leader wrote over it since; the one left behind does not know, and need not.
+    stage.wins(2, 2, &[3, 4]);
+    stage.holds(2, &[noop(3, 2)]);
+    stage.holds(3, &[noop(3, 2)]);
+    stage.acknowledges(3, 2, 2, 3);
+    stage.counts(1, 3, 2);
+    stage.counts(2, 3, 3);
     accepted(&stage);
 }
 
@@ -117,6 +153,7 @@ fn a_lagging_driver_is_accepted() {
     stage.wins(1, 1, &[2, 3]);
     stage.holds(1, &[noop(1, 1)]);
     stage.wins(4, 2, &[2, 5]);
+    stage.enters(3, 2);
     // The leader's disk is slower than its network and two followers.
     stage.says(4, |status| status.last = id(1, 2));
     let (prev, entries) = (EntryId::ZERO, vec![noop(1, 2)]);

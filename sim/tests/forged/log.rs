@@ -10,30 +10,34 @@ fn joint() -> Stage {
     Stage::with(Membership::new(ids([3, 4, 5])).joint_with(ids([1, 2, 3])))
 }
 
-/// Node 1 leads term 1, and its first entry is committed on 1, 2 and 3.
-fn one_entry() -> Stage {
+/// Node 1 leads term 1.
+fn led() -> Stage {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3]);
+    stage
+}
+
+/// Node 1 leads term 1, and its first entry is committed on 1, 2 and 3.
+fn one_entry() -> Stage {
+    let mut stage = led();
     stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
     stage.commits(1, 1);
     stage
 }
 
 crate::forgeries! {
-    S6 an_append_is_acknowledged_before_it_is_durable
+    S6 an_append_is_acknowledged_before_it_is_durable on led
     "n2 acknowledges 1 to n1 in t1 while its disk ends at 0"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.takes(1, &[noop(1, 1)]);
         stage.takes(2, &[noop(1, 1)]);
         stage.acknowledges(2, 1, 1, 1);
     }
 
-    S6 another_entry_is_acknowledged
+    S6 another_entry_is_acknowledged on led
     "n2 acknowledges 1 to n3 in t2 with 1@t1 on its disk, where the leader has 1@t2 after another \
      prefix"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.all_hold(&[1, 2], &[noop(1, 1)]);
         stage.wins(3, 2, &[4, 5]);
         stage.takes(3, &[noop(1, 2)]);
@@ -41,30 +45,27 @@ crate::forgeries! {
         stage.acknowledges(2, 3, 2, 1);
     }
 
-    S6 more_is_acknowledged_than_the_leader_has
+    S6 more_is_acknowledged_than_the_leader_has on led
     "n2 acknowledges 1 to n3 in t2, whose log ends at 0"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.all_hold(&[1, 2], &[noop(1, 1)]);
         stage.wins(3, 2, &[4, 5]);
         stage.enters(2, 2);
         stage.acknowledges(2, 3, 2, 1);
     }
 
-    S6 an_answer_to_a_heartbeat_acknowledges_too_much
+    S6 an_answer_to_a_heartbeat_acknowledges_too_much on led
     "n2 acknowledges 1 to n1 in t1 while its disk ends at 0"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.takes(1, &[noop(1, 1)]);
         stage.takes(2, &[noop(1, 1)]);
         let (verified, matched) = (Index(1), Index(1));
         stage.sends(2, 1, 1, Body::HeartbeatReply { round: 1, verified, matched });
     }
 
-    S6 another_log_is_taken_for_the_leaders
+    S6 another_log_is_taken_for_the_leaders on led
     "n2 takes its log up to 1@t1 for that of n3 in t2, which has 1@t2 there"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.all_hold(&[1, 2], &[noop(1, 1)]);
         stage.wins(3, 2, &[4, 5]);
         stage.takes(3, &[noop(1, 2)]);
@@ -73,36 +74,78 @@ crate::forgeries! {
         stage.sends(2, 3, 2, Body::HeartbeatReply { round: 1, verified, matched });
     }
 
-    S8 one_id_has_two_contents
+    S6 a_leader_counts_what_nobody_acknowledged on led
+    "n1 leads t1 and counts on n2 up to 1, which acknowledged 0 in it"
+    |stage| {
+        stage.all_hold(&[1, 2], &[noop(1, 1)]);
+        stage.counts(1, 2, 1);
+    }
+
+    S6 a_leader_counts_more_than_was_acknowledged on led
+    "n1 leads t1 and counts on n2 up to 2, which acknowledged 1 in it"
+    |stage| {
+        stage.all_hold(&[1, 2], &[noop(1, 1), noop(2, 1)]);
+        stage.acknowledges(2, 1, 1, 1);
+        stage.counts(1, 2, 2);
+    }
+
+    S6 a_leader_counts_an_earlier_terms_acknowledgement on led
+    "n1 leads t2 and counts on n2 up to 1, which acknowledged 0 in it"
+    |stage| {
+        stage.all_hold(&[1, 2], &[noop(1, 1)]);
+        stage.acknowledges(2, 1, 1, 1);
+        stage.counts(1, 2, 1);
+        stage.wins(1, 2, &[2, 3]);
+        stage.counts(1, 2, 1);
+    }
+
+    S8 one_id_has_two_contents on led
     "n2 holds 1@t1 with another content than n1 did"
     |stage| {
         stage.takes(1, &[command(1, 1, "a")]);
         stage.takes(2, &[command(1, 1, "b")]);
     }
 
-    S8 one_id_has_two_prefixes
+    S8 one_id_has_two_prefixes on led
     "n2 holds 2@t2 with another prefix than n1 did"
     |stage| {
-        stage.takes(1, &[noop(1, 1), noop(2, 2)]);
+        stage.holds(1, &[noop(1, 1)]);
+        stage.wins(1, 2, &[2, 3]);
+        stage.takes(1, &[noop(2, 2)]);
         stage.takes(2, &[noop(1, 2), noop(2, 2)]);
+    }
+
+    S8 a_follower_takes_entries_of_an_earlier_leader on led
+    "n2 writes 1@t1 in t2, of which the leader, n3, has 1@t2"
+    |stage| {
+        stage.takes(1, &[noop(1, 1)]);
+        stage.wins(3, 2, &[2, 4]);
+        stage.takes(3, &[noop(1, 2)]);
+        stage.takes(2, &[noop(1, 1)]);
+    }
+
+    S8 a_follower_takes_entries_without_a_leader on led
+    "n2 writes 1@t1 in t2, in which nobody leads"
+    |stage| {
+        stage.takes(1, &[noop(1, 1)]);
+        stage.enters(2, 2);
+        stage.takes(2, &[noop(1, 1)]);
     }
 
     S8 a_log_has_a_gap
     "n2 writes 2@t1 though its log ends at 0"
     |stage| stage.takes(2, &[noop(2, 1)])
 
-    S9 a_leader_overwrites_its_log
+    S9 a_leader_overwrites_its_log on led
     "n1 leads t1 and overwrites its log, which ends at 2, with 2@t1"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.holds(1, &[noop(1, 1), command(2, 1, "a")]);
         stage.submits(1, None, &[command(2, 1, "a")]);
     }
 
-    S9 a_leader_cuts_its_log
+    S9 a_leader_cuts_its_log on led
     "n1 leads t1 and cuts its log from 2@t1 to 1@t1"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.holds(1, &[noop(1, 1), command(2, 1, "a")]);
         stage.says(1, |status| (status.last, status.durable) = (id(1, 1), Index(1)));
     }
@@ -111,26 +154,29 @@ crate::forgeries! {
     "n4 leads t2 but its log ends at 0 where t1 committed 1@t1"
     |stage| stage.wins(4, 2, &[2, 5])
 
-    S10 a_leader_has_another_entry on one_entry
+    S10 a_leader_has_another_entry on led
     "n4 leads t3 but its log has 1@t2 where t1 committed 1@t1"
     |stage| {
-        stage.holds(4, &[noop(1, 2), noop(2, 2)]);
+        stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+        stage.wins(4, 2, &[2, 5]);
+        stage.holds(4, &[noop(1, 2)]);
+        stage.crashes(4);
+        stage.commits(1, 1);
+        stage.starts(4);
         stage.wins(4, 3, &[2, 5]);
     }
 
-    S10 a_later_leader_lacks_what_is_committed
+    S10 a_later_leader_lacks_what_is_committed on led
     "n4 leads t2 but its log ends at 0 where t1 committed 1@t1"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
         stage.wins(4, 2, &[2, 5]);
         stage.commits(1, 1);
     }
 
-    S11 a_divergent_tail_is_committed
+    S11 a_divergent_tail_is_committed on led
     "n1 commits 1@t1 where 1@t2 with its prefix is committed"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.holds(1, &[noop(1, 1)]);
         stage.wins(4, 2, &[2, 5]);
         stage.all_hold(&[4, 2, 5], &[noop(1, 2)]);
@@ -146,10 +192,16 @@ crate::forgeries! {
         stage.takes(2, &[noop(1, 2)]);
     }
 
-    S11 a_quorum_rewrites_what_is_committed on one_entry
+    S11 a_quorum_rewrites_what_is_committed on led
     "n5 commits 2 on a quorum that has 1@t2 where 1@t1 is committed"
     |stage| {
-        stage.all_hold(&[2, 3, 4], &[noop(1, 2), noop(2, 2)]);
+        stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+        stage.wins(4, 2, &[2, 5]);
+        stage.holds(4, &[noop(1, 2), noop(2, 2)]);
+        stage.crashes(4);
+        stage.commits(1, 1);
+        stage.enters(3, 2);
+        stage.all_hold(&[2, 3], &[noop(1, 2), noop(2, 2)]);
         stage.says(5, |status| (status.last, status.committed) = (id(2, 2), Index(2)));
     }
 
@@ -165,36 +217,30 @@ crate::forgeries! {
         stage.applies_these(1, &[command(1, 1, "a")]);
     }
 
-    S12 a_minority_commits
+    S12 a_minority_commits on led
     "n1 commits 1 without a quorum's disks: n1 has 1@t1, n2 has 1@t1, n3 ends at 0, n4 ends at 0, \
      n5 ends at 0"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.all_hold(&[1, 2], &[noop(1, 1)]);
         stage.commits(1, 1);
     }
 
-    S12 memory_counts_as_disk
+    S12 memory_counts_as_disk on led
     "n1 commits 1 without a quorum's disks: n1 has 1@t1, n2 ends at 0, n3 ends at 0, n4 ends at \
      0, n5 ends at 0"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.holds(1, &[noop(1, 1)]);
         stage.takes(2, &[noop(1, 1)]);
         stage.takes(3, &[noop(1, 1)]);
         stage.commits(1, 1);
     }
 
-    S12 the_leader_counts_its_own_memory
-    "n1 commits 1 without a quorum's disks: n1 ends at 0, n2 has 1@t1, n3 has 1@t2, n4 ends at 0, \
+    S12 the_leader_counts_its_own_memory on led
+    "n1 commits 1 without a quorum's disks: n1 ends at 0, n2 has 1@t1, n3 has 1@t1, n4 ends at 0, \
      n5 ends at 0"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.takes(1, &[noop(1, 1)]);
         stage.all_hold(&[2, 3], &[noop(1, 1)]);
-        stage.crashes(3);
-        stage.starts(3);
-        stage.holds(3, &[noop(1, 2)]);
         stage.commits(1, 1);
     }
 
@@ -207,10 +253,9 @@ crate::forgeries! {
         stage.commits(1, 1);
     }
 
-    S13 an_earlier_terms_entry_is_committed_by_counting
+    S13 an_earlier_terms_entry_is_committed_by_counting on led
     "n1 leads t2 and commits 1@t1 by counting"
     |stage| {
-        stage.wins(1, 1, &[2, 3]);
         stage.all_hold(&[1, 2], &[noop(1, 1)]);
         stage.wins(1, 2, &[2, 3]);
         stage.holds(3, &[noop(1, 1)]);
@@ -271,17 +316,18 @@ crate::forgeries! {
         stage.flushed(1, &write);
     }
 
-    S17 a_disk_writes_a_shorter_log
-    "n1's log ends with 2@t2 in memory but with 1@t2 on its disk"
+    S17 a_disk_writes_a_shorter_log on led
+    "n2's log ends with 2@t1 in memory but with 1@t1 on its disk"
     |stage| {
         stage.holds(1, &[noop(1, 1), noop(2, 1)]);
-        stage.takes(1, &[noop(2, 2)]);
-        let mut write = stage.pending(1);
-        write.entries = vec![noop(1, 2)];
-        stage.flushed(1, &write);
+        stage.holds(2, &[noop(1, 1)]);
+        stage.takes(2, &[noop(2, 1)]);
+        let mut write = stage.pending(2);
+        write.entries = vec![noop(1, 1)];
+        stage.flushed(2, &write);
     }
 
-    S17 a_disk_leaves_a_hole
+    S17 a_disk_leaves_a_hole on led
     "n1 writes 2@t1 though its log ends at 0"
     |stage| {
         stage.takes(1, &[noop(1, 1), noop(2, 1)]);
@@ -294,17 +340,17 @@ crate::forgeries! {
     "w2 of n1 is durable out of turn"
     |stage| {
         stage.submits(1, Some(voted(1, 1)), &[]);
-        stage.submits(1, None, &[noop(1, 1)]);
+        stage.submits(1, Some(voted(2, 1)), &[]);
         stage.pending(1);
         stage.flushes(1);
     }
 
-    S17 a_restart_finds_a_shorter_log
+    S17 a_restart_finds_a_shorter_log on led
     "n1 restarts from a log that ends with 1@t1 but its disk held 2@t1"
     |stage| {
         stage.holds(1, &[noop(1, 1), noop(2, 1)]);
         stage.crashes(1);
-        stage.starts_from(1, HardState::default(), 0, &[noop(1, 1)]);
+        stage.starts_from(1, voted(1, 1), 0, &[noop(1, 1)]);
     }
 
     S17 a_restart_finds_no_vote
@@ -315,17 +361,20 @@ crate::forgeries! {
         stage.starts_from(1, HardState { term: Term(1), vote: None }, 0, &[]);
     }
 
-    S17 a_node_believes_too_much_durable
+    S17 a_node_believes_too_much_durable on led
     "n1 believes 1 durable but its disk ends at 0"
     |stage| {
         stage.takes(1, &[noop(1, 1)]);
         stage.says(1, |status| status.durable = Index(1));
     }
 
-    S17 a_node_believes_the_old_log_to_be_the_new
+    S17 a_node_believes_the_old_log_to_be_the_new on led
     "n1 believes 1 durable but its disk has another log up to 1@t1"
     |stage| {
         stage.holds(1, &[noop(1, 1)]);
+        stage.wins(4, 2, &[2, 5]);
+        stage.takes(4, &[noop(1, 2)]);
+        stage.enters(1, 2);
         stage.takes(1, &[noop(1, 2)]);
         stage.says(1, |status| status.durable = Index(1));
     }

@@ -302,6 +302,12 @@ impl Stage {
         self.sends(from, to, term, Body::AppendEntriesReply(outcome));
     }
 
+    /// A leader takes another node's disk to equal its own log up to `matched`.
+    pub(crate) fn counts(&mut self, node: u64, peer: u64, matched: u64) {
+        let (node, peer, matched) = (NodeId(node), NodeId(peer), Index(matched));
+        self.sees(Seen::Counted { node, peer, matched });
+    }
+
     /// A client proposes a command.
     pub(crate) fn proposes(&mut self, text: &str) -> OpId {
         let op = self.next_op();
