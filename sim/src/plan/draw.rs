@@ -124,11 +124,13 @@ impl Planner<'_> {
             Trigger::AboutToSubmit,
             Trigger::Flushes,
             Trigger::Promises,
+            Trigger::CutsLog,
         ]);
         let by = self.perhaps_node();
         let nth = self.draw.between(1, 4) as u32;
         let times = self.draw.between(1, 3) as u32;
-        let when = self.triggered(trigger, by, nth, times, Duration::ZERO);
+        let later = if self.draw.chance(300) { self.delay() } else { Duration::ZERO };
+        let when = self.triggered(trigger, by, nth, times, later);
         let keep = *self.draw.pick(&[Keep::None, Keep::Part, Keep::None]);
         let down = self.downtime();
         self.ops.push(Op { when, verb: Verb::Crash(Who::It, keep, down) });
