@@ -68,9 +68,7 @@ impl Settings {
         let (voters, learners) = draw_cluster(&mut draw, profile);
         let unit = *draw.pick(&[1_000, 300, 3_000, 8_000]);
         let mut config = draw_config(&mut draw, unit);
-        // A candidate asks all peers at once.
-        let peers = usize::from(voters + learners).max(4);
-        config.outbox_messages_max = *draw.pick(&[256, peers, 2 * peers]);
+        config.outbox_messages_max = *draw.pick(&[256, 16, 3]);
         let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length;
         let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
         Settings {

@@ -150,7 +150,7 @@ impl Progress {
         }
         match &mut self.mode {
             Mode::Probe { paused } if verified == Index::ZERO => *paused = false,
-            Mode::Replicate if verified.next() >= self.next => {}
+            Mode::Replicate if verified.next() >= self.next => self.next = verified.next(),
             Mode::Probe { .. } | Mode::Replicate => {
                 let arrived = verified.max(self.matched);
                 self.mode = Mode::Replicate;

@@ -39,7 +39,7 @@ fn restored() -> impl Strategy<Value = Restored> {
 }
 
 /// Everything that can be wrong with a disk.
-const WRONG: [&str; 11] = [
+const WRONG: [&str; 12] = [
     "applied is outside the log",
     "last is before the snapshot",
     "last is beyond the highest index",
@@ -49,6 +49,7 @@ const WRONG: [&str; 11] = [
     "tail begins inside the snapshot",
     "tail differs from runs",
     "tail does not end at last",
+    "the snapshot ends in no term, or nowhere",
     "the term is before the log's last",
     "the term is beyond the highest",
 ];
