@@ -14,7 +14,7 @@ use super::safety::Safety;
 use super::{TICK, plain, voters};
 
 /// No test delivers more messages; one that does goes round in circles.
-const DELIVERIES_MAX: u64 = 100_000;
+const DELIVERIES_MAX: u64 = 20_000;
 
 pub(crate) struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
