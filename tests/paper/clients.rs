@@ -3,7 +3,9 @@
 use quorate::raft::{Action, RejectReason};
 use quorate::types::{Payload, Tag};
 
-use crate::harness::{Cluster, Kind, ONE, THREE, TWO, entry_id, log, stored, terms, voters};
+use crate::harness::{
+    Cluster, FIVE, FOUR, Kind, ONE, THREE, TWO, entry_id, log, stored, terms, voters,
+};
 
 /// §8: "If the client's first choice is not the leader, that server will reject the client's
 /// request and supply information about the most recent leader it has heard from".
@@ -103,6 +105,27 @@ fn a_deposed_leader_answers_no_read() {
     cluster.network.heal();
     cluster.beat(TWO);
     assert_eq!(cluster.node(ONE).rejection(tag), Some(RejectReason::NoLeader));
+}
+
+/// §8, thesis §6.4.1: nor does it answer for a follower that has not heard of the new leader.
+#[test]
+fn a_deposed_leader_answers_no_read_of_its_last_follower() {
+    let mut cluster = Cluster::new(5);
+    cluster.elect(ONE);
+    for id in [TWO, THREE, FOUR] {
+        cluster.cut(id, ONE);
+        cluster.cut(id, FIVE);
+    }
+    cluster.elect(TWO);
+    cluster.propose(TWO, "new");
+    let tag = cluster.read(FIVE);
+    cluster.beat(ONE);
+    assert_eq!(cluster.node(FIVE).status().leader, Some(ONE), "it still thinks so");
+    assert_eq!(cluster.node(FIVE).read_index(tag), None);
+    cluster.network.heal();
+    cluster.tick_all(4);
+    assert_eq!(cluster.node(FIVE).read_index(tag), Some(3), "the new leader answers it");
+    assert_eq!(cluster.node(FIVE).applied_commands(), ["new"]);
 }
 
 /// §8: reads are linearizable: one sees every write answered before it began.

@@ -84,7 +84,10 @@ impl Leading {
         let has = |index: u64| entry_id(self.log[index as usize - 1], index);
         let mut silent: Vec<NodeId> = self.others().filter(|id| self.matched(*id) == 0).collect();
         let mut sent = VecDeque::from(node.take_sent());
+        let mut answered = 0;
         while let Some(message) = sent.pop_front() {
+            answered += 1;
+            assert!(answered < 1_000, "the leader goes back until the logs agree");
             let to = message.to;
             let Body::AppendEntries { prev, entries, .. } = message.body else { continue };
             if silent.contains(&to) {

@@ -129,6 +129,7 @@ fn find_match_point(ours: &[u64], theirs: &[u64]) -> Vec<u64> {
         if accepted.is_none() && rejected.len() > rejections {
             rejections = rejected.len();
             assert_eq!(cluster.node(TWO).log(), log(theirs), "a rejection changes no log");
+            assert!(rejections <= ours.len() + 1, "each rejection leads further back");
         }
     }
     let (rejected, accepted) = probes(cluster.network.sent(), ONE, TWO);
