@@ -78,6 +78,8 @@ fn run_plan(
     let mut witness = Witness::new(&settings, options.checks, options.trace.clone());
     let mut world = World::new(settings, plan, choices);
     let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness)));
+    let (now, events) = world.position();
+    witness.finish(now, events);
     let failure = match end {
         Err(panic) => Some(Failure::Panic(message(panic.as_ref()))),
         Ok(()) => world.stalled().map(Failure::Stalled).or_else(|| {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
-use quorate::raft::{Action, Config, Consumer, Input, RoleName, Status};
+use quorate::raft::{Action, Config, Consumer, RoleName, Status};
 use quorate::types::{Body, Entry, Index, Membership, Message, NodeId, Term};
 
 use crate::check::{Bounds, Checks};
@@ -122,11 +122,7 @@ impl Witness {
                 self.tally.commands_committed += 1;
                 self.tally.operations_checked += 1;
             }
-            Seen::ReadServed { index, .. } => {
-                self.tally.operations_checked += 1;
-                let _ = index;
-            }
-            Seen::Rejected { .. } => self.tally.operations_checked += 1,
+            Seen::ReadServed { .. } => self.tally.operations_checked += 1,
             _ => {}
         }
     }
@@ -152,7 +148,7 @@ impl Witness {
         self.marks[place] = self.marks[place].saturating_add(1);
     }
 
-    fn reach_if(&mut self, reached: bool, spot: Spot) {
+    pub(crate) fn reach_if(&mut self, reached: bool, spot: Spot) {
         if reached {
             self.reach(spot);
         }
@@ -322,11 +318,14 @@ impl Witness {
         }
     }
 
-    /// A node is about to take an input.
-    pub(crate) fn input(&mut self, now: SimTime, status: &Status, input: &Input) {
-        if self.trace.is_some() {
-            self.line(now, status, input);
-        }
+    /// Whether the run is traced.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// A node took `input`, as a trace says it, and is as `status` says since.
+    pub(crate) fn input(&mut self, now: SimTime, status: &Status, input: &str) {
+        self.line(now, status, &input);
     }
 
     /// The storm is over.

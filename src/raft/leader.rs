@@ -336,12 +336,12 @@ impl Leader {
             let alone = inflight.entries() <= 1;
             assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
         }
-        debug_assert_eq!(
+        assert_eq!(
             self.uncommitted_bytes,
             self.proposals.iter().map(|proposal| proposal.bytes).sum(),
             "every waiting proposal is counted"
         );
-        debug_assert!(
+        assert!(
             self.reads.iter().is_sorted_by_key(|read| read.round),
             "reads wait in the order of their rounds"
         );

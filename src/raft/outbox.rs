@@ -145,7 +145,7 @@ impl Outbox {
         assert!(self.hard_state.is_none(), "a step submits what it changed");
         assert!(self.entries.is_empty(), "a step submits what it appended");
         for queue in [&self.held, &self.held_acknowledgements] {
-            debug_assert!(queue.iter().is_sorted_by_key(|(gate, _)| *gate), "they wait in order");
+            assert!(queue.iter().is_sorted_by_key(|(gate, _)| *gate), "they wait in order");
             let next = queue.front();
             assert!(next.is_none_or(|(gate, _)| *gate > self.persisted), "what may leave has left");
         }

@@ -32,22 +32,20 @@ pub struct Bounds {
     pub heartbeat_interval: Duration,
     /// `Config::election_timeout_min`.
     pub election_timeout_min: Duration,
-    /// The most elections won by core nodes after the storm is over, unless nodes outside the
-    /// core may disrupt it for ever.
-    pub calm_elections_max: Option<u64>,
+    /// The most elections won by core nodes after the storm is over.
+    pub calm_elections_max: u64,
     /// The most elections won, and terms begun, by core nodes while nothing is asked of the
-    /// cluster, unless nodes outside the core may disrupt it for ever.
-    pub idle_elections_max: Option<u64>,
+    /// cluster.
+    pub idle_elections_max: u64,
 }
 
 impl Bounds {
     /// The bounds of a cluster in which every node is configured as `config`.
     ///
-    /// Pre-vote and stickiness together keep nodes outside the core from disrupting it; without
-    /// either, nothing is promised about the number of elections.
+    /// Nodes outside the core must not be able to disrupt it for ever: where its options do not
+    /// keep them from that, the world cuts them off.
     #[must_use]
     pub fn of(config: &Config) -> Bounds {
-        let steady = config.pre_vote && config.stickiness;
         Bounds {
             message_entries_max: config.message_entries_max,
             message_bytes_max: config.message_bytes_max,
@@ -59,8 +57,8 @@ impl Bounds {
             outbox_messages_max: config.outbox_messages_max,
             heartbeat_interval: config.heartbeat_interval,
             election_timeout_min: config.election_timeout_min,
-            calm_elections_max: steady.then_some(8),
-            idle_elections_max: steady.then_some(0),
+            calm_elections_max: 8,
+            idle_elections_max: 0,
         }
     }
 }

@@ -60,8 +60,7 @@ impl Quiet {
         }
         idle.terms += 1;
         // Every core node may follow each of the elections into its term.
-        let max = bounds.idle_elections_max.map(|max| max * model.nodes.len() as u64);
-        if max.is_none_or(|max| idle.terms <= max) {
+        if idle.terms <= bounds.idle_elections_max * model.nodes.len() as u64 {
             return Ok(());
         }
         let (id, from, to) = (status.id, before.term, status.term);
@@ -75,18 +74,17 @@ impl Quiet {
         let (id, term) = (status.id, status.term);
         if let Some(idle) = &mut self.idle {
             idle.elections += 1;
-            if bounds.idle_elections_max.is_some_and(|max| idle.elections > max) {
+            if idle.elections > bounds.idle_elections_max {
                 return S30
                     .broken(format!("{id} wins {term} while nothing is asked of the cluster"));
             }
         }
         self.elections += 1;
-        match bounds.calm_elections_max {
-            Some(max) if self.elections > max => {
-                L3.broken(format!("{id} wins {term}, after {max} elections since the storm"))
-            }
-            _ => Ok(()),
+        let max = bounds.calm_elections_max;
+        if self.elections <= max {
+            return Ok(());
         }
+        L3.broken(format!("{id} wins {term}, after {max} elections since the storm"))
     }
 
     pub(super) fn sent(

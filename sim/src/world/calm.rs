@@ -13,6 +13,8 @@ pub(super) struct Calm {
     pub(super) progress_at: SimTime,
     /// Whether a command proposed after the storm is committed.
     pub(super) probed: bool,
+    /// How many core nodes have then served a read, one after the other.
+    pub(super) reads_served: usize,
     /// When the last message of the storm arrives.
     pub(super) storm_lands: SimTime,
 }

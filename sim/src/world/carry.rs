@@ -39,7 +39,6 @@ impl World {
                 witness,
             )
         {
-            witness.reach(Spot::CrashBetweenActions);
             return;
         }
         if actions.is_empty() {
@@ -60,7 +59,7 @@ impl World {
         let torn = self.torn_at(key(Kind::Boundary), actions.len());
         for (number, action) in actions.drain(..).enumerate() {
             if torn == Some(number) {
-                witness.reach(Spot::CrashBetweenActions);
+                witness.reach_if(number > 0, Spot::CrashBetweenActions);
                 let down = self.settings.config.election_timeout_min / 2;
                 self.crash(place, Keep::Part, down, witness);
             }

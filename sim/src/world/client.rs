@@ -35,6 +35,17 @@ pub(super) struct Request {
     pub(super) command: Option<Command>,
 }
 
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Whatever comes next, wherever it likes.
+    Any,
+    /// That a command be committed.
+    ProposeAt(Place),
+    /// That a read be served.
+    ReadAt(Place),
+}
+
 /// A nap, and the turn after which it is taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Nap {

@@ -9,7 +9,7 @@ use crate::coverage::Spot;
 use crate::observe::{OpId, Seen};
 use crate::settings::Settings;
 use crate::witness::Witness;
-use crate::world::client::{self, Request};
+use crate::world::client::{self, Ask, Request};
 use crate::world::node::{Machine, Place};
 use crate::world::queue::Event;
 use crate::world::{EventKind, World};
@@ -43,12 +43,12 @@ impl World {
                 self.nap(client);
             }
         } else if stormy {
-            self.invoke(client, None, witness);
+            self.invoke(client, Ask::Any, witness);
         }
     }
 
-    /// A client begins its next operation; one with a given target is a proposal.
-    pub(super) fn invoke(&mut self, client: u16, target: Option<Place>, witness: &mut Witness) {
+    /// A client begins its next operation.
+    pub(super) fn invoke(&mut self, client: u16, ask: Ask, witness: &mut Witness) {
         let op = self.clients.begin(client);
         let nap = self.clients.nap(client);
         let key = Key { peer: client, counter: nap.turn << 3, ..Kind::Client.key() };
@@ -56,7 +56,11 @@ impl World {
         let nodes = u64::from(self.settings.nodes());
         let any = NodeId(draw.between(1, nodes));
         let astray = draw.chance(200);
-        let reads = draw.chance(self.settings.read_permille) && target.is_none();
+        let (target, reads) = match ask {
+            Ask::Any => (None, draw.chance(self.settings.read_permille)),
+            Ask::ProposeAt(place) => (Some(place), false),
+            Ask::ReadAt(place) => (Some(place), true),
+        };
         // Every second client lives beside one node, and reads there whoever leads.
         let home = NodeId(u64::from(client) % nodes + 1);
         let believed = match self.clients.leader(client) {
@@ -133,7 +137,11 @@ impl World {
         };
         let Machine { applied, state } = machine;
         witness.see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state });
-        self.nap(client);
+        if client == self.clients.prober() {
+            self.probe_served();
+        } else {
+            self.nap(client);
+        }
     }
 
     pub(super) fn client_is_rejected(

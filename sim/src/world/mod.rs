@@ -109,7 +109,11 @@ impl World {
     /// Runs to the end, or until `witness` has seen something wrong.
     pub(crate) fn run(&mut self, witness: &mut Witness) {
         while !self.ended && witness.is_content() && self.advance(witness) {}
-        witness.finish(self.now, self.events);
+    }
+
+    /// How far the run has come: in time, and in events.
+    pub(crate) fn position(&self) -> (SimTime, u64) {
+        (self.now, self.events)
     }
 
     /// A hash over every event so far.
@@ -256,7 +260,7 @@ impl World {
         let node = &mut self.nodes[place.0 as usize];
         let own = node.clock.read(now);
         let Some(running) = node.running.as_deref_mut() else { return };
-        witness.input(now, &running.status, &input);
+        let shown = witness.is_traced().then(|| input.to_string());
         let kind = EventKind::of(&input);
         let answers = answers(&input).filter(|_| witness.checks());
         let mut actions = std::mem::take(&mut self.actions);
@@ -268,6 +272,9 @@ impl World {
             running.raft.assert_invariants();
         }
         let status = running.status;
+        if let Some(input) = shown {
+            witness.input(now, &status, &input);
+        }
         let counted = answers.and_then(|peer| Some((peer, running.raft.matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);

@@ -14,6 +14,7 @@ use crate::span::Span;
 use crate::witness::Witness;
 use crate::world::World;
 use crate::world::calm::Calm;
+use crate::world::client::Ask;
 use crate::world::network::Links;
 use crate::world::node::{Node, Place, Running};
 use crate::world::queue::Event;
@@ -45,8 +46,15 @@ impl World {
         witness.see(self.now, Seen::Calm { core: &ids });
         let (since, progress_at) = (self.now, self.now);
         let storm_lands = self.network.latest_arrival();
-        self.calm =
-            Some(Calm { core, since, progress: 0, progress_at, probed: false, storm_lands });
+        self.calm = Some(Calm {
+            core,
+            since,
+            progress: 0,
+            progress_at,
+            probed: false,
+            reads_served: 0,
+            storm_lands,
+        });
         self.queue.push(self.now, Event::Look);
     }
 
@@ -136,23 +144,37 @@ impl World {
         }
     }
 
+    pub(super) fn probe_served(&mut self) {
+        if let Some(calm) = &mut self.calm {
+            calm.reads_served += 1;
+        }
+    }
+
+    /// What the prober asks for next: a command at the leader, then a read at every core node.
+    fn next_probe(&self, calm: &Calm) -> Option<Ask> {
+        if self.clients.is_waiting(self.clients.prober()) {
+            return None;
+        }
+        if calm.probed {
+            return calm.core.get(calm.reads_served).map(|place| Ask::ReadAt(*place));
+        }
+        let any = calm.core[(self.events % calm.core.len() as u64) as usize];
+        Some(Ask::ProposeAt(self.core_leader(calm).unwrap_or(any)))
+    }
+
     /// Looks whether the core has made the progress that is due, and asks for it.
     pub(super) fn look(&mut self, witness: &mut Witness) {
         let Some(mut calm) = self.calm.take() else { return };
-        if !calm.probed && !self.clients.is_waiting(self.clients.prober()) {
-            let leader = self.core_leader(&calm);
-            let any = calm.core[(self.events % calm.core.len() as u64) as usize];
-            self.calm = Some(calm);
-            self.invoke(self.clients.prober(), Some(leader.unwrap_or(any)), witness);
-            let Some(back) = self.calm.take() else { return };
-            calm = back;
+        if let Some(ask) = self.next_probe(&calm) {
+            self.invoke(self.clients.prober(), ask, witness);
         }
         let progress = self.progress(&calm);
         if progress > calm.progress {
             (calm.progress, calm.progress_at) = (progress, self.now);
         }
         let standstill = self.settings.config.election_timeout_max * STANDSTILL_TIMEOUTS;
-        let settled = calm.probed && self.settled(&calm).is_none();
+        let served = calm.probed && calm.reads_served == calm.core.len();
+        let settled = served && self.settled(&calm).is_none();
         let landed = self.now > calm.storm_lands;
         if settled && landed {
             witness.see(self.now, Seen::Idle);
@@ -201,7 +223,8 @@ impl World {
         let far = |running: &Running| {
             running.machine.applied.0 + running.status.committed.0 + running.status.durable.0
         };
-        self.core_nodes(calm).map(|(_, running)| running.map_or(0, far)).sum()
+        let ladders: u64 = self.core_nodes(calm).map(|(_, node)| node.map_or(0, far)).sum();
+        ladders + calm.reads_served as u64
     }
 
     /// What the core still lacks, if anything.
@@ -233,7 +256,10 @@ impl World {
 
     /// Who waits for what: the evidence that the core stands still.
     fn no_progress(&self, calm: &Calm) -> Violation {
-        let lacks = self.settled(calm).unwrap_or_else(|| "no command is committed".to_owned());
+        let lacks = self.settled(calm).unwrap_or_else(|| match calm.core.get(calm.reads_served) {
+            Some(place) if calm.probed => format!("{} serves no read", place.id()),
+            _ => "no command is committed".to_owned(),
+        });
         let mut saw = format!("{lacks}, {:?} after the storm;", self.now.since(calm.since));
         for node in &self.nodes {
             let id = node.place.id();
