@@ -1,4 +1,14 @@
 //! Deterministic chaos simulation of a quorate cluster.
+//!
+//! One number decides a whole run: the cluster, its options, every delay and every fault.
+//!
+//! ```
+//! use quorate_sim::run::{RunOptions, run};
+//!
+//! let outcome = run(7, &RunOptions::default());
+//! assert_eq!(outcome.failure, None);
+//! assert_eq!(outcome, run(7, &RunOptions::default()), "the same seed, the same run");
+//! ```
 
 pub mod chain;
 pub mod check;

@@ -155,7 +155,7 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64) -> Config {
         (true, true, false),
         (false, true, true),
     ]);
-    config.command_bytes_max = *draw.pick(&[4096, 128, 400]);
+    config.command_bytes_max = *draw.pick(&[256, 64, 128, 512]);
     let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
     config.message_entries_max = *draw.pick(&[64, 1, 2, 5, 512]);
     config.message_bytes_max = largest * *draw.pick(&[4, 1, 2, 20]);

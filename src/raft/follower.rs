@@ -37,6 +37,8 @@ impl Follower {
     /// The same follower in another term or under another leader. Its reads wait on, and so does
     /// its patience: only a leader, or a vote it gives, renews that.
     pub(crate) fn again(&mut self, leader: Option<NodeId>, now: Instant) -> Follower {
+        // Whoever was asked before will not answer any more: the next leader is asked at once.
+        self.reads.answered();
         Follower {
             leader,
             contact: now,

@@ -77,7 +77,7 @@ impl ForwardedReads {
         Some(ticket)
     }
 
-    /// The leader has answered: what still waits may be asked for at once.
+    /// The leader has answered, or never will: what still waits may be asked for at once.
     pub(crate) fn answered(&mut self) {
         self.asked = None;
     }

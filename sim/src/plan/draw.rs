@@ -62,7 +62,7 @@ fn patterns(settings: &Settings) -> Vec<Pattern> {
     let mut patterns: Vec<Pattern> =
         singles.iter().flat_map(|fault| [Pattern::Single(*fault); 2]).collect();
     if !singles.is_empty() {
-        patterns.extend([Pattern::Ambush; 4]);
+        patterns.extend([Pattern::Ambush; 6]);
     }
     let node_fault = [Fault::Crash, Fault::Partition, Fault::OneWay, Fault::Pause];
     if node_fault.into_iter().any(|fault| faults.has(fault)) {
@@ -124,11 +124,13 @@ impl Planner<'_> {
             Trigger::AboutToSubmit,
             Trigger::Flushes,
             Trigger::Promises,
+            Trigger::CutsLog,
         ]);
         let by = self.perhaps_node();
         let nth = self.draw.between(1, 4) as u32;
         let times = self.draw.between(1, 3) as u32;
-        let when = self.triggered(trigger, by, nth, times, Duration::ZERO);
+        let later = if self.draw.chance(300) { self.delay() } else { Duration::ZERO };
+        let when = self.triggered(trigger, by, nth, times, later);
         let keep = *self.draw.pick(&[Keep::None, Keep::Part, Keep::None]);
         let down = self.downtime();
         self.ops.push(Op { when, verb: Verb::Crash(Who::It, keep, down) });
@@ -166,9 +168,12 @@ impl Planner<'_> {
             Trigger::BecomesPreCandidate,
             Trigger::BecomesLeader,
         ]);
-        let nth = self.draw.between(1, 2) as u32;
         let times = self.draw.between(1, 3) as u32;
-        let when = self.triggered(trigger, None, nth, times, Duration::ZERO);
+        // Elections are rare: the ambush waits for one until the storm is over.
+        let from = self.moment();
+        let to = SimTime::default().after(self.settings.storm);
+        let (by, nth, later) = (None, 1, Duration::ZERO);
+        let when = When::On { from, to, trigger, by, nth, times, later };
         let kinds = planned_faults(self.settings);
         let fault = *self.draw.pick(&kinds);
         let verb = self.verb(fault, Who::It);

@@ -65,6 +65,8 @@ pub enum Trigger {
     SubmitsVote,
     /// It has given entries to its disk, and they are not durable yet.
     SubmitsEntries,
+    /// It has given a write to its disk that replaces entries there.
+    CutsLog,
     /// A write of it is durable, and it has not heard of it.
     Flushes,
     /// It has given a granted vote, or an acknowledgement of entries, to the network.
@@ -215,6 +217,7 @@ impl fmt::Display for Trigger {
             Trigger::AboutToSubmit => "about to submit",
             Trigger::SubmitsVote => "submits vote",
             Trigger::SubmitsEntries => "submits entries",
+            Trigger::CutsLog => "cuts log",
             Trigger::Flushes => "flushes",
             Trigger::Promises => "promises",
             Trigger::Beats => "beats",

@@ -186,7 +186,8 @@ impl World {
         witness.see(now, Seen::Submitted { node: place.id(), write: &write });
         let node = &mut self.nodes[place.0 as usize];
         let longest = Index(node.disk.log().len() as u64);
-        if let Some(first) = cut.filter(|first| *first <= longest) {
+        let cut = cut.filter(|first| *first <= longest);
+        if let Some(first) = cut {
             witness.truncates(longest.0 - first.0 + 1);
         }
         node.disk.submit(write);
@@ -197,8 +198,11 @@ impl World {
         {
             return;
         }
+        let leader = leader.and_then(|id| self.place(id));
+        if cut.is_some() && self.pull(Trigger::CutsLog, place, leader, witness) {
+            return;
+        }
         if entries {
-            let leader = leader.and_then(|id| self.place(id));
             self.pull(Trigger::SubmitsEntries, place, leader, witness);
         }
     }

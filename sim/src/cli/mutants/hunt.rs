@@ -117,10 +117,10 @@ fn prove(binaries: Binaries<'_>, failure: &FailureRecord) -> Result<Proof, Troub
         return hung(format!("the replay of {seed} did not end"));
     };
     match replay.failures.first() {
-        Some(again) if again.check == failure.check => {
+        Some(again) if (&again.check, &again.saw) == (&failure.check, &failure.saw) => {
             Ok(Proof::Conclusive(Verdict::Killed, String::new()))
         }
-        Some(again) => rejected(format!("the replay fails {} instead", again.check)),
+        Some(again) => rejected(format!("the replay sees {} instead", again.saw)),
         None => rejected("the replay passes".to_owned()),
     }
 }

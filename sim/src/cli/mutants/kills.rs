@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::mutants::hunt::{Campaign, Verdict};
 use crate::cli::mutants::table::{Hunter, Kind, Mutant};
+use crate::cli::report::json::FailureRecord;
 use crate::cli::text::{grouped, span};
 use crate::summary::median;
 
@@ -22,7 +23,7 @@ pub(crate) struct Row {
     /// The median over the campaigns that killed it.
     seeds_to_kill: Option<u64>,
     cpu_seconds_to_kill: Option<f64>,
-    /// The checks that fired.
+    /// The checks, and the assertions, that fired.
     checks: BTreeSet<String>,
     /// The kinds of faults in the runs that killed it.
     faults: BTreeSet<String>,
@@ -54,11 +55,16 @@ fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
         killed: killed.len(),
         seeds_to_kill: (!seeds.is_empty()).then(|| median(&seeds)),
         cpu_seconds_to_kill: (!cpu.is_empty()).then(|| median(&cpu).as_secs_f64()),
-        checks: failures.iter().map(|failure| failure.check.clone()).collect(),
+        checks: failures.iter().map(|failure| killer(failure)).collect(),
         faults: failures.iter().flat_map(|failure| failure.faults.clone()).collect(),
         seed: failures.first().map(|failure| failure.seed),
         remarks: others.iter().map(|campaign| campaign_line(campaign)).collect(),
     }
+}
+
+/// What found the bug: a check, or an assertion with its place in the sources.
+fn killer(failure: &FailureRecord) -> String {
+    if failure.kind == "panic" { format!("panic: {}", failure.saw) } else { failure.check.clone() }
 }
 
 /// One campaign, in one line.
@@ -69,7 +75,7 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
         (Verdict::Killed, Some(failure)) => {
             let (seed, seeds) = (failure.seed, grouped(failure.after_seeds));
             let cpu = span(Duration::from_secs_f64(failure.after_cpu_seconds.max(0.0)));
-            let check = &failure.check;
+            let check = killer(failure);
             format!("campaign {number}: killed by {check}, seed {seed}, {seeds} seeds, {cpu}")
         }
         (Verdict::Survived | Verdict::Killed, _) => {
