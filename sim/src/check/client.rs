@@ -186,6 +186,11 @@ impl Clients {
         self.end(op, Outcome::Unknown).map(|_| ())
     }
 
+    /// What is complete by now lies here or below.
+    pub(super) fn floor(&self) -> Index {
+        self.floor
+    }
+
     /// The highest index acknowledged to a client.
     pub(super) fn acknowledged(&self) -> Index {
         self.acknowledged

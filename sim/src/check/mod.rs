@@ -12,6 +12,7 @@ mod commit;
 mod election;
 mod entries;
 mod finding;
+mod forwarded;
 mod log;
 mod model;
 mod quiet;
@@ -29,6 +30,7 @@ use crate::check::client::{Answer, Clients};
 use crate::check::commit::Commit;
 use crate::check::election::Election;
 use crate::check::finding::{S17, S18, Verdict};
+use crate::check::forwarded::Forwarded;
 use crate::check::model::{Model, Node, Nodes, shown};
 use crate::check::quiet::Quiet;
 use crate::observe::{Seen, Violation};
@@ -44,6 +46,7 @@ pub struct Checks {
     commit: Commit,
     apply: Apply,
     clients: Clients,
+    forwarded: Forwarded,
     sends: Sends,
     quiet: Quiet,
 }
@@ -55,9 +58,21 @@ impl Checks {
         let model = Model::new(membership);
         let (election, commit) = (Election::new(&model), Commit::new(&model));
         let acknowledgements = Acknowledgements::new(&model);
+        let forwarded = Forwarded::new(&model);
         let (apply, sends) = (Apply::new(&model), Sends::new(&model, &bounds));
         let (clients, quiet) = (Clients::default(), Quiet::default());
-        Checks { bounds, model, election, acknowledgements, commit, apply, clients, sends, quiet }
+        Checks {
+            bounds,
+            model,
+            election,
+            acknowledgements,
+            commit,
+            apply,
+            clients,
+            forwarded,
+            sends,
+            quiet,
+        }
     }
 
     /// Takes the next thing that happened, at `now`.
@@ -162,6 +177,8 @@ impl Checks {
         let from = self.model.slot(message.from);
         self.election.sent(&self.model, from, message)?;
         self.acknowledgements.sent(&self.model, from, message)?;
+        let (won, floor) = (self.election.latest(), self.clients.floor());
+        self.forwarded.sent(&self.model, message, won, floor)?;
         self.bounds.sent(message)?;
         self.sends.sent(&self.model, from)?;
         self.quiet.sent(&self.model, from, message, &self.bounds, now)

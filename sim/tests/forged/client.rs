@@ -1,7 +1,7 @@
 //! Forged answers to clients: S18 to S20.
 
-use quorate::types::{Index, NodeId};
-use quorate_sim::observe::Seen;
+use quorate::types::{Body, Index, NodeId};
+use quorate_sim::observe::{OpId, Seen};
 
 use crate::stage::{Stage, command, id, noop};
 
@@ -115,7 +115,7 @@ crate::forgeries! {
     S20 a_read_misses_an_acknowledged_write on written
     "n2 serves read 1 at read index 1, below 2, which was complete before the read"
     |stage| {
-        stage.confirms(quorate_sim::observe::OpId(0), id(2, 1));
+        stage.confirms(OpId(0), id(2, 1));
         let op = stage.asks();
         stage.commits(2, 1);
         stage.serves(op, 2, 1, 1);
@@ -151,6 +151,22 @@ crate::forgeries! {
         stage.wins(2, 2, &[3, 4]);
         let op = stage.asks();
         stage.serves(op, 1, 1, 1);
+    }
+
+    S20 a_superseded_leader_answers_forwarded_reads on led
+    "n1 answers the reads of n3 in t1, though t2 was won before it was asked"
+    |stage| {
+        stage.wins(2, 2, &[4, 5]);
+        stage.sends(3, 1, 1, Body::ReadIndex { boot: 7, ticket: 1 });
+        stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 7, ticket: 1, index: Index(1) });
+    }
+
+    S20 a_leader_answers_forwarded_reads_with_an_old_index on written
+    "n1 answers the reads of n3 with 1, below 2, which was complete before it was asked"
+    |stage| {
+        stage.confirms(OpId(0), id(2, 1));
+        stage.sends(3, 1, 1, Body::ReadIndex { boot: 7, ticket: 1 });
+        stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 7, ticket: 1, index: Index(1) });
     }
 
     S20 a_read_shows_what_is_not_committed on led

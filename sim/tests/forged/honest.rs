@@ -106,9 +106,14 @@ fn a_read_that_outlives_its_leader_is_accepted() {
     stage.commits(1, 1);
     stage.applies(1, 1);
     let op = stage.asks();
+    let forwarded = Body::ReadIndex { boot: 7, ticket: 1 };
+    stage.sends(3, 1, 1, forwarded.clone());
     // Its leader confirmed it before another was elected.
     stage.wins(2, 2, &[3, 4]);
     stage.serves(op, 1, 1, 1);
+    stage.sends(3, 1, 2, forwarded);
+    stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 7, ticket: 1, index: Index(1) });
+    stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 6, ticket: 1, index: Index(0) });
     accepted(&stage);
 }
 
