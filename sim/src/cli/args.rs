@@ -103,10 +103,10 @@ pub(crate) struct MutantsArguments {
     #[arg(long, value_name = "ID,..", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
     /// The most seeds a campaign runs before the mutant counts as survived
-    #[arg(long, value_name = "N", default_value = "1000")]
+    #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) seeds: NonZeroU64,
-    /// How many campaigns there are; the first runs the seeds of the default sweep, each other
-    /// one seeds of its own
+    /// How many campaigns there are; the first begins with the seeds of the default sweep,
+    /// each other one has seeds of its own
     #[arg(long, value_name = "K", default_value = "3")]
     pub(crate) campaigns: NonZeroU64,
     /// Prints the kill table as JSON
