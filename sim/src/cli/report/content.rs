@@ -37,8 +37,8 @@ impl Report {
         let summary = &self.summary;
         let large = self.profile == <&Profile>::default() && summary.seeds >= GATE_SEEDS;
         match summary.failed.first() {
-            _ if self.end == End::Interrupted => Exit::Interrupted,
             Some(failed) => Exit::of(&failed.failure),
+            None if self.end == End::Interrupted => Exit::Interrupted,
             None if large && !summary.missed_musts().is_empty() => Exit::Vacuous,
             None => Exit::Fine,
         }
@@ -48,8 +48,7 @@ impl Report {
     pub(crate) fn verdict(&self) -> String {
         let missed = self.summary.missed_musts().len();
         match (self.exit(), self.summary.failed.as_slice()) {
-            (Exit::Interrupted, []) => "interrupted: nothing was wrong so far".to_owned(),
-            (Exit::Interrupted, failed) => format!("interrupted: {} failed", failed.len()),
+            (Exit::Interrupted, _) => "interrupted: nothing was wrong so far".to_owned(),
             (_, [_]) if self.replayed.is_some() => "FAILED".to_owned(),
             (_, [one]) => format!("FAILED: seed {}", one.seed),
             (_, [first, ..]) => {

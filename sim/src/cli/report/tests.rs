@@ -58,7 +58,9 @@ fn the_smallest_failed_seed_decides_the_exit_code() {
     assert_eq!(of(Failure::Panic("text".to_owned())), Exit::Panic);
     assert_eq!(of(Failure::Nondeterminism("text".to_owned())), Exit::Nondeterminism);
     assert_eq!(report(vec![None], 1).exit(), Exit::Fine);
-    assert_eq!(Report { end: End::Interrupted, ..failed_report() }.exit(), Exit::Interrupted);
+    let interrupted = |report| Report { end: End::Interrupted, ..report };
+    assert_eq!(interrupted(report(vec![None], 1)).exit(), Exit::Interrupted);
+    assert_eq!(interrupted(failed_report()).exit(), Exit::Safety, "what failed stays failed");
 }
 
 #[test]
