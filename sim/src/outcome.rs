@@ -1,5 +1,6 @@
 //! What one seed came to.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -57,4 +58,13 @@ pub enum Failure {
     Nondeterminism(String),
     /// Simulated time stopped advancing: the events themselves beget events.
     Stalled(String),
+}
+
+impl Failure {
+    /// The failure of a run that ended in a panic with this payload.
+    pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Failure {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Failure::Panic(text.unwrap_or_else(|| "a panic without a message".to_owned()))
+    }
 }

@@ -1,6 +1,5 @@
 //! One seed, from its first choice to its outcome.
 
-use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -81,7 +80,7 @@ fn run_plan(
     let (now, events) = world.position();
     witness.finish(now, events);
     let failure = match end {
-        Err(panic) => Some(Failure::Panic(message(panic.as_ref()))),
+        Err(panic) => Some(Failure::panicked(panic.as_ref())),
         Ok(()) => world.stalled().map(Failure::Stalled).or_else(|| {
             let violation = witness.violation()?.clone();
             let liveness = violation.number.starts_with('L');
@@ -90,10 +89,4 @@ fn run_plan(
     };
     let (tally, marks) = witness.results();
     Outcome { seed, digest: world.digest(), tally, marks, failure }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "a panic without a message".to_owned())
 }

@@ -128,17 +128,9 @@ impl Witness {
     }
 
     fn reach_batch(&mut self, entries: &[Entry]) {
-        let [first, .., last] = entries else {
-            if entries.len() == self.config.message_entries_max {
-                self.reach(Spot::BatchFull);
-            }
-            return;
-        };
-        if entries.len() == self.config.message_entries_max {
-            self.reach(Spot::BatchFull);
-        }
-        if first.id.term != last.id.term {
-            self.reach(Spot::BatchOfTerms);
+        self.reach_if(entries.len() == self.config.message_entries_max, Spot::BatchFull);
+        if let [first, .., last] = entries {
+            self.reach_if(first.id.term != last.id.term, Spot::BatchOfTerms);
         }
     }
 

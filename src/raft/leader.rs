@@ -126,8 +126,7 @@ impl Leader {
         }
         let established = self.is_established(common);
         common.log.commit(index);
-        while let Some(proposal) = self.proposals.front().copied().filter(|p| p.index <= index) {
-            self.proposals.pop_front();
+        while let Some(proposal) = self.proposals.pop_front_if(|next| next.index <= index) {
             self.uncommitted_bytes -= proposal.bytes;
             let id = EntryId::new(common.term(), proposal.index);
             common.actions.push(Action::Committed { tag: proposal.tag, id });
@@ -293,8 +292,7 @@ impl Leader {
 
     fn answer_reads(&mut self, common: &mut Common) {
         let confirmed = self.confirmed_round(common);
-        while let Some(read) = self.reads.front().copied().filter(|read| read.round <= confirmed) {
-            self.reads.pop_front();
+        while let Some(read) = self.reads.pop_front_if(|read| read.round <= confirmed) {
             match read.reader {
                 Reader::Own(tag) => common.confirm_read(tag, read.index),
                 Reader::Peer { id, boot, ticket } => {

@@ -112,7 +112,7 @@ fn send_entries(
     let last = entries.last().map_or(prev_index, |entry| entry.id.index);
     let bytes = entries.iter().map(Entry::bytes).sum();
     progress.sent(last, entries.len(), bytes, round);
-    progress.committed_sent = common.log.committed();
     let committed = common.log.committed();
+    progress.committed_sent = committed;
     common.send(peer, Body::AppendEntries { prev, entries, committed });
 }

@@ -40,18 +40,12 @@ fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         digest: 0,
         tally: Default::default(),
         marks: Vec::new(),
-        failure: Some(Failure::Panic(message(payload.as_ref()))),
+        failure: Some(Failure::panicked(payload.as_ref())),
     });
     if let (Some(Failure::Panic(message)), Some(place)) = (&mut outcome.failure, place) {
         *message = format!("{message} at {place}");
     }
     outcome
-}
-
-fn message(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 #[cfg(test)]
