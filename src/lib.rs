@@ -12,4 +12,6 @@ pub mod log;
 pub mod progress;
 pub mod quorum;
 pub mod raft;
+#[cfg(feature = "std")]
+pub mod storage;
 pub mod types;

@@ -145,7 +145,7 @@ impl Model {
 
     fn restored(&self, tail: u64) -> Restored {
         let membership = Membership::default();
-        let snapshot = SnapshotMeta { last: self.base, membership };
+        let snapshot = SnapshotMeta::empty(self.base, membership);
         let durable = (self.durable - self.base.index.0) as usize;
         let entries = self.entries[..durable].to_vec();
         let committed = Index(self.committed);

@@ -76,7 +76,7 @@ impl Outbox {
         let last = entries.last().map_or(Index::ZERO, |entry| entry.id.index);
         self.under_way.push_back((self.submitted, last));
         let hard_state = self.hard_state.take();
-        Some(Write { id: self.submitted, hard_state, committed, entries })
+        Some(Write { id: self.submitted, hard_state, committed, install: None, entries })
     }
 
     /// Writes up to `write` are durable. Returns the last index that this makes durable.

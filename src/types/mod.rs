@@ -16,4 +16,4 @@ pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
 pub use membership::Membership;
 pub use message::{AppendOutcome, Body, Message};
 pub use time::Instant;
-pub use write::{HardState, Restored, SnapshotMeta, Write};
+pub use write::{HardState, Restored, Root, SnapshotMeta, Write};

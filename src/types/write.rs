@@ -1,6 +1,7 @@
 //! What a node asks of its disk, and what it gets back after a restart.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::types::entry::Entry;
 use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
@@ -16,7 +17,7 @@ pub struct HardState {
 }
 
 /// One batch for the disk. It is durable as a whole or, after a crash, in any part that a prefix
-/// of its fields allows: first the hard state, then the entries one by one.
+/// of its fields allows: first the hard state, then the snapshot, then the entries one by one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Write {
     /// The number to report in `Input::Persisted` once the batch, and every batch before it, is
@@ -27,12 +28,20 @@ pub struct Write {
     /// The node's commit index as far as earlier writes have made the log durable: it lets a
     /// restart apply at once. Safe to keep even if nothing else of the batch is kept.
     pub committed: Index,
+    /// A received snapshot that takes the place of the whole log: every entry before this write is
+    /// forgotten, and the log goes on after the snapshot. Its bytes are durable already.
+    pub install: Option<SnapshotMeta>,
     /// Entries with consecutive indices. Whatever the disk holds at or after the first one's
     /// index is replaced: this is the only way a log is ever cut.
     pub entries: Vec<Entry>,
 }
 
-/// What a snapshot stands for: the log up to `last`, under `membership`.
+/// The hash that names a snapshot's content; zeros for the empty state.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Root(pub [u8; 32]);
+
+/// What a snapshot stands for: the log up to `last`, under `membership`. The core passes on `bytes`
+/// and `root` without looking at them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SnapshotMeta {
     /// The last entry the snapshot covers; [`EntryId::ZERO`] for the empty state.
@@ -40,6 +49,19 @@ pub struct SnapshotMeta {
     /// The membership in force at that entry. A new cluster starts from the empty snapshot with
     /// its first membership.
     pub membership: Membership,
+    /// How large the snapshot is, in bytes.
+    pub bytes: u64,
+    /// What names its content: equal roots, equal bytes.
+    pub root: Root,
+}
+
+impl SnapshotMeta {
+    /// A snapshot without content: what a log starts from where nothing but `last` and
+    /// `membership` matters.
+    #[must_use]
+    pub fn empty(last: EntryId, membership: Membership) -> SnapshotMeta {
+        SnapshotMeta { last, membership, bytes: 0, root: Root::default() }
+    }
 }
 
 /// Everything a node starts from: exactly what was durable when it stopped.
@@ -49,11 +71,14 @@ pub struct Restored {
     pub hard_state: HardState,
     /// The commit index of the last durable write; beyond the log's last index it counts as that.
     pub committed: Index,
-    /// Where the log starts.
+    /// The last snapshot; at or after `base`.
     pub snapshot: SnapshotMeta,
-    /// The first entry of each term in the log after the snapshot, in ascending order.
+    /// Where the log starts: the entry before the first that the disk still has. At most the
+    /// snapshot's last, for some entries before that are kept for peers that lag.
+    pub base: EntryId,
+    /// The first entry of each term in the log after `base`, in ascending order.
     pub runs: Vec<EntryId>,
-    /// The index of the last entry of the log, or of the snapshot if the log is empty.
+    /// The index of the last entry of the log, or of `base` if the log is empty.
     pub last: Index,
     /// The last entries of the log, as many as the driver likes to hand over at once: consecutive
     /// and ending at `last`, or none. Older ones are asked for with `Action::Fetch`.
@@ -67,7 +92,7 @@ impl Restored {
     /// A node that has never run, in a cluster whose first membership is `membership`.
     #[must_use]
     pub fn fresh(membership: Membership) -> Restored {
-        let snapshot = SnapshotMeta { last: EntryId::ZERO, membership };
+        let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
         Restored { snapshot, ..Restored::default() }
     }
 
@@ -89,7 +114,20 @@ impl Restored {
             }
         }
         let last = entries.last().map_or(snapshot.last.index, |entry| entry.id.index);
-        let applied = snapshot.last.index;
-        Restored { hard_state, committed, snapshot, runs, last, tail: entries, applied }
+        let (base, applied) = (snapshot.last, snapshot.last.index);
+        Restored { hard_state, committed, snapshot, base, runs, last, tail: entries, applied }
+    }
+}
+
+impl fmt::Display for Root {
+    /// The first eight hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

@@ -87,6 +87,6 @@ pub(crate) fn stored(
     entries: Vec<Entry>,
 ) -> Restored {
     let hard_state = HardState { term: Term(term), vote };
-    let snapshot = SnapshotMeta { last: EntryId::ZERO, membership };
+    let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
     Restored::with_log(hard_state, Index(committed), snapshot, entries)
 }

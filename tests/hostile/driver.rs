@@ -508,7 +508,7 @@ fn first_disk(membership: Membership, bytes: &mut Bytes<'_>) -> Disk {
     });
     let log: Vec<Entry> = log.collect();
     let term = log.last().map_or(base.term, |entry| entry.id.term);
-    let snapshot = SnapshotMeta { last: base, membership };
+    let snapshot = SnapshotMeta::empty(base, membership);
     let hard_state = HardState { term, vote: None };
     Disk { hard_state, committed: base.index, snapshot, log }
 }

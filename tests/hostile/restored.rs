@@ -30,7 +30,8 @@ fn restored() -> impl Strategy<Value = Restored> {
     (numbers, id(), runs, tail).prop_map(|(numbers, snapshot, runs, tail)| Restored {
         hard_state: HardState { term: Term(numbers.0), vote: Some(NodeId(1)) },
         committed: Index(numbers.1),
-        snapshot: SnapshotMeta { last: snapshot, membership: Membership::new([NodeId(1)]) },
+        snapshot: SnapshotMeta::empty(snapshot, Membership::new([NodeId(1)])),
+        base: snapshot,
         runs,
         last: Index(numbers.2),
         tail: tail.into_iter().map(|id| Entry { id, payload: Payload::Noop }).collect(),

@@ -52,7 +52,7 @@ impl Image {
 
     /// What a node starts from that finds this on its disk.
     pub(crate) fn restored(&self, membership: Membership) -> Restored {
-        let snapshot = SnapshotMeta { last: EntryId::ZERO, membership };
+        let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
         let mut restored =
             Restored::with_log(self.hard_state, self.committed, snapshot, self.log.clone());
         let kept = self.tail.unwrap_or(self.log.len()).min(self.log.len());

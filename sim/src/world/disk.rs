@@ -126,7 +126,8 @@ impl Disk {
         Restored {
             hard_state: self.hard_state,
             committed: self.committed,
-            snapshot: SnapshotMeta { last: EntryId::ZERO, membership },
+            snapshot: SnapshotMeta::empty(EntryId::ZERO, membership),
+            base: EntryId::ZERO,
             runs: self.runs.clone(),
             last: Index(self.log.len() as u64),
             tail: self.log[self.log.len() - tail.min(self.log.len())..].to_vec(),
@@ -176,6 +177,7 @@ mod tests {
             id: WriteId(id),
             hard_state: term.map(|term| HardState { term: Term(term), vote }),
             committed: Index(id - 1),
+            install: None,
             entries: entries.iter().map(|(term, index)| entry(*term, *index)).collect(),
         }
     }

@@ -179,7 +179,13 @@ impl Stage {
         let actor = self.actor(node);
         actor.write = actor.write.next();
         let committed = actor.status.committed;
-        let write = Write { id: actor.write, hard_state, committed, entries: entries.to_vec() };
+        let write = Write {
+            id: actor.write,
+            hard_state,
+            committed,
+            install: None,
+            entries: entries.to_vec(),
+        };
         replace(&mut actor.log, entries);
         actor.pending.push(write.clone());
         self.sees(Seen::Submitted { node: NodeId(node), write: &write });

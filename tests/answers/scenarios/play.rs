@@ -239,7 +239,7 @@ fn restored(membership: Option<Membership>, persisted: Option<&Persisted>) -> Re
     let hard_state = HardState { term: Term(persisted.term), vote };
     let mut entries = entries_after(EntryId::ZERO, &persisted.log);
     entries.iter_mut().for_each(|entry| entry.payload = Payload::Noop);
-    let snapshot = SnapshotMeta { last: EntryId::ZERO, membership };
+    let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
     Restored::with_log(hard_state, Index(persisted.commit), snapshot, entries)
 }
 

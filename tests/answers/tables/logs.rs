@@ -39,7 +39,7 @@ fn log_find_conflict_by_term() {
                 return Verdict::Skipped("a hint is always an entry of the log".into());
             }
             let base = entry_id(base_term, base);
-            let snapshot = SnapshotMeta { last: base, membership: voters(3) };
+            let snapshot = SnapshotMeta::empty(base, voters(3));
             let entries = entries_after(base, &first_terms);
             let restored = Restored::with_log(HardState::default(), base.index, snapshot, entries);
             let log = Log::new(&restored).expect("the case is a sound log");
