@@ -2,5 +2,6 @@
 //! completions come in; only recovery, before the start, reads at once.
 
 mod disk;
+mod operations;
 
 pub use disk::{Completion, Disk, DiskError, FileAction, FileName, Lane, Operation, OperationId};

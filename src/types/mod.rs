@@ -8,6 +8,7 @@ mod id;
 mod membership;
 mod message;
 mod time;
+mod transfer;
 mod write;
 
 pub(crate) use entry::Listed;
@@ -16,4 +17,5 @@ pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
 pub use membership::Membership;
 pub use message::{AppendOutcome, Body, Message};
 pub use time::Instant;
+pub use transfer::{Packet, Part, Transfer, TransferBody};
 pub use write::{HardState, Restored, Root, SnapshotMeta, Write};
