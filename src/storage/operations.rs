@@ -8,14 +8,14 @@ use crate::storage::disk::{FileAction, Lane, Operation, OperationId};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Operations {
     last: OperationId,
-    under_way: BTreeMap<OperationId, Part>,
+    under_way: BTreeMap<OperationId, Owner>,
     /// Asked for in the step under way, in order.
     asked: Vec<Operation>,
 }
 
 /// A part of the store that asks for operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum Owner {
     /// Term, vote and the snapshot in force.
     Superblock,
     /// The segments.
@@ -25,10 +25,10 @@ pub(crate) enum Part {
 }
 
 impl Operations {
-    /// Asks for `action` on behalf of `part`.
-    pub(crate) fn ask(&mut self, part: Part, lane: Lane, action: FileAction) -> OperationId {
+    /// Asks for `action` on behalf of `owner`.
+    pub(crate) fn ask(&mut self, owner: Owner, lane: Lane, action: FileAction) -> OperationId {
         self.last = OperationId(self.last.0 + 1);
-        self.under_way.insert(self.last, part);
+        self.under_way.insert(self.last, owner);
         self.asked.push(Operation { id: self.last, lane, action });
         self.last
     }
@@ -37,9 +37,9 @@ impl Operations {
     ///
     /// # Panics
     /// If it was not asked for, or is reported twice.
-    pub(crate) fn done(&mut self, id: OperationId) -> Part {
-        let part = self.under_way.remove(&id);
-        part.expect("contract: only an operation that was asked for is completed, and once")
+    pub(crate) fn done(&mut self, id: OperationId) -> Owner {
+        let owner = self.under_way.remove(&id);
+        owner.expect("contract: only an operation that was asked for is completed, and once")
     }
 
     /// What was asked for since the last call, in order.
