@@ -1,9 +1,11 @@
-//! Carrying out what a node wants, action by action.
+//! Carrying out what a node wants, output by output.
 
 use std::time::Duration;
 
-use quorate::raft::{Action, Consumer, RoleName, Status};
-use quorate::types::{AppendOutcome, Body, Entry, Index, Message, Write};
+use quorate::raft::{self, Action, RoleName, Status};
+use quorate::replica::{Note, Output};
+use quorate::storage::{Failure, FileAction, FileName, Lane, Operation};
+use quorate::types::{AppendOutcome, Body, Message, NodeId, Packet, Write, WriteId};
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
@@ -12,19 +14,107 @@ use crate::observe::Seen;
 use crate::plan::{Keep, Trigger};
 use crate::witness::Witness;
 use crate::world::World;
-use crate::world::node::Place;
+use crate::world::network::Parcel;
+use crate::world::node::{Place, Viewing};
 use crate::world::queue::Event;
 
 const MILLION: u64 = 1_000_000;
 
 impl World {
-    /// Carries out the actions of one step: now, or late if the driver lags, or not all of them
+    /// What the algorithm heard of its disk in the last step.
+    pub(super) fn note_durable(
+        &mut self,
+        place: Place,
+        outputs: &[Output],
+        witness: &mut Witness,
+    ) {
+        for output in outputs {
+            if let Output::Note(Note::Took(raft::Input::Persisted(write))) = output {
+                self.durable(place, *write, witness);
+            }
+        }
+    }
+
+    fn durable(&mut self, place: Place, through: WriteId, witness: &mut Witness) {
+        let now = self.now;
+        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
+        let mut writes = 0;
+        while let Some(write) = running.writes.pop_front_if(|write| write.id <= through) {
+            witness.see(now, Seen::Durable { node: place.id(), write: &write });
+            writes += 1;
+        }
+        witness.reach_if(writes > 1, Spot::GroupFlush);
+    }
+
+    /// Takes the notes out of a step's outputs: what the algorithm took and wants.
+    pub(super) fn take_notes(
+        &mut self,
+        place: Place,
+        outputs: &mut Vec<Output>,
+        witness: &mut Witness,
+    ) {
+        let now = self.now;
+        let notes = outputs.extract_if(.., |output| matches!(output, Output::Note(_)));
+        for output in notes {
+            let Output::Note(note) = output else { continue };
+            let Some(running) = self.nodes[place.0 as usize].running.as_deref() else { return };
+            let status = running.status;
+            match note {
+                Note::Took(input) => {
+                    if witness.is_traced() {
+                        witness.input(now, &status, &input);
+                    }
+                    if let raft::Input::Fetched { entries, .. } = input {
+                        witness.fetched(entries.len());
+                    }
+                }
+                Note::Wants(action) => {
+                    witness.action(now, &status, &action);
+                    match action {
+                        Action::Persist(write) => self.submitted(place, write, witness),
+                        Action::Fetch { consumer, first, last, .. } => {
+                            let incarnation = self.nodes[place.0 as usize].incarnation;
+                            witness.fetches(consumer, last.0 - first.0 + 1, incarnation);
+                        }
+                        _ => {}
+                    }
+                }
+                Note::SnapshotTaken(meta) => {
+                    let node = place.id();
+                    witness.see(now, Seen::SnapshotTaken { node, meta: &meta });
+                }
+                Note::SnapshotReceived(meta) => witness.received_snapshot(now, place.id(), &meta),
+                _ => {}
+            }
+        }
+    }
+
+    /// The algorithm gives a write to its store.
+    fn submitted(&mut self, place: Place, write: Write, witness: &mut Witness) {
+        let now = self.now;
+        self.fold(write.id.0 << 16 ^ write.entries.len() as u64);
+        witness.see(now, Seen::Submitted { node: place.id(), write: &write });
+        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
+        let first = write.entries.first().map(|first| first.id.index);
+        let last = running.last_written;
+        let cut = first.is_some_and(|first| first <= last);
+        if let Some(first) = first.filter(|_| cut) {
+            witness.truncates(last.0 - first.0 + 1);
+        }
+        running.cuts |= cut;
+        let last = write.entries.last().map(|entry| entry.id.index);
+        let installed = write.install.as_ref().map(|meta| meta.last.index);
+        running.last_written = last.or(installed).unwrap_or(running.last_written);
+        running.writes.push_back(write);
+    }
+
+    /// Carries out the outputs of one step: now, or late if the driver lags, or not all of them
     /// if the node crashes on the way.
     pub(super) fn carry_all(
         &mut self,
         place: Place,
         before: &Status,
-        actions: &mut Vec<Action>,
+        outputs: &mut Vec<Output>,
         witness: &mut Witness,
     ) {
         let node = &self.nodes[place.0 as usize];
@@ -41,23 +131,23 @@ impl World {
         {
             return;
         }
-        if actions.is_empty() {
+        if outputs.is_empty() {
             return;
         }
         let key = |kind| Key { node: place.0 + 1, incarnation, counter, ..Kind::key(kind) };
-        if self.settings.faults.has(Fault::Reorder) && actions.len() > 1 {
-            self.shuffle(actions, key(Kind::Order));
+        if self.settings.faults.has(Fault::Reorder) && outputs.len() > 1 {
+            self.shuffle(outputs, key(Kind::Order));
         }
         let late = self.choices.chance(key(Kind::Lag), self.settings.lag_permille);
         if late || lagging {
             if late {
                 witness.fault(Fault::Lag, Some(status.role));
             }
-            self.put_off(place, incarnation, actions);
+            self.put_off(place, incarnation, outputs);
             return;
         }
-        let torn = self.torn_at(key(Kind::Boundary), actions.len());
-        for (number, action) in actions.drain(..).enumerate() {
+        let torn = self.torn_at(key(Kind::Boundary), outputs.len());
+        for (number, output) in outputs.drain(..).enumerate() {
             if torn == Some(number) {
                 witness.reach_if(number > 0, Spot::CrashBetweenActions);
                 let down = self.settings.config.election_timeout_min / 2;
@@ -66,36 +156,36 @@ impl World {
             if self.nodes[place.0 as usize].incarnation != incarnation {
                 return;
             }
-            self.carry(place, action, witness);
+            self.carry(place, output, witness);
         }
     }
 
-    /// Before which of a step's actions the node crashes, if it does.
-    fn torn_at(&self, key: Key, actions: usize) -> Option<usize> {
+    /// Before which of a step's outputs the node crashes, if it does.
+    fn torn_at(&self, key: Key, outputs: usize) -> Option<usize> {
         let ppm = self.settings.torn_step_ppm;
         if ppm == 0 || self.choices.choose(key, MILLION) < MILLION - ppm {
             return None;
         }
         let key = Key { kind: Kind::BoundaryPlace, ..key };
-        Some(self.choices.choose(key, actions as u64) as usize)
+        Some(self.choices.choose(key, outputs as u64) as usize)
     }
 
-    /// Puts the actions of one step into another order that a driver is free to choose: those of
-    /// the disk and of the state machine stay in order among themselves.
-    fn shuffle(&self, actions: &mut [Action], key: Key) {
+    /// Puts the outputs of one step into another order that a driver is free to choose: those for
+    /// the disk and for the worker stay in order among themselves.
+    fn shuffle(&self, outputs: &mut [Output], key: Key) {
         match self.choices.choose(key, 8) {
-            5 => actions.sort_by_key(|action| matches!(action, Action::Persist(_))),
-            6 => actions.sort_by_key(|action| !matches!(action, Action::Persist(_))),
-            7 => actions.sort_by_key(|action| !matches!(action, Action::Send(_))),
+            5 => outputs.sort_by_key(|output| matches!(output, Output::Disk(_))),
+            6 => outputs.sort_by_key(|output| !matches!(output, Output::Disk(_))),
+            7 => outputs.sort_by_key(|output| !matches!(output, Output::Send(_))),
             _ => {}
         }
     }
 
     /// The driver lags: it carries these out one by one, later.
-    fn put_off(&mut self, place: Place, incarnation: u16, actions: &mut Vec<Action>) {
+    fn put_off(&mut self, place: Place, incarnation: u16, outputs: &mut Vec<Output>) {
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         let idle = running.backlog.is_empty();
-        running.backlog.extend(actions.drain(..));
+        running.backlog.extend(outputs.drain(..));
         if idle {
             self.schedule_carry(place, incarnation);
         }
@@ -111,122 +201,122 @@ impl World {
         self.queue.push(at, Event::Carry { node: place.0, incarnation });
     }
 
-    /// A lagging driver carries out its next action.
+    /// A lagging driver carries out its next output.
     pub(super) fn carry_next(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
         let Some(running) = self.nodes[place.0 as usize].started_as(incarnation) else { return };
-        let Some(action) = running.backlog.pop_front() else { return };
+        let Some(output) = running.backlog.pop_front() else { return };
         if !running.backlog.is_empty() {
             self.schedule_carry(place, incarnation);
         }
-        self.carry(place, action, witness);
+        self.carry(place, output, witness);
     }
 
-    /// Carries out one action of a running node.
-    fn carry(&mut self, place: Place, action: Action, witness: &mut Witness) {
-        let now = self.now;
+    /// Carries out one output of a running node.
+    fn carry(&mut self, place: Place, output: Output, witness: &mut Witness) {
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
-        witness.action(now, &running.status, &action);
-        match action {
-            Action::Send(message) => self.send(place, message, witness),
-            Action::Persist(write) => self.persist(place, write, witness),
-            Action::Apply(entries) => self.apply(place, entries),
-            Action::Fetch { consumer, first, last, bytes_max } => {
-                let range = (first, last, bytes_max);
-                self.fetch(place, consumer, range, witness);
+        match output {
+            Output::Send(packet) => self.send(place, packet, witness),
+            Output::Disk(operation) => {
+                if is_log_write(&operation)
+                    && self.pull(Trigger::AboutToSubmit, place, None, witness)
+                {
+                    witness.reach(Spot::CrashBeforeSubmit);
+                    return;
+                }
+                self.operate(place, operation);
             }
-            Action::Committed { tag, id } => {
+            Output::Work(work) => self.work(place, work),
+            Output::Freeze => self.view(place, Viewing::Freeze),
+            Output::View { bytes } => self.view(place, Viewing::Read(bytes)),
+            Output::Replied { tag, id, outcome } => {
                 running.answered(tag);
-                self.client_commits(tag, place, id, witness);
+                self.client_commits(tag, place, id, &outcome, witness);
             }
-            Action::Rejected { tag, reason } => {
+            Output::Answered { tag, index, applied, answer } => {
+                running.answered(tag);
+                let state = running.worker.machine().results();
+                self.client_reads(tag, place, (index, applied), state, &answer, witness);
+            }
+            Output::Rejected { tag, reason } => {
                 running.answered(tag);
                 self.client_is_rejected(tag, reason, witness);
             }
-            Action::Unknown { tag, .. } => {
+            Output::Unknown { tag } => {
                 running.answered(tag);
                 witness.reach(Spot::UnknownByStepDown);
                 self.client_loses(tag, witness);
             }
-            Action::ReadReady { tag, index } => {
-                running.answered(tag);
-                let machine = running.machine;
-                self.client_reads(tag, place, index, machine, witness);
-            }
-            Action::RoleChanged { role, .. } => self.role_changed(place, role, witness),
+            Output::RoleChanged { role, .. } => self.role_changed(place, role, witness),
+            Output::Stopped(failure) => self.stopped(place, &failure, witness),
             _ => {}
         }
     }
 
+    /// A write of the log or the superblock is in the cache of the disk, and not durable yet. True
+    /// if the node crashed over it.
+    pub(super) fn wrote(&mut self, place: Place, file: FileName, witness: &mut Witness) -> bool {
+        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return true };
+        let vote = running.writes.iter().find_map(|write| write.hard_state?.vote);
+        let leader = running.status.leader;
+        let cuts = std::mem::take(&mut running.cuts);
+        match (file, vote) {
+            (FileName::Superblock, Some(candidate)) => {
+                self.pull(Trigger::SubmitsVote, place, self.place(candidate), witness)
+            }
+            (FileName::Segment(_), _) => {
+                let leader = leader.and_then(|id| self.place(id));
+                cuts && self.pull(Trigger::CutsLog, place, leader, witness)
+                    || self.pull(Trigger::SubmitsEntries, place, leader, witness)
+            }
+            _ => false,
+        }
+    }
+
+    /// The node has stopped for good: its process ends, and somebody starts it again.
+    fn stopped(&mut self, place: Place, failure: &Failure, witness: &mut Witness) {
+        witness.stopped(self.now, place.id(), failure);
+        let down = self.settings.config.election_timeout_max * 2;
+        self.crash(place, Keep::All, down, witness);
+    }
+
     fn role_changed(&mut self, place: Place, role: RoleName, witness: &mut Witness) {
-        match role {
-            RoleName::Leader => {
-                self.pull(Trigger::BecomesLeader, place, None, witness);
-            }
-            RoleName::Candidate => {
-                self.pull(Trigger::BecomesCandidate, place, None, witness);
-            }
-            RoleName::PreCandidate => {
-                self.pull(Trigger::BecomesPreCandidate, place, None, witness);
-            }
-            RoleName::Follower => {}
-        }
+        let trigger = match role {
+            RoleName::Leader => Trigger::BecomesLeader,
+            RoleName::Candidate => Trigger::BecomesCandidate,
+            RoleName::PreCandidate => Trigger::BecomesPreCandidate,
+            RoleName::Follower => return,
+        };
+        self.pull(trigger, place, None, witness);
     }
 
-    fn persist(&mut self, place: Place, write: Write, witness: &mut Witness) {
-        if self.pull(Trigger::AboutToSubmit, place, None, witness) {
-            witness.reach(Spot::CrashBeforeSubmit);
-            return;
-        }
+    fn send(&mut self, place: Place, packet: Packet, witness: &mut Witness) {
         let now = self.now;
-        let vote = write.hard_state.and_then(|hard_state| hard_state.vote);
-        let entries = !write.entries.is_empty();
-        let cut = write.entries.first().map(|first| first.id.index);
-        self.fold(write.id.0 << 16 ^ write.entries.len() as u64);
-        witness.see(now, Seen::Submitted { node: place.id(), write: &write });
-        let node = &mut self.nodes[place.0 as usize];
-        let longest = Index(node.disk.log().len() as u64);
-        let cut = cut.filter(|first| *first <= longest);
-        if let Some(first) = cut {
-            witness.truncates(longest.0 - first.0 + 1);
-        }
-        node.disk.submit(write);
-        let leader = node.running.as_ref().and_then(|running| running.status.leader);
-        self.start_flush(place);
-        if let Some(candidate) = vote
-            && self.pull(Trigger::SubmitsVote, place, self.place(candidate), witness)
-        {
-            return;
-        }
-        let leader = leader.and_then(|id| self.place(id));
-        if cut.is_some() && self.pull(Trigger::CutsLog, place, leader, witness) {
-            return;
-        }
-        if entries {
-            self.pull(Trigger::SubmitsEntries, place, leader, witness);
-        }
-    }
-
-    fn send(&mut self, place: Place, message: Message, witness: &mut Witness) {
-        let now = self.now;
-        witness.see(now, Seen::Sent { message: &message });
-        let Some(to) = self.place(message.to) else { return };
-        let promise = is_promise(&message);
-        let beat = matches!(message.body, Body::Heartbeat { .. });
-        self.fold((message.body.name().len() as u64) << 32 ^ message.to.0 << 24 ^ message.term.0);
+        let Some(to) = self.place(packet.to()) else { return };
+        let (promise, beat) = match &packet {
+            Packet::Message(message) => {
+                witness.see(now, Seen::Sent { message });
+                let name = message.body.name().len() as u64;
+                self.fold(name << 32 ^ message.to.0 << 24 ^ message.term.0);
+                (is_promise(message), matches!(message.body, Body::Heartbeat { .. }))
+            }
+            Packet::Transfer(transfer) => {
+                witness.transfer(now, transfer);
+                (false, false)
+            }
+        };
         let incarnation = self.nodes[place.0 as usize].incarnation;
         let link = (place, to);
         let fate = self.network.decide(now, link, incarnation, &self.choices, &self.settings);
         let role = self.nodes[to.0 as usize].role();
         fate.met.into_iter().flatten().for_each(|fault| witness.fault(fault, role));
-        if self.settings.faults.has(Fault::Replay) {
-            self.network.remember(&message);
+        if let Packet::Message(message) = &packet
+            && self.settings.faults.has(Fault::Replay)
+        {
+            self.network.remember(message);
         }
-        if let Some(at) = fate.copy {
-            let slot = self.network.dispatch(message.clone());
-            self.queue.push(at, Event::Arrive { slot });
-        }
-        if let Some(at) = fate.arrival {
-            let slot = self.network.dispatch(message);
+        let parcel = Parcel::pack(&packet);
+        for at in [fate.copy, fate.arrival].into_iter().flatten() {
+            let slot = self.network.dispatch(parcel.clone());
             self.queue.push(at, Event::Arrive { slot });
         }
         if promise {
@@ -236,54 +326,15 @@ impl World {
         }
     }
 
-    fn apply(&mut self, place: Place, entries: Vec<Entry>) {
-        let lasts = self.work_time(place);
-        let node = &mut self.nodes[place.0 as usize];
-        let incarnation = node.incarnation;
-        let Some(running) = node.running.as_deref_mut() else { return };
-        assert!(running.batch.is_none(), "{} wants two batches applied at once", place.id());
-        running.batch = Some(entries);
-        self.queue.push(self.now.after(lasts), Event::Worked { node: place.0, incarnation });
-    }
-
-    fn fetch(
-        &mut self,
-        place: Place,
-        consumer: Consumer,
-        (first, last, bytes_max): (Index, Index, usize),
-        witness: &mut Witness,
-    ) {
-        let lasts = self.work_time(place);
-        let node = &mut self.nodes[place.0 as usize];
-        let incarnation = node.incarnation;
-        let Some(running) = node.running.as_deref_mut() else { return };
-        let counter = running.counts.works;
-        let asked = last.0 - first.0 + 1;
-        let key = Key { node: place.0 + 1, incarnation, counter, ..Kind::Short.key() };
-        let given = asked - self.choices.choose(key, asked);
-        let entries = within_bytes(node.disk.read(first, given), bytes_max).to_vec();
-        assert!(!entries.is_empty(), "{} fetches {first}, which is not durable", place.id());
-        witness.fetched(consumer, given < asked, incarnation);
-        let slot = running.keep_fetched(consumer, entries);
-        let event = Event::Fetched { node: place.0, incarnation, slot };
-        self.queue.push(self.now.after(lasts), event);
-    }
-
     /// The place of node `id`, if it is one of the world's.
-    pub(super) fn place(&self, id: quorate::types::NodeId) -> Option<Place> {
+    pub(super) fn place(&self, id: NodeId) -> Option<Place> {
         Place::of(id, self.nodes.len())
     }
 }
 
-/// As many of the entries as have at most `bytes_max` bytes, and at least one.
-fn within_bytes(entries: &[Entry], bytes_max: usize) -> &[Entry] {
-    let mut bytes = 0;
-    let fits = entries.iter().take_while(|entry| {
-        bytes += entry.bytes();
-        bytes <= bytes_max
-    });
-    let count = fits.count().max(1).min(entries.len());
-    &entries[..count]
+/// Whether the operation writes what acknowledgements wait for.
+fn is_log_write(operation: &Operation) -> bool {
+    operation.lane == Lane::Log && matches!(operation.action, FileAction::Write { .. })
 }
 
 /// Whether another node will rely on what the message says.

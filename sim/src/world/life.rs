@@ -1,52 +1,93 @@
-//! How nodes start, crash, pause and go on, and what their disks and state machines report.
+//! How nodes start, crash, pause and go on.
 
 use std::time::Duration;
 
-use quorate::raft::{Input, Raft};
-use quorate::types::WriteId;
+use quorate::replica::{OpenError, Replica};
+use quorate::storage::{ClusterId, Identity, Incarnation};
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
+use crate::disk::{ChangeOrder, Pending};
 use crate::fault::Fault;
 use crate::observe::Seen;
 use crate::plan::{Keep, Trigger};
 use crate::witness::Witness;
-use crate::world::disk::Kept;
-use crate::world::node::{Node, Place, Running};
+use crate::workload::Subject;
+use crate::world::node::{Place, Running};
 use crate::world::queue::Event;
 use crate::world::{EventKind, World};
+
+/// The cluster of every run.
+const CLUSTER: ClusterId = ClusterId(0x5155_4f52_4154_45);
 
 impl World {
     /// Starts a node that is down.
     pub(super) fn restart(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
-        if node.running.is_some() || node.incarnation != incarnation {
+        if node.running.is_some() || node.incarnation != incarnation || node.refuses {
             return;
         }
-        let key = |kind| Key { node: place.0 + 1, incarnation, ..Kind::key(kind) };
-        let log = node.disk.log().len();
-        let tail = tail_length(self.choices.choose(key(Kind::Tail), 256), log);
-        let membership = self.settings.membership();
-        let restored = node.disk.restore(membership.clone(), tail);
-        let seed = self.choices.choose(key(Kind::Boot), u64::MAX);
-        let mut config = self.settings.config.clone();
-        config.id = place.id();
-        let raft = Raft::new(config, restored, seed, node.clock.read(now));
-        let raft = raft.unwrap_or_else(|error| panic!("{} cannot start: {error}", place.id()));
-        let (hard_state, committed) = (node.disk.hard_state(), node.disk.committed());
-        let running = Running::new(raft);
-        let log = node.disk.log();
-        let seen =
-            Seen::Started { node: place.id(), membership: &membership, hard_state, committed, log };
+        let replica = match self.open(place, incarnation) {
+            Ok(replica) => replica,
+            Err(error) => return self.refuses_to_start(place, &error, witness),
+        };
+        let running = Running::new(replica);
+        let (status, log) = (running.status, running.node.raft().log());
+        let seen = Seen::Started {
+            node: place.id(),
+            membership: running.node.raft().membership(),
+            status: &status,
+            log,
+            state: running.worker.machine().results(),
+        };
         witness.see(now, seen);
+        let node = &mut self.nodes[place.0 as usize];
         let downtime = now.since(node.down_since);
-        witness.started(&running.status, log.len(), tail, incarnation, downtime);
+        let tail = log.last().index.0 + 1 - log.tail_first().0;
+        witness.started(&status, log.last().index.0 - log.base().index.0, tail, incarnation, downtime);
         node.running = Some(Box::new(running));
         self.count_event(EventKind::Start, u64::from(place.0));
-        self.rearm(place);
+        self.begin(place, witness);
         if incarnation > 1 {
             self.pull(Trigger::Starts, place, None, witness);
+        }
+    }
+
+    /// Opens a node's directory; at its first start, makes it.
+    fn open(&mut self, place: Place, incarnation: u16) -> Result<Replica<Subject>, OpenError> {
+        let (now, membership) = (self.now, self.settings.membership());
+        let key = |kind| Key { node: place.0 + 1, incarnation, ..Kind::key(kind) };
+        let mut config = self.settings.replica.clone();
+        config.raft.id = place.id();
+        let seed = self.choices.choose(key(Kind::Boot), u64::MAX);
+        let subject = self.settings.workload.subject();
+        let node = &mut self.nodes[place.0 as usize];
+        if incarnation == 1 {
+            let identity = Identity {
+                cluster: CLUSTER,
+                node: place.id(),
+                incarnation: Incarnation(u128::from(place.0) + 1),
+            };
+            Replica::<Subject>::create(&mut node.disk, identity, &membership, &config)?;
+        }
+        // A process that starts reads what the disk has, not what the cache believes.
+        node.disk.forget_cache();
+        let own = node.clock.read(now);
+        let mut replica =
+            Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
+        replica.node.watch(true);
+        Ok(replica)
+    }
+
+    /// A node may refuse to start only where a fault destroyed what was durable.
+    fn refuses_to_start(&mut self, place: Place, error: &OpenError, witness: &mut Witness) {
+        let node = &mut self.nodes[place.0 as usize];
+        node.refuses = true;
+        if node.damaged {
+            witness.refuses(self.now, place.id(), error);
+        } else {
+            witness.fail(crate::check::cannot_start(self.now, place.id(), error));
         }
     }
 
@@ -63,29 +104,18 @@ impl World {
         let node = &mut self.nodes[place.0 as usize];
         let Some(running) = node.running.take() else { return false };
         let incarnation = node.incarnation;
-        let parts = node.disk.parts_unflushed();
-        let lost = match keep {
-            Keep::All => 0,
-            Keep::None => parts,
-            Keep::Part => {
-                let key = Key { node: place.0 + 1, incarnation, ..Kind::Keep.key() };
-                self.choices.choose(key, parts + 1)
-            }
-        };
-        let kept = if lost == 0 { Kept::All } else { Kept::Parts(parts - lost) };
-        let pending = node.disk.durable() > running.reported;
-        witness.crashed(&running.status, parts, parts - lost, pending, running.batch.is_some());
+        let unreported = running.reports.iter().any(|reports| !reports.is_empty());
+        let (pending, lost) = self.lose_power(place, &running, keep);
+        witness.crashed(&running.status, pending, lost, unreported, !running.work.is_empty());
         witness.fault(Fault::Crash, Some(running.status.role));
-        for write in node.disk.crash(kept) {
-            witness.see(now, Seen::Durable { node: place.id(), write: &write });
-        }
+        let node = &mut self.nodes[place.0 as usize];
         node.held = None;
         node.incarnation += 1;
         node.down_since = now;
         witness.see(now, Seen::Crashed { node: place.id() });
         let again = Event::Restart { node: place.0, incarnation: incarnation + 1 };
         self.queue.push(now.after(down), again);
-        self.count_event(EventKind::Crash, u64::from(place.0) << 32 ^ lost);
+        self.count_event(EventKind::Crash, u64::from(place.0) << 32 ^ lost as u64);
         if !running.unanswered.is_empty() {
             witness.reach(Spot::UnknownByCrash);
         }
@@ -93,6 +123,48 @@ impl World {
             self.client_loses(tag, witness);
         }
         true
+    }
+
+    /// What the disk was asked for and what is not durable survives as `keep` says. Tells how many
+    /// things were at stake, and how many of them are lost.
+    fn lose_power(&mut self, place: Place, running: &Running, keep: Keep) -> (usize, usize) {
+        let node = &mut self.nodes[place.0 as usize];
+        let key = Key { node: place.0 + 1, incarnation: node.incarnation, ..Kind::Keep.key() };
+        let mut draw = self.choices.draw(key);
+        // Operations that were on their way may have been carried out, those of a lane in order.
+        for lane in &running.lanes {
+            let begun = match keep {
+                Keep::None => 0,
+                Keep::Part => draw.below(lane.len() as u64 + 1) as usize,
+                Keep::All => lane.len(),
+            };
+            for operation in lane.iter().take(begun) {
+                // A disk that fails now fails unheard.
+                let _ = node.disk.apply(&operation.action);
+            }
+        }
+        let pending = node.disk.pending().len() + running.lanes.iter().map(|l| l.len()).sum::<usize>();
+        let order = *draw.pick(&[ChangeOrder::Prefix, ChangeOrder::Any]);
+        let mode = draw.below(4);
+        let prefix = draw.below(pending as u64 + 1);
+        let mut asked = 0;
+        let crash = node.disk.crash(order, |pending: Pending| {
+            asked += 1;
+            let sector = matches!(pending, Pending::Sector { .. });
+            match keep {
+                Keep::None => false,
+                Keep::All => true,
+                // Names and contents are lost together or apart.
+                Keep::Part => match mode {
+                    0 => draw.chance(500),
+                    1 => asked <= prefix,
+                    2 => sector || draw.chance(500),
+                    _ => draw.chance(900),
+                },
+            }
+        });
+        let kept = crash.kept.len();
+        (pending, pending.saturating_sub(kept))
     }
 
     /// Stops a process for a while; false if it is down or stands still already.
@@ -128,109 +200,5 @@ impl World {
         for event in held {
             self.queue.push(self.now, event);
         }
-    }
-
-    /// Starts a flush if there is something to flush and none is under way.
-    pub(super) fn start_flush(&mut self, place: Place) {
-        let node = &mut self.nodes[place.0 as usize];
-        if !node.disk.start_flush(self.settings.flush_writes_max.into()) {
-            return;
-        }
-        let incarnation = node.incarnation;
-        let Some(running) = node.running.as_deref_mut() else { return };
-        running.counts.flushes += 1;
-        let counter = running.counts.flushes;
-        let key = Key { node: place.0 + 1, incarnation, counter, ..Kind::Flush.key() };
-        let lasts = self.choices.within(key, self.settings.flush) + node.flush_delay;
-        self.queue.push(self.now.after(lasts), Event::Flushed { node: place.0, incarnation });
-    }
-
-    /// A flush is done: its writes are durable, and the node hears of it at once or later.
-    pub(super) fn flushed(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
-        let now = self.now;
-        let node = &mut self.nodes[place.0 as usize];
-        let Some(running) = node.started_as(incarnation) else { return };
-        let counter = running.counts.flushes;
-        let mut writes = 0;
-        while let Some(write) = node.disk.finish_flush() {
-            witness.see(now, Seen::Durable { node: place.id(), write: &write });
-            writes += 1;
-        }
-        if writes > 1 {
-            witness.reach(Spot::GroupFlush);
-        }
-        let durable = node.disk.durable();
-        let late = node.held.is_some();
-        self.count_event(EventKind::Flush, u64::from(place.0) << 56 ^ durable.0);
-        if self.pull(Trigger::Flushes, place, None, witness) {
-            return;
-        }
-        self.start_flush(place);
-        let key = Key { node: place.0 + 1, incarnation, counter, ..Kind::Report.key() };
-        if late || self.choices.chance(key, 150) {
-            let key = Key { kind: Kind::ReportDelay, ..key };
-            let at = now.after(self.choices.within(key, self.settings.report));
-            self.queue.push(at, Event::Reported { node: place.0, incarnation });
-        } else {
-            self.reported(place, incarnation, witness);
-        }
-    }
-
-    /// A node hears of all that is durable by now.
-    pub(super) fn reported(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
-        let node = &mut self.nodes[place.0 as usize];
-        let durable = node.disk.durable();
-        let Some(running) = node.started_as(incarnation) else { return };
-        if durable == running.reported || durable == WriteId::ZERO {
-            return;
-        }
-        running.reported = durable;
-        self.step(place, Input::Persisted(durable), witness);
-    }
-
-    /// A state machine is done with its batch.
-    pub(super) fn worked(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
-        let now = self.now;
-        let Some(running) = self.nodes[place.0 as usize].started_as(incarnation) else { return };
-        let Some(batch) = running.batch.take() else { return };
-        running.machine.apply(&batch);
-        let applied = running.machine.applied;
-        witness.see(now, Seen::Applied { node: place.id(), entries: &batch });
-        self.step(place, Input::Applied(applied), witness);
-    }
-
-    /// Entries have been read from the disk.
-    pub(super) fn fetched(
-        &mut self,
-        place: Place,
-        incarnation: u16,
-        slot: u16,
-        witness: &mut Witness,
-    ) {
-        let Some(running) = self.nodes[place.0 as usize].started_as(incarnation) else { return };
-        let Some((consumer, entries)) = running.fetches[slot as usize].take() else { return };
-        self.step(place, Input::Fetched { consumer, entries }, witness);
-    }
-
-    /// When the work that a node's state machine, or a read of its disk, starts now is done.
-    pub(super) fn work_time(&mut self, place: Place) -> Duration {
-        let node = &mut self.nodes[place.0 as usize];
-        let Node { incarnation, work_delay, .. } = *node;
-        let Some(running) = node.running.as_deref_mut() else { return Duration::ZERO };
-        running.counts.works += 1;
-        let counter = running.counts.works;
-        let key = Key { node: place.0 + 1, incarnation, counter, ..Kind::Work.key() };
-        self.choices.within(key, self.settings.work) + work_delay
-    }
-}
-
-/// How many entries a restarted node has in hand, for a `choice` below 256: the benign one is all
-/// of a log that is not long, the others are spread over everything down to none.
-fn tail_length(choice: u64, log: usize) -> usize {
-    const LONG: usize = 512;
-    match choice {
-        0..64 => log.min(LONG),
-        64..128 => 0,
-        _ => log.min(LONG) * (choice as usize - 128) / 128,
     }
 }

@@ -9,8 +9,8 @@ mod calm;
 mod carry;
 mod client;
 mod clock;
-mod disk;
 mod faults;
+mod host;
 mod life;
 mod load;
 mod network;
@@ -24,8 +24,9 @@ mod tests;
 
 use std::time::Duration;
 
-use quorate::raft::{Action, Input};
-use quorate::types::{Instant, Message, NodeId};
+use quorate::raft::Status;
+use quorate::replica::{Input, Output};
+use quorate::types::{Instant, Message, NodeId, Packet};
 
 use crate::choice::{Choices, Key, Kind};
 use crate::digest;
@@ -37,7 +38,7 @@ use crate::witness::Witness;
 use crate::world::calm::Calm;
 use crate::world::client::Clients;
 use crate::world::clock::Clock;
-use crate::world::network::Network;
+use crate::world::network::{Network, Parcel};
 use crate::world::node::{Node, Place};
 use crate::world::queue::{Event, Queue};
 use crate::world::storm::Storm;
@@ -61,7 +62,7 @@ pub(crate) struct World {
     events_now: u32,
     ended: bool,
     /// Kept between steps for its memory alone.
-    actions: Vec<Action>,
+    outputs: Vec<Output>,
 }
 
 /// More events than this at one instant mean that they beget one another.
@@ -92,7 +93,7 @@ impl World {
             events: 0,
             events_now: 0,
             ended: false,
-            actions: Vec::new(),
+            outputs: Vec::new(),
             settings,
             choices,
         };
@@ -158,22 +159,20 @@ impl World {
         match event {
             Event::Arrive { slot } => self.arrive(slot, witness),
             Event::Intrude { node, slot } => {
-                if let Some(message) = self.network.collect(slot) {
-                    self.receive(Place(node), message, witness);
+                if let Some(parcel) = self.network.collect(slot) {
+                    self.receive(Place(node), &parcel, witness);
                 }
             }
             Event::Request { slot } => self.request(slot, witness),
             Event::Wake { node, incarnation } => self.wake(Place(node), incarnation, witness),
-            Event::Flushed { node, incarnation } => {
-                self.flushed(Place(node), incarnation, witness);
+            Event::Operated { node, incarnation, lane } => {
+                self.operated(Place(node), incarnation, lane.into(), witness);
             }
-            Event::Reported { node, incarnation } => {
-                self.reported(Place(node), incarnation, witness);
+            Event::Reported { node, incarnation, lane } => {
+                self.reported(Place(node), incarnation, lane.into(), witness);
             }
             Event::Worked { node, incarnation } => self.worked(Place(node), incarnation, witness),
-            Event::Fetched { node, incarnation, slot } => {
-                self.fetched(Place(node), incarnation, slot, witness);
-            }
+            Event::Viewed { node, incarnation } => self.viewed(Place(node), incarnation, witness),
             Event::Carry { node, incarnation } => {
                 self.carry_next(Place(node), incarnation, witness);
             }
@@ -200,14 +199,14 @@ impl World {
     fn hold(&mut self, event: Event) -> bool {
         let place = match event {
             Event::Arrive { slot } => {
-                self.network.peek(slot).and_then(|message| Place::of(message.to, self.nodes.len()))
+                self.network.peek(slot).and_then(|parcel| Place::of(parcel.to, self.nodes.len()))
             }
             Event::Request { slot } => self.clients.place_of(slot),
             Event::Wake { node, .. }
             | Event::Intrude { node, .. }
             | Event::Reported { node, .. }
             | Event::Worked { node, .. }
-            | Event::Fetched { node, .. }
+            | Event::Viewed { node, .. }
             | Event::Carry { node, .. }
             | Event::Campaign { node } => Some(Place(node)),
             _ => None,
@@ -218,24 +217,27 @@ impl World {
 
     /// Lets a message reach a node at once, whomever it is addressed to.
     fn arrives_now(&mut self, place: Place, message: Message) {
-        let slot = self.network.dispatch(message);
+        let slot = self.network.dispatch(Parcel::pack(&Packet::Message(message)));
         self.queue.push(self.now, Event::Intrude { node: place.0, slot });
     }
 
     fn arrive(&mut self, slot: u32, witness: &mut Witness) {
-        let Some(message) = self.network.collect(slot) else { return };
-        let Some(to) = Place::of(message.to, self.nodes.len()) else { return };
-        self.receive(to, message, witness);
+        let Some(parcel) = self.network.collect(slot) else { return };
+        let Some(to) = Place::of(parcel.to, self.nodes.len()) else { return };
+        self.receive(to, &parcel, witness);
     }
 
-    /// A message reaches the node in place `to`, whomever it is addressed to.
-    fn receive(&mut self, to: Place, message: Message, witness: &mut Witness) {
+    /// A packet reaches the node in place `to`, whomever it is addressed to.
+    fn receive(&mut self, to: Place, parcel: &Parcel, witness: &mut Witness) {
         let Some(running) = &self.nodes[to.0 as usize].running else {
             self.count_event(EventKind::Vain, u64::from(to.0));
             return;
         };
-        witness.received(&message, &running.status);
-        self.step(to, Input::Message(message), witness);
+        let packet = parcel.unpack();
+        if let Packet::Message(message) = &packet {
+            witness.received(message, &running.status);
+        }
+        self.step(to, Input::Packet(packet), witness);
     }
 
     fn wake(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
@@ -247,11 +249,19 @@ impl World {
             return;
         }
         running.wake_at = SimTime(u64::MAX);
-        if running.raft.deadline() <= own {
+        if running.node.deadline() <= own {
             self.step(place, Input::Timeout, witness);
         } else {
             self.rearm(place);
         }
+    }
+
+    /// A node has just started: carries out what it wants first.
+    fn begin(&mut self, place: Place, witness: &mut Witness) {
+        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
+        let mut outputs = std::mem::take(&mut self.outputs);
+        running.node.start(&mut outputs);
+        self.end_step(place, &running.status.clone(), outputs, witness);
     }
 
     /// Gives a node an input and carries out what it wants.
@@ -260,34 +270,42 @@ impl World {
         let node = &mut self.nodes[place.0 as usize];
         let own = node.clock.read(now);
         let Some(running) = node.running.as_deref_mut() else { return };
-        let shown = witness.is_traced().then(|| input.to_string());
         let kind = EventKind::of(&input);
         let answers = answers(&input).filter(|_| witness.checks());
-        let mut actions = std::mem::take(&mut self.actions);
-        running.raft.step(own, input, &mut actions);
-        let before = std::mem::replace(&mut running.status, running.raft.status());
+        let mut outputs = std::mem::take(&mut self.outputs);
+        running.node.step(own, input, &mut outputs);
+        let before = std::mem::replace(&mut running.status, running.node.status());
         running.counts.steps += 1;
         running.note_lead(&before, witness);
         if witness.checks() {
-            running.raft.assert_invariants();
+            running.node.assert_invariants();
         }
         let status = running.status;
-        if let Some(input) = shown {
-            witness.input(now, &status, &input);
-        }
-        let counted = answers.and_then(|peer| Some((peer, running.raft.matched(peer)?)));
+        let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
-        self.fold(ladder ^ (actions.len() as u64) << 56);
+        self.fold(ladder ^ (outputs.len() as u64) << 56);
+        self.note_durable(place, &outputs, witness);
         witness.see(now, Seen::Stepped { node: status.id, status: &status });
         if let Some((peer, matched)) = counted {
             witness.see(now, Seen::Counted { node: status.id, peer, matched });
         }
         witness.stepped(&before, &status);
+        self.end_step(place, &before, outputs, witness);
+    }
+
+    fn end_step(
+        &mut self,
+        place: Place,
+        before: &Status,
+        mut outputs: Vec<Output>,
+        witness: &mut Witness,
+    ) {
+        self.take_notes(place, &mut outputs, witness);
         self.rearm(place);
-        self.carry_all(place, &before, &mut actions, witness);
-        actions.clear();
-        self.actions = actions;
+        self.carry_all(place, before, &mut outputs, witness);
+        outputs.clear();
+        self.outputs = outputs;
     }
 
     /// Sees to it that the node is woken by its deadline.
@@ -296,7 +314,7 @@ impl World {
         let node = &mut self.nodes[place.0 as usize];
         let incarnation = node.incarnation;
         let Some(running) = node.running.as_deref_mut() else { return };
-        let deadline = running.raft.deadline();
+        let deadline = running.node.deadline();
         if deadline == Instant::NEVER {
             return;
         }
@@ -323,7 +341,7 @@ impl World {
 /// The peer whose answer the input is, if it is one.
 fn answers(input: &Input) -> Option<NodeId> {
     match input {
-        Input::Message(message) if message.body.is_reply() => Some(message.from),
+        Input::Packet(Packet::Message(message)) if message.body.is_reply() => Some(message.from),
         _ => None,
     }
 }
@@ -333,16 +351,17 @@ fn answers(input: &Input) -> Option<NodeId> {
 #[repr(u8)]
 enum EventKind {
     Message = 1,
+    Transfer,
     Timeout,
-    Persisted,
-    Applied,
-    Fetched,
+    Disk,
+    Done,
+    View,
     Propose,
     Read,
     Campaign,
     /// A message or a request reaches a node that is down.
     Vain,
-    Flush,
+    Operation,
     Crash,
     Start,
     Fault,
@@ -351,11 +370,12 @@ enum EventKind {
 impl EventKind {
     fn of(input: &Input) -> EventKind {
         match input {
-            Input::Message(_) => EventKind::Message,
+            Input::Packet(Packet::Message(_)) => EventKind::Message,
+            Input::Packet(Packet::Transfer(_)) => EventKind::Transfer,
             Input::Timeout => EventKind::Timeout,
-            Input::Persisted(_) => EventKind::Persisted,
-            Input::Applied(_) => EventKind::Applied,
-            Input::Fetched { .. } => EventKind::Fetched,
+            Input::Disk(_) => EventKind::Disk,
+            Input::Done(_) => EventKind::Done,
+            Input::Frozen(_) | Input::Viewed(_) | Input::ViewFailed(_) => EventKind::View,
             Input::Propose { .. } => EventKind::Propose,
             Input::Read { .. } => EventKind::Read,
             _ => EventKind::Campaign,

@@ -1,6 +1,9 @@
-//! The network: which links work, and the messages on their way.
+//! The network: which links work, and the packets on their way, as bytes.
 
-use quorate::types::{Body, Message};
+use std::sync::Arc;
+
+use quorate::types::{Body, Message, NodeId, Packet};
+use quorate::wire;
 
 use crate::choice::{Choices, Key, Kind};
 use crate::fault::Fault;
@@ -12,13 +15,37 @@ use crate::world::node::Place;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links(u128);
 
+/// A packet on its way: its bytes, and the address on the outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    bytes: Arc<[u8]>,
+}
+
+impl Parcel {
+    pub(crate) fn pack(packet: &Packet) -> Parcel {
+        let mut bytes = Vec::new();
+        wire::encode(packet, &mut bytes);
+        Parcel { from: packet.from(), to: packet.to(), bytes: bytes.into() }
+    }
+
+    /// The packet, as its receiver reads it.
+    ///
+    /// # Panics
+    /// If the bytes that one node wrote make no sense to another.
+    pub(crate) fn unpack(&self) -> Packet {
+        wire::decode(&self.bytes).unwrap_or_else(|error| panic!("unreadable packet: {error}"))
+    }
+}
+
 /// The network between the nodes.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     nodes: usize,
     links: Vec<Link>,
-    /// The messages on their way, by slot. Those of a node that crashed are still among them.
-    travelling: Vec<Option<Message>>,
+    /// The packets on their way, by slot. Those of a node that crashed are still among them.
+    travelling: Vec<Option<Parcel>>,
     free: Vec<u32>,
     /// Messages of the past, for replays; the oldest is overwritten first.
     old: Vec<Message>,
@@ -180,30 +207,30 @@ impl Network {
         fate
     }
 
-    /// Gives a message that is on its way a slot.
-    pub(crate) fn dispatch(&mut self, message: Message) -> u32 {
+    /// Gives a packet that is on its way a slot.
+    pub(crate) fn dispatch(&mut self, parcel: Parcel) -> u32 {
         match self.free.pop() {
             Some(slot) => {
-                self.travelling[slot as usize] = Some(message);
+                self.travelling[slot as usize] = Some(parcel);
                 slot
             }
             None => {
-                self.travelling.push(Some(message));
+                self.travelling.push(Some(parcel));
                 (self.travelling.len() - 1) as u32
             }
         }
     }
 
-    /// The message in a slot.
-    pub(crate) fn peek(&self, slot: u32) -> Option<&Message> {
+    /// The packet in a slot.
+    pub(crate) fn peek(&self, slot: u32) -> Option<&Parcel> {
         self.travelling.get(slot as usize)?.as_ref()
     }
 
-    /// Takes the message out of its slot.
-    pub(crate) fn collect(&mut self, slot: u32) -> Option<Message> {
-        let message = self.travelling.get_mut(slot as usize)?.take()?;
+    /// Takes the packet out of its slot.
+    pub(crate) fn collect(&mut self, slot: u32) -> Option<Parcel> {
+        let parcel = self.travelling.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
-        Some(message)
+        Some(parcel)
     }
 
     /// Remembers some messages for replays: of those that change something, one in four.

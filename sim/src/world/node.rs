@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use quorate::raft::{Action, Consumer, Raft, RoleName, Status};
-use quorate::types::{Entry, Index, NodeId, Tag, WriteId};
+use quorate::raft::{RoleName, Status};
+use quorate::replica::{Node as Decider, Output, Replica, Work, Worker};
+use quorate::storage::{Completion, Operation};
+use quorate::types::{Index, NodeId, Tag, Write};
 
-use crate::chain;
 use crate::coverage::Spot;
+use crate::disk::SimDisk;
 use crate::time::SimTime;
 use crate::witness::Witness;
+use crate::workload::Subject;
 use crate::world::clock::Clock;
-use crate::world::disk::Disk;
 use crate::world::queue::Event;
 
 /// A node's place in the world's list: its id less one.
@@ -27,7 +29,7 @@ pub(crate) struct Node {
     pub(crate) incarnation: u16,
     /// Its process; none while the node is down.
     pub(crate) running: Option<Box<Running>>,
-    pub(crate) disk: Disk,
+    pub(crate) disk: SimDisk,
     pub(crate) clock: Clock,
     /// While the process stands still: what it will get when it goes on.
     pub(crate) held: Option<Vec<Event>>,
@@ -39,25 +41,39 @@ pub(crate) struct Node {
     pub(crate) work_delay: Duration,
     /// When it crashed last.
     pub(crate) down_since: SimTime,
+    /// A fault may have destroyed what the disk had durably: the node may refuse to start.
+    pub(crate) damaged: bool,
+    /// The node has refused to start, and will again.
+    pub(crate) refuses: bool,
 }
 
 /// A node's process: all that a crash loses.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
-    pub(crate) raft: Raft,
+    pub(crate) node: Decider,
+    pub(crate) worker: Worker<Subject>,
     /// As of the last step.
     pub(crate) status: Status,
-    pub(crate) machine: Machine,
-    /// The batch that the state machine works on.
-    pub(crate) batch: Option<Vec<Entry>>,
-    /// The entries that reads of the disk will give, by slot.
-    pub(crate) fetches: Vec<Option<(Consumer, Vec<Entry>)>>,
-    /// The actions that a lagging driver has still to carry out.
-    pub(crate) backlog: VecDeque<Action>,
+    /// Operations on their way to the disk, by lane; it works on the first of each.
+    pub(crate) lanes: [VecDeque<Operation>; 2],
+    /// Operations that are done, by lane, of which the node has not heard.
+    pub(crate) reports: [VecDeque<Completion>; 2],
+    /// What the worker was asked for; it works on the first.
+    pub(crate) work: VecDeque<Work>,
+    /// The bytes of the worker's frozen view that were not read yet.
+    pub(crate) view: VecDeque<u8>,
+    /// What is wanted of the view.
+    pub(crate) viewing: Option<Viewing>,
+    /// The outputs that a lagging driver has still to carry out.
+    pub(crate) backlog: VecDeque<Output>,
+    /// The writes of which the node has not heard that they are durable.
+    pub(crate) writes: VecDeque<Write>,
+    /// The last entry the node has written, durably or not.
+    pub(crate) last_written: Index,
+    /// A write that replaces entries is on its way to the disk.
+    pub(crate) cuts: bool,
     /// The earliest time at which the node is going to be woken.
     pub(crate) wake_at: SimTime,
-    /// The last write the node heard is durable.
-    pub(crate) reported: WriteId,
     /// The proposals and reads that the node has not answered.
     pub(crate) unanswered: Vec<Tag>,
     /// The last index of the log when the node began to lead.
@@ -65,20 +81,22 @@ pub(crate) struct Running {
     pub(crate) counts: Counts,
 }
 
+/// What a node wants of its worker's frozen view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Viewing {
+    /// That there is one.
+    Freeze,
+    /// So many of its next bytes.
+    Read(usize),
+}
+
 /// How many choices of each kind a process has met.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) steps: u32,
-    pub(crate) flushes: u32,
+    pub(crate) operations: u32,
     pub(crate) works: u32,
     pub(crate) carried: u32,
-}
-
-/// The state machine: a hash chain over all it has applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Machine {
-    pub(crate) applied: Index,
-    pub(crate) state: u64,
 }
 
 impl Place {
@@ -100,13 +118,15 @@ impl Node {
             place,
             incarnation: 1,
             running: None,
-            disk: Disk::default(),
+            disk: SimDisk::default(),
             clock,
             held: None,
             pause: 0,
             flush_delay: Duration::ZERO,
             work_delay: Duration::ZERO,
             down_since: SimTime::default(),
+            damaged: false,
+            refuses: false,
         }
     }
 
@@ -122,17 +142,23 @@ impl Node {
 }
 
 impl Running {
-    pub(crate) fn new(raft: Raft) -> Running {
-        let status = raft.status();
+    pub(crate) fn new(replica: Replica<Subject>) -> Running {
+        let Replica { node, worker } = replica;
+        let status = node.status();
         Running {
-            raft,
+            node,
+            worker,
             status,
-            machine: Machine::default(),
-            batch: None,
-            fetches: Vec::new(),
+            lanes: Default::default(),
+            reports: Default::default(),
+            work: VecDeque::new(),
+            view: VecDeque::new(),
+            viewing: None,
             backlog: VecDeque::new(),
+            writes: VecDeque::new(),
+            last_written: status.last.index,
+            cuts: false,
             wake_at: SimTime(u64::MAX),
-            reported: WriteId::ZERO,
             unanswered: Vec::new(),
             led_from: Index::ZERO,
             counts: Counts::default(),
@@ -153,45 +179,18 @@ impl Running {
         }
         // Looking at every step would cost more than the step.
         if self.counts.steps.is_multiple_of(64) {
-            let peers = self.raft.peers();
+            let peers = self.node.peers();
             witness.windows(peers.iter().map(|peer| peer.inflight_entries));
         }
-    }
-
-    /// Puts entries that were read into a free slot.
-    pub(crate) fn keep_fetched(&mut self, consumer: Consumer, entries: Vec<Entry>) -> u16 {
-        let free = self.fetches.iter().position(Option::is_none);
-        let slot = free.unwrap_or_else(|| {
-            self.fetches.push(None);
-            self.fetches.len() - 1
-        });
-        self.fetches[slot] = Some((consumer, entries));
-        slot as u16
     }
 
     /// The node has answered a proposal or a read.
     ///
     /// # Panics
-    /// If it was not waiting for an answer: the core breaks its promise of exactly one outcome.
+    /// If it was not waiting for an answer: it breaks its promise of exactly one outcome.
     pub(crate) fn answered(&mut self, tag: Tag) {
         let place = self.unanswered.iter().position(|waiting| *waiting == tag);
         let Some(place) = place else { panic!("{tag} has more than one outcome") };
         self.unanswered.swap_remove(place);
-    }
-}
-
-impl Machine {
-    /// Applies entries in order.
-    pub(crate) fn apply(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            self.state = chain::extend(self.state, entry);
-            self.applied = entry.id.index;
-        }
-    }
-}
-
-impl Default for Machine {
-    fn default() -> Machine {
-        Machine { applied: Index::ZERO, state: chain::EMPTY }
     }
 }

@@ -17,15 +17,15 @@ pub(crate) enum Event {
     Request { slot: u32 },
     /// A node's deadline may have come.
     Wake { node: u8, incarnation: u16 },
-    /// A flush is done.
-    Flushed { node: u8, incarnation: u16 },
-    /// A node hears of the flushes that are done.
-    Reported { node: u8, incarnation: u16 },
-    /// A state machine is done with its batch.
+    /// A disk is done with the first operation of a lane.
+    Operated { node: u8, incarnation: u16, lane: u8 },
+    /// A node hears of the first operation of a lane that is done.
+    Reported { node: u8, incarnation: u16, lane: u8 },
+    /// A worker is done with the first thing it was asked for.
     Worked { node: u8, incarnation: u16 },
-    /// Entries have been read from the disk.
-    Fetched { node: u8, incarnation: u16, slot: u16 },
-    /// A lagging driver carries out its next action.
+    /// A driver is done with what a node wants of its worker's frozen view.
+    Viewed { node: u8, incarnation: u16 },
+    /// A lagging driver carries out its next output.
     Carry { node: u8, incarnation: u16 },
     /// A node campaigns because it is told to.
     Campaign { node: u8 },

@@ -1,0 +1,68 @@
+//! All that can happen to a whole node.
+
+use crate::machine::{Outcome, Request};
+use crate::storage::{Completion, Failure};
+use crate::types::{EntryId, Index, Packet, Tag};
+
+/// One thing that happened to a node; `Node::step` takes one at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// A packet arrived. Its sender is taken at its word: authenticating is the driver's part.
+    Packet(Packet),
+    /// The deadline may have come.
+    Timeout,
+    /// The disk is done with an operation.
+    Disk(Completion),
+    /// The state machine is done with what it was asked.
+    Done(Done),
+    /// The state machine stands frozen after this entry, and the driver holds the view.
+    Frozen(EntryId),
+    /// The next bytes of the frozen view; fewer than asked for only where it ends.
+    Viewed(Vec<u8>),
+    /// The frozen view cannot be read on; the text says why. The snapshot is given up.
+    ViewFailed(String),
+    /// The user wants a request carried out. Ends in exactly one of `Output::Replied`,
+    /// `Output::Rejected` and `Output::Unknown`.
+    Propose {
+        /// Comes back with the outcome; no other request that waits has it.
+        tag: Tag,
+        /// What is wanted.
+        request: Request,
+    },
+    /// The user wants a linearizable answer. Ends in exactly one of `Output::Answered` and
+    /// `Output::Rejected`.
+    Read {
+        /// Comes back with the answer; no other request that waits has it.
+        tag: Tag,
+        /// What is asked of the state machine.
+        query: Vec<u8>,
+    },
+    /// Campaign now, as if the election timeout had passed.
+    Campaign,
+}
+
+/// What a state machine was asked, and has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It applied a batch.
+    Applied {
+        /// The index of the batch's last entry.
+        last: Index,
+        /// What came of each request in the batch, by the index of its entry.
+        outcomes: Vec<(Index, Outcome)>,
+    },
+    /// It answered a query.
+    Answered {
+        /// As asked.
+        tag: Tag,
+        /// How far it had applied the log when it answered.
+        applied: Index,
+        /// The answer.
+        answer: Vec<u8>,
+    },
+    /// It started over from a snapshot that ends at this index.
+    Restored(Index),
+    /// It could not start over: the node stops.
+    Failed(Failure),
+}
