@@ -3,8 +3,12 @@
 //! A check sees only this stream: it never touches the world, draws no choice and changes no
 //! digest, so a run with checks equals the run without them.
 
+use quorate::log::Log;
+use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{RejectReason, Status};
-use quorate::types::{Entry, EntryId, HardState, Index, Membership, Message, NodeId, Write};
+use quorate::types::{
+    Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Write,
+};
 
 use crate::time::SimTime;
 
@@ -15,21 +19,22 @@ pub struct OpId(pub u64);
 /// One thing that happened in the world.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
-    /// A node started on this disk image: all of it is durable.
+    /// A node started from what its disk has. That is what was durable, and any part of what was
+    /// submitted and not yet durable when it crashed, as far as the writes' order allows.
     Started {
         /// The node.
         node: NodeId,
         /// The membership of the cluster.
         membership: &'a Membership,
-        /// Term and vote on its disk.
-        hard_state: HardState,
-        /// The commit hint on its disk.
-        committed: Index,
-        /// The whole log on its disk.
-        log: &'a [Entry],
+        /// What it says of itself: all of it comes from the disk.
+        status: &'a Status,
+        /// The log it found.
+        log: &'a Log,
+        /// As in [`Seen::Applied`]: its state machine starts from a snapshot, or empty.
+        state: Option<Digest>,
     },
-    /// A node crashed: it lost its memory, and of its disk every write not yet seen as durable.
-    /// What a crash happened to keep of a write under way is shown as durable just before.
+    /// A node crashed: it lost its memory. What it keeps of the writes not yet seen as durable
+    /// shows when it starts again.
     Crashed {
         /// The node.
         node: NodeId,
@@ -57,11 +62,11 @@ pub enum Seen<'a> {
         /// The write.
         write: &'a Write,
     },
-    /// A write, or the part of it that a crash happened to keep, is durable.
+    /// A node heard that a write is durable.
     Durable {
         /// The node.
         node: NodeId,
-        /// The write; a part has fewer entries, or no hard state.
+        /// The write.
         write: &'a Write,
     },
     /// A node gave a message to the network.
@@ -75,25 +80,50 @@ pub enum Seen<'a> {
         node: NodeId,
         /// The entries, in order.
         entries: &'a [Entry],
+        /// Which of them the user's state machine carried out, in order.
+        executed: &'a [Index],
+        /// The machine's rolling hash over all it has applied; none if it cannot know.
+        state: Option<Digest>,
     },
-    /// A client wants a command in the log. The command's bytes are unique in the run.
+    /// A snapshot of a node's own state machine is verified, durable and in force.
+    SnapshotTaken {
+        /// The node.
+        node: NodeId,
+        /// The snapshot.
+        meta: &'a SnapshotMeta,
+    },
+    /// A node's state machine started over from a snapshot that a peer sent.
+    Restored {
+        /// The node.
+        node: NodeId,
+        /// The last index that the snapshot covers.
+        index: Index,
+        /// As in [`Seen::Applied`].
+        state: Option<Digest>,
+    },
+    /// A client wants a command carried out: once, in a session, or whenever it is in the log.
     ProposeInvoked {
         /// The operation.
         op: OpId,
-        /// The command's bytes.
+        /// The user's bytes.
         command: &'a [u8],
+        /// The client's session, and the operation's number in it.
+        session: Option<(SessionId, Sequence)>,
     },
     /// A client wants to read.
     ReadInvoked {
         /// The operation.
         op: OpId,
     },
-    /// A proposal is acknowledged to its client.
-    Committed {
+    /// A proposal, or one of its repetitions, is answered to its client. A repetition may be
+    /// answered long after the operation ended.
+    Replied {
         /// The operation.
         op: OpId,
-        /// Where it stands in the log.
+        /// Where this try stands in the log.
         id: EntryId,
+        /// What came of it.
+        outcome: &'a Outcome,
     },
     /// A read is answered to its client with the state after `applied` entries.
     ReadServed {
@@ -105,8 +135,8 @@ pub enum Seen<'a> {
         index: Index,
         /// How many entries the state machine had applied when it answered.
         applied: Index,
-        /// A hash chain over everything the answering state machine has applied.
-        state: u64,
+        /// As in [`Seen::Applied`], when it answered.
+        state: Option<Digest>,
     },
     /// The client was told that its operation had no effect.
     Rejected {

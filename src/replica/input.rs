@@ -1,8 +1,8 @@
 //! All that can happen to a whole node.
 
-use crate::machine::{Outcome, Request};
+use crate::machine::Outcome;
 use crate::storage::{Completion, Failure};
-use crate::types::{EntryId, Index, Packet, Tag};
+use crate::types::{Command, EntryId, Index, Packet, Tag};
 
 /// One thing that happened to a node; `Node::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +20,16 @@ pub enum Input {
     Frozen(EntryId),
     /// The next bytes of the frozen view; fewer than asked for only where it ends.
     Viewed(Vec<u8>),
-    /// The frozen view cannot be read on; the text says why. The snapshot is given up.
-    ViewFailed(String),
+    /// The worker cannot freeze a view now, or the view cannot be read on. The snapshot is given up,
+    /// and tried again when the log has grown by as much again.
+    ViewFailed,
     /// The user wants a request carried out. Ends in exactly one of `Output::Replied`,
     /// `Output::Rejected` and `Output::Unknown`.
     Propose {
         /// Comes back with the outcome; no other request that waits has it.
         tag: Tag,
-        /// What is wanted.
-        request: Request,
+        /// What is wanted, as `Request::encode` gives it.
+        command: Command,
     },
     /// The user wants a linearizable answer. Ends in exactly one of `Output::Answered` and
     /// `Output::Rejected`.

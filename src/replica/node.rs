@@ -167,12 +167,12 @@ impl Node {
                 let (storage, events) = (&mut self.storage, &mut self.events);
                 self.snapshots.on_viewed(self.now, bytes, storage, events);
             }
-            Input::ViewFailed(_) => {
+            Input::ViewFailed => {
                 self.snapshots.on_view_failed(&mut self.storage, &mut self.events);
             }
-            Input::Propose { tag, request } => {
+            Input::Propose { tag, command } => {
                 self.requests.propose(tag);
-                self.tell(raft::Input::Propose { tag, command: request.encode() });
+                self.tell(raft::Input::Propose { tag, command });
             }
             Input::Read { tag, query } => {
                 self.requests.read(tag, query);

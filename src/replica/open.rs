@@ -78,10 +78,11 @@ impl<M: StateMachine> Replica<M> {
         if opened.snapshot.last.index > Index::ZERO {
             worker.restore(&opened.snapshot, disk).map_err(OpenError::Snapshot)?;
         }
-        let applied = worker.machine().applied().index;
-        if applied > opened.last {
-            return Err(OpenError::AppliedBeyondLog { applied, last: opened.last });
+        let own = worker.machine().user().applied();
+        if own > opened.last {
+            return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last });
         }
+        let applied = worker.machine().applied().index;
         let ends = (opened.snapshot.last.index, opened.older);
         let restored = Restored {
             hard_state: opened.hard_state,

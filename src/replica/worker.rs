@@ -42,9 +42,10 @@ impl<M: StateMachine> Worker<M> {
         }
     }
 
-    /// A view of the state as it is now, whatever is applied later.
+    /// A view of the state as it is now, whatever is applied later; none while a state machine that
+    /// is durable by itself is ahead of what was replayed.
     #[must_use]
-    pub fn freeze(&self) -> Frozen {
+    pub fn freeze(&self) -> Option<Frozen> {
         self.machine.snapshot()
     }
 
@@ -54,6 +55,7 @@ impl<M: StateMachine> Worker<M> {
         disk: &mut impl Disk,
     ) -> Result<(), Failure> {
         let mut reader = SnapshotReader::open(disk, meta)?;
-        self.machine.restore(meta.last, &mut reader).map_err(|error| Failure::of_machine(meta, &error))
+        let restored = self.machine.restore(meta.last, &mut reader);
+        restored.map_err(|error| Failure::of_machine(meta, &error))
     }
 }

@@ -170,13 +170,15 @@ impl World {
         let Some(running) = self.nodes[place.0 as usize].started_as(incarnation) else { return };
         let input = match running.viewing.take() {
             None => return,
-            Some(Viewing::Freeze) => {
-                let mut frozen = running.worker.freeze();
-                let mut bytes = Vec::new();
-                frozen.read_to_end(&mut bytes).expect("a view in memory can be read");
-                running.view = bytes.into();
-                Input::Frozen(frozen.last())
-            }
+            Some(Viewing::Freeze) => match running.worker.freeze() {
+                Some(mut frozen) => {
+                    let mut bytes = Vec::new();
+                    frozen.read_to_end(&mut bytes).expect("a view in memory can be read");
+                    running.view = bytes.into();
+                    Input::Frozen(frozen.last())
+                }
+                None => Input::ViewFailed,
+            },
             Some(Viewing::Read(count)) => {
                 let count = count.min(running.view.len());
                 Input::Viewed(running.view.drain(..count).collect())

@@ -375,7 +375,7 @@ impl EventKind {
             Input::Timeout => EventKind::Timeout,
             Input::Disk(_) => EventKind::Disk,
             Input::Done(_) => EventKind::Done,
-            Input::Frozen(_) | Input::Viewed(_) | Input::ViewFailed(_) => EventKind::View,
+            Input::Frozen(_) | Input::Viewed(_) | Input::ViewFailed => EventKind::View,
             Input::Propose { .. } => EventKind::Propose,
             Input::Read { .. } => EventKind::Read,
             _ => EventKind::Campaign,
