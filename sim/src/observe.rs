@@ -82,8 +82,15 @@ pub enum Seen<'a> {
         entries: &'a [Entry],
         /// Which of them the user's state machine carried out, in order.
         executed: &'a [Index],
-        /// The machine's rolling hash over all it has applied; none if it cannot know.
-        state: Option<Digest>,
+        /// After each entry the machine's rolling hash over all it has applied; none if it cannot
+        /// know.
+        states: &'a [Option<Digest>],
+    },
+    /// A write to a node's disk, or a flush of it, failed: from now on nothing that the node writes
+    /// may count as durable.
+    DiskFailed {
+        /// The node.
+        node: NodeId,
     },
     /// A snapshot of a node's own state machine is verified, durable and in force.
     SnapshotTaken {

@@ -3,13 +3,17 @@
 use std::fmt;
 use std::time::Duration;
 
+use quorate::machine::{Request, SessionLimits};
 use quorate::raft::Config;
+use quorate::replica::ReplicaConfig;
+use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Membership, NodeId};
 
 use crate::choice::{Choices, Draw, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
 use crate::span::Span;
+use crate::workload::Workload;
 
 /// The parameters of one run, fixed before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +40,20 @@ pub struct Settings {
     pub delay_permille: u64,
     /// How long a flush takes.
     pub flush: Span,
-    /// How many writes one flush covers at most.
-    pub flush_writes_max: u16,
+    /// The bounds of every node's store.
+    pub storage: StorageConfig,
+    /// After how many applied entries a snapshot is taken.
+    pub snapshot_entries: u64,
+    /// After how many applied bytes of entries a snapshot is taken.
+    pub snapshot_bytes: u64,
+    /// How many entries before a snapshot are kept for peers that lag.
+    pub trailing_entries: u64,
+    /// How many bytes of a snapshot a node writes, or sends, in a second.
+    pub snapshot_bytes_per_second: u64,
+    /// What is kept for the sessions of clients.
+    pub session_limits: SessionLimits,
+    /// What the cluster replicates, and what its clients ask for.
+    pub workload: &'static dyn Workload,
     /// How long a node takes to hear of a finished flush, when it does not hear at once.
     pub report: Span,
     /// How long the state machine takes for a batch, and the disk to read one.
@@ -81,7 +97,16 @@ impl Settings {
             duplicate_permille: permille(&mut draw, faults, Fault::Duplicate, &[10, 3, 50, 200]),
             delay_permille: permille(&mut draw, faults, Fault::Delay, &[5, 1, 20, 50]),
             flush: draw_flush(&mut draw, unit),
-            flush_writes_max: *draw.pick(&[u16::MAX, 1, 2]),
+            storage: draw_storage(&mut draw, &config),
+            snapshot_entries: *draw.pick(&[400, 20, 60, 1_000]),
+            snapshot_bytes: *draw.pick(&[1 << 20, 4_000, 20_000]),
+            trailing_entries: *draw.pick(&[20, 0, 3, 100]),
+            snapshot_bytes_per_second: *draw.pick(&[1 << 20, 1 << 15, 1 << 13]),
+            session_limits: SessionLimits {
+                sessions_max: *draw.pick(&[64, 2, 3]),
+                window: *draw.pick(&[16, 1, 3]),
+                replies_bytes_max: *draw.pick(&[1 << 16, 200]),
+            },
             report: Span::micros(0, unit),
             work: Span::micros(unit / 100, *draw.pick(&[unit / 10, unit, unit * 5])),
             lag_permille: permille(&mut draw, faults, Fault::Lag, &[10, 50, 200]),
@@ -94,6 +119,26 @@ impl Settings {
             config,
             faults,
         }
+    }
+
+    /// The configuration of node `id`.
+    #[must_use]
+    pub fn replica(&self, id: NodeId) -> ReplicaConfig {
+        let mut config = ReplicaConfig::new(Config { id, ..self.config.clone() });
+        config.storage = self.storage.clone();
+        config.snapshot_entries = self.snapshot_entries;
+        config.snapshot_bytes = self.snapshot_bytes;
+        config.trailing_entries = self.trailing_entries;
+        config.snapshot_bytes_per_second = self.snapshot_bytes_per_second;
+        config.part_patience = self.config.election_timeout_max;
+        config.space_retry = self.config.election_timeout_max;
+        config
+    }
+
+    /// The largest command of a client's, in bytes: what the log takes, less what a request adds.
+    #[must_use]
+    pub fn command_bytes_max(&self) -> u64 {
+        (self.config.command_bytes_max - Request::OVERHEAD_BYTES_MAX) as u64
     }
 
     /// How many nodes there are.
@@ -155,7 +200,7 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64) -> Config {
         (true, true, false),
         (false, true, true),
     ]);
-    config.command_bytes_max = *draw.pick(&[256, 64, 128, 512]);
+    config.command_bytes_max = *draw.pick(&[256, 90, 128, 512]);
     let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
     config.message_entries_max = *draw.pick(&[64, 1, 2, 5, 512]);
     config.message_bytes_max = largest * *draw.pick(&[4, 1, 2, 20]);
@@ -168,6 +213,21 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64) -> Config {
     config.reads_max = *draw.pick(&[256, 1, 3]);
     debug_assert_eq!(config.check(), Ok(()));
     config
+}
+
+fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
+    let mut storage = StorageConfig {
+        segment_bytes: *draw.pick(&[64 << 10, 32 << 10, 128 << 10]),
+        segments_ahead: *draw.pick(&[3, 2]),
+        command_bytes_max: config.command_bytes_max,
+        flush_bytes_max: *draw.pick(&[16 << 10, 1 << 10, 4 << 10]),
+        read_bytes_max: *draw.pick(&[1 << 16, 8 << 10]),
+        tail_bytes_max: *draw.pick(&[1 << 16, 0, 300, 3_000]),
+        ..StorageConfig::default()
+    };
+    storage.chunk_bytes = *draw.pick(&[1 << 12, 64, 500]);
+    debug_assert_eq!(storage.check(), Ok(()));
+    storage
 }
 
 fn draw_flush(draw: &mut Draw<'_>, unit: u64) -> Span {

@@ -17,9 +17,9 @@ impl Apply {
         Apply { applied: vec![Index::ZERO; model.nodes.len()] }
     }
 
-    /// A node's state machine starts empty.
-    pub(super) fn started(&mut self, slot: Slot) {
-        self.applied[slot.0] = Index::ZERO;
+    /// A node's state machine starts, empty or from a snapshot, or starts over from one.
+    pub(super) fn starts_at(&mut self, slot: Slot, applied: Index) {
+        self.applied[slot.0] = applied;
     }
 
     /// How far the node's state machine has come since its start.

@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::Status;
-use quorate::types::{EntryId, Index, NodeId, Payload, Term};
+use quorate::types::{EntryId, Index, NodeId, Term};
 
-use crate::chain;
 use crate::check::finding::{S18, S19, S20, Verdict};
 use crate::check::model::Model;
+use crate::check::states::States;
 use crate::observe::OpId;
+use crate::request::Said;
 
 /// Every operation, and what is ordered before the next one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clients {
-    /// By number: they are dense.
-    ops: Vec<Op>,
-    /// Proposals that may still be committed, by the hash of the command. It stays small, so that
-    /// a long run costs no more an event than a short one.
-    open: BTreeMap<u64, OpId>,
+    /// By number; those in a session that never got a number in the log's order are missing.
+    ops: BTreeMap<OpId, Op>,
     /// The highest index that a completed operation took effect at, or showed to its client.
     floor: Index,
     /// The highest index acknowledged to a client.
@@ -27,23 +26,27 @@ pub(super) struct Clients {
 }
 
 /// One operation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Op {
     /// What was completed before it was invoked lies here or below.
     floor: Index,
     /// The latest term that had been won by then.
     term: Term,
-    /// The hash of the command, for a proposal.
-    payload: Option<u64>,
-    /// Where the command is committed.
+    /// Whether it proposes, and in which session as which request.
+    proposes: Option<Option<(SessionId, Sequence)>>,
+    /// Where its command was first committed.
     place: Option<Index>,
-    outcome: Option<Outcome>,
+    /// Where the user's state machine carried it out.
+    executed: Option<Index>,
+    /// The first reply.
+    reply: Option<Outcome>,
+    ended: Option<Ended>,
 }
 
 /// What a client was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Committed,
+enum Ended {
+    Replied,
     Served,
     Rejected,
     Unknown,
@@ -55,16 +58,12 @@ pub(super) struct Answer {
     pub(super) node: NodeId,
     pub(super) index: Index,
     pub(super) applied: Index,
-    pub(super) state: u64,
+    pub(super) state: Option<Digest>,
 }
 
 impl Clients {
-    pub(super) fn proposed(&mut self, op: OpId, command: &[u8]) -> Verdict {
-        let payload = chain::command(command);
-        self.invoked(op, Term::ZERO, Some(payload));
-        let earlier = self.open.insert(payload, op);
-        assert!(earlier.is_none(), "the commands of operations {op:?} and {earlier:?} are equal");
-        Ok(())
+    pub(super) fn proposed(&mut self, op: OpId, session: Option<(SessionId, Sequence)>) {
+        self.invoked(op, Term::ZERO, Some(session));
     }
 
     /// A read is invoked when `term` is the latest that was won.
@@ -72,24 +71,31 @@ impl Clients {
         self.invoked(op, term, None);
     }
 
-    fn invoked(&mut self, op: OpId, term: Term, payload: Option<u64>) {
-        assert_eq!(op.0, self.ops.len() as u64, "operations are numbered in order");
-        self.ops.push(Op { floor: self.floor, term, payload, place: None, outcome: None });
+    fn invoked(
+        &mut self,
+        op: OpId,
+        term: Term,
+        proposes: Option<Option<(SessionId, Sequence)>>,
+    ) {
+        let floor = self.floor;
+        let (place, executed, reply, ended) = (None, None, None, None);
+        let new = Op { floor, term, proposes, place, executed, reply, ended };
+        let earlier = self.ops.insert(op, new);
+        assert!(earlier.is_none(), "an operation is invoked once");
     }
 
     fn op(&mut self, op: OpId) -> &mut Op {
-        let place = usize::try_from(op.0).expect("operations fit into memory");
-        self.ops.get_mut(place).expect("an operation is invoked before it ends")
+        self.ops.get_mut(&op).expect("an operation is invoked before it ends")
     }
 
     /// Ends an operation, once.
-    fn end(&mut self, op: OpId, outcome: Outcome) -> Verdict<Op> {
+    fn end(&mut self, op: OpId, ended: Ended) -> Verdict<&mut Op> {
         let operation = self.op(op);
-        if let Some(earlier) = operation.outcome {
-            return S19.broken(format!("operation {} ends {outcome:?} after {earlier:?}", op.0));
+        if let Some(earlier) = operation.ended {
+            return S19.broken(format!("operation {} ends {ended:?} after {earlier:?}", op.0));
         }
-        operation.outcome = Some(outcome);
-        Ok(*operation)
+        operation.ended = Some(ended);
+        Ok(operation)
     }
 
     /// Matches what is newly committed with the operations. A command must have been proposed by
@@ -98,57 +104,112 @@ impl Clients {
         while self.learned < model.committed.last() {
             self.learned = self.learned.next();
             let id = model.committed.id_at(self.learned).unwrap_or_default();
-            let payload = model.entries.get(id).map_or(0, |entry| entry.payload);
-            if payload != chain::payload(&Payload::Noop) {
-                self.takes_effect(id, payload)?;
+            match model.entries.get(id).map(|entry| entry.said) {
+                Some(Said::Command { op, session }) => self.takes_effect(id, op, session)?,
+                Some(Said::Nonsense) => {
+                    return S19.broken(format!("{id} commits a command that nobody proposed"));
+                }
+                Some(Said::Nothing) | None => {}
             }
         }
         Ok(())
     }
 
-    fn takes_effect(&mut self, id: EntryId, payload: u64) -> Verdict {
-        let Some(op) = self.open.remove(&payload) else { return self.cannot_be(id, payload) };
-        self.op(op).place = Some(id.index);
-        Ok(())
-    }
-
-    /// A command is committed that cannot be, for none is open that has these bytes.
-    fn cannot_be(&self, id: EntryId, payload: u64) -> Verdict {
-        let Some(op) = self.ops.iter().position(|op| op.payload == Some(payload)) else {
+    fn takes_effect(
+        &mut self,
+        id: EntryId,
+        op: OpId,
+        session: Option<(SessionId, Sequence)>,
+    ) -> Verdict {
+        let Some(operation) = self.ops.get_mut(&op).filter(|o| o.proposes == Some(session)) else {
             return S19.broken(format!("{id} commits a command that nobody proposed"));
         };
-        match self.ops[op].place {
-            Some(place) => {
-                S19.broken(format!("operation {op} is committed at {place} and at {id}"))
+        let number = op.0;
+        if operation.ended == Some(Ended::Rejected) {
+            return S19.broken(format!("operation {number}, rejected, is committed at {id}"));
+        }
+        match operation.place {
+            Some(place) if session.is_none() => {
+                S19.broken(format!("operation {number} is committed at {place} and at {id}"))
             }
-            None => S19.broken(format!("operation {op}, rejected, is committed at {id}")),
+            Some(_) => Ok(()),
+            None => {
+                operation.place = Some(id.index);
+                Ok(())
+            }
         }
     }
 
-    pub(super) fn committed(&mut self, model: &Model, op: OpId, id: EntryId) -> Verdict {
-        let operation = self.end(op, Outcome::Committed)?;
-        let payload = model.entries.get(id).map(|entry| entry.payload);
+    /// A user's state machine carried out the command at `index`.
+    pub(super) fn executed(&mut self, index: Index, said: Said) -> Verdict {
+        let Said::Command { op, .. } = said else {
+            return S19.broken(format!("{index} is carried out, though it holds no command"));
+        };
+        let operation = self.op(op);
+        match operation.executed {
+            Some(earlier) if earlier != index => S19.broken(format!(
+                "operation {} is carried out at {earlier} and again at {index}",
+                op.0
+            )),
+            _ => {
+                operation.executed = Some(index);
+                Ok(())
+            }
+        }
+    }
+
+    /// A proposal, or one of its repetitions, is answered.
+    pub(super) fn replied(
+        &mut self,
+        model: &Model,
+        op: OpId,
+        id: EntryId,
+        outcome: &Outcome,
+    ) -> Verdict {
+        let number = op.0;
+        let here = model.entries.get(id).map(|entry| entry.said);
+        let same = matches!(here, Some(Said::Command { op: other, .. }) if other == op);
         if model.committed.id_at(id.index) != Some(id) {
             let reached = model.committed.last_id();
             return S18.broken(format!(
-                "operation {} is acknowledged at {id}, which is not in the log committed to \
-                 {reached}",
-                op.0
+                "operation {number} is acknowledged at {id}, which is not in the log committed                  to {reached}"
             ));
         }
-        if payload != operation.payload {
+        if !same {
             return S18
-                .broken(format!("operation {} is acknowledged at {id}, where another is", op.0));
+                .broken(format!("operation {number} is acknowledged at {id}, where another is"));
+        }
+        let operation = self.op(op);
+        let Outcome::Reply(_) = outcome else { return operation.declined(number, outcome) };
+        let Some(executed) = operation.executed.filter(|executed| *executed <= id.index) else {
+            return S19.broken(format!(
+                "operation {number} has a reply at {id}, though it was not carried out by then"
+            ));
+        };
+        if operation.reply.as_ref().is_some_and(|first| first != outcome) {
+            return S19.broken(format!("operation {number} has another reply at {id} than before"));
+        }
+        operation.reply = Some(outcome.clone());
+        if operation.ended.is_none() {
+            operation.ended = Some(Ended::Replied);
+        } else if operation.proposes == Some(None) {
+            return S19.broken(format!("operation {number} ends twice"));
         }
         self.acknowledged = self.acknowledged.max(id.index);
-        self.floor = self.floor.max(id.index);
+        self.floor = self.floor.max(executed);
         Ok(())
     }
 
-    pub(super) fn served(&mut self, model: &Model, op: OpId, answer: Answer) -> Verdict {
-        let operation = self.end(op, Outcome::Served)?;
+    pub(super) fn served(
+        &mut self,
+        model: &Model,
+        states: &States,
+        op: OpId,
+        answer: Answer,
+    ) -> Verdict {
+        let operation = self.end(op, Ended::Served)?;
+        let (floor, won) = (operation.floor, operation.term);
         let Answer { node, index, applied, state } = answer;
-        let floor = operation.floor;
         if index < floor {
             return S20.broken(format!(
                 "{node} serves read {} at read index {index}, below {floor}, which was complete \
@@ -162,28 +223,28 @@ impl Clients {
                 op.0
             ));
         }
-        if model.committed.chain_at(applied) != Some(state) {
+        if !states.is_at(applied, state) {
             return S20.broken(format!(
                 "{node} serves read {} from a state that is not the committed one at {applied}",
                 op.0
             ));
         }
-        superseded(model, op, node, operation.term)?;
+        superseded(model, op, node, won)?;
         self.floor = self.floor.max(applied);
         Ok(())
     }
 
     pub(super) fn rejected(&mut self, op: OpId) -> Verdict {
-        let Op { place, payload, .. } = self.end(op, Outcome::Rejected)?;
-        if let Some(place) = place {
-            return S19.broken(format!("operation {}, committed at {place}, is rejected", op.0));
+        match self.end(op, Ended::Rejected)?.place {
+            None => Ok(()),
+            Some(place) => {
+                S19.broken(format!("operation {}, committed at {place}, is rejected", op.0))
+            }
         }
-        payload.and_then(|payload| self.open.remove(&payload));
-        Ok(())
     }
 
     pub(super) fn unknown(&mut self, op: OpId) -> Verdict {
-        self.end(op, Outcome::Unknown).map(|_| ())
+        self.end(op, Ended::Unknown).map(|_| ())
     }
 
     /// What is complete by now lies here or below.
@@ -198,9 +259,19 @@ impl Clients {
 
     /// The run is over: every operation has ended.
     pub(super) fn all_ended(&self) -> Verdict {
-        match self.ops.iter().position(|op| op.outcome.is_none()) {
+        match self.ops.iter().find(|(_, op)| op.ended.is_none()) {
             None => Ok(()),
-            Some(op) => S19.broken(format!("operation {op} has no outcome at the end")),
+            Some((op, _)) => S19.broken(format!("operation {} has no outcome at the end", op.0)),
+        }
+    }
+}
+
+impl Op {
+    /// A machine declines a command only in a session: it is forgotten there, or too early.
+    fn declined(&self, number: u64, outcome: &Outcome) -> Verdict {
+        match (self.proposes, outcome) {
+            (Some(Some(_)), Outcome::SessionExpired | Outcome::OutsideWindow) => Ok(()),
+            _ => S19.broken(format!("operation {number} comes to {outcome:?}")),
         }
     }
 }

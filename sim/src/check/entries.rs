@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use quorate::types::{EntryId, NodeId, Term};
 
+use crate::request::Said;
+
 /// The entries that were ever seen. Most indices only ever see one term: the first seen at an
 /// index lies in a plain list, and only the others are searched for.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +21,8 @@ pub(super) struct Known {
     pub(super) chain: u64,
     /// The hash of its payload.
     pub(super) payload: u64,
+    /// What its payload says.
+    pub(super) said: Said,
     /// The node that was first seen to hold it.
     pub(super) holder: NodeId,
 }

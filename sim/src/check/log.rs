@@ -1,10 +1,12 @@
 //! A log as the checks know it: the term, the chain and the size of every prefix.
 
+use quorate::log::Log as QuorateLog;
 use quorate::types::{Entry, EntryId, HardState, Index, NodeId, Term, Write};
 
 use crate::chain;
 use crate::check::entries::{Entries, Known};
 use crate::check::finding::{Check, S8, Verdict};
+use crate::request::Said;
 
 /// One entry of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,34 @@ impl Log {
         self.links.extend_from_slice(&other.links[self.links.len()..last]);
     }
 
+    /// A snapshot of the committed log up to `last` takes the place of the log.
+    pub(super) fn install(&mut self, committed: &Log, last: Index) {
+        self.links.clear();
+        self.extend_like(committed, last);
+    }
+
+    /// Whether a node's log has the same ids from its start to its end.
+    pub(super) fn is_like(&self, log: &QuorateLog) -> bool {
+        if self.last_id() != log.last() {
+            return false;
+        }
+        // Terms never fall: where the ends of each term's entries agree, all do.
+        let (mut at, base) = (log.last(), log.base());
+        while at.index > base.index && at.term > Term::ZERO {
+            if self.id_at(at.index) != Some(at) {
+                return false;
+            }
+            let before = log.back_to(at.index, Term(at.term.0 - 1));
+            let ours = self.id_at(before.index).unwrap_or_default();
+            let next = self.id_at(before.index.next());
+            if before.index > base.index && (ours != before || next.is_none_or(|id| id.term != at.term)) {
+                return false;
+            }
+            at = before;
+        }
+        self.id_at(base.index).unwrap_or_default() == base
+    }
+
     pub(super) fn truncate(&mut self, last: Index) {
         self.links.truncate(usize::try_from(last.0).unwrap_or(usize::MAX));
     }
@@ -108,7 +138,7 @@ impl Image {
             self.log.links.last().map_or((chain::EMPTY, 0), |link| (link.chain, link.bytes));
         let payload = chain::payload(&entry.payload);
         let chain = chain::link(prefix, id, payload);
-        if let Err(known) = entries.admit(id, Known { chain, payload, holder: by }) {
+        if let Err(known) = entries.admit(id, Known { chain, payload, said: Said::by(&entry.payload), holder: by }) {
             let other = known.holder;
             let what = if known.payload == payload { "prefix" } else { "content" };
             return S8.broken(format!("{by} holds {id} with another {what} than {other} did"));

@@ -16,10 +16,15 @@ mod forwarded;
 mod log;
 mod model;
 mod quiet;
+mod states;
 
 pub use bounds::Bounds;
 pub use finding::{CHECKS, Check};
 
+use std::fmt::Display;
+
+use quorate::log::Log;
+use quorate::machine::Digest;
 use quorate::raft::Status;
 use quorate::types::{Entry, HardState, Index, Membership, Message, NodeId, Write};
 
@@ -29,11 +34,13 @@ use crate::check::bounds::Sends;
 use crate::check::client::{Answer, Clients};
 use crate::check::commit::Commit;
 use crate::check::election::Election;
-use crate::check::finding::{S17, S18, Verdict};
+use crate::check::finding::{S17, S18, S27, Verdict};
 use crate::check::forwarded::Forwarded;
 use crate::check::model::{Model, Node, Nodes, shown};
 use crate::check::quiet::Quiet;
+use crate::check::states::States;
 use crate::observe::{Seen, Violation};
+use crate::request::Said;
 use crate::time::SimTime;
 
 /// Every check at once, fed with what the world shows.
@@ -46,6 +53,7 @@ pub struct Checks {
     commit: Commit,
     apply: Apply,
     clients: Clients,
+    states: States,
     forwarded: Forwarded,
     sends: Sends,
     quiet: Quiet,
@@ -60,7 +68,7 @@ impl Checks {
         let acknowledgements = Acknowledgements::new(&model);
         let forwarded = Forwarded::new(&model);
         let (apply, sends) = (Apply::new(&model), Sends::new(&model, &bounds));
-        let (clients, quiet) = (Clients::default(), Quiet::default());
+        let (clients, quiet, states) = (Clients::default(), Quiet::default(), States::default());
         Checks {
             bounds,
             model,
@@ -69,6 +77,7 @@ impl Checks {
             commit,
             apply,
             clients,
+            states,
             forwarded,
             sends,
             quiet,
@@ -85,8 +94,8 @@ impl Checks {
 
     fn take(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict {
         match seen {
-            Seen::Started { node, hard_state, committed, log, .. } => {
-                self.started(node, hard_state, committed, log)
+            Seen::Started { node, status, log, state, .. } => {
+                self.started(node, status, log, state)
             }
             Seen::Crashed { node } => {
                 self.model.crash(self.model.slot(node));
@@ -100,15 +109,32 @@ impl Checks {
             Seen::Submitted { node, write } => self.submitted(node, write),
             Seen::Durable { node, write } => self.durable(node, write),
             Seen::Sent { message } => self.sent(now, message),
-            Seen::Applied { node, entries } => self.applied(node, entries),
-            Seen::ProposeInvoked { op, command } => self.clients.proposed(op, command),
+            Seen::Applied { node, entries, executed, states } => {
+                self.applied(node, entries, executed, states)
+            }
+            Seen::SnapshotTaken { node, meta } => self.states.taken(&self.model, node, meta),
+            Seen::Restored { node, index, state } => {
+                self.apply.starts_at(self.model.slot(node), index);
+                self.states.reached(node, index, state)
+            }
+            Seen::DiskFailed { node } => {
+                self.model.disk_failed(self.model.slot(node));
+                Ok(())
+            }
+            Seen::ProposeInvoked { op, session, .. } => {
+                self.clients.proposed(op, session);
+                Ok(())
+            }
             Seen::ReadInvoked { op } => {
                 self.clients.asked(op, self.election.latest());
                 Ok(())
             }
-            Seen::Committed { op, id } => self.clients.committed(&self.model, op, id),
+            Seen::Replied { op, id, outcome } => {
+                self.clients.replied(&self.model, op, id, outcome)
+            }
             Seen::ReadServed { op, node, index, applied, state } => {
-                self.clients.served(&self.model, op, Answer { node, index, applied, state })
+                let answer = Answer { node, index, applied, state };
+                self.clients.served(&self.model, &self.states, op, answer)
             }
             Seen::Rejected { op, .. } => self.clients.rejected(op),
             Seen::Unknown { op } => self.clients.unknown(op),
@@ -126,13 +152,20 @@ impl Checks {
         }
     }
 
-    fn started(&mut self, id: NodeId, hard: HardState, hint: Index, log: &[Entry]) -> Verdict {
+    fn started(
+        &mut self,
+        id: NodeId,
+        status: &Status,
+        log: &Log,
+        state: Option<Digest>,
+    ) -> Verdict {
         let slot = self.model.slot(id);
-        self.election.persisted(&self.model, slot, hard)?;
-        self.model.start(slot, hard, hint, log)?;
+        let hard_state = HardState { term: status.term, vote: status.vote };
+        self.election.persisted(&self.model, slot, hard_state)?;
+        self.model.start(slot, status, log)?;
         self.commit.started(slot);
-        self.apply.started(slot);
-        Ok(())
+        self.apply.starts_at(slot, status.applied);
+        self.states.reached(id, status.applied, state)
     }
 
     fn stepped(&mut self, now: SimTime, id: NodeId, status: &Status) -> Verdict {
@@ -184,9 +217,23 @@ impl Checks {
         self.quiet.sent(&self.model, from, message, &self.bounds, now)
     }
 
-    fn applied(&mut self, id: NodeId, entries: &[Entry]) -> Verdict {
+    fn applied(
+        &mut self,
+        id: NodeId,
+        entries: &[Entry],
+        executed: &[Index],
+        states: &[Option<Digest>],
+    ) -> Verdict {
         let slot = self.model.slot(id);
         self.apply.applies(&self.model, slot, entries)?;
+        for index in executed {
+            let entry = self.model.committed.id_at(*index).unwrap_or_default();
+            let said = self.model.entries.get(entry).map_or(Said::Nothing, |entry| entry.said);
+            self.clients.executed(*index, said)?;
+        }
+        for (entry, state) in entries.iter().zip(states) {
+            self.states.reached(id, entry.id.index, *state)?;
+        }
         self.bounds.applies(&self.model, slot, entries)
     }
 
@@ -218,4 +265,10 @@ fn at_rest(node: &Node) -> Verdict {
     S17.broken(format!(
         "{id} at rest is in {says} with a log to {ends}, but its disk has {has} and a log to {last}"
     ))
+}
+
+/// A node does not start although its disk was not damaged.
+pub(crate) fn cannot_start(at: SimTime, id: NodeId, why: &dyn Display) -> Violation {
+    let broken: Verdict<()> = S27.broken(format!("{id} does not start: {why}"));
+    broken.expect_err("it is broken").at(at)
 }

@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 
+use quorate::log::Log as QuorateLog;
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Entry, HardState, Index, Membership, NodeId, Term, Write, WriteId};
+use quorate::types::{HardState, Index, Membership, NodeId, Term, Write};
 
 use crate::check::entries::Entries;
-use crate::check::finding::{S8, S17, Verdict};
+use crate::check::finding::{S8, S17, S25, S28, Verdict};
 use crate::check::log::{Image, Log};
 
 /// The place of a node in every list of the checks.
@@ -17,14 +18,6 @@ pub(super) struct Slot(pub(super) usize);
 /// A set of nodes, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Nodes(u64);
-
-/// A write under way: enough to tell the whole of it from a part.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    id: WriteId,
-    entries: usize,
-    hard_state: bool,
-}
 
 /// One node.
 #[derive(Clone, Debug)]
@@ -39,10 +32,14 @@ pub(super) struct Node {
     pub(super) disk: Image,
     /// Up to here memory and disk have the same entries.
     synced: Index,
-    pending: VecDeque<Pending>,
+    /// The writes of which it has not heard that they are durable; while it is down, those that
+    /// its disk may have kept.
+    pending: VecDeque<Write>,
+    /// Its disk has failed since it started.
+    failed: bool,
     /// How often it started.
     pub(super) starts: u64,
-    /// The commit hint it started from.
+    /// Up to where it had committed what its disk had, when it was last heard of.
     pub(super) hint: Index,
 }
 
@@ -82,6 +79,7 @@ impl Node {
             disk: Image::default(),
             synced: Index::ZERO,
             pending: VecDeque::new(),
+            failed: false,
             starts: 0,
             hint: Index::ZERO,
         }
@@ -97,10 +95,9 @@ impl Node {
         self.pending.is_empty()
     }
 
-    /// Forgets what was only in memory.
+    /// Takes the disk for what memory is.
     fn forget(&mut self) {
         self.status = None;
-        self.pending.clear();
         self.memory.hard_state = self.disk.hard_state;
         self.memory.log.truncate(self.synced);
         self.memory.log.extend_like(&self.disk.log, self.disk.log.last());
@@ -166,39 +163,51 @@ impl Model {
         outgoing && nodes.has_majority_of(self.incoming)
     }
 
-    /// A node starts. Its first start sets its disk, every other must find the disk as it was.
-    pub(super) fn start(
-        &mut self,
-        slot: Slot,
-        hard_state: HardState,
-        hint: Index,
-        log: &[Entry],
-    ) -> Verdict {
+    /// A node starts from what its disk has: what was durable, and of the writes that were under
+    /// way when it crashed some part, in their order.
+    pub(super) fn start(&mut self, slot: Slot, status: &Status, log: &QuorateLog) -> Verdict {
+        let committed = &self.committed;
         let node = &mut self.nodes[slot.0];
-        node.forget();
         node.starts += 1;
-        node.hint = hint;
-        if node.starts == 1 {
-            node.disk.hard_state = hard_state;
-            for entry in log {
-                node.disk.append(node.id, entry, &mut self.entries, &S8)?;
-            }
-            node.forget();
-            return Ok(());
-        }
-        let (id, disk) = (node.id, &node.disk);
-        let found = log.last().map(|entry| entry.id).unwrap_or_default();
-        let left = disk.log.last_id();
-        if hard_state != disk.hard_state {
-            let (found, left) = (shown(hard_state), shown(disk.hard_state));
+        node.failed = false;
+        let pending = std::mem::take(&mut node.pending);
+        let found = HardState { term: status.term, vote: status.vote };
+        let terms = pending.iter().filter_map(|write| write.hard_state);
+        if found != node.disk.hard_state && !terms.into_iter().any(|submitted| submitted == found) {
+            let (id, found, left) = (node.id, shown(found), shown(node.disk.hard_state));
             return S17.broken(format!("{id} restarts from {found} but its disk held {left}"));
         }
-        if found != left || log.len() as u64 != left.index.0 {
+        let mut kept = node.disk.log.is_like(log).then(|| node.disk.clone());
+        let mut disk = node.disk.clone();
+        for write in &pending {
+            let id = node.id;
+            if let Some(meta) = &write.install {
+                disk.log.install(committed, meta.last.index);
+                kept = disk.log.is_like(log).then(|| disk.clone()).or(kept);
+            }
+            for (place, entry) in write.entries.iter().enumerate() {
+                if place == 0 {
+                    disk.log.truncate(entry.id.index.previous());
+                }
+                disk.append(id, entry, &mut self.entries, &S17)?;
+                kept = disk.log.is_like(log).then(|| disk.clone()).or(kept);
+            }
+        }
+        let Some(kept) = kept else {
+            let (id, found, left) = (node.id, log.last(), node.disk.log.last_id());
             return S17.broken(format!(
                 "{id} restarts from a log that ends with {found} but its disk held {left}"
             ));
-        }
+        };
+        node.disk = kept;
+        node.disk.hard_state = found;
+        node.memory = node.disk.clone();
+        node.synced = node.disk.log.last();
         Ok(())
+    }
+
+    pub(super) fn disk_failed(&mut self, slot: Slot) {
+        self.nodes[slot.0].failed = true;
     }
 
     pub(super) fn crash(&mut self, slot: Slot) {
@@ -206,28 +215,43 @@ impl Model {
     }
 
     pub(super) fn submit(&mut self, slot: Slot, write: &Write) -> Verdict {
+        let committed = &self.committed;
         let node = &mut self.nodes[slot.0];
+        if let Some(meta) = &write.install {
+            if committed.id_at(meta.last.index) != Some(meta.last) {
+                let (id, last) = (node.id, meta.last);
+                return S25.broken(format!("{id} installs a snapshot that ends with {last}, which is not committed"));
+            }
+            node.memory.log.install(committed, meta.last.index);
+            node.synced = Index::ZERO;
+        }
         node.memory.write(node.id, write, &mut self.entries, &S8)?;
         if let Some(first) = write.entries.first() {
             node.synced = node.synced.min(first.id.index.previous());
         }
-        let (entries, hard_state) = (write.entries.len(), write.hard_state.is_some());
-        node.pending.push_back(Pending { id: write.id, entries, hard_state });
+        node.pending.push_back(write.clone());
         Ok(())
     }
 
-    /// A write is durable, or the part of it that a crash is about to leave.
+    /// A node heard that a write is durable.
     pub(super) fn persist(&mut self, slot: Slot, write: &Write) -> Verdict {
+        let committed = &self.committed;
         let node = &mut self.nodes[slot.0];
-        let Some(next) = node.pending.front().copied().filter(|next| next.id == write.id) else {
+        if node.failed {
+            let (id, write) = (node.id, write.id);
+            return S28.broken(format!("{id} takes {write} for durable after its disk failed"));
+        }
+        if !write.entries.is_empty() {
+            node.hint = write.committed;
+        }
+        if node.pending.pop_front_if(|next| next.id == write.id).is_none() {
             let (id, write) = (node.id, write.id);
             return S17.broken(format!("{write} of {id} is durable out of turn"));
-        };
-        node.disk.write(node.id, write, &mut self.entries, &S17)?;
-        if (write.entries.len(), write.hard_state.is_some()) != (next.entries, next.hard_state) {
-            return Ok(());
         }
-        node.pending.pop_front();
+        if let Some(meta) = &write.install {
+            node.disk.log.install(committed, meta.last.index);
+        }
+        node.disk.write(node.id, write, &mut self.entries, &S17)?;
         if node.drained() { node.compare() } else { Ok(()) }
     }
 }

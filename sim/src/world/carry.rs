@@ -232,10 +232,9 @@ impl World {
                 running.answered(tag);
                 self.client_commits(tag, place, id, &outcome, witness);
             }
-            Output::Answered { tag, index, applied, answer } => {
+            Output::Answered { tag, index, applied, .. } => {
                 running.answered(tag);
-                let state = running.worker.machine().results();
-                self.client_reads(tag, place, (index, applied), state, &answer, witness);
+                self.client_reads(tag, place, (index, applied), witness);
             }
             Output::Rejected { tag, reason } => {
                 running.answered(tag);

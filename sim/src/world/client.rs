@@ -1,5 +1,8 @@
 //! What each client waits for and believes, and the requests on their way.
 
+use std::collections::BTreeMap;
+
+use quorate::machine::{Call, ClientSession, Sequence};
 use quorate::types::{Command, NodeId, Tag};
 
 use crate::observe::OpId;
@@ -16,9 +19,18 @@ pub(super) struct Clients {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Client {
-    /// The operation it waits for.
-    waits_for: Option<OpId>,
+pub(super) struct Client {
+    /// The operation outside a session that it waits for.
+    pub(super) waits_for: Option<OpId>,
+    /// Its session, and the operations in it that have no answer.
+    pub(super) session: Option<ClientSession>,
+    pub(super) sequences: BTreeMap<Sequence, OpId>,
+    /// How many sessions it has had.
+    pub(super) sessions: u32,
+    /// What it sent and was not answered, by the number of the try; the oldest are forgotten.
+    tries: BTreeMap<u32, (Option<OpId>, Option<Call>)>,
+    /// Counts its tries.
+    tried: u32,
     /// Counts its operations.
     turn: u32,
     /// Counts its naps: an event that wakes it from an earlier one comes to nothing.
@@ -32,7 +44,16 @@ struct Client {
 pub(super) struct Request {
     pub(super) to: Place,
     pub(super) tag: Tag,
-    pub(super) command: Option<Command>,
+    pub(super) ask: Asked,
+}
+
+/// What is asked of a node.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    /// That a command be in the log.
+    Propose(Command),
+    /// An answer.
+    Read(Vec<u8>),
 }
 
 /// What a client asks for.
@@ -53,13 +74,29 @@ pub(super) struct Nap {
     pub(super) turn: u32,
 }
 
+/// What an outcome is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Try {
+    pub(super) client: u16,
+    /// The operation; none if it was to open a session.
+    pub(super) op: Option<OpId>,
+    /// What of the client's session it was; none outside one.
+    pub(super) call: Option<Call>,
+}
+
 /// How many bits of a tag name the client.
 const CLIENT_BITS: u32 = 12;
+/// How many unanswered tries a client remembers.
+const TRIES_MAX: usize = 64;
 
 impl Clients {
     pub(super) fn new(count: u16) -> Clients {
         let list = vec![Client::default(); count as usize + 1];
         Clients { list, requests: Vec::new(), free: Vec::new(), ops: 0 }
+    }
+
+    pub(super) fn get(&mut self, client: u16) -> &mut Client {
+        &mut self.list[client as usize]
     }
 
     /// The client that asks for progress once the storm is over.
@@ -69,12 +106,12 @@ impl Clients {
 
     /// Whether a client waits for an outcome.
     pub(super) fn is_waiting(&self, client: u16) -> bool {
-        self.list[client as usize].waits_for.is_some()
+        self.list[client as usize].is_waiting()
     }
 
     /// How many clients wait for an outcome.
     pub(super) fn waiting(&self) -> usize {
-        self.list.iter().filter(|client| client.waits_for.is_some()).count()
+        self.list.iter().filter(|client| client.is_waiting()).count()
     }
 
     /// The node a client takes for the leader.
@@ -103,27 +140,33 @@ impl Clients {
     pub(super) fn begin(&mut self, client: u16) -> OpId {
         let op = OpId(self.ops);
         self.ops += 1;
-        let client = &mut self.list[client as usize];
-        client.turn += 1;
-        client.waits_for = Some(op);
+        self.list[client as usize].turn += 1;
         op
     }
 
-    /// A client gives up the operation it waits for, if it does.
+    /// A client gives up the operation outside a session that it waits for, if it does.
     pub(super) fn give_up(&mut self, client: u16) -> Option<OpId> {
         self.list[client as usize].waits_for.take()
     }
 
-    /// The client that waits for the operation named by `tag`, if it still does: now it does not.
-    pub(super) fn ends(&mut self, tag: Tag) -> Option<(u16, OpId)> {
-        let client = (tag.0 & ((1 << CLIENT_BITS) - 1)) as u16;
-        let op = OpId(tag.0 >> CLIENT_BITS);
-        let waits_for = &mut self.list[client as usize].waits_for;
-        if *waits_for != Some(op) {
-            return None;
+    /// Names one try of a client's.
+    pub(super) fn tries(&mut self, client: u16, op: Option<OpId>, call: Option<Call>) -> Tag {
+        let number = client;
+        let client = &mut self.list[client as usize];
+        client.tried += 1;
+        client.tries.insert(client.tried, (op, call));
+        if client.tries.len() > TRIES_MAX {
+            client.tries.pop_first();
         }
-        *waits_for = None;
-        Some((client, op))
+        Tag(u64::from(client.tried) << CLIENT_BITS | u64::from(number))
+    }
+
+    /// What the outcome of `tag` is for, unless that is forgotten. It has no other.
+    pub(super) fn ends(&mut self, tag: Tag) -> Option<Try> {
+        let client = (tag.0 & ((1 << CLIENT_BITS) - 1)) as u16;
+        let tried = (tag.0 >> CLIENT_BITS) as u32;
+        let (op, call) = self.list[client as usize].tries.remove(&tried)?;
+        Some(Try { client, op, call })
     }
 
     /// Sends a request on its way, in a slot of its own.
@@ -153,9 +196,15 @@ impl Clients {
     }
 }
 
-/// The name by which a node hands the outcome of a client's operation back.
-pub(super) fn tag(client: u16, op: OpId) -> Tag {
-    Tag(op.0 << CLIENT_BITS | u64::from(client))
+impl Client {
+    fn is_waiting(&self) -> bool {
+        self.waits_for.is_some() || !self.sequences.is_empty()
+    }
+
+    /// The operation outside a session that it waits for, if it is `op`: now it does not.
+    pub(super) fn ends(&mut self, op: OpId) -> bool {
+        self.waits_for.take_if(|waits_for| *waits_for == op).is_some()
+    }
 }
 
 #[cfg(test)]
@@ -163,23 +212,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outcome_finds_its_client_once() {
+    fn an_outcome_finds_its_try_once() {
         let mut clients = Clients::new(3);
         let op = clients.begin(2);
-        assert_eq!(clients.waiting(), 1);
-        assert_eq!(clients.ends(tag(2, op)), Some((2, op)));
-        assert_eq!(clients.ends(tag(2, op)), None);
-        assert_eq!(clients.waiting(), 0);
+        let tag = clients.tries(2, Some(op), None);
+        assert_eq!(clients.ends(tag), Some(Try { client: 2, op: Some(op), call: None }));
+        assert_eq!(clients.ends(tag), None);
     }
 
     #[test]
-    fn an_outcome_of_an_operation_given_up_finds_nobody() {
+    fn an_operation_ends_once_and_only_if_it_is_waited_for() {
         let mut clients = Clients::new(1);
         let first = clients.begin(0);
+        clients.get(0).waits_for = Some(first);
+        assert_eq!(clients.waiting(), 1);
         assert_eq!(clients.give_up(0), Some(first));
         let second = clients.begin(0);
-        assert_eq!(clients.ends(tag(0, first)), None);
-        assert_eq!(clients.ends(tag(0, second)), Some((0, second)));
+        clients.get(0).waits_for = Some(second);
+        assert!(!clients.get(0).ends(first) && clients.get(0).ends(second));
+        assert_eq!(clients.waiting(), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quorate::replica::{Done, Input, Work};
 use quorate::storage::{Completion, FileAction, Lane, Operation};
+use quorate::types::{Entry, Index};
 
 use crate::choice::{Key, Kind};
 use crate::observe::Seen;
@@ -65,7 +66,7 @@ impl World {
         let result = node.disk.apply(&action);
         self.count_event(EventKind::Operation, u64::from(place.0) << 56 ^ id.0);
         if let Err(error) = &result {
-            witness.disk_failed(now, place.id(), &action, error);
+            self.disk_failed(place, &action, error, witness);
         }
         let synced = matches!(action, FileAction::Sync { .. }) && lane == 0;
         let crashed = match action {
@@ -139,20 +140,39 @@ impl World {
         }
         let Some(running) = node.running.as_deref_mut() else { return };
         let Some(work) = running.work.pop_front() else { return };
-        let batch = match &work {
-            Work::Apply(entries) => entries.clone(),
-            _ => Vec::new(),
+        let done = match work {
+            Work::Apply(entries) => self.apply(place, entries, witness),
+            work => running.worker.execute(work, &mut node.disk),
         };
-        let done = running.worker.execute(work, &mut node.disk);
-        let state = running.worker.machine().results();
-        if !batch.is_empty() {
-            witness.see(now, Seen::Applied { node: place.id(), entries: &batch, state });
-        }
+        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         if let Done::Restored(index) = done {
+            let state = running.worker.machine().results();
             witness.see(now, Seen::Restored { node: place.id(), index, state });
         }
         self.begin_work(place);
         self.step(place, Input::Done(done), witness);
+    }
+
+    /// A worker applies a batch: entry by entry, to see the state after each.
+    fn apply(&mut self, place: Place, entries: Vec<Entry>, witness: &mut Witness) -> Done {
+        let node = &mut self.nodes[place.0 as usize];
+        let worker = &mut node.running.as_deref_mut().expect("it works").worker;
+        let (mut states, mut outcomes, mut last) = (Vec::new(), Vec::new(), Index::ZERO);
+        for entry in &entries {
+            let work = Work::Apply(vec![entry.clone()]);
+            if let Done::Applied { last: index, outcomes: more } =
+                worker.execute(work, &mut node.disk)
+            {
+                outcomes.extend(more);
+                last = index;
+            }
+            states.push(worker.machine().results());
+        }
+        let executed = worker.machine().user().take_executed();
+        let (entries, executed, states) = (&entries[..], &executed[..], &states[..]);
+        let node = place.id();
+        witness.see(self.now, Seen::Applied { node, entries, executed, states });
+        Done::Applied { last, outcomes }
     }
 
     /// A node wants something of its worker's frozen view.

@@ -24,7 +24,7 @@ impl World {
     /// Starts a node that is down.
     pub(super) fn restart(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
         let now = self.now;
-        let node = &mut self.nodes[place.0 as usize];
+        let node = &self.nodes[place.0 as usize];
         if node.running.is_some() || node.incarnation != incarnation || node.refuses {
             return;
         }
@@ -58,8 +58,7 @@ impl World {
     fn open(&mut self, place: Place, incarnation: u16) -> Result<Replica<Subject>, OpenError> {
         let (now, membership) = (self.now, self.settings.membership());
         let key = |kind| Key { node: place.0 + 1, incarnation, ..Kind::key(kind) };
-        let mut config = self.settings.replica.clone();
-        config.raft.id = place.id();
+        let config = self.settings.replica(place.id());
         let seed = self.choices.choose(key(Kind::Boot), u64::MAX);
         let subject = self.settings.workload.subject();
         let node = &mut self.nodes[place.0 as usize];
@@ -144,7 +143,7 @@ impl World {
             }
         }
         let pending = node.disk.pending().len() + running.lanes.iter().map(|l| l.len()).sum::<usize>();
-        let order = *draw.pick(&[ChangeOrder::Prefix, ChangeOrder::Any]);
+        let order = *draw.pick(&[ChangeOrder::Prefix, ChangeOrder::PerFile]);
         let mode = draw.below(4);
         let prefix = draw.below(pending as u64 + 1);
         let mut asked = 0;

@@ -1,16 +1,19 @@
-//! The load: each client has one operation at a time, asks the node it takes for the leader or any
-//! other, gives up after a while, and never repeats a command.
+//! The load: clients ask the node they take for the leader, or any other. Some have a session and
+//! repeat what is not answered until it is; the others never repeat anything, and give up.
 
-use quorate::raft::{Input, RejectReason};
-use quorate::types::{Command, EntryId, Index, NodeId, Tag};
+use quorate::machine::{Answer, Call, ClientSession, Nonce, Outcome};
+use quorate::raft::RejectReason;
+use quorate::replica::Input;
+use quorate::types::{EntryId, Index, NodeId, Tag};
 
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
 use crate::observe::{OpId, Seen};
+use crate::request::{self, OP_BYTES};
 use crate::settings::Settings;
 use crate::witness::Witness;
-use crate::world::client::{self, Ask, Request};
-use crate::world::node::{Machine, Place};
+use crate::world::client::{Ask, Asked, Request, Try};
+use crate::world::node::Place;
 use crate::world::queue::Event;
 use crate::world::{EventKind, World};
 
@@ -29,7 +32,7 @@ impl World {
         self.queue.push(at, Event::Client { client, nap: nap.number });
     }
 
-    /// A client gives up waiting, or invokes its next operation.
+    /// A client gives up waiting, repeats what is not answered, or invokes its next operation.
     pub(super) fn client_wakes(&mut self, client: u16, nap: u32, witness: &mut Witness) {
         if !self.clients.wakes(client, nap) {
             return;
@@ -42,9 +45,85 @@ impl World {
             if stormy {
                 self.nap(client);
             }
+        } else if stormy && self.has_session(client) {
+            self.in_session(client, witness);
         } else if stormy {
             self.invoke(client, Ask::Any, witness);
+        } else if self.clients.is_waiting(client) {
+            self.repeat(client, witness);
+            self.patience(client);
         }
+    }
+
+    /// Whether a client works in sessions: every third does not.
+    fn has_session(&self, client: u16) -> bool {
+        client % 3 != 2 && client != self.clients.prober()
+    }
+
+    /// A client with a session opens it, repeats what it has waited for long enough, or goes on.
+    fn in_session(&mut self, client: u16, witness: &mut Witness) {
+        let limits = self.settings.session_limits;
+        let state = self.clients.get(client);
+        if state.session.as_ref().is_none_or(ClientSession::is_over) {
+            state.sessions += 1;
+            let nonce = Nonce(u128::from(client) << 64 | u128::from(state.sessions));
+            state.session = Some(ClientSession::new(nonce, limits));
+        }
+        let is_open = state.session.as_ref().is_some_and(|session| session.id().is_some());
+        let turn = self.clients.nap(client).turn;
+        let key = Key { peer: client, counter: turn << 3 | 1, ..Kind::Client.key() };
+        let mut draw = self.choices.draw(key);
+        let waiting = self.clients.get(client).sequences.len() as u64;
+        if !is_open || waiting > 0 && draw.chance(300 + 200 * waiting) {
+            self.repeat(client, witness);
+            self.patience(client);
+        } else {
+            self.invoke(client, Ask::Any, witness);
+        }
+    }
+
+    /// The client waits as long as it is willing to.
+    fn patience(&mut self, client: u16) {
+        let nap = self.clients.nap(client).number;
+        let at = self.now.after(self.settings.patience);
+        self.queue.push(at, Event::Client { client, nap });
+    }
+
+    /// A client sends everything again that its session has no answer to.
+    fn repeat(&mut self, client: u16, witness: &mut Witness) {
+        let Some(session) = &self.clients.get(client).session else { return };
+        let calls: Vec<Call> = session.calls().collect();
+        for call in calls {
+            self.call(client, call, witness);
+        }
+    }
+
+    /// A client sends one call of its session, for the first time or again.
+    fn call(&mut self, client: u16, call: Call, witness: &mut Witness) {
+        let state = self.clients.get(client);
+        let Some(command) = state.session.as_ref().and_then(|session| session.command(call)) else {
+            return;
+        };
+        let op = match call {
+            Call::Register => None,
+            Call::Request(sequence) => state.sequences.get(&sequence).copied(),
+        };
+        let tag = self.clients.tries(client, op, Some(call));
+        let key = Key { peer: client, counter: tag.0 as u32, ..Kind::Retry.key() };
+        let mut draw = self.choices.draw(key);
+        let to = self.target(client, &mut draw);
+        let travels = draw.within(self.settings.latency) / 2;
+        let slot = self.clients.dispatch(Request { to, tag, ask: Asked::Propose(command) });
+        self.queue.push(self.now.after(travels), Event::Request { slot });
+        witness.reach(Spot::SessionCall);
+    }
+
+    /// The node a client turns to: whom it takes for the leader, mostly.
+    fn target(&self, client: u16, draw: &mut Draw<'_>) -> Place {
+        let any = NodeId(draw.between(1, u64::from(self.settings.nodes())));
+        let astray = draw.chance(200);
+        let believed = self.clients.leader(client).filter(|_| !astray).unwrap_or(any);
+        self.place(believed).unwrap_or(Place(0))
     }
 
     /// A client begins its next operation.
@@ -52,40 +131,69 @@ impl World {
         let op = self.clients.begin(client);
         let nap = self.clients.nap(client);
         let key = Key { peer: client, counter: nap.turn << 3, ..Kind::Client.key() };
-        let mut draw = self.choices.draw(key);
-        let nodes = u64::from(self.settings.nodes());
-        let any = NodeId(draw.between(1, nodes));
-        let astray = draw.chance(200);
+        let choices = self.choices.clone();
+        let mut draw = choices.draw(key);
         let (target, reads) = match ask {
             Ask::Any => (None, draw.chance(self.settings.read_permille)),
             Ask::ProposeAt(place) => (Some(place), false),
             Ask::ReadAt(place) => (Some(place), true),
         };
+        let believed = self.target(client, &mut draw);
         // Every second client lives beside one node, and reads there whoever leads.
-        let home = NodeId(u64::from(client) % nodes + 1);
-        let believed = match self.clients.leader(client) {
-            _ if reads && client.is_multiple_of(2) => home,
-            Some(leader) if !astray => leader,
-            _ => any,
-        };
-        let length = command_length(&mut draw, &self.settings);
-        let command = (!reads).then(|| command(op, length));
+        let home = Place((client % u16::from(self.settings.nodes())) as u8);
+        let beside = reads && client.is_multiple_of(2);
+        let to = target.unwrap_or(if beside { home } else { believed });
         let travels = draw.within(self.settings.latency) / 2;
-        match &command {
-            Some(command) => witness.see(self.now, Seen::ProposeInvoked { op, command }),
-            None => witness.see(self.now, Seen::ReadInvoked { op }),
-        }
-        let to = target.or_else(|| self.place(believed)).unwrap_or(Place(0));
-        let tag = client::tag(client, op);
-        let slot = self.clients.dispatch(Request { to, tag, command });
-        self.queue.push(self.now.after(travels), Event::Request { slot });
         let gives_up = self.now.after(travels + self.settings.patience);
         self.queue.push(gives_up, Event::Client { client, nap: nap.number });
+        if reads {
+            witness.see(self.now, Seen::ReadInvoked { op });
+            let query = self.settings.workload.query(&mut draw);
+            return self.ask(client, op, (to, travels), Asked::Read(query));
+        }
+        let in_session = target.is_none() && self.has_session(client);
+        let command = self.command(op, in_session, &mut draw);
+        if in_session {
+            return self.submit(client, op, &command, witness);
+        }
+        let session = None;
+        witness.see(self.now, Seen::ProposeInvoked { op, command: &command, session });
+        let command = quorate::machine::Request::Plain(&command).encode();
+        self.ask(client, op, (to, travels), Asked::Propose(command));
+    }
+
+    /// A client asks outside a session.
+    fn ask(&mut self, client: u16, op: OpId, way: (Place, std::time::Duration), ask: Asked) {
+        let (to, travels) = way;
+        self.clients.get(client).waits_for = Some(op);
+        let tag = self.clients.tries(client, Some(op), None);
+        let slot = self.clients.dispatch(Request { to, tag, ask });
+        self.queue.push(self.now.after(travels), Event::Request { slot });
+    }
+
+    /// A client asks in its session, if that has room.
+    fn submit(&mut self, client: u16, op: OpId, command: &[u8], witness: &mut Witness) {
+        let state = self.clients.get(client);
+        let Some(session) = &mut state.session else { return };
+        let (Some(id), Some(sequence)) = (session.id(), session.submit(command)) else { return };
+        state.sequences.insert(sequence, op);
+        let session = Some((id, sequence));
+        witness.see(self.now, Seen::ProposeInvoked { op, command, session });
+        self.call(client, Call::Request(sequence), witness);
+    }
+
+    /// A command that no other operation has: the workload's, and the operation's number.
+    fn command(&self, op: OpId, in_session: bool, draw: &mut Draw<'_>) -> Vec<u8> {
+        let length = command_length(draw, &self.settings);
+        // What can never be carried out would be repeated in a session for ever.
+        let length = if in_session { length.min(self.settings.command_bytes_max()) } else { length };
+        let length = length.saturating_sub(OP_BYTES as u64);
+        request::mark(self.settings.workload.command(length, draw), op)
     }
 
     /// A request reaches its node.
     pub(super) fn request(&mut self, slot: u32, witness: &mut Witness) {
-        let Some(Request { to, tag, command }) = self.clients.collect(slot) else { return };
+        let Some(Request { to, tag, ask }) = self.clients.collect(slot) else { return };
         let Some(running) = self.nodes[to.0 as usize].running.as_deref_mut() else {
             self.count_event(EventKind::Vain, tag.0);
             witness.reach(Spot::RejectedByDownNode);
@@ -93,32 +201,70 @@ impl World {
             return;
         };
         running.unanswered.push(tag);
-        let input = match command {
-            Some(command) => Input::Propose { tag, command },
-            None => {
+        let input = match ask {
+            Asked::Propose(command) => Input::Propose { tag, command },
+            Asked::Read(query) => {
                 witness.reads_at(&running.status, running.led_from);
-                Input::Read { tag }
+                Input::Read { tag, query }
             }
         };
         self.step(to, input, witness);
     }
 
+    /// The log has a client's command, and this came of it.
     pub(super) fn client_commits(
         &mut self,
         tag: Tag,
         at: Place,
         id: EntryId,
+        outcome: &Outcome,
         witness: &mut Witness,
     ) {
-        let Some((client, op)) = self.clients.ends(tag) else {
+        let Some(Try { client, op, call }) = self.clients.ends(tag) else {
             witness.reach(Spot::OutcomeTooLate);
             return;
         };
-        witness.see(self.now, Seen::Committed { op, id });
+        if let Some(op) = op {
+            witness.see(self.now, Seen::Replied { op, id, outcome });
+        }
         self.clients.believes(client, Some(at.id()));
-        if client == self.clients.prober() {
+        if let Some(call) = call {
+            return self.session_answers(client, call, outcome, witness);
+        }
+        if !op.is_some_and(|op| self.clients.get(client).ends(op)) {
+            witness.reach(Spot::OutcomeTooLate);
+        } else if client == self.clients.prober() {
             self.probe_committed();
         } else {
+            self.nap(client);
+        }
+    }
+
+    /// Something came of one call of a client's session.
+    fn session_answers(
+        &mut self,
+        client: u16,
+        call: Call,
+        outcome: &Outcome,
+        witness: &mut Witness,
+    ) {
+        let state = self.clients.get(client);
+        let Some(session) = &mut state.session else { return };
+        match session.answer(call, outcome) {
+            Answer::Reply(sequence, _) => {
+                state.sequences.remove(&sequence);
+                witness.reach(Spot::SessionReply);
+            }
+            Answer::Over(_) => {
+                witness.reach(Spot::SessionOver);
+                for op in std::mem::take(&mut state.sequences).into_values() {
+                    witness.see(self.now, Seen::Unknown { op });
+                }
+            }
+            Answer::Opened(_) => {}
+            Answer::Nothing => return witness.reach(Spot::SessionRepeated),
+        }
+        if self.calm.is_none() {
             self.nap(client);
         }
     }
@@ -127,15 +273,19 @@ impl World {
         &mut self,
         tag: Tag,
         at: Place,
-        index: Index,
-        machine: Machine,
+        (index, applied): (Index, Index),
         witness: &mut Witness,
     ) {
-        let Some((client, op)) = self.clients.ends(tag) else {
+        let Some(Try { client, op: Some(op), .. }) = self.clients.ends(tag) else {
             witness.reach(Spot::OutcomeTooLate);
             return;
         };
-        let Machine { applied, state } = machine;
+        if !self.clients.get(client).ends(op) {
+            witness.reach(Spot::OutcomeTooLate);
+            return;
+        }
+        let Some(running) = self.nodes[at.0 as usize].running.as_deref() else { return };
+        let state = running.worker.machine().results();
         witness.see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state });
         if client == self.clients.prober() {
             self.probe_served();
@@ -144,41 +294,56 @@ impl World {
         }
     }
 
+    /// Nothing came of a try.
     pub(super) fn client_is_rejected(
         &mut self,
         tag: Tag,
         reason: RejectReason,
         witness: &mut Witness,
     ) {
-        let Some((client, op)) = self.clients.ends(tag) else { return };
-        witness.see(self.now, Seen::Rejected { op, reason });
+        let Some(Try { client, op, call }) = self.clients.ends(tag) else { return };
         match reason {
             RejectReason::NotLeader { leader } => self.clients.believes(client, leader),
-            RejectReason::NoLeader => self.clients.believes(client, None),
+            RejectReason::NoLeader | RejectReason::Stopped => self.clients.believes(client, None),
             _ => {}
         }
-        self.nap(client);
+        if call.is_none() {
+            match op {
+                Some(op) if self.clients.get(client).ends(op) => {
+                    witness.see(self.now, Seen::Rejected { op, reason });
+                }
+                _ => return,
+            }
+        }
+        self.goes_on(client);
     }
 
-    /// The client does not know what became of its operation.
+    /// The client does not know what became of a try.
     pub(super) fn client_loses(&mut self, tag: Tag, witness: &mut Witness) {
-        let Some((client, op)) = self.clients.ends(tag) else { return };
-        witness.see(self.now, Seen::Unknown { op });
+        let Some(Try { client, op, call }) = self.clients.ends(tag) else { return };
         self.clients.believes(client, None);
-        self.nap(client);
+        if call.is_none() {
+            match op {
+                Some(op) if self.clients.get(client).ends(op) => {
+                    witness.see(self.now, Seen::Unknown { op });
+                }
+                _ => return,
+            }
+        }
+        self.goes_on(client);
     }
-}
 
-/// A command that no other operation has.
-fn command(op: OpId, length: u64) -> Command {
-    let mut bytes = vec![0; length as usize];
-    bytes[..8].copy_from_slice(&op.0.to_le_bytes());
-    Command::from(bytes)
+    /// A client goes on after a disappointment: while the storm lasts, or as long as it waits.
+    fn goes_on(&mut self, client: u16) {
+        if self.calm.is_none() || self.clients.is_waiting(client) {
+            self.nap(client);
+        }
+    }
 }
 
 /// Mostly the run's usual length; sometimes up to the largest that is allowed, or one more.
 fn command_length(draw: &mut Draw<'_>, settings: &Settings) -> u64 {
-    let largest = settings.config.command_bytes_max as u64;
+    let largest = settings.command_bytes_max();
     match draw.below(50) {
         0..38 => settings.command_bytes,
         38..46 => draw.between(16, largest),

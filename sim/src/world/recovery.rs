@@ -122,6 +122,8 @@ impl World {
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
         node.clock.drift(now, 0);
+        node.disk.set_capacity(None);
+        node.disk.disarm();
         node.flush_delay = Duration::ZERO;
         node.work_delay = Duration::ZERO;
         let (incarnation, pause) = (node.incarnation, node.pause);
@@ -221,7 +223,8 @@ impl World {
     /// A number that rises as core nodes get on.
     fn progress(&self, calm: &Calm) -> u64 {
         let far = |running: &Running| {
-            running.machine.applied.0 + running.status.committed.0 + running.status.durable.0
+            let applied = running.worker.machine().applied().index;
+            applied.0 + running.status.committed.0 + running.status.durable.0
         };
         let ladders: u64 = self.core_nodes(calm).map(|(_, node)| node.map_or(0, far)).sum();
         ladders + calm.reads_served as u64
@@ -244,7 +247,7 @@ impl World {
             if status.last != lead.last || ladder != [lead.last.index; 4] {
                 return Some(format!("{id} has not all of the log of {}", leader.id()));
             }
-            if running.machine != head.machine {
+            if running.worker.machine().results() != head.worker.machine().results() {
                 return Some(format!("the states of {id} and {} differ", leader.id()));
             }
             if let Some(tag) = running.unanswered.first() {
@@ -301,7 +304,7 @@ fn blocked_state(running: &Running) -> String {
     };
     let (last, ladder) = (status.last, (status.durable, status.committed, status.applied));
     let waiting = running.unanswered.len();
-    let machine: Index = running.machine.applied;
+    let machine: Index = running.worker.machine().applied().index;
     format!(
         "{role} in {} with last {last}, durable {}, committed {}, applied {} ({machine}), \
          {waiting} unanswered",

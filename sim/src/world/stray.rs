@@ -4,6 +4,7 @@
 //! None of them is a forgery that could break safety: a stray never carries a vote or an
 //! acknowledgement that a voter of the cluster has not given and that would count.
 
+use quorate::log::Log;
 use quorate::raft::{RoleName, Status};
 use quorate::types::{AppendOutcome, Body, Entry, EntryId, Index, Message, NodeId, Payload, Term};
 
@@ -43,7 +44,7 @@ impl World {
             1 => Some(malformed(&status, from, &mut draw)),
             2 | 3 => Some(of_a_stranger(&status, &mut draw)),
             4 => impossible_answer(&status, from, &mut draw),
-            5 | 6 => overwriting(&status, node.disk.log()),
+            5 | 6 => overwriting(&status, running.node.raft().log()),
             _ => second_leader(&status, from),
         };
         message.map(|message| (message, status.role))
@@ -120,13 +121,17 @@ fn impossible_answer(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Opti
 }
 
 /// The leader of the node's term seems to want a committed entry overwritten.
-fn overwriting(status: &Status, log: &[Entry]) -> Option<Message> {
+fn overwriting(status: &Status, log: &Log) -> Option<Message> {
     let from = status.leader.filter(|leader| *leader != status.id)?;
-    let settled = status.committed.0.min(log.len() as u64) as usize;
     // The entry must be of an earlier term: with the term of the leader it would be the same one.
-    let at = log[..settled].iter().rposition(|entry| entry.id.term < status.term)?;
-    let prev = if at == 0 { EntryId::ZERO } else { log[at - 1].id };
-    let id = EntryId::new(status.term, log[at].id.index);
+    let earlier = Term(status.term.0 - 1);
+    let last = log.back_to(status.committed, earlier);
+    let prev = last.index.previous();
+    let prev = EntryId::new(log.term_at(prev)?, prev);
+    if last.index <= log.base().index || last.term >= status.term {
+        return None;
+    }
+    let id = EntryId::new(status.term, last.index);
     let entries = vec![Entry { id, payload: Payload::Noop }];
     let body = Body::AppendEntries { prev, entries, committed: Index::ZERO };
     Some(Message { from, to: status.id, term: status.term, body })
