@@ -463,8 +463,13 @@ impl Cluster {
         let node = self.node(id)?.clone();
         let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
         for peer in raft.peers() {
-            let PeerStatus { id, probing, matched, next, inflight_entries, inflight_bytes } = peer;
-            let state = if probing { "probe" } else { "replicate" };
+            let PeerStatus { id, matched, next, inflight_entries, inflight_bytes, .. } = peer;
+            let state = match (peer.snapshot, peer.probing, peer.disk_full) {
+                (Some(last), ..) => format!("snapshot {last}"),
+                (None, true, true) => "probe, no space".to_owned(),
+                (None, true, false) => "probe".to_owned(),
+                (None, false, _) => "replicate".to_owned(),
+            };
             let event = format!(
                 "peer {id} {state} matched={matched} next={next} \
                  inflight={inflight_entries} entries, {inflight_bytes} bytes"
