@@ -154,3 +154,96 @@ impl ClientSession {
         Answer::Over(std::mem::take(&mut self.waiting).into_keys().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Index;
+
+    const LIMITS: SessionLimits =
+        SessionLimits { sessions_max: 2, window: 2, replies_bytes_max: 10 };
+
+    fn open() -> ClientSession {
+        let mut client = ClientSession::new(Nonce(7), LIMITS);
+        let outcome = Outcome::Registered(SessionId(Index(3)));
+        assert_eq!(client.answer(Call::Register, &outcome), Answer::Opened(SessionId(Index(3))));
+        client
+    }
+
+    fn reply() -> Outcome {
+        Outcome::Reply(Arc::from(&b"ok"[..]))
+    }
+
+    fn calls(client: &ClientSession) -> Vec<Call> {
+        client.calls().collect()
+    }
+
+    #[test]
+    fn a_session_registers_before_it_asks() {
+        let mut client = ClientSession::new(Nonce(7), LIMITS);
+        let first = client.submit(b"a").unwrap();
+        assert_eq!(calls(&client), [Call::Register]);
+        assert_eq!(client.command(Call::Request(first)), None);
+        let register = client.command(Call::Register).unwrap();
+        let expected = Request::Register { nonce: Nonce(7), limits: LIMITS };
+        assert_eq!(Request::decode(&register), Some(expected));
+        client.answer(Call::Register, &Outcome::Registered(SessionId(Index(3))));
+        assert_eq!(client.id(), Some(SessionId(Index(3))));
+        assert_eq!(calls(&client), [Call::Request(first)]);
+        let again = client.answer(Call::Register, &Outcome::Registered(SessionId(Index(9))));
+        assert_eq!((again, client.id()), (Answer::Nothing, Some(SessionId(Index(3)))));
+    }
+
+    #[test]
+    fn it_acknowledges_what_it_has_and_keeps_to_its_window() {
+        let mut client = open();
+        let first = client.submit(b"a").unwrap();
+        let second = client.submit(b"b").unwrap();
+        assert_eq!(client.submit(b"c"), None, "the window is full");
+        let acknowledged = |client: &ClientSession, sequence| {
+            let command = client.command(Call::Request(sequence)).unwrap();
+            match Request::decode(&command) {
+                Some(Request::InSession { acknowledged, .. }) => acknowledged,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(acknowledged(&client, second), first);
+        assert!(matches!(client.answer(Call::Request(second), &reply()), Answer::Reply(..)));
+        assert_eq!(client.submit(b"c"), None, "the first is still open");
+        assert!(matches!(client.answer(Call::Request(first), &reply()), Answer::Reply(..)));
+        assert_eq!(client.answer(Call::Request(first), &reply()), Answer::Nothing);
+        let third = client.submit(b"c").unwrap();
+        assert_eq!((third, acknowledged(&client, third)), (Sequence(3), third));
+        assert_eq!(calls(&client), [Call::Request(third)]);
+    }
+
+    #[test]
+    fn an_expired_session_ends_everything_that_has_no_answer() {
+        let mut client = open();
+        let requests = [client.submit(b"a").unwrap(), client.submit(b"b").unwrap()];
+        let outside = client.answer(Call::Request(requests[1]), &Outcome::OutsideWindow);
+        assert_eq!(outside, Answer::Nothing, "another copy may be carried out");
+        let over = client.answer(Call::Request(requests[1]), &Outcome::SessionExpired);
+        assert_eq!(over, Answer::Over(requests.to_vec()));
+        assert!(client.is_over() && calls(&client).is_empty());
+        assert_eq!(client.submit(b"c"), None);
+        assert_eq!(client.answer(Call::Request(requests[0]), &reply()), Answer::Nothing);
+    }
+
+    #[test]
+    fn an_answer_that_came_late_ends_nothing() {
+        let mut client = open();
+        let first = client.submit(b"a").unwrap();
+        client.answer(Call::Request(first), &reply());
+        let late = client.answer(Call::Request(first), &Outcome::SessionExpired);
+        assert_eq!(late, Answer::Nothing);
+        assert!(!client.is_over());
+    }
+
+    #[test]
+    fn a_registration_that_makes_no_sense_to_a_node_is_the_end() {
+        let mut client = ClientSession::new(Nonce(7), LIMITS);
+        assert_eq!(client.answer(Call::Register, &Outcome::Malformed), Answer::Over(vec![]));
+        assert!(client.is_over());
+    }
+}
