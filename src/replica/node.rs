@@ -8,8 +8,8 @@ use crate::replica::config::ReplicaConfig;
 use crate::replica::input::{Done, Input};
 use crate::replica::output::{Note, Output, Work};
 use crate::replica::requests::Requests;
-use crate::replica::snapshots::Snapshots;
-use crate::storage::{Event, Failure, FetchId, Storage};
+use crate::replica::snapshots::{Heard, Snapshots};
+use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
 use crate::types::{Index, Instant, Packet, SnapshotMeta, Transfer};
 
 /// A node without its state machine, without clock, network or threads.
@@ -325,24 +325,29 @@ impl Node {
                 self.space_retry_at = full.then(|| self.now.after(self.config.space_retry));
                 self.tell(raft::Input::DiskFull(full));
             }
-            Event::SnapshotWants { bytes } => self.snapshots.on_wants(bytes),
-            Event::SnapshotAbandoned => self.snapshots.on_abandoned(),
-            Event::SnapshotTaken(meta) => self.on_snapshot_taken(meta),
-            Event::SnapshotReceived(meta) => {
-                self.snapshots.on_received();
-                self.note(|| Note::SnapshotReceived(meta.clone()));
-                self.tell(raft::Input::SnapshotReceived { meta });
-            }
-            Event::PartRead(bytes) => {
-                self.outputs.push(self.snapshots.on_part_read(self.now, bytes));
-            }
+            Event::Snapshot(event) => self.on_snapshot_event(event),
+            Event::SnapshotRecorded(meta) => self.on_snapshot_recorded(meta),
             Event::Failed(failure) => self.stop(failure),
         }
     }
 
-    /// The log through the base that this makes superfluous may go: first the algorithm forgets it,
-    /// then the disk.
-    fn on_snapshot_taken(&mut self, meta: SnapshotMeta) {
+    fn on_snapshot_event(&mut self, event: SnapshotEvent) {
+        let chunk_bytes = self.config.storage.snapshots.chunk_bytes as usize;
+        match self.snapshots.on_event(self.now, event, chunk_bytes) {
+            Some(Heard::Taken(meta)) => self.storage.set_snapshot(meta, &mut self.events),
+            Some(Heard::Received(meta)) => {
+                self.note(|| Note::SnapshotReceived(meta.clone()));
+                self.tell(raft::Input::SnapshotReceived { meta });
+            }
+            Some(Heard::Served(output)) => self.outputs.push(output),
+            Some(Heard::Failed(failure)) => self.stop(failure),
+            None => {}
+        }
+    }
+
+    /// This node's own snapshot is in force. The log that this makes superfluous may go: first the
+    /// algorithm forgets it, then the disk.
+    fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) {
         self.note(|| Note::SnapshotTaken(meta.clone()));
         let base = self.snapshots.on_taken(&meta);
         self.step_raft(raft::Input::SnapshotTaken { meta, base });

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::types::{Instant, NodeId, Part, Root, SnapshotMeta};
+use crate::types::{EntryId, Instant, NodeId, Part, Root, SnapshotMeta};
 
 /// The snapshot that is being received, if one is.
 #[derive(Clone, Debug)]
@@ -65,16 +65,23 @@ impl Receiving {
         self.current.as_ref().map(|current| current.meta.root)
     }
 
-    /// Whom to ask now, and for which parts, of those that the store `wants` in this order.
+    /// Where the snapshot being received ends.
+    pub(crate) fn last(&self) -> Option<EntryId> {
+        self.current.as_ref().map(|current| current.meta.last)
+    }
+
+    /// Whom to ask now, and for which parts, of those of `root` that the store `wants` in this
+    /// order.
     pub(crate) fn ask(
         &mut self,
         now: Instant,
-        wants: impl Iterator<Item = Part>,
+        root: Root,
+        wants: Vec<Part>,
     ) -> Option<(NodeId, Vec<Part>)> {
         let again = now.after(self.patience);
-        let current = self.current.as_mut()?;
+        let current = self.current.as_mut().filter(|current| current.meta.root == root)?;
         let mut parts = Vec::new();
-        for part in wants.take(self.inflight_max) {
+        for part in wants.into_iter().take(self.inflight_max) {
             match current.asked.iter_mut().find(|(asked, _)| *asked == part) {
                 Some((_, due)) if now < *due => continue,
                 Some((_, due)) => *due = again,
@@ -111,7 +118,7 @@ impl Receiving {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{EntryId, Index, Membership, Term};
+    use crate::types::{Index, Membership, Term};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -125,23 +132,23 @@ mod tests {
         Instant::ZERO.after(SECOND * seconds as u32)
     }
 
-    fn chunks(from: u32) -> impl Iterator<Item = Part> {
-        (from..9).map(Part::Chunk)
+    fn chunks(from: u32) -> Vec<Part> {
+        (from..9).map(Part::Chunk).collect()
     }
 
     #[test]
     fn so_many_parts_are_asked_for_at_a_time_and_again_when_they_do_not_come() {
         let mut receiving = Receiving::new(2, SECOND);
-        assert_eq!(receiving.ask(at(0), chunks(0)), None, "nothing was offered");
+        assert_eq!(receiving.ask(at(0), meta(5).root, chunks(0)), None, "nothing was offered");
         assert_eq!(receiving.offered(at(0), NodeId(1), meta(5)), Offer::New);
         let (first, second) = (Part::Chunk(0), Part::Chunk(1));
-        assert_eq!(receiving.ask(at(0), chunks(0)), Some((NodeId(1), vec![first, second])));
-        assert_eq!(receiving.ask(at(0), chunks(0)), None);
+        assert_eq!(receiving.ask(at(0), meta(5).root, chunks(0)), Some((NodeId(1), vec![first, second])));
+        assert_eq!(receiving.ask(at(0), meta(5).root, chunks(0)), None);
         receiving.arrived(at(0), first);
-        assert_eq!(receiving.ask(at(0), chunks(1)), Some((NodeId(1), vec![Part::Chunk(2)])));
+        assert_eq!(receiving.ask(at(0), meta(5).root, chunks(1)), Some((NodeId(1), vec![Part::Chunk(2)])));
         assert_eq!(receiving.deadline(), at(1));
         let again = vec![second, Part::Chunk(2)];
-        assert_eq!(receiving.ask(at(1), chunks(1)), Some((NodeId(1), again)));
+        assert_eq!(receiving.ask(at(1), meta(5).root, chunks(1)), Some((NodeId(1), again)));
     }
 
     #[test]
@@ -159,8 +166,8 @@ mod tests {
     fn another_source_of_the_same_snapshot_is_asked_at_once() {
         let mut receiving = Receiving::new(1, SECOND);
         receiving.offered(at(0), NodeId(1), meta(5));
-        receiving.ask(at(0), chunks(0));
+        receiving.ask(at(0), meta(5).root, chunks(0));
         assert_eq!(receiving.offered(at(0), NodeId(2), meta(5)), Offer::Known);
-        assert_eq!(receiving.ask(at(0), chunks(0)), Some((NodeId(2), vec![Part::Chunk(0)])));
+        assert_eq!(receiving.ask(at(0), meta(5).root, chunks(0)), Some((NodeId(2), vec![Part::Chunk(0)])));
     }
 }

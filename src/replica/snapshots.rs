@@ -1,13 +1,14 @@
 //! How snapshots are taken, sent and received beside everything else, and what of the log they make
 //! superfluous.
 
-use crate::raft::Status;
+use std::sync::Arc;
+
 use crate::replica::config::ReplicaConfig;
 use crate::replica::output::Output;
 use crate::replica::receiving::{Offer, Receiving};
 use crate::replica::serving::{Serving, Wanted};
 use crate::replica::taking::Taking;
-use crate::storage::{Event, Storage};
+use crate::storage::{Event, Failure, PartOutcome, SnapshotEvent, Storage};
 use crate::types::{
     Entry, EntryId, Index, Instant, Membership, NodeId, Packet, SnapshotMeta, Transfer,
     TransferBody,
@@ -21,6 +22,19 @@ pub(crate) struct Snapshots {
     taking: Taking,
     receiving: Receiving,
     serving: Serving,
+}
+
+/// What others have to know of a snapshot.
+#[derive(Clone, Debug)]
+pub(crate) enum Heard {
+    /// One of this node's state machine is whole.
+    Taken(SnapshotMeta),
+    /// One that a peer sent is whole.
+    Received(SnapshotMeta),
+    /// A peer gets an answer.
+    Served(Output),
+    /// The disk failed.
+    Failed(Failure),
 }
 
 impl Snapshots {
@@ -63,10 +77,11 @@ impl Snapshots {
             outputs.push(Output::View { bytes });
         }
         if let Some(wanted) = self.serving.begin(now) {
-            storage.read_part(wanted.root, wanted.part, events);
+            storage.serve_part(wanted.root, wanted.part, events);
         }
-        if let Some(root) = self.receiving.root()
-            && let Some((to, parts)) = self.receiving.ask(now, storage.wanted_parts())
+        if self.receiving.root().is_some()
+            && let Some((root, parts)) = storage.wanted_parts()
+            && let Some((to, parts)) = self.receiving.ask(now, root, parts)
         {
             for part in parts {
                 let body = TransferBody::Request(part);
@@ -84,12 +99,12 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if self.taking.frozen() {
-            storage.begin_snapshot(last, membership.clone(), events);
+        if self.taking.frozen() && !storage.take_snapshot(last, membership.clone(), events) {
+            self.taking.end();
         }
     }
 
-    /// The driver read more of the view.
+    /// The driver read more of the view, or nothing at its end.
     pub(crate) fn on_viewed(
         &mut self,
         now: Instant,
@@ -97,19 +112,14 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if let Some(ends) = self.taking.viewed(now, bytes.len()) {
-            storage.write_snapshot(bytes, ends, events);
+        if !self.taking.viewed(now, bytes.len()) {
+            return;
         }
-    }
-
-    /// The store wants so many bytes more of the view.
-    pub(crate) fn on_wants(&mut self, bytes: usize) {
-        self.taking.wants(bytes);
-    }
-
-    /// The snapshot that was being taken comes to nothing.
-    pub(crate) fn on_abandoned(&mut self) {
-        self.taking.end();
+        if bytes.is_empty() {
+            storage.end_snapshot(events);
+        } else {
+            storage.write_snapshot(bytes, events);
+        }
     }
 
     /// The view cannot be read on.
@@ -141,14 +151,40 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if self.receiving.offered(now, from, meta.clone()) == Offer::New {
-            storage.receive_snapshot(meta, events);
+        if self.receiving.offered(now, from, meta.clone()) == Offer::New
+            && !storage.receive_snapshot(&meta, events)
+        {
+            self.receiving.end();
         }
     }
 
-    /// The snapshot that was being received is whole, or comes to nothing.
-    pub(crate) fn on_received(&mut self) {
-        self.receiving.end();
+    /// Something became of a snapshot in the store. Returns what others have to know of it.
+    pub(crate) fn on_event(
+        &mut self,
+        now: Instant,
+        event: SnapshotEvent,
+        chunk_bytes: usize,
+    ) -> Option<Heard> {
+        match event {
+            SnapshotEvent::ChunkWanted => self.taking.wants(chunk_bytes),
+            SnapshotEvent::Taken(meta) => return Some(Heard::Taken(meta)),
+            SnapshotEvent::Received(meta) => {
+                self.receiving.end();
+                return Some(Heard::Received(meta));
+            }
+            SnapshotEvent::Abandoned { last, .. } if self.receiving.last() == Some(last) => {
+                self.receiving.end();
+            }
+            SnapshotEvent::Abandoned { .. } => self.taking.end(),
+            SnapshotEvent::Part { bytes, .. } => {
+                return Some(Heard::Served(self.served(now, Some(bytes))));
+            }
+            SnapshotEvent::Gone { .. } => return Some(Heard::Served(self.served(now, None))),
+            // Its parts are gone from now on; whoever needs them takes another snapshot.
+            SnapshotEvent::Damaged(_) => {}
+            SnapshotEvent::Failed(failure) => return Some(Heard::Failed(failure)),
+        }
+        None
     }
 
     /// A peer wants a part, or sends one.
@@ -164,12 +200,12 @@ impl Snapshots {
         match body {
             TransferBody::Request(part) => self.serving.wanted(Wanted { by: from, root, part }),
             TransferBody::Bytes(part, bytes) if awaited => {
-                if storage.receive_part(part, &bytes, events) {
+                if storage.receive_part(root, part, &bytes, events) == PartOutcome::Accepted {
                     self.receiving.arrived(now, part);
                 }
             }
             TransferBody::Gone if awaited => {
-                storage.abandon_receiving(events);
+                storage.abandon_snapshot(events);
                 self.receiving.end();
             }
             TransferBody::Bytes(..) | TransferBody::Gone => {}
@@ -177,10 +213,10 @@ impl Snapshots {
     }
 
     /// The store read the part that a peer waits for, or has it no longer.
-    pub(crate) fn on_part_read(&mut self, now: Instant, bytes: Option<Vec<u8>>) -> Output {
-        let wanted = self.serving.finish(now, bytes.as_ref().map_or(0, Vec::len));
+    fn served(&mut self, now: Instant, bytes: Option<Arc<[u8]>>) -> Output {
+        let wanted = self.serving.finish(now, bytes.as_ref().map_or(0, |bytes| bytes.len()));
         let body = match bytes {
-            Some(bytes) => TransferBody::Bytes(wanted.part, bytes.into()),
+            Some(bytes) => TransferBody::Bytes(wanted.part, bytes),
             None => TransferBody::Gone,
         };
         let transfer = Transfer { from: self.id, to: wanted.by, root: wanted.root, body };

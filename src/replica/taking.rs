@@ -89,13 +89,13 @@ impl Taking {
         Some(bytes)
     }
 
-    /// The driver read `bytes` bytes. Whether they are the last; nothing if nobody waits for them.
-    pub(crate) fn viewed(&mut self, now: Instant, bytes: usize) -> Option<bool> {
-        let Stage::Viewing(asked) = self.stage else { return None };
+    /// The driver read `bytes` bytes; false if nobody waits for them.
+    pub(crate) fn viewed(&mut self, now: Instant, bytes: usize) -> bool {
+        let Stage::Viewing(asked) = self.stage else { return false };
         assert!(bytes <= asked, "contract: no more of a view is read than was asked for");
         self.pace.pass(now, bytes);
         self.stage = Stage::Writing;
-        Some(bytes < asked)
+        true
     }
 
     /// The snapshot that was being taken is whole, or one that a peer sent is in force: it ends at
@@ -169,12 +169,13 @@ mod tests {
         let now = Instant(1_000_000_000);
         assert_eq!(taking.view(now), Some(500));
         assert_eq!(taking.view(now), None, "it was asked for");
-        assert_eq!(taking.viewed(now, 500), Some(false));
+        assert!(taking.viewed(now, 500));
         taking.wants(500);
         assert_eq!(taking.view(now), None, "the rate");
         assert_eq!(taking.deadline(), Instant(1_500_000_000));
         assert_eq!(taking.view(taking.deadline()), Some(500));
-        assert_eq!(taking.viewed(taking.deadline(), 20), Some(true));
+        assert!(taking.viewed(taking.deadline(), 20));
+        assert!(!taking.viewed(taking.deadline(), 20), "nobody asked for more");
     }
 
     #[test]

@@ -10,12 +10,13 @@ use crate::types::{Index, SnapshotMeta};
 /// A state machine, with the sessions of its clients.
 #[derive(Clone, Debug)]
 pub struct Worker<M> {
+    cluster: ClusterId,
     machine: Machine<M>,
 }
 
 impl<M: StateMachine> Worker<M> {
-    pub(crate) fn new(machine: Machine<M>) -> Worker<M> {
-        Worker { machine }
+    pub(crate) fn new(cluster: ClusterId, machine: Machine<M>) -> Worker<M> {
+        Worker { cluster, machine }
     }
 
     /// The state machine with its sessions.
