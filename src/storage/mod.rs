@@ -1,7 +1,30 @@
 //! What a node keeps: a log in segments, a superblock, snapshots. Disk operations go out,
 //! completions come in; only recovery, before the start, reads at once.
 
+mod ahead;
+mod batch;
+mod block;
+mod bytes;
+mod config;
 mod disk;
+mod failure;
+mod identity;
+mod index;
+mod keeper;
+mod log;
+mod open;
 mod operations;
+mod reader;
+mod recovery;
+mod scan;
+mod sector;
+mod store;
+mod superblock;
 
+pub use config::StorageConfig;
 pub use disk::{Completion, Disk, DiskError, FileAction, FileName, Lane, Operation, OperationId};
+pub use failure::{Failure, OpenError};
+pub use identity::{ClusterId, Identity, Incarnation};
+pub use open::Opened;
+pub use reader::FetchId;
+pub use store::{Event, Storage};
