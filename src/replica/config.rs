@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::fmt;
 
 use crate::raft::{Config, ConfigError};
-use crate::storage::{StorageConfig, StorageConfigError};
+use crate::storage::StorageConfig;
 
 /// How one node behaves. [`ReplicaConfig::new`] has defaults; every field may be changed before the
 /// start.
@@ -37,7 +37,9 @@ pub enum ReplicaConfigError {
     /// A field of the algorithm's.
     Raft(ConfigError),
     /// A field of the store's.
-    Storage(StorageConfigError),
+    Storage(&'static str),
+    /// The algorithm's `command_bytes_max` is over the store's.
+    CommandLargerThanStored,
     /// The named bound is zero, so nothing could ever pass it.
     BoundIsZero(&'static str),
 }
@@ -65,7 +67,10 @@ impl ReplicaConfig {
     /// A [`ReplicaConfigError`] that names the field or the combination.
     pub fn check(&self) -> Result<(), ReplicaConfigError> {
         self.raft.check().map_err(ReplicaConfigError::Raft)?;
-        self.storage.check(self.raft.command_bytes_max).map_err(ReplicaConfigError::Storage)?;
+        self.storage.check().map_err(ReplicaConfigError::Storage)?;
+        if self.storage.command_bytes_max < self.raft.command_bytes_max {
+            return Err(ReplicaConfigError::CommandLargerThanStored);
+        }
         let bounds = [
             ("snapshot_entries", self.snapshot_entries == 0),
             ("snapshot_bytes", self.snapshot_bytes == 0),
@@ -85,7 +90,11 @@ impl fmt::Display for ReplicaConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReplicaConfigError::Raft(error) => error.fmt(f),
-            ReplicaConfigError::Storage(error) => error.fmt(f),
+            ReplicaConfigError::Storage(error) => f.write_str(error),
+            ReplicaConfigError::CommandLargerThanStored => f.write_str(
+                "raft.command_bytes_max is over storage.command_bytes_max: raise the one or \
+                 lower the other",
+            ),
             ReplicaConfigError::BoundIsZero(name) => {
                 write!(f, "{name} is 0: nothing could ever pass it")
             }

@@ -41,6 +41,9 @@ pub enum Input {
     },
     /// Campaign now, as if the election timeout had passed.
     Campaign,
+    /// Stop in good order: what waits for the disk becomes durable, then `Output::Closed`. What
+    /// users wait for ends at once.
+    Close,
 }
 
 /// What a state machine was asked, and has done.

@@ -32,7 +32,7 @@ pub struct Node {
     /// While the disk is full: when it is tried again.
     space_retry_at: Option<Instant>,
     watched: bool,
-    stopped: bool,
+    stage: Stage,
     /// What the step under way has still to tell the algorithm.
     inputs: VecDeque<raft::Input>,
     /// What it wants done.
@@ -40,6 +40,14 @@ pub struct Node {
     /// Kept between steps for their memory alone.
     actions: Vec<Action>,
     events: Vec<Event>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Runs,
+    /// What waits for the disk becomes durable; nothing else happens any more.
+    Closes,
+    Stopped,
 }
 
 impl Node {
@@ -63,7 +71,7 @@ impl Node {
             now,
             space_retry_at: None,
             watched: false,
-            stopped: false,
+            stage: Stage::Runs,
             inputs: VecDeque::new(),
             outputs: Vec::new(),
             actions: Vec::new(),
@@ -89,19 +97,19 @@ impl Node {
         assert!(now >= self.now, "contract: now never goes back");
         self.now = now;
         core::mem::swap(outputs, &mut self.outputs);
-        if self.stopped {
-            self.decline(input);
-        } else {
-            self.receive(input);
-            self.settle();
+        match (self.stage, input) {
+            (Stage::Runs, input) => self.receive(input),
+            (Stage::Closes, Input::Disk(done)) => self.storage.completed(done, &mut self.events),
+            (_, input) => self.decline(input),
         }
+        self.settle();
         core::mem::swap(outputs, &mut self.outputs);
     }
 
     /// When the node wants [`Input::Timeout`] at the latest.
     #[must_use]
     pub fn deadline(&self) -> Instant {
-        if self.stopped {
+        if self.stage != Stage::Runs {
             return Instant::NEVER;
         }
         self.raft
@@ -179,6 +187,11 @@ impl Node {
                 self.tell(raft::Input::Read { tag });
             }
             Input::Campaign => self.tell(raft::Input::Campaign),
+            Input::Close => {
+                self.end_requests();
+                self.stage = Stage::Closes;
+                self.storage.close(&mut self.events);
+            }
         }
     }
 
@@ -232,7 +245,7 @@ impl Node {
     fn settle(&mut self) {
         loop {
             self.drain_events();
-            if self.stopped {
+            if self.stage != Stage::Runs {
                 return self.inputs.clear();
             }
             match self.inputs.pop_front() {
@@ -306,7 +319,7 @@ impl Node {
     fn drain_events(&mut self) {
         let mut events = core::mem::take(&mut self.events);
         for event in events.drain(..) {
-            if !self.stopped {
+            if self.stage != Stage::Stopped {
                 self.on_event(event);
             }
         }
@@ -327,6 +340,10 @@ impl Node {
             }
             Event::Snapshot(event) => self.on_snapshot_event(event),
             Event::SnapshotRecorded(meta) => self.on_snapshot_recorded(meta),
+            Event::Closed => {
+                self.stage = Stage::Stopped;
+                self.outputs.push(Output::Closed);
+            }
             Event::Failed(failure) => self.stop(failure),
         }
     }
@@ -340,7 +357,6 @@ impl Node {
                 self.tell(raft::Input::SnapshotReceived { meta });
             }
             Some(Heard::Served(output)) => self.outputs.push(output),
-            Some(Heard::Failed(failure)) => self.stop(failure),
             None => {}
         }
     }
@@ -369,13 +385,18 @@ impl Node {
         }
     }
 
-    /// The node stops for good. What its users wait for ends now.
+    /// The node stops for good.
     fn stop(&mut self, failure: Failure) {
-        self.stopped = true;
+        self.stage = Stage::Stopped;
+        self.end_requests();
+        self.outputs.push(Output::Stopped(failure));
+    }
+
+    /// What users wait for ends now.
+    fn end_requests(&mut self) {
         let (proposals, reads) = self.requests.take_all();
         self.outputs.extend(proposals.into_iter().map(|tag| Output::Unknown { tag }));
         let stopped = |tag| Output::Rejected { tag, reason: RejectReason::Stopped };
         self.outputs.extend(reads.into_iter().map(stopped));
-        self.outputs.push(Output::Stopped(failure));
     }
 }

@@ -71,26 +71,25 @@ impl<M: StateMachine> Replica<M> {
         now: Instant,
     ) -> Result<Replica<M>, OpenError> {
         config.check().map_err(OpenError::Config)?;
-        let (storage, opened) =
-            Storage::open(disk, cluster, config.raft.id, config.storage.clone())
-                .map_err(OpenError::Storage)?;
-        let mut worker = Worker::new(Machine::new(machine));
+        let (storage, opened) = Storage::open(disk, cluster, config.raft.id, &config.storage)
+            .map_err(OpenError::Storage)?;
+        let mut worker = Worker::new(cluster, Machine::new(machine));
         if opened.snapshot.last.index > Index::ZERO {
             worker.restore(&opened.snapshot, disk).map_err(OpenError::Snapshot)?;
         }
         let own = worker.machine().user().applied();
-        if own > opened.last {
-            return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last });
+        if own > opened.last.index {
+            return Err(OpenError::AppliedBeyondLog { applied: own, last: opened.last.index });
         }
         let applied = worker.machine().applied().index;
-        let ends = (opened.snapshot.last.index, opened.older);
+        let ends = (opened.snapshot.last.index, opened.previous_snapshot);
         let restored = Restored {
             hard_state: opened.hard_state,
             committed: opened.committed,
             snapshot: opened.snapshot,
             base: opened.base,
             runs: opened.runs,
-            last: opened.last,
+            last: opened.last.index,
             tail: opened.tail,
             applied,
         };

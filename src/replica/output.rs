@@ -77,6 +77,8 @@ pub enum Output {
     },
     /// The node has stopped for good: nothing more will come of it before a restart.
     Stopped(Failure),
+    /// The node has stopped in good order.
+    Closed,
     /// Something inside that only traces and checks want to know; see `Node::watch`.
     Note(Note),
 }

@@ -82,13 +82,11 @@ impl Receiving {
         let current = self.current.as_mut().filter(|current| current.meta.root == root)?;
         let mut parts = Vec::new();
         for part in wants.into_iter().take(self.inflight_max) {
+            let room = current.asked.len() < self.inflight_max;
             match current.asked.iter_mut().find(|(asked, _)| *asked == part) {
-                Some((_, due)) if now < *due => continue,
-                Some((_, due)) => *due = again,
-                None if current.asked.len() < self.inflight_max => {
-                    current.asked.push((part, again));
-                }
-                None => continue,
+                Some((_, due)) if now >= *due => *due = again,
+                None if room => current.asked.push((part, again)),
+                Some(_) | None => continue,
             }
             parts.push(part);
         }
@@ -142,10 +140,16 @@ mod tests {
         assert_eq!(receiving.ask(at(0), meta(5).root, chunks(0)), None, "nothing was offered");
         assert_eq!(receiving.offered(at(0), NodeId(1), meta(5)), Offer::New);
         let (first, second) = (Part::Chunk(0), Part::Chunk(1));
-        assert_eq!(receiving.ask(at(0), meta(5).root, chunks(0)), Some((NodeId(1), vec![first, second])));
+        assert_eq!(
+            receiving.ask(at(0), meta(5).root, chunks(0)),
+            Some((NodeId(1), vec![first, second]))
+        );
         assert_eq!(receiving.ask(at(0), meta(5).root, chunks(0)), None);
         receiving.arrived(at(0), first);
-        assert_eq!(receiving.ask(at(0), meta(5).root, chunks(1)), Some((NodeId(1), vec![Part::Chunk(2)])));
+        assert_eq!(
+            receiving.ask(at(0), meta(5).root, chunks(1)),
+            Some((NodeId(1), vec![Part::Chunk(2)]))
+        );
         assert_eq!(receiving.deadline(), at(1));
         let again = vec![second, Part::Chunk(2)];
         assert_eq!(receiving.ask(at(1), meta(5).root, chunks(1)), Some((NodeId(1), again)));
@@ -168,6 +172,9 @@ mod tests {
         receiving.offered(at(0), NodeId(1), meta(5));
         receiving.ask(at(0), meta(5).root, chunks(0));
         assert_eq!(receiving.offered(at(0), NodeId(2), meta(5)), Offer::Known);
-        assert_eq!(receiving.ask(at(0), meta(5).root, chunks(0)), Some((NodeId(2), vec![Part::Chunk(0)])));
+        assert_eq!(
+            receiving.ask(at(0), meta(5).root, chunks(0)),
+            Some((NodeId(2), vec![Part::Chunk(0)]))
+        );
     }
 }

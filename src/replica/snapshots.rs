@@ -8,7 +8,7 @@ use crate::replica::output::Output;
 use crate::replica::receiving::{Offer, Receiving};
 use crate::replica::serving::{Serving, Wanted};
 use crate::replica::taking::Taking;
-use crate::storage::{Event, Failure, PartOutcome, SnapshotEvent, Storage};
+use crate::storage::{Event, PartOutcome, SnapshotEvent, Storage};
 use crate::types::{
     Entry, EntryId, Index, Instant, Membership, NodeId, Packet, SnapshotMeta, Transfer,
     TransferBody,
@@ -33,8 +33,6 @@ pub(crate) enum Heard {
     Received(SnapshotMeta),
     /// A peer gets an answer.
     Served(Output),
-    /// The disk failed.
-    Failed(Failure),
 }
 
 impl Snapshots {
@@ -182,7 +180,8 @@ impl Snapshots {
             SnapshotEvent::Gone { .. } => return Some(Heard::Served(self.served(now, None))),
             // Its parts are gone from now on; whoever needs them takes another snapshot.
             SnapshotEvent::Damaged(_) => {}
-            SnapshotEvent::Failed(failure) => return Some(Heard::Failed(failure)),
+            // The store says so itself.
+            SnapshotEvent::Failed(_) => {}
         }
         None
     }

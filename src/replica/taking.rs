@@ -42,7 +42,16 @@ impl Taking {
         (last, older): (Index, Index),
     ) -> Taking {
         let pace = Pace::new(bytes_per_second);
-        Taking { stage: Stage::Idle, pace, entries: 0, bytes: 0, entries_max, bytes_max, last, older }
+        Taking {
+            stage: Stage::Idle,
+            pace,
+            entries: 0,
+            bytes: 0,
+            entries_max,
+            bytes_max,
+            last,
+            older,
+        }
     }
 
     /// The machine gets these entries.

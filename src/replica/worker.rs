@@ -4,7 +4,7 @@
 use crate::machine::{Frozen, Machine, StateMachine};
 use crate::replica::input::Done;
 use crate::replica::output::Work;
-use crate::storage::{Disk, Failure, SnapshotReader};
+use crate::storage::{ClusterId, Disk, Failure, SnapshotReader};
 use crate::types::{Index, SnapshotMeta};
 
 /// A state machine, with the sessions of its clients.
@@ -55,8 +55,8 @@ impl<M: StateMachine> Worker<M> {
         meta: &SnapshotMeta,
         disk: &mut impl Disk,
     ) -> Result<(), Failure> {
-        let mut reader = SnapshotReader::open(disk, meta)?;
+        let mut reader = SnapshotReader::open(disk, self.cluster, meta)?;
         let restored = self.machine.restore(meta.last, &mut reader);
-        restored.map_err(|error| Failure::of_machine(meta, &error))
+        restored.map_err(|error| Failure::of_machine(meta.last.index, &error))
     }
 }
