@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::storage::disk::{DiskError, FileName};
+use crate::storage::snapshots::{Damage, SnapshotError};
+use crate::types::Index;
 
 /// Something on the disk is not what it must be, or the disk has failed. The store does nothing
 /// more: what a failed write left behind is unknown, and damage is never repaired by guessing.
@@ -55,6 +57,12 @@ impl Failure {
         Failure { file: Some(file), offset, what: what.into(), advice: Failure::DAMAGE }
     }
 
+    /// The state machine does not start over from the snapshot that ends at `last`.
+    pub(crate) fn of_machine(last: Index, error: &dyn fmt::Display) -> Failure {
+        let what = format!("the state machine does not take it: {error}");
+        Failure { file: Some(FileName::Snapshot(last)), offset: 0, what, advice: Failure::DAMAGE }
+    }
+
     /// The disk would not do what it was asked for.
     pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> Failure {
         Failure { file, offset, what: error.to_string(), advice: Failure::DISK }
@@ -64,6 +72,23 @@ impl Failure {
 impl From<Failure> for OpenError {
     fn from(failure: Failure) -> OpenError {
         OpenError::Failed(failure)
+    }
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Failure {
+        match error {
+            SnapshotError::Damaged(Damage { file, offset, text }) => {
+                Failure::damage(file, offset, text)
+            }
+            SnapshotError::Disk(error) => Failure::disk(None, 0, &error),
+        }
+    }
+}
+
+impl From<SnapshotError> for OpenError {
+    fn from(error: SnapshotError) -> OpenError {
+        OpenError::Failed(error.into())
     }
 }
 

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
+use crate::storage::identity::ClusterId;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::snapshots::format::{
     CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Damage, HEADER_BYTES, Header, Manifest, RUN_BYTES,
@@ -137,7 +138,7 @@ pub(crate) enum Next {
 /// What all snapshot work shares.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
-    pub(crate) cluster: [u8; 16],
+    pub(crate) cluster: ClusterId,
     pub(crate) config: SnapshotConfig,
     pub(crate) under_way: BTreeMap<OperationId, UnderWay>,
     pub(crate) events: Vec<SnapshotEvent>,
@@ -146,7 +147,7 @@ pub(crate) struct Common {
 impl Common {
     /// # Panics
     /// If the bounds make no sense.
-    pub(crate) fn new(cluster: [u8; 16], config: SnapshotConfig) -> Common {
+    pub(crate) fn new(cluster: ClusterId, config: SnapshotConfig) -> Common {
         assert!((CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&config.chunk_bytes));
         assert!(config.window > 0 && config.sync_chunks > 0 && config.serving_max > 0);
         Common { cluster, config, under_way: BTreeMap::new(), events: Vec::new() }

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::storage::disk::FileName;
+use crate::storage::identity::ClusterId;
 use crate::types::{EntryId, Index, Membership, NodeId, Root, SnapshotMeta, Term};
 
 /// Where the content begins.
@@ -49,7 +50,7 @@ pub(crate) struct Flaw {
 /// of one root are equal everywhere in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) cluster: [u8; 16],
+    pub(crate) cluster: ClusterId,
     pub(crate) chunk_bytes: u32,
     pub(crate) last: EntryId,
     /// Of the content.
@@ -79,7 +80,7 @@ impl Flaw {
 
 impl Header {
     /// The header of the file that `manifest` describes.
-    pub(crate) fn of(cluster: [u8; 16], manifest: &Manifest) -> Header {
+    pub(crate) fn of(cluster: ClusterId, manifest: &Manifest) -> Header {
         Header {
             cluster,
             chunk_bytes: manifest.chunk_bytes,
@@ -96,7 +97,7 @@ impl Header {
         block.extend(HEADER_MAGIC);
         block.extend(VERSION.to_le_bytes());
         block.extend(self.chunk_bytes.to_le_bytes());
-        block.extend(self.cluster);
+        block.extend(self.cluster.0.to_le_bytes());
         block.extend(self.last.term.0.to_le_bytes());
         block.extend(self.last.index.0.to_le_bytes());
         block.extend(self.bytes.to_le_bytes());
@@ -121,7 +122,7 @@ impl Header {
             return Err(Flaw::new(0, "the header's checksum does not match"));
         }
         let chunk_bytes = fields.chunk_bytes()?;
-        let cluster = fields.take()?;
+        let cluster = ClusterId(u128::from_le_bytes(fields.take()?));
         let last = fields.entry_id()?;
         let bytes = fields.u64()?;
         let manifest_bytes = fields.u32()?;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::identity::ClusterId;
 use crate::storage::snapshots::format::{
     Damage, HEADER_BYTES, Header, Manifest, RUN_BYTES, manifest_offset,
 };
@@ -41,7 +42,7 @@ pub(crate) fn read<D: Disk>(
 /// is what the manifest says is not looked at.
 pub(crate) fn manifest<D: Disk>(
     disk: &mut D,
-    cluster: [u8; 16],
+    cluster: ClusterId,
     file: FileName,
     size: u64,
 ) -> Result<Manifest, Damage> {
@@ -97,7 +98,7 @@ pub(crate) fn wrong_chunk(file: FileName, manifest: &Manifest, chunk: u32) -> Da
 /// The manifest of the snapshot that `meta` names, from its file.
 pub(crate) fn named<D: Disk>(
     disk: &mut D,
-    cluster: [u8; 16],
+    cluster: ClusterId,
     files: &[(FileName, u64)],
     meta: &SnapshotMeta,
 ) -> Result<Manifest, Damage> {

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName, OperationId};
+use crate::storage::identity::ClusterId;
 use crate::storage::operations::Operations;
 use crate::storage::snapshots::common::{Common, Next, Purpose, UnderWay, Verb};
 use crate::storage::snapshots::finishing::Finishing;
@@ -75,7 +76,7 @@ impl Snapshots {
     /// [`SnapshotError`] if neither the snapshot in force nor the one before it is whole.
     pub(crate) fn open<D: Disk>(
         disk: &mut D,
-        cluster: [u8; 16],
+        cluster: ClusterId,
         in_force: &SnapshotMeta,
         config: SnapshotConfig,
     ) -> Result<OpenedSnapshots, SnapshotError> {

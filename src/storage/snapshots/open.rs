@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::storage::disk::{Disk, FileName};
+use crate::storage::identity::ClusterId;
 use crate::storage::snapshots::format::{Damage, Manifest};
 use crate::storage::snapshots::load::{SnapshotError, content, manifest, named};
 use crate::types::{Index, Root, SnapshotMeta};
@@ -26,7 +27,7 @@ pub(crate) struct Found {
 /// the one before it is, and takes its place.
 pub(crate) fn look<D: Disk>(
     disk: &mut D,
-    cluster: [u8; 16],
+    cluster: ClusterId,
     in_force: &SnapshotMeta,
 ) -> Result<Found, SnapshotError> {
     let list = disk.list()?;
@@ -81,7 +82,7 @@ pub(crate) fn look<D: Disk>(
 
 fn whole<D: Disk>(
     disk: &mut D,
-    cluster: [u8; 16],
+    cluster: ClusterId,
     list: &[(FileName, u64)],
     meta: &SnapshotMeta,
 ) -> Result<Manifest, Damage> {

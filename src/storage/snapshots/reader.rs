@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::storage::disk::{Disk, FileName};
+use crate::storage::identity::ClusterId;
 use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::load::{SnapshotError, named, read, wrong_chunk};
 use crate::types::{Root, SnapshotMeta};
@@ -32,7 +33,7 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
     /// damaged.
     pub fn open(
         disk: &'d mut D,
-        cluster: [u8; 16],
+        cluster: ClusterId,
         meta: &SnapshotMeta,
     ) -> Result<SnapshotReader<'d, D>, SnapshotError> {
         let mut manifest = None;
