@@ -164,7 +164,8 @@ impl Leader {
                 // The follower has nothing at `hint.index` of a term after `hint.term`, and the
                 // two logs agree only where ours has none after it either.
                 let agreed = common.log.back_to(hint.index, hint.term).index;
-                if !progress.rejected(prev, agreed.min(hint.index)) {
+                let agreed = agreed.min(hint.index);
+                if !progress.rejected(prev, agreed) {
                     common.refuse(from, "AppendEntriesReply", Refusal::StaleReply);
                 }
             }

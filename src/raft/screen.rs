@@ -61,10 +61,17 @@ fn is_id(id: EntryId, term: Term) -> bool {
         && (id.index == Index::ZERO) == (id.term == Term::ZERO)
 }
 
+/// The last index at which a snapshot may end: a log without end can follow it.
+const SNAPSHOT_MAX: Index = Index(Index::MAX.0 / 2);
+
 /// Whether a node in `term` can have the snapshot, and a log after it.
 pub(crate) fn is_snapshot(meta: &SnapshotMeta, term: Term) -> bool {
-    let somewhere = meta.last.index > Index::ZERO && is_id(meta.last, term);
-    somewhere && !meta.membership.incoming().is_empty() && can_be_counted(&meta.membership)
+    let SnapshotMeta { last, .. } = meta;
+    let somewhere = last.index > Index::ZERO && last.index <= SNAPSHOT_MAX;
+    somewhere
+        && is_id(*last, term)
+        && !meta.membership.incoming().is_empty()
+        && can_be_counted(&meta.membership)
 }
 
 /// Whether no side of the membership has more voters than can be counted.
