@@ -15,3 +15,5 @@ pub mod raft;
 #[cfg(feature = "std")]
 pub mod storage;
 pub mod types;
+#[cfg(feature = "std")]
+pub mod wire;
