@@ -12,8 +12,8 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, Index, Message, NodeId, Part, Payload, Root,
-    Term, Transfer, TransferBody,
+    AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Part,
+    Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 
 /// How many entries one message may have.
@@ -138,6 +138,14 @@ enum BodyForm {
         #[serde(with = "IndexForm")]
         index: Index,
     },
+    InstallSnapshot {
+        #[serde(with = "SnapshotMetaForm")]
+        meta: SnapshotMeta,
+    },
+    InstallSnapshotReply {
+        #[serde(with = "IndexForm")]
+        matched: Index,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -153,6 +161,22 @@ enum AppendOutcomeForm {
         #[serde(with = "EntryIdForm")]
         hint: EntryId,
     },
+    NoSpace {
+        #[serde(with = "IndexForm")]
+        verified: Index,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SnapshotMeta")]
+struct SnapshotMetaForm {
+    #[serde(with = "EntryIdForm")]
+    last: EntryId,
+    #[serde(with = "membership")]
+    membership: Membership,
+    bytes: u64,
+    #[serde(with = "RootForm")]
+    root: Root,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -228,6 +252,72 @@ mod entries {
     ) -> Result<Vec<Entry>, D::Error> {
         let owned = list::<Owned, D>(APPEND_ENTRIES_MAX, deserializer)?;
         Ok(owned.into_iter().map(|Owned(entry)| entry).collect())
+    }
+}
+
+/// A membership as its three lists: incoming voters, outgoing voters, learners.
+mod membership {
+    use crate::types::{Membership, NodeId};
+    use crate::wire::form::{MEMBERS_MAX, NodeIdForm, list, write_list};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize)]
+    struct Shared<'a> {
+        incoming: Nodes<'a>,
+        outgoing: Nodes<'a>,
+        learners: Nodes<'a>,
+    }
+
+    #[derive(Deserialize)]
+    struct Owned {
+        #[serde(deserialize_with = "nodes")]
+        incoming: Vec<NodeId>,
+        #[serde(deserialize_with = "nodes")]
+        outgoing: Vec<NodeId>,
+        #[serde(deserialize_with = "nodes")]
+        learners: Vec<NodeId>,
+    }
+
+    struct Nodes<'a>(&'a [NodeId]);
+
+    #[derive(Deserialize)]
+    struct OwnedNode(#[serde(with = "NodeIdForm")] NodeId);
+
+    impl Serialize for Nodes<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            write_list(self.0.iter().map(|node| node.0), MEMBERS_MAX, serializer)
+        }
+    }
+
+    fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeId>, D::Error> {
+        let owned = list::<OwnedNode, D>(MEMBERS_MAX, deserializer)?;
+        Ok(owned.into_iter().map(|OwnedNode(node)| node).collect())
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        membership: &Membership,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let incoming = Nodes(membership.incoming());
+        let outgoing = Nodes(membership.outgoing());
+        let learners = Nodes(membership.learners());
+        Shared { incoming, outgoing, learners }.serialize(serializer)
+    }
+
+    /// Lists that are not as a membership keeps them are refused, not put in order: there is one
+    /// encoding of each membership.
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Membership, D::Error> {
+        let lists = Owned::deserialize(deserializer)?;
+        let membership = Membership::new(lists.incoming.iter().copied())
+            .joint_with(lists.outgoing.iter().copied())
+            .with_learners(lists.learners.iter().copied());
+        let is_kept = membership.incoming() == lists.incoming
+            && membership.outgoing() == lists.outgoing
+            && membership.learners() == lists.learners;
+        if is_kept { Ok(membership) } else { Err(D::Error::custom("no list of members is so")) }
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use quorate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, Index, Message, NodeId, Packet, Part, Payload,
-    Root, Term, Transfer, TransferBody,
+    AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Packet, Part,
+    Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 use quorate::wire::{
     APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, WireError, decode, encode,
@@ -37,7 +37,26 @@ fn any_outcome() -> impl Strategy<Value = AppendOutcome> {
     prop_oneof![
         any_index().prop_map(|matched| AppendOutcome::Accepted { matched }),
         (any_index(), any_id()).prop_map(|(prev, hint)| AppendOutcome::Rejected { prev, hint }),
+        any_index().prop_map(|verified| AppendOutcome::NoSpace { verified }),
     ]
+}
+
+fn any_membership() -> impl Strategy<Value = Membership> {
+    let nodes = || prop::collection::vec((1u64..20).prop_map(NodeId), 0..6);
+    (nodes(), nodes(), nodes()).prop_map(|(incoming, outgoing, learners)| {
+        Membership::new(incoming).joint_with(outgoing).with_learners(learners)
+    })
+}
+
+fn any_meta() -> impl Strategy<Value = SnapshotMeta> {
+    (any_id(), any_membership(), any::<u64>(), any::<[u8; 32]>()).prop_map(
+        |(last, membership, bytes, root)| SnapshotMeta {
+            last,
+            membership,
+            bytes,
+            root: Root(root),
+        },
+    )
 }
 
 fn any_body() -> impl Strategy<Value = Body> {
@@ -60,6 +79,8 @@ fn any_body() -> impl Strategy<Value = Body> {
         (any::<u64>(), any::<u64>()).prop_map(|(boot, ticket)| Body::ReadIndex { boot, ticket }),
         (any::<u64>(), any::<u64>(), any_index())
             .prop_map(|(boot, ticket, index)| Body::ReadIndexReply { boot, ticket, index }),
+        any_meta().prop_map(|meta| Body::InstallSnapshot { meta }),
+        any_index().prop_map(|matched| Body::InstallSnapshotReply { matched }),
     ]
 }
 
