@@ -1,0 +1,426 @@
+//! A disk that is a real directory: each operation is carried out on files, and waited for.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::types::Index;
+
+/// The file whose lock says that the directory is in use.
+const LOCK: &str = "lock";
+/// How much of a new file is written at once.
+const ZEROS: usize = 1 << 20;
+/// How many files are kept open.
+const OPEN_MAX: usize = 64;
+
+/// The files of one node in a directory of its own.
+///
+/// Clones share the directory's lock, which is held until the last of them is gone: a driver may
+/// give each lane, and the thread that restores a state machine, a clone of its own.
+///
+/// On systems other than Unix a directory cannot be made durable by itself, and the page cache
+/// cannot be dropped: names may be lost in a power cut, and a start reads what the system
+/// believes the disk has.
+#[derive(Clone, Debug)]
+pub struct FileDisk {
+    directory: Arc<Directory>,
+}
+
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    /// Locked as long as it is open.
+    _lock: File,
+    open: Mutex<BTreeMap<FileName, Opened>>,
+}
+
+/// A file that is kept open.
+#[derive(Clone, Debug)]
+struct Opened {
+    file: Arc<File>,
+    /// Written and not synced since: closing it could hide from a later sync that writing failed.
+    dirty: bool,
+}
+
+impl FileDisk {
+    /// The disk in the directory `path`, which is made if it is missing.
+    ///
+    /// Every file is synced and its cached pages are dropped, so that what is read next is what
+    /// the disk has: after a failed sync in an earlier life the cache may hold more.
+    ///
+    /// # Errors
+    /// A [`DiskError`] that says so if another process has the directory, and one in the words of
+    /// the system if it cannot be made or read, or a file cannot be synced.
+    pub fn open(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
+        let path = path.into();
+        make_directory(&path).map_err(|error| named("make", &path, &error))?;
+        let lock_path = path.join(LOCK);
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+        let lock = lock.map_err(|error| named("open", &lock_path, &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("{}: in use by another process", path.display());
+                return Err(DiskError::Failed(text));
+            }
+            Err(TryLockError::Error(error)) => return Err(named("lock", &lock_path, &error)),
+        }
+        let directory = Directory { path, _lock: lock, open: Mutex::default() };
+        let mut disk = FileDisk { directory: Arc::new(directory) };
+        for (name, _) in disk.list()? {
+            let opened = disk.opened(name, false)?;
+            let synced = opened.sync_all().and_then(|()| drop_cache(&opened));
+            synced.map_err(|error| disk.error("sync", name, &error))?;
+        }
+        disk.sync_directory()?;
+        Ok(disk)
+    }
+
+    fn path(&self, file: FileName) -> PathBuf {
+        self.directory.path.join(file.to_string())
+    }
+
+    fn error(&self, operation: &str, file: FileName, error: &io::Error) -> DiskError {
+        named(operation, &self.path(file), error)
+    }
+
+    fn open_files(&self) -> MutexGuard<'_, BTreeMap<FileName, Opened>> {
+        // What the lock guards is whole at any time: a panic elsewhere does not matter.
+        self.directory.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file, opened if it was not.
+    fn opened(&self, name: FileName, dirty: bool) -> Result<Arc<File>, DiskError> {
+        let mut open = self.open_files();
+        if let Some(opened) = open.get_mut(&name) {
+            opened.dirty |= dirty;
+            return Ok(Arc::clone(&opened.file));
+        }
+        let file = OpenOptions::new().read(true).write(true).open(self.path(name));
+        let file = Arc::new(file.map_err(|error| self.error("open", name, &error))?);
+        if open.len() >= OPEN_MAX {
+            let clean = open.iter().find(|(_, opened)| !opened.dirty).map(|(name, _)| *name);
+            clean.map(|name| open.remove(&name));
+        }
+        open.insert(name, Opened { file: Arc::clone(&file), dirty });
+        Ok(file)
+    }
+
+    fn create(&self, name: FileName, bytes: u64) -> Result<(), DiskError> {
+        self.remove(name)?;
+        let path = self.path(name);
+        let made = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        let file = made.map_err(|error| named("create", &path, &error))?;
+        if let Err(error) = write_zeros(&file, bytes).and_then(|()| file.sync_all()) {
+            // The name is free again, and the space; the first error is the one that tells.
+            let _ = fs::remove_file(&path);
+            return Err(named("create", &path, &error));
+        }
+        Ok(())
+    }
+
+    fn sync(&self, name: FileName) -> Result<(), DiskError> {
+        let file = self.opened(name, false)?;
+        // What is written while the sync is under way counts as not synced.
+        if let Some(opened) = self.open_files().get_mut(&name) {
+            opened.dirty = false;
+        }
+        let mut synced = file.sync_data();
+        if !matches!(name, FileName::Segment(_)) {
+            // These are read back to see what the disk has.
+            synced = synced.and_then(|()| drop_cache(&file));
+        }
+        if synced.is_err()
+            && let Some(opened) = self.open_files().get_mut(&name)
+        {
+            opened.dirty = true;
+        }
+        synced.map_err(|error| self.error("sync", name, &error))
+    }
+
+    fn rename(&self, from: FileName, to: FileName) -> Result<(), DiskError> {
+        let mut open = self.open_files();
+        let renamed = fs::rename(self.path(from), self.path(to));
+        renamed.map_err(|error| self.error("rename", from, &error))?;
+        open.remove(&to);
+        if let Some(opened) = open.remove(&from) {
+            open.insert(to, opened);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, name: FileName) -> Result<(), DiskError> {
+        self.open_files().remove(&name);
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.error("remove", name, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_directory(&self) -> Result<(), DiskError> {
+        let path = &self.directory.path;
+        sync_directory(path).map_err(|error| named("sync", path, &error))
+    }
+}
+
+impl Disk for FileDisk {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        let path = &self.directory.path;
+        let list = || -> io::Result<Vec<(FileName, u64)>> {
+            let mut files = Vec::new();
+            for entry in fs::read_dir(path)? {
+                let entry = entry?;
+                if let Some(name) = entry.file_name().to_str().and_then(parse) {
+                    files.push((name, entry.metadata()?.len()));
+                }
+            }
+            files.sort_unstable();
+            Ok(files)
+        };
+        list().map_err(|error| named("list", path, &error))
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        match action {
+            FileAction::Create { file, bytes } => self.create(*file, *bytes)?,
+            FileAction::Write { file, offset, bytes } => {
+                let written = write_at(&*self.opened(*file, true)?, *offset, bytes);
+                written.map_err(|error| self.error("write", *file, &error))?;
+            }
+            FileAction::Sync { file } => self.sync(*file)?,
+            FileAction::Read { file, offset, bytes } => {
+                let read = read_at(&*self.opened(*file, false)?, *offset, *bytes);
+                return read.map_err(|error| self.error("read", *file, &error));
+            }
+            FileAction::Rename { from, to } => self.rename(*from, *to)?,
+            FileAction::Remove { file } => self.remove(*file)?,
+            FileAction::SyncDirectory => self.sync_directory()?,
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// The error of an operation on a file, in the words of the system.
+fn named(operation: &str, path: &Path, error: &io::Error) -> DiskError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DiskError::Full,
+        _ => DiskError::Failed(format!("{operation} {}: {error}", path.display())),
+    }
+}
+
+/// The file a name in the directory stands for, if it is one of the store's.
+fn parse(text: &str) -> Option<FileName> {
+    let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    let name = if text == "superblock" {
+        FileName::Superblock
+    } else if let Some(digits) = text.strip_prefix("log-") {
+        FileName::Segment(number(digits)?)
+    } else {
+        let digits = text.strip_prefix("snapshot-")?;
+        match digits.strip_suffix(".part") {
+            Some(digits) => FileName::PartialSnapshot(Index(number(digits)?)),
+            None => FileName::Snapshot(Index(number(digits)?)),
+        }
+    };
+    // Whatever else a number may be spelled like is not the store's.
+    (name.to_string() == text).then_some(name)
+}
+
+fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; ZEROS.min(usize::try_from(bytes).unwrap_or(ZEROS))];
+    let mut offset = 0;
+    while offset < bytes {
+        let left = usize::try_from(bytes - offset).unwrap_or(ZEROS).min(ZEROS);
+        write_at(file, offset, &zeros[..left])?;
+        offset += left as u64;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+/// As many bytes as there are, up to `bytes`; never more memory than the file is large.
+#[cfg(unix)]
+fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let left = file.metadata()?.len().saturating_sub(offset);
+    let mut buffer = vec![0; bytes.min(usize::try_from(left).unwrap_or(usize::MAX))];
+    let mut read = 0;
+    while read < buffer.len() {
+        let at = offset + read as u64;
+        match std::os::unix::fs::FileExt::read_at(file, &mut buffer[read..], at) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(read);
+    Ok(buffer)
+}
+
+#[cfg(not(unix))]
+fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    use std::io::{Seek, Write};
+    let _alone = POSITION.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut file = file;
+    file.seek(io::SeekFrom::Start(offset))?;
+    file.write_all(bytes)
+}
+
+#[cfg(not(unix))]
+fn read_at(file: &File, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    use std::io::{Read, Seek};
+    let _alone = POSITION.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut file = file;
+    file.seek(io::SeekFrom::Start(offset))?;
+    let mut buffer = Vec::new();
+    file.take(bytes as u64).read_to_end(&mut buffer)?;
+    Ok(buffer)
+}
+
+/// An opened file has one position, and two threads may not move it at once.
+#[cfg(not(unix))]
+static POSITION: Mutex<()> = Mutex::new(());
+
+/// Makes the directory and, durably, its name.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_directory(parent.unwrap_or(Path::new(".")))
+}
+
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// There is no such thing here.
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Drops the pages the system keeps of a file, so that it is read from the disk. They are clean:
+/// the file was synced.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn drop_cache(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
+/// There is no such call here.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+fn drop_cache(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::contract::check_disk;
+
+    fn text(error: DiskError) -> String {
+        error.to_string()
+    }
+
+    #[test]
+    fn the_contract_is_kept() {
+        let mut directories = Vec::new();
+        check_disk(|| {
+            let directory = tempfile::tempdir().expect("a directory for a test");
+            let disk = FileDisk::open(directory.path()).expect("an empty directory opens");
+            directories.push(directory);
+            disk
+        });
+    }
+
+    #[test]
+    fn a_directory_has_one_user() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new").join("node");
+        let first = FileDisk::open(&path).unwrap();
+        let clone = first.clone();
+        drop(first);
+        let error = text(FileDisk::open(&path).unwrap_err());
+        assert_eq!(error, format!("{}: in use by another process", path.display()));
+        drop(clone);
+        FileDisk::open(&path).unwrap();
+    }
+
+    #[test]
+    fn foreign_names_are_not_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let foreign = [
+            "snapshot-1",
+            "snapshot-000000000000000A",
+            "snapshot-+00000000000000a",
+            "snapshot-000000000000000a.part.old",
+            "log-0000000000000001x",
+            "log-00000000000000001",
+            "superblock.old",
+        ];
+        for name in foreign {
+            fs::write(directory.path().join(name), "foreign").unwrap();
+        }
+        let files = [
+            FileName::Superblock,
+            FileName::Segment(0x1f),
+            FileName::Snapshot(Index(10)),
+            FileName::PartialSnapshot(Index(u64::MAX)),
+        ];
+        for file in files {
+            fs::write(directory.path().join(file.to_string()), "ours").unwrap();
+        }
+        let mut disk = FileDisk::open(directory.path()).unwrap();
+        assert_eq!(disk.list().unwrap(), files.map(|file| (file, 4)));
+    }
+
+    #[test]
+    fn more_files_than_are_kept_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = FileDisk::open(directory.path()).unwrap();
+        for number in 0..OPEN_MAX as u64 + 10 {
+            let file = FileName::Segment(number);
+            disk.execute(&FileAction::Create { file, bytes: 512 }).unwrap();
+            disk.execute(&FileAction::Write { file, offset: 0, bytes: vec![7; 8] }).unwrap();
+            disk.execute(&FileAction::Sync { file }).unwrap();
+        }
+        assert_eq!(disk.open_files().len(), OPEN_MAX);
+        for number in 0..OPEN_MAX as u64 + 10 {
+            let file = FileName::Segment(number);
+            let read = disk.execute(&FileAction::Read { file, offset: 0, bytes: 8 });
+            assert_eq!(read.unwrap(), [7; 8]);
+        }
+    }
+
+    #[test]
+    fn an_error_names_operation_and_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = FileDisk::open(directory.path()).unwrap();
+        let file = FileName::Segment(3);
+        let error = text(disk.execute(&FileAction::Sync { file }).unwrap_err());
+        let path = directory.path().join("log-0000000000000003");
+        assert!(error.starts_with(&format!("open {}: ", path.display())), "{error}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_errors() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(named("write", Path::new("a"), &full), DiskError::Full);
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let DiskError::Failed(text) = named("write", Path::new("a"), &denied) else {
+            panic!("not full")
+        };
+        assert!(text.starts_with("write a: "), "{text}");
+    }
+}

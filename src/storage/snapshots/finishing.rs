@@ -1,0 +1,175 @@
+//! The last steps of a snapshot that was taken or received: durable, under its name, read back.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::storage::disk::{DiskError, FileAction, FileName};
+use crate::storage::operations::Operations;
+use crate::storage::snapshots::common::{AbandonReason, Common, Next, Purpose};
+use crate::storage::snapshots::format::{Damage, HEADER_BYTES, Header, Manifest, RUN_BYTES};
+use crate::storage::snapshots::load::wrong_chunk;
+
+/// A snapshot whose every byte was asked to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct Finishing {
+    manifest: Arc<Manifest>,
+    /// Whether it was received, not taken.
+    pub(crate) received: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Writing,
+    Syncing,
+    Naming,
+    ReadingHeader,
+    ReadingContent,
+    /// The manifest, from this byte of it on.
+    ReadingManifest(usize),
+}
+
+impl Finishing {
+    pub(crate) fn begin(
+        common: &mut Common,
+        operations: &mut Operations,
+        manifest: Arc<Manifest>,
+        received: bool,
+    ) -> Finishing {
+        let mut finishing = Finishing { manifest, received, stage: Stage::Writing };
+        if !common.is_busy() {
+            finishing.sync(common, operations);
+        }
+        finishing
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Whether the file may have its final name already.
+    pub(crate) fn is_named(&self) -> bool {
+        !matches!(self.stage, Stage::Writing | Stage::Syncing)
+    }
+
+    /// A step is done that reads nothing, or has read header or manifest.
+    pub(crate) fn on_step(
+        &mut self,
+        common: &mut Common,
+        operations: &mut Operations,
+        result: Result<Vec<u8>, DiskError>,
+    ) -> Next {
+        match self.stage {
+            Stage::Writing | Stage::Naming if common.is_busy() => {}
+            Stage::Writing => self.sync(common, operations),
+            Stage::Syncing => {
+                self.stage = Stage::Naming;
+                let from = FileName::PartialSnapshot(self.manifest.meta().last.index);
+                let rename = FileAction::Rename { from, to: self.file() };
+                common.ask(operations, Purpose::Step, rename);
+                common.ask(operations, Purpose::Step, FileAction::SyncDirectory);
+            }
+            Stage::Naming => {
+                self.stage = Stage::ReadingHeader;
+                self.read(common, operations, 0, HEADER_BYTES as usize);
+            }
+            Stage::ReadingHeader => {
+                let header = Header::of(common.cluster, &self.manifest).encode();
+                return match self.compare(0, &header, result) {
+                    Ok(()) => self.read_content(common, operations, 0),
+                    Err(next) => next,
+                };
+            }
+            Stage::ReadingContent => unreachable!("content is read to be checked"),
+            Stage::ReadingManifest(from) => {
+                let encoded = self.manifest.encoded();
+                let to = encoded.len().min(from + RUN_BYTES as usize);
+                let offset = self.manifest.own_offset() + from as u64;
+                return match self.compare(offset, &encoded[from..to], result) {
+                    Ok(()) => self.read_manifest(common, operations, to),
+                    Err(next) => next,
+                };
+            }
+        }
+        Next::Stay
+    }
+
+    /// A run of chunks was read back.
+    pub(crate) fn on_check(
+        &mut self,
+        common: &mut Common,
+        operations: &mut Operations,
+        run: Range<u32>,
+        read: Result<Vec<u8>, DiskError>,
+    ) -> Next {
+        assert_eq!(self.stage, Stage::ReadingContent);
+        let (file, end) = (self.file(), run.end);
+        let offset = self.manifest.offset(run.start);
+        let damage = match read {
+            Err(error) => Some(Damage { file, offset, text: error.to_string() }),
+            Ok(bytes) => {
+                let wrong = self.manifest.check(run, &bytes).find(|(_, right)| !right);
+                wrong.map(|(chunk, _)| wrong_chunk(file, &self.manifest, chunk))
+            }
+        };
+        match damage {
+            Some(damage) => Next::Abandon(AbandonReason::Damaged(damage)),
+            None => self.read_content(common, operations, end),
+        }
+    }
+
+    fn file(&self) -> FileName {
+        FileName::Snapshot(self.manifest.meta().last.index)
+    }
+
+    fn sync(&mut self, common: &mut Common, operations: &mut Operations) {
+        self.stage = Stage::Syncing;
+        let file = FileName::PartialSnapshot(self.manifest.meta().last.index);
+        common.ask(operations, Purpose::Step, FileAction::Sync { file });
+    }
+
+    fn read_content(&mut self, common: &mut Common, operations: &mut Operations, at: u32) -> Next {
+        if at == self.manifest.chunks() {
+            return self.read_manifest(common, operations, 0);
+        }
+        self.stage = Stage::ReadingContent;
+        common.ask_run(operations, self.file(), &self.manifest, at);
+        Next::Stay
+    }
+
+    fn read_manifest(
+        &mut self,
+        common: &mut Common,
+        operations: &mut Operations,
+        at: usize,
+    ) -> Next {
+        let left = self.manifest.encoded().len() - at;
+        if left == 0 {
+            return Next::Done(Arc::clone(&self.manifest));
+        }
+        self.stage = Stage::ReadingManifest(at);
+        let offset = self.manifest.own_offset() + at as u64;
+        self.read(common, operations, offset, left.min(RUN_BYTES as usize));
+        Next::Stay
+    }
+
+    fn read(&self, common: &mut Common, operations: &mut Operations, offset: u64, bytes: usize) {
+        let read = FileAction::Read { file: self.file(), offset, bytes };
+        common.ask(operations, Purpose::Step, read);
+    }
+
+    /// Whether what was read back at `offset` is what was written there.
+    fn compare(
+        &self,
+        offset: u64,
+        written: &[u8],
+        read: Result<Vec<u8>, DiskError>,
+    ) -> Result<(), Next> {
+        let text = match read {
+            Ok(read) if read == written => return Ok(()),
+            Ok(_) => "what was read back is not what was written".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(Next::Abandon(AbandonReason::Damaged(Damage { file: self.file(), offset, text })))
+    }
+}
