@@ -141,12 +141,15 @@ impl<'a> Replay<'a> {
                     bodies = Some((start, bodies.map_or(end, |(_, top)| top)));
                     self.take(&found, scan)?;
                 }
+                Some(found) if found.block.seq > until => {
+                    let what = format!("flush {} stands before {}", found.block.seq.0, until.0);
+                    return Err(damage(scan.number, offset, what));
+                }
                 // What began there was cut short by a crash, and a later start began it anew.
                 _ => break,
             }
         }
-        if self.last_seq.map(FlushSeq::next) != Some(until) {
-            let expected = self.last_seq.map_or(until, FlushSeq::next);
+        if let Some(expected) = self.last_seq.map(FlushSeq::next).filter(|next| *next != until) {
             let what = format!("flush {} is damaged or missing", expected.0);
             return Err(damage(scan.number, offset, what));
         }
@@ -253,7 +256,10 @@ impl<'a> Replay<'a> {
         let follows = prev.id.index < end.id.index
             && (prev.id.index < base || self.term_at(prev.id.index) == prev.id.term);
         if prev != end && !follows {
-            return refuse(format!("a flush after {} follows a log that ends at {}", prev.id, end.id));
+            return refuse(format!(
+                "a flush after {} follows a log that ends at {}",
+                prev.id, end.id
+            ));
         }
         if last.id.term > self.superblock.hard_state.term {
             let term = self.superblock.hard_state.term;
@@ -312,8 +318,7 @@ impl<'a> Replay<'a> {
             let what = format!("the log begins after {base}, the snapshot ends at {snapshot}");
             return Err(Failure { file: None, offset: 0, what, advice: Failure::DAMAGE }.into());
         }
-        let covered = last.index >= snapshot.index
-            && self.term_at(snapshot.index) == snapshot.term;
+        let covered = last.index >= snapshot.index && self.term_at(snapshot.index) == snapshot.term;
         if !covered {
             let what = format!("the log ends at {last} and does not hold {snapshot}");
             return Err(Failure { file: None, offset: 0, what, advice: Failure::DAMAGE }.into());
