@@ -112,7 +112,7 @@ impl Header {
     /// The first flaw of a block that is no header this version can read.
     pub(crate) fn decode(block: &[u8]) -> Result<Header, Flaw> {
         let mut fields = Fields { rest: block, at: 0 };
-        fields.expect(&HEADER_MAGIC, "not the header of a snapshot")?;
+        fields.must_be(&HEADER_MAGIC, "not the header of a snapshot")?;
         fields.version()?;
         if block.len() as u64 != HEADER_BYTES {
             return Err(Flaw::new(block.len() as u64, "the header ends early"));
@@ -125,7 +125,7 @@ impl Header {
         let last = fields.entry_id()?;
         let bytes = fields.u64()?;
         let manifest_bytes = fields.u32()?;
-        fields.expect(&[0; 4], "not zero")?;
+        fields.must_be(&[0; 4], "not zero")?;
         let root = Root(fields.take()?);
         Ok(Header { cluster, chunk_bytes, last, bytes, manifest_bytes, root })
     }
@@ -252,7 +252,9 @@ impl Manifest {
 
     /// How many pieces the manifest travels in; each is as large as a chunk.
     pub(crate) fn pieces(&self) -> u32 {
-        u32::try_from(self.encoded.len()).expect("bounded").div_ceil(self.chunk_bytes)
+        u32::try_from(self.encoded.len())
+            .expect("a manifest is bounded far below 4 GiB")
+            .div_ceil(self.chunk_bytes)
     }
 
     /// One of the pieces the manifest travels in, if it has that many.
@@ -276,7 +278,7 @@ impl Prefix {
     /// The first flaw of bytes that do not begin a manifest this version can read.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Prefix, Flaw> {
         let mut fields = Fields { rest: bytes, at: 0 };
-        fields.expect(&MANIFEST_MAGIC, "not a manifest")?;
+        fields.must_be(&MANIFEST_MAGIC, "not a manifest")?;
         fields.version()?;
         let chunk_bytes = fields.chunk_bytes()?;
         let last = fields.entry_id()?;
@@ -285,7 +287,7 @@ impl Prefix {
         if members.iter().any(|count| *count > MEMBERS_MAX) {
             return Err(Flaw::new(40, "too many members"));
         }
-        fields.expect(&[0; 4], "not zero")?;
+        fields.must_be(&[0; 4], "not zero")?;
         Ok(Prefix { chunk_bytes, last, bytes, members })
     }
 
@@ -324,7 +326,7 @@ impl Fields<'_> {
         Ok(*field)
     }
 
-    fn expect<const N: usize>(&mut self, value: &[u8; N], text: &str) -> Result<(), Flaw> {
+    fn must_be<const N: usize>(&mut self, value: &[u8; N], text: &str) -> Result<(), Flaw> {
         let at = self.at;
         if self.take::<N>()? == *value { Ok(()) } else { Err(Flaw::new(at, text)) }
     }

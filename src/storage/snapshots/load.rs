@@ -51,8 +51,8 @@ pub(crate) fn manifest<D: Disk>(
     if header.cluster != cluster {
         return Err(damage(16, "a snapshot of another cluster"));
     }
-    if !matches!(file, FileName::Snapshot(i) | FileName::PartialSnapshot(i) if i == header.last.index)
-    {
+    let index = header.last.index;
+    if ![FileName::Snapshot(index), FileName::PartialSnapshot(index)].contains(&file) {
         return Err(damage(40, "a snapshot of another index than its name says"));
     }
     let start = manifest_offset(header.bytes);

@@ -315,7 +315,9 @@ impl Snapshots {
             (Purpose::Serve(manifest, chunk), _) => return self.on_served(manifest, chunk, result),
             (Purpose::Abandoned | Purpose::Removal, _) => return,
             (Purpose::Step, Some(Work::Taking(taking))) => taking.on_step(common),
-            (Purpose::Step, Some(Work::Receiving(_))) => Next::Stay,
+            (Purpose::Step, Some(Work::Receiving(receiving))) => {
+                receiving.on_step(common, operations)
+            }
             (Purpose::Step, Some(Work::Finishing(finishing))) => {
                 finishing.on_step(common, operations, result)
             }
