@@ -9,6 +9,8 @@
 extern crate alloc;
 
 pub mod log;
+#[cfg(feature = "std")]
+pub mod machine;
 pub mod progress;
 pub mod quorum;
 pub mod raft;

@@ -15,7 +15,7 @@ use specs_runner::planted::{Copy, bugs};
 use specs_runner::report::{Outcome, check_file};
 use specs_runner::script::Script;
 
-const AREAS: [&str; 4] = ["election", "replication", "reads", "liveness"];
+const AREAS: [&str; 6] = ["election", "replication", "reads", "liveness", "snapshots", "disk"];
 
 #[test]
 fn election() {
@@ -35,6 +35,16 @@ fn reads() {
 #[test]
 fn liveness() {
     check_area("liveness", 8);
+}
+
+#[test]
+fn snapshots() {
+    check_area("snapshots", 10);
+}
+
+#[test]
+fn disk() {
+    check_area("disk", 3);
 }
 
 #[test]

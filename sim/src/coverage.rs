@@ -179,17 +179,19 @@ const REFUSED: [Mark; Refusal::ALL.len()] = [
     must("refused/impossible-match"),
     must("refused/read-not-ready"),
     must("refused/outbox-full"),
+    may("refused/disk-full"),
 ];
 
-const REJECTED: [Mark; 5] = [
+const REJECTED: [Mark; 6] = [
     must("rejected/ask-the-leader"),
     must("rejected/no-leader-known"),
     must("rejected/busy"),
     must("rejected/too-large"),
     must("rejected/no-leader"),
+    may("rejected/disk-full"),
 ];
 
-const RECEIVED: [Mark; 10] = [
+const RECEIVED: [Mark; 12] = [
     must("received/pre-vote"),
     must("received/pre-vote-reply"),
     must("received/request-vote"),
@@ -200,6 +202,8 @@ const RECEIVED: [Mark; 10] = [
     must("received/heartbeat-reply"),
     must("received/read-index"),
     must("received/read-index-reply"),
+    may("received/install-snapshot"),
+    may("received/install-snapshot-reply"),
 ];
 
 macro_rules! by_role {
@@ -263,6 +267,7 @@ impl MarkId {
             RejectReason::Busy => 2,
             RejectReason::TooLarge => 3,
             RejectReason::NoLeader => 4,
+            RejectReason::DiskFull => 5,
             _ => return None,
         };
         Some(MarkId(REJECTED_FROM + place))
@@ -281,6 +286,8 @@ impl MarkId {
             Body::HeartbeatReply { .. } => 7,
             Body::ReadIndex { .. } => 8,
             Body::ReadIndexReply { .. } => 9,
+            Body::InstallSnapshot { .. } => 10,
+            Body::InstallSnapshotReply { .. } => 11,
         };
         MarkId(RECEIVED_FROM + place)
     }
@@ -336,8 +343,8 @@ mod tests {
         for reason in Refusal::ALL {
             assert!(MARKS[MarkId::refused(reason).0].name.starts_with("refused/"));
         }
-        let last = MarkId::refused(Refusal::OutboxFull);
-        assert_eq!(MARKS[last.0].name, "refused/outbox-full");
+        let last = MarkId::refused(Refusal::DiskFull);
+        assert_eq!(MARKS[last.0].name, "refused/disk-full");
         let spot = MarkId::from(Spot::WithoutStickiness);
         assert_eq!(MARKS[spot.0].name, "option/no-stickiness");
         let busy = MarkId::rejected(RejectReason::Busy);

@@ -17,6 +17,7 @@ pub mod choice;
 pub mod cli;
 pub mod coverage;
 pub mod digest;
+pub mod disk;
 pub mod fault;
 pub mod observe;
 pub mod outcome;

@@ -1,5 +1,8 @@
-//! The log in memory: the ladder snapshot ≤ applied ≤ committed ≤ last and durable ≤ last, the
-//! term of every index, and a bounded tail of entries.
+//! The log in memory: the ladder base ≤ snapshot ≤ applied ≤ committed ≤ last and durable ≤ last,
+//! the term of every index, and a bounded tail of entries.
+//!
+//! A snapshot received from elsewhere takes the place of the whole log at once; until the state
+//! machine has started over from it, applied < snapshot.
 //!
 //! Entries that left the tail are *cold*: they are on the disk, and the log only tells which to
 //! fetch.
@@ -18,9 +21,11 @@ use crate::types::{Entry, EntryId, Index, Restored, Term};
 pub struct Log {
     runs: Runs,
     tail: Tail,
+    /// What the last snapshot ends with.
+    snapshot: EntryId,
     durable: Index,
     committed: Index,
-    /// How far entries were handed to the state machine; it has applied up to `applied`.
+    /// How far the log was handed to the state machine; it has applied up to `applied`.
     applying: Index,
     applied: Index,
 }
@@ -54,13 +59,40 @@ impl Log {
     /// # Errors
     /// A sentence that names the field of `restored` that contradicts the others.
     pub fn new(restored: &Restored) -> Result<Log, &'static str> {
-        let base = restored.snapshot.last;
-        let mut runs = Runs::new(base);
-        if restored.last < base.index {
+        let runs = Self::restored_runs(restored)?;
+        let snapshot = restored.snapshot.last;
+        if snapshot.index < runs.base().index {
+            return Err("the snapshot is before the base");
+        }
+        if restored.last < snapshot.index {
             return Err("last is before the snapshot");
         }
+        if runs.term_at(snapshot.index) != Some(snapshot.term) {
+            return Err("the snapshot's term is not the log's");
+        }
+        let tail = Self::restored_tail(restored, &runs)?;
+        if restored.applied < snapshot.index || restored.applied > restored.last {
+            return Err("applied is outside the log");
+        }
+        Ok(Log {
+            runs,
+            tail,
+            snapshot,
+            durable: restored.last,
+            committed: restored.committed.clamp(restored.applied, restored.last),
+            applying: restored.applied,
+            applied: restored.applied,
+        })
+    }
+
+    fn restored_runs(restored: &Restored) -> Result<Runs, &'static str> {
+        let base = restored.base;
+        let mut runs = Runs::new(base);
+        if restored.last < base.index {
+            return Err("last is before the base");
+        }
         if (base.index == Index::ZERO) != (base.term == Term::ZERO) {
-            return Err("the snapshot ends in no term, or nowhere");
+            return Err("the base is in no term, or nowhere");
         }
         if restored.last > Index::MAX {
             return Err("last is beyond the highest index");
@@ -73,7 +105,7 @@ impl Log {
         while let Some(start) = starts.next() {
             let last = starts.peek().map_or(restored.last, |next| next.index.previous());
             if start.index != runs.last().index.next() || start.term <= runs.last().term {
-                return Err("runs do not ascend from the snapshot");
+                return Err("runs do not ascend from the base");
             }
             if last < start.index || last > restored.last {
                 return Err("runs do not end at last");
@@ -83,25 +115,13 @@ impl Log {
         if base == EntryId::ZERO && runs.term_at(Index(1)) == Some(Term::ZERO) {
             return Err("runs leave the first entry without a term");
         }
-        let tail = Self::restored_tail(restored, &runs)?;
-        let committed = restored.committed.clamp(base.index, restored.last);
-        if restored.applied < base.index || restored.applied > restored.last {
-            return Err("applied is outside the log");
-        }
-        Ok(Log {
-            runs,
-            tail,
-            durable: restored.last,
-            committed: committed.max(restored.applied),
-            applying: restored.applied,
-            applied: restored.applied,
-        })
+        Ok(runs)
     }
 
     fn restored_tail(restored: &Restored, runs: &Runs) -> Result<Tail, &'static str> {
         let first = restored.tail.first().map_or(restored.last.next(), |entry| entry.id.index);
         if first <= runs.base().index {
-            return Err("tail begins inside the snapshot");
+            return Err("tail begins before the base");
         }
         let mut tail = Tail::new(first);
         let mut next = first;
@@ -118,19 +138,25 @@ impl Log {
         Ok(tail)
     }
 
-    /// The last entry, or what the snapshot ends with.
+    /// The last entry, or the base.
     #[must_use]
     pub fn last(&self) -> EntryId {
         self.runs.last()
     }
 
-    /// What the snapshot ends with.
+    /// Where the log starts: the entry before the first it still has.
     #[must_use]
-    pub fn snapshot(&self) -> EntryId {
+    pub fn base(&self) -> EntryId {
         self.runs.base()
     }
 
-    /// The last index known to be on the disk.
+    /// What the last snapshot ends with: at the base or after it.
+    #[must_use]
+    pub fn snapshot(&self) -> EntryId {
+        self.snapshot
+    }
+
+    /// The last index up to which the disk is known to have this log, or a snapshot of it.
     #[must_use]
     pub fn durable(&self) -> Index {
         self.durable
@@ -166,13 +192,13 @@ impl Log {
         self.tail.first()
     }
 
-    /// The term at `index`, if the log has it or the snapshot ends there.
+    /// The term at `index`, if the log has it or starts there.
     #[must_use]
     pub fn term_at(&self, index: Index) -> Option<Term> {
         self.runs.term_at(index)
     }
 
-    /// The first entry of the last term in the log, or what the snapshot ends with.
+    /// The first entry of the last term in the log, or the base.
     #[must_use]
     pub fn last_term_start(&self) -> EntryId {
         self.runs.last_start()
@@ -184,8 +210,8 @@ impl Log {
         self.term_at(id.index) == Some(id.term)
     }
 
-    /// The last entry at or before `index` whose term is at most `term`, the snapshot's at the
-    /// least. Where another log has `term` at `index`, the two agree there or before.
+    /// The last entry at or before `index` whose term is at most `term`, the base at the least.
+    /// Where another log has `term` at `index`, the two agree there or before.
     #[must_use]
     pub fn back_to(&self, index: Index, term: Term) -> EntryId {
         self.runs.back_to(index, term)
@@ -198,11 +224,11 @@ impl Log {
         self.tail.push(entry);
     }
 
-    /// How `entries`, which follow an entry that the log has, fit it. Covered by the snapshot is
-    /// known.
+    /// How `entries`, which follow an entry that the log has, fit it. What the log no longer has
+    /// is known.
     #[must_use]
     pub fn fit(&self, entries: &[Entry]) -> Fit {
-        let base = self.snapshot().index;
+        let base = self.base().index;
         let news = |entry: &&Entry| entry.id.index > base && !self.has(entry.id);
         match entries.iter().find(news) {
             None => Fit::Known,
@@ -219,6 +245,35 @@ impl Log {
         self.durable = self.durable.min(last);
     }
 
+    /// The state machine has a snapshot that ends with `last`, an applied entry.
+    pub fn take_snapshot(&mut self, last: EntryId) {
+        assert!(last.index >= self.snapshot.index, "snapshots only advance");
+        assert!(last.index <= self.applied, "a snapshot holds what is applied");
+        assert!(self.has(last), "a snapshot ends with an entry of the log");
+        self.snapshot = last;
+    }
+
+    /// Forgets every entry through `base`, which the snapshot covers.
+    pub fn compact(&mut self, base: Index) {
+        assert!(base >= self.base().index, "a base only advances");
+        assert!(base <= self.snapshot.index, "only what a snapshot covers is forgotten");
+        self.runs.compact(base);
+        self.tail.compact(base);
+    }
+
+    /// A snapshot received from elsewhere, which ends with `last`, takes the place of the whole
+    /// log. What it covers is committed; on the disk it is not yet.
+    pub fn reset(&mut self, last: EntryId) {
+        assert!(last.index > self.committed, "a log is not set back");
+        assert!(last.index <= Index::MAX, "a log ends at the highest index");
+        self.runs = Runs::new(last);
+        self.tail = Tail::new(last.index.next());
+        self.snapshot = last;
+        // Of what the disk has, only what was committed is known to be what the snapshot covers.
+        self.durable = self.durable.min(self.committed);
+        self.committed = last.index;
+    }
+
     /// The disk has every entry up to `index`.
     pub fn persisted(&mut self, index: Index) {
         assert!(index <= self.last().index, "what is durable is in the log");
@@ -231,10 +286,27 @@ impl Log {
         self.committed = self.committed.max(index);
     }
 
-    /// The entries to apply next, all committed and durable; `None` if there is none, or if a
-    /// batch is still with the state machine.
+    /// Whether the state machine is to start over from the snapshot now: it is on the disk, and
+    /// nothing is with the machine.
+    #[must_use]
+    pub fn to_restore(&self) -> bool {
+        let snapshot = self.snapshot.index;
+        self.applying < snapshot && self.applying == self.applied && snapshot <= self.durable
+    }
+
+    /// The snapshot is with the state machine.
+    pub fn hand_over_snapshot(&mut self) {
+        assert!(self.to_restore(), "a machine starts over from a durable snapshot alone");
+        self.applying = self.snapshot.index;
+    }
+
+    /// The entries to apply next, all committed and durable; `None` if there is none, if a batch
+    /// is still with the state machine, or if it has to start over from the snapshot first.
     #[must_use]
     pub fn to_apply(&self, entries_max: usize, bytes_max: usize) -> Option<(Index, Slice)> {
+        if self.applied < self.snapshot.index {
+            return None;
+        }
         let last = self.committed.min(self.durable);
         if self.applying > self.applied || self.applied >= last {
             return None;
@@ -246,6 +318,7 @@ impl Log {
     /// Entries up to `index` are with the state machine.
     pub fn hand_over(&mut self, index: Index) {
         assert!(index > self.applying, "entries are handed over once");
+        assert!(self.applied >= self.snapshot.index, "entries follow the snapshot");
         assert!(index <= self.committed.min(self.durable), "only durable decisions are applied");
         self.applying = index;
     }
@@ -259,7 +332,7 @@ impl Log {
     /// Up to `entries_max` entries of `first..=last`, of up to `bytes_max` together.
     #[must_use]
     pub fn slice(&self, first: Index, last: Index, entries_max: usize, bytes_max: usize) -> Slice {
-        assert!(first > self.snapshot().index, "the snapshot covers the index");
+        assert!(first > self.base().index, "the log still has the entry");
         let last = last.min(self.last().index);
         if first > last {
             return Slice::Hot(Vec::new());
@@ -280,12 +353,19 @@ impl Log {
     /// Panics if a rung of the ladder is out of place.
     pub fn assert_invariants(&self) {
         let last = self.last().index;
-        assert!(self.snapshot().index <= self.applied, "the snapshot is applied");
+        let snapshot = self.snapshot.index;
+        assert!(self.base().index <= snapshot, "only what a snapshot covers is forgotten");
+        let installed = self.base() == self.snapshot;
+        assert!(snapshot <= self.applied || installed, "a snapshot taken here is applied");
+        assert!(self.has(self.snapshot), "the snapshot is of this log");
+        assert!(self.applied <= self.durable, "what is applied is durable");
         assert!(self.applied <= self.applying, "what is applied was handed over");
         assert!(self.applying <= self.committed, "only what is committed is applied");
         assert!(self.committed <= last, "what is committed is in the log");
         assert!(self.durable <= last, "what is durable is in the log");
-        assert!(self.tail.first() > self.snapshot().index, "the tail is after the snapshot");
-        assert!(self.tail.first() <= self.durable.next(), "what is not durable is in memory");
+        assert!(snapshot <= self.committed, "what a snapshot covers is committed");
+        assert!(self.tail.first() > self.base().index, "the tail is after the base");
+        let kept = self.durable.max(self.base().index);
+        assert!(self.tail.first() <= kept.next(), "what is not durable is in memory");
     }
 }

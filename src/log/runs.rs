@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use crate::types::{EntryId, Index, Term};
 
-/// Where each term of a log begins. The first run stands for the log's base: the entry its
-/// snapshot ends with, or nothing at all.
+/// Where each term of a log begins. The first run stands for the log's base: the entry before the
+/// first it still has, or nothing at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Runs {
     /// The base, then the first entry of every later term; terms and indices ascend strictly.
@@ -53,6 +53,14 @@ impl Runs {
         assert!(last >= self.base().index, "the base is never cut");
         self.starts.truncate(self.run_of(last) + 1);
         self.last = self.last.min(last);
+    }
+
+    /// Forgets every index up to `base`, which becomes the base.
+    pub(crate) fn compact(&mut self, base: Index) {
+        assert!(base >= self.base().index && base <= self.last, "the base is in the log");
+        let run = self.run_of(base);
+        self.starts.drain(..run);
+        self.starts[0].index = base;
     }
 
     /// The term at `index`, if the log or its base has it.
@@ -116,6 +124,17 @@ mod tests {
         assert_eq!(runs.last(), EntryId::new(Term(3), Index(10)));
         runs.push(Term(4));
         assert_eq!(runs.last(), EntryId::new(Term(4), Index(11)));
+    }
+
+    #[test]
+    fn a_compaction_forgets_the_terms_before_its_base() {
+        let mut compacted = runs(&[3, 5, 5, 8]);
+        compacted.compact(Index(12));
+        assert_eq!(compacted.base(), EntryId::new(Term(5), Index(12)));
+        let terms: Vec<_> = (11..=15).map(|index| compacted.term_at(Index(index))).collect();
+        assert_eq!(terms, [None, Some(Term(5)), Some(Term(5)), Some(Term(8)), None]);
+        compacted.compact(Index(14));
+        assert_eq!(compacted, Runs::new(EntryId::new(Term(8), Index(14))));
     }
 
     #[test]

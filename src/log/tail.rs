@@ -56,6 +56,16 @@ impl Tail {
         evicted
     }
 
+    /// Forgets every entry up to `base`.
+    pub(crate) fn compact(&mut self, base: Index) {
+        while self.first <= base {
+            let Some(entry) = self.entries.pop_front() else { break };
+            self.bytes -= entry.bytes();
+            self.first = self.first.next();
+        }
+        self.first = self.first.max(base.next());
+    }
+
     /// Up to `entries_max` entries from `first` to `last`, of up to `bytes_max` together, but at
     /// least one. The range must be kept.
     pub(crate) fn slice(

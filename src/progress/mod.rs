@@ -16,6 +16,14 @@ pub enum Mode {
     },
     /// Streaming: messages follow one another within the window.
     Replicate,
+    /// Offering a snapshot, for the log no longer goes back to what the peer needs next. No
+    /// entries are sent until it has got to where the log goes on.
+    Snapshot {
+        /// The last index of the snapshot last offered.
+        last: Index,
+        /// The offer is on its way; the answer to a later heartbeat lets it be made again.
+        paused: bool,
+    },
 }
 
 /// One peer as its leader sees it.
@@ -30,6 +38,8 @@ pub struct Progress {
     sent_round: u64,
     /// The peer does not know that its log is the leader's: an append is owed, be it empty.
     owes_append: bool,
+    /// The peer had no space for entries: it is probed until it takes some.
+    disk_full: bool,
     /// The highest round the peer has answered.
     pub(crate) acked_round: u64,
     /// When the peer was last heard from in this term.
@@ -50,6 +60,7 @@ impl Progress {
             inflight: Inflight::default(),
             sent_round: 0,
             owes_append: false,
+            disk_full: false,
             acked_round: 0,
             heard: now,
             committed_sent: Index::ZERO,
@@ -91,7 +102,40 @@ impl Progress {
         match self.mode {
             Mode::Probe { paused } => !paused,
             Mode::Replicate => !self.inflight.is_full(window),
+            Mode::Snapshot { .. } => false,
         }
+    }
+
+    /// Whether a snapshot may be offered now.
+    #[must_use]
+    pub fn may_offer(&self) -> bool {
+        !matches!(self.mode, Mode::Snapshot { paused: true, .. })
+    }
+
+    /// A snapshot that ends at `last` was offered in `round`: the log does not go back to what
+    /// the peer needs next.
+    pub fn offered(&mut self, last: Index, round: u64) {
+        assert!(self.may_offer(), "an offer is made once a round");
+        assert!(self.next <= last, "only what helps is offered");
+        self.mode = Mode::Snapshot { last, paused: true };
+        self.inflight.clear();
+        self.sent_round = round;
+        self.owes_append = false;
+        self.disk_full = false;
+    }
+
+    /// The log goes back to what the peer needs next: it can be streamed, if a snapshot was
+    /// offered before.
+    pub fn resume(&mut self) {
+        if matches!(self.mode, Mode::Snapshot { .. }) {
+            self.mode = Mode::Replicate;
+        }
+    }
+
+    /// Whether the peer's disk was full when it was last sent entries.
+    #[must_use]
+    pub fn disk_full(&self) -> bool {
+        self.disk_full
     }
 
     /// `entries` entries of `bytes` together, the last at `last`, left in `round`.
@@ -106,6 +150,7 @@ impl Progress {
                 self.next = last.next();
             }
             Mode::Replicate => {}
+            Mode::Snapshot { .. } => panic!("a peer that gets a snapshot is sent no entries"),
         }
     }
 
@@ -113,13 +158,29 @@ impl Progress {
     pub fn accepted(&mut self, matched: Index) {
         self.matched = self.matched.max(matched);
         self.inflight.free_through(matched);
+        let took_entries = matched >= self.next;
         match self.mode {
-            Mode::Probe { .. } => {
+            Mode::Probe { .. } if took_entries || !self.disk_full => {
+                self.disk_full = false;
                 self.mode = Mode::Replicate;
                 self.next = self.matched.next();
             }
-            Mode::Replicate => self.next = self.next.max(self.matched.next()),
+            Mode::Probe { .. } | Mode::Replicate | Mode::Snapshot { .. } => {
+                self.next = self.next.max(self.matched.next());
+            }
         }
+    }
+
+    /// The peer has the leader's log up to `verified`, and no space for the entries it was sent:
+    /// one message a round of heartbeats finds out when it has.
+    pub fn no_space(&mut self, verified: Index) {
+        if matches!(self.mode, Mode::Snapshot { .. }) {
+            return;
+        }
+        self.inflight.clear();
+        self.disk_full = true;
+        self.mode = Mode::Probe { paused: true };
+        self.next = verified.max(self.matched).next();
     }
 
     /// The peer has no entry at `prev`, and the logs agree at `agreed` or before. Returns false
@@ -128,6 +189,7 @@ impl Progress {
         let of_what_was_sent = match self.mode {
             Mode::Probe { .. } => prev.next() == self.next,
             Mode::Replicate => prev < self.next,
+            Mode::Snapshot { .. } => false,
         };
         if prev <= self.matched || !of_what_was_sent {
             return false;
@@ -150,6 +212,14 @@ impl Progress {
         }
         match &mut self.mode {
             Mode::Probe { paused } if verified == Index::ZERO => *paused = false,
+            Mode::Probe { paused } if self.disk_full => {
+                *paused = false;
+                self.next = verified.max(self.matched).next();
+            }
+            Mode::Snapshot { paused, .. } => {
+                *paused = false;
+                self.next = self.next.max(verified.next());
+            }
             Mode::Replicate if verified.next() >= self.next => self.next = verified.next(),
             Mode::Probe { .. } | Mode::Replicate => {
                 let arrived = verified.max(self.matched);
@@ -170,6 +240,10 @@ impl Progress {
     /// Panics if the parts contradict one another.
     pub fn assert_invariants(&self, last: EntryId) {
         assert!(self.matched < self.next, "what matched is not sent again");
+        if let Mode::Snapshot { last: offered, .. } = self.mode {
+            assert!(offered <= last.index, "a snapshot is of the leader's log");
+            assert!(self.inflight.messages() == 0, "a peer that gets a snapshot gets no entries");
+        }
         assert!(self.matched <= last.index, "a peer matches what the leader has");
         assert!(self.next <= last.index.next(), "only what exists is sent");
     }

@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::raft::input::Consumer;
-use crate::types::{Entry, EntryId, Index, Message, NodeId, Tag, Term, Write};
+use crate::types::{Entry, EntryId, Index, Message, NodeId, SnapshotMeta, Tag, Term, Write};
 
 /// One thing a node wants done. A driver may carry actions out at once and in any order, save
-/// that [`Action::Persist`] and [`Action::Apply`] each keep the order among themselves.
+/// that every [`Action::Persist`] keeps its place among its kind, and so do [`Action::Apply`] and
+/// [`Action::Restore`] together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
@@ -18,8 +19,21 @@ pub enum Action {
     /// Apply the entries in order, then report `Input::Applied` with the last one's index. The
     /// next batch comes only after that.
     Apply(Vec<Entry>),
+    /// Let the state machine start over from the snapshot, then report `Input::Applied` with its
+    /// last index. Its installation is durable, and nothing else is with the machine.
+    Restore(SnapshotMeta),
+    /// Get the snapshot from a node that has it, make it durable as a file and report
+    /// `Input::SnapshotReceived`. Said again as long as it is wanted: what is under way goes on,
+    /// and what is complete is reported again. A later one takes the place of an earlier one.
+    ReceiveSnapshot {
+        /// The leader that offered it.
+        from: NodeId,
+        /// The snapshot.
+        meta: SnapshotMeta,
+    },
     /// Read entries from `first` to `last` from the disk, then report `Input::Fetched` with as
-    /// many of them as `bytes_max` allows, but at least one. All of them are durable.
+    /// many of them as `bytes_max` allows, but at least one. All of them are durable; what was
+    /// forgotten since may be left out.
     Fetch {
         /// Whom they are for; at most one fetch per consumer is under way.
         consumer: Consumer,
@@ -112,6 +126,8 @@ pub enum RejectReason {
     TooLarge,
     /// The read could not be confirmed, because no leader is known or the leader was lost.
     NoLeader,
+    /// The leader's disk is full: try again once it has space.
+    DiskFull,
 }
 
 /// Why a node dropped or declined a message.
@@ -150,11 +166,13 @@ pub enum Refusal {
     ReadNotReady,
     /// Too many messages wait for the disk.
     OutboxFull,
+    /// It brings entries for which the disk has no space.
+    DiskFull,
 }
 
 impl Refusal {
     /// Every reason, in the order of their numbers in counters.
-    pub const ALL: [Refusal; 15] = [
+    pub const ALL: [Refusal; 16] = [
         Refusal::Misaddressed,
         Refusal::Malformed,
         Refusal::NotVoter,
@@ -170,6 +188,7 @@ impl Refusal {
         Refusal::ImpossibleMatch,
         Refusal::ReadNotReady,
         Refusal::OutboxFull,
+        Refusal::DiskFull,
     ];
 }
 
@@ -194,6 +213,7 @@ impl fmt::Display for RejectReason {
             RejectReason::Busy => f.write_str("busy: too much waits already"),
             RejectReason::TooLarge => f.write_str("the command is too large"),
             RejectReason::NoLeader => f.write_str("no leader could confirm the read"),
+            RejectReason::DiskFull => f.write_str("the leader's disk is full"),
         }
     }
 }
@@ -216,6 +236,7 @@ impl fmt::Display for Refusal {
             Refusal::ImpossibleMatch => "impossible match",
             Refusal::ReadNotReady => "read not ready",
             Refusal::OutboxFull => "outbox full",
+            Refusal::DiskFull => "disk full",
         })
     }
 }

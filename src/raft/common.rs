@@ -12,7 +12,7 @@ use crate::raft::reads::ConfirmedReads;
 use crate::raft::status::Refusals;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
-    Payload, Tag, Term,
+    Payload, SnapshotMeta, Tag, Term,
 };
 
 /// What a node has in every role.
@@ -20,6 +20,10 @@ use crate::types::{
 pub(crate) struct Common {
     pub(crate) config: Config,
     pub(crate) membership: Membership,
+    /// The last snapshot, which the log has the end of.
+    pub(crate) snapshot: SnapshotMeta,
+    /// The disk has no space for more entries.
+    pub(crate) disk_full: bool,
     pub(crate) now: Instant,
     hard_state: HardState,
     pub(crate) log: Log,
@@ -36,8 +40,8 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn new(
         config: Config,
-        membership: Membership,
         hard_state: HardState,
+        snapshot: SnapshotMeta,
         log: Log,
         seed: u64,
         now: Instant,
@@ -46,7 +50,9 @@ impl Common {
         let reads = ConfirmedReads::new(jitter.next());
         Common {
             config,
-            membership,
+            membership: snapshot.membership.clone(),
+            snapshot,
+            disk_full: false,
             now,
             hard_state,
             log,
@@ -165,7 +171,7 @@ impl Common {
     }
 
     /// Takes note of fetched entries, and tells whether the log still has them: it may have been
-    /// cut since it asked.
+    /// cut or compacted since it asked.
     pub(crate) fn fetched(&mut self, consumer: Consumer, entries: &[Entry]) -> bool {
         let asked = self.fetches.iter().position(|(asked, ..)| *asked == consumer);
         let asked = asked.expect("contract: only what a fetch asked for is fetched");
@@ -176,11 +182,19 @@ impl Common {
                 && entries.iter().map(|entry| entry.id.index).eq(expected.take(entries.len())),
             "contract: a fetch gives consecutive entries from the first one asked for"
         );
-        !entries.is_empty() && entries.iter().all(|entry| self.log.has(entry.id))
+        let base = self.log.base().index;
+        let kept = |entry: &Entry| entry.id.index > base && self.log.has(entry.id);
+        !entries.is_empty() && entries.iter().all(kept)
     }
 
-    /// Hands the next committed entries to the state machine, or has them fetched.
+    /// Hands the next committed entries to the state machine, or has them fetched. An installed
+    /// snapshot comes before them.
     pub(crate) fn advance_apply(&mut self) {
+        if self.log.to_restore() {
+            self.log.hand_over_snapshot();
+            self.actions.push(Action::Restore(self.snapshot.clone()));
+            return;
+        }
         let (entries_max, bytes_max) =
             (self.config.message_entries_max, self.config.apply_bytes_max);
         match self.log.to_apply(entries_max, bytes_max) {
@@ -218,6 +232,7 @@ impl Common {
                 let nothing = Index::ZERO;
                 Body::HeartbeatReply { round: *round, verified: nothing, matched: nothing }
             }
+            Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched: Index::ZERO },
             _ => return,
         };
         self.send(message.from, body);

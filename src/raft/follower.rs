@@ -56,7 +56,12 @@ impl Follower {
     }
 
     /// Takes a message of the current term's leader, or refuses it if it is not that leader's.
-    fn hear(&mut self, common: &mut Common, from: NodeId, message: &'static str) -> bool {
+    pub(crate) fn hear(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        message: &'static str,
+    ) -> bool {
         if self.leader.is_some_and(|leader| leader != from) {
             common.refuse(from, message, Refusal::SecondLeader);
             return false;
@@ -82,9 +87,9 @@ impl Follower {
         if !self.hear(common, from, "AppendEntries") {
             return;
         }
-        let snapshot = common.log.snapshot().index;
-        if prev.index < snapshot {
+        if prev.index < common.log.base().index {
             // The snapshot is committed, so the leader has all it covers (Raft §5.4.3).
+            let snapshot = common.log.snapshot().index;
             self.verified = self.verified.max(snapshot);
             return accept(common, from, snapshot);
         }
@@ -97,6 +102,9 @@ impl Follower {
         let matched = entries.last().map_or(prev.index, |entry| entry.id.index);
         match common.log.fit(&entries) {
             Fit::Known => {}
+            Fit::From(index) if index > self.verified && common.disk_full => {
+                return self.decline(common, from, index.previous(), committed);
+            }
             Fit::From(index) if index > self.verified => take(common, entries, index),
             Fit::From(_) | Fit::AgainstCommitted => {
                 return common.refuse(from, "AppendEntries", Refusal::ConflictsWithCommitted);
@@ -105,6 +113,15 @@ impl Follower {
         self.verified = self.verified.max(matched);
         self.learn_committed(common, committed);
         accept(common, from, matched);
+    }
+
+    /// The disk has no space for the entries after `known`, up to which the logs are equal.
+    fn decline(&mut self, common: &mut Common, from: NodeId, known: Index, committed: Index) {
+        self.verified = self.verified.max(known);
+        self.learn_committed(common, committed);
+        common.refuse(from, "AppendEntries", Refusal::DiskFull);
+        let outcome = AppendOutcome::NoSpace { verified: self.verified };
+        common.send(from, Body::AppendEntriesReply(outcome));
     }
 
     pub(crate) fn on_heartbeat(

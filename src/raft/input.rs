@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::types::{Command, Entry, Index, Message, NodeId, Tag, WriteId};
+use crate::types::{Command, Entry, Index, Message, NodeId, SnapshotMeta, Tag, WriteId};
 
 /// One thing that happened to a node; `Raft::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,10 +14,11 @@ pub enum Input {
     Timeout,
     /// The write, and every write before it, is durable.
     Persisted(WriteId),
-    /// The state machine has applied every entry up to the index.
+    /// The state machine has applied every entry up to the index, or started over from a snapshot
+    /// that ends there.
     Applied(Index),
     /// Entries that an `Action::Fetch` asked for: consecutive from its `first`, at least one
-    /// unless the log was cut since it asked.
+    /// unless the log was cut or compacted since it asked.
     Fetched {
         /// As in the fetch.
         consumer: Consumer,
@@ -38,6 +39,24 @@ pub enum Input {
         /// Comes back with the outcome.
         tag: Tag,
     },
+    /// The disk has a verified snapshot of the state machine as it was after `meta.last`. One that
+    /// an installed snapshot has overtaken is ignored.
+    SnapshotTaken {
+        /// The snapshot; what it covers is applied.
+        meta: SnapshotMeta,
+        /// Entries through this index may be forgotten; at most the snapshot's last. Those kept
+        /// before it spare peers that lag a snapshot.
+        base: Index,
+    },
+    /// A snapshot that an `Action::ReceiveSnapshot` asked for since the start is whole, verified
+    /// and durable as a file. To be said again whenever it is asked for again.
+    SnapshotReceived {
+        /// As it was asked for.
+        meta: SnapshotMeta,
+    },
+    /// Whether the disk is too full for more entries. What was submitted goes on; new entries are
+    /// refused until there is space.
+    DiskFull(bool),
     /// Campaign now, as if the election timeout had passed. Peers that hear a leader still refuse,
     /// if they are sticky.
     Campaign,

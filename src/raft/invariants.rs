@@ -11,6 +11,7 @@ impl Raft {
         common.outbox.assert_invariants();
         assert!(common.log.last().term <= common.term(), "no entry is of a term to come");
         assert!(common.actions.is_empty(), "a step hands out all it wants");
+        assert!(common.snapshot.last == common.log.snapshot(), "the log knows its snapshot");
         match &self.role {
             Role::Follower(follower) => {
                 assert!(follower.verified <= common.log.last().index, "what is verified exists");

@@ -108,6 +108,9 @@ impl Leader {
             return common.reject(tag, RejectReason::TooLarge);
         }
         let bytes = Entry::OVERHEAD_BYTES + command.len();
+        if common.disk_full {
+            return common.reject(tag, RejectReason::DiskFull);
+        }
         if self.uncommitted_bytes + bytes > common.config.uncommitted_bytes_max {
             return common.reject(tag, RejectReason::Busy);
         }
@@ -153,15 +156,34 @@ impl Leader {
             AppendOutcome::Accepted { matched } => {
                 progress.accepted(matched);
             }
+            AppendOutcome::NoSpace { verified } if verified > last => {
+                common.refuse(from, "AppendEntriesReply", Refusal::ImpossibleMatch);
+            }
+            AppendOutcome::NoSpace { verified } => progress.no_space(verified),
             AppendOutcome::Rejected { prev, hint } => {
                 // The follower has nothing at `hint.index` of a term after `hint.term`, and the
                 // two logs agree only where ours has none after it either.
                 let agreed = common.log.back_to(hint.index, hint.term).index;
+                let agreed = agreed.min(hint.index);
                 if !progress.rejected(prev, agreed) {
                     common.refuse(from, "AppendEntriesReply", Refusal::StaleReply);
                 }
             }
         }
+    }
+
+    pub(crate) fn on_install_snapshot_reply(
+        &mut self,
+        common: &mut Common,
+        from: NodeId,
+        matched: Index,
+    ) {
+        let last = common.log.last().index;
+        let Some(progress) = self.hear(common, from, "InstallSnapshotReply") else { return };
+        if matched > last {
+            return common.refuse(from, "InstallSnapshotReply", Refusal::ImpossibleMatch);
+        }
+        progress.accepted(matched);
     }
 
     /// Sends every peer what it lacks.

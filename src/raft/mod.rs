@@ -16,6 +16,7 @@ mod outbox;
 mod reads;
 mod replication;
 mod screen;
+mod snapshots;
 mod status;
 mod trace;
 mod transition;
@@ -30,23 +31,24 @@ use core::fmt;
 
 use crate::log::Log;
 use crate::progress::{Mode, Progress};
-use crate::quorum::VOTERS_MAX;
 use crate::raft::common::Common;
 use crate::raft::election::{Candidate, PreCandidate};
 use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Body, Command, Entry, Index, Instant, Membership, Message, NodeId, Restored, Tag, Term, WriteId,
+    Body, Command, Entry, Index, Instant, Membership, Message, NodeId, Restored, SnapshotMeta, Tag,
+    Term, WriteId,
 };
 
 /// One node of the cluster, without clock, network or disk.
 ///
 /// The contract: (1) one input at a time; `now` is sampled after the input arrived and never goes
 /// back; (2) carry out every action, keeping the order of [`Action::Persist`] among themselves and
-/// of [`Action::Apply`] among themselves; (3) call by [`Raft::deadline`]; (4) report what
-/// finished; (5) after a crash, [`Raft::new`] with exactly what was durable. A driver that breaks
-/// it meets a panic that names the rule; nothing a peer, a user or a disk says ever does.
+/// of [`Action::Apply`] and [`Action::Restore`] among themselves; (3) call by [`Raft::deadline`];
+/// (4) report what finished; (5) after a crash, [`Raft::new`] with exactly what was durable. A
+/// driver that breaks it meets a panic that names the rule; nothing a peer, a user or a disk says
+/// ever does.
 #[derive(Clone, Debug)]
 pub struct Raft {
     common: Common,
@@ -89,18 +91,19 @@ impl Raft {
         now: Instant,
     ) -> Result<Raft, StartError> {
         config.check().map_err(StartError::Config)?;
-        let log = Log::new(&restored).map_err(StartError::Restored)?;
+        let mut log = Log::new(&restored).map_err(StartError::Restored)?;
+        log.evict(config.tail_bytes_max);
         if restored.hard_state.term > Term::MAX {
             return Err(StartError::Restored("the term is beyond the highest"));
         }
         if restored.hard_state.term < log.last().term {
             return Err(StartError::Restored("the term is before the log's last"));
         }
-        let membership = restored.snapshot.membership;
-        if membership.incoming().len().max(membership.outgoing().len()) > VOTERS_MAX {
+        let snapshot = restored.snapshot;
+        if !screen::can_be_counted(&snapshot.membership) {
             return Err(StartError::Restored("the membership has more voters than can be counted"));
         }
-        let mut common = Common::new(config, membership, restored.hard_state, log, seed, now);
+        let mut common = Common::new(config, restored.hard_state, snapshot, log, seed, now);
         let role = Role::Follower(Follower::new(None, &mut common));
         Ok(Raft { common, role })
     }
@@ -156,6 +159,8 @@ impl Raft {
             committed: log.committed(),
             applied: log.applied(),
             snapshot: log.snapshot().index,
+            base: log.base().index,
+            disk_full: common.disk_full,
             tail_bytes: log.tail_bytes(),
             uncommitted_bytes,
             outbox_messages: common.outbox.held(),
@@ -197,6 +202,11 @@ impl Raft {
         let status = |(id, progress): &(NodeId, Progress)| PeerStatus {
             id: *id,
             probing: matches!(progress.mode(), Mode::Probe { .. }),
+            snapshot: match progress.mode() {
+                Mode::Snapshot { last, .. } => Some(last),
+                Mode::Probe { .. } | Mode::Replicate => None,
+            },
+            disk_full: progress.disk_full(),
             matched: progress.matched(),
             next: progress.next(),
             inflight_entries: progress.inflight().entries(),
@@ -222,6 +232,15 @@ impl Raft {
             Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
             Input::Propose { tag, command } => self.on_propose(tag, command),
             Input::Read { tag } => self.on_read(tag),
+            Input::SnapshotTaken { meta, base } => {
+                snapshots::on_taken(&mut self.common, meta, base);
+                Transition::Stay
+            }
+            Input::SnapshotReceived { meta } => self.on_snapshot_received(meta),
+            Input::DiskFull(full) => {
+                self.common.disk_full = full;
+                Transition::Stay
+            }
             Input::Campaign => self.on_campaign(),
         }
     }
@@ -294,6 +313,22 @@ impl Raft {
         Transition::Stay
     }
 
+    /// Who stands for election without what a snapshot holds cannot win: what is committed is with
+    /// a majority. A leader has it all (Raft §5.4.3).
+    fn on_snapshot_received(&mut self, meta: SnapshotMeta) -> Transition {
+        let common = &mut self.common;
+        match &mut self.role {
+            Role::Follower(follower) => follower.on_snapshot_received(common, meta),
+            Role::PreCandidate(_) | Role::Candidate(_) => {
+                if snapshots::install(common, meta) {
+                    return Transition::Follow { term: common.term(), leader: None };
+                }
+            }
+            Role::Leader(_) => {}
+        }
+        Transition::Stay
+    }
+
     fn on_campaign(&self) -> Transition {
         let leads = matches!(self.role, Role::Leader(_));
         if leads || !self.common.may_campaign() { Transition::Stay } else { Transition::Prepare }
@@ -336,8 +371,10 @@ impl Raft {
     /// Raft §5.1: a later term makes anyone a follower; so does the leader of this term those who
     /// stand in it.
     fn meet_term(&mut self, message: &Message) {
-        let from_leader =
-            matches!(message.body, Body::AppendEntries { .. } | Body::Heartbeat { .. });
+        let from_leader = matches!(
+            message.body,
+            Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. }
+        );
         let stands = matches!(self.role, Role::PreCandidate(_) | Role::Candidate(_));
         let term = message.term;
         if term > self.common.term() || (from_leader && stands && term == self.common.term()) {
@@ -367,6 +404,9 @@ impl Raft {
             (Role::Follower(follower), Body::Heartbeat { round, committed }) => {
                 follower.on_heartbeat(common, from, round, committed);
             }
+            (Role::Follower(follower), Body::InstallSnapshot { meta }) => {
+                follower.on_install_snapshot(common, from, meta);
+            }
             (Role::Follower(follower), Body::ReadIndexReply { boot, ticket, index }) => {
                 follower.on_read_index_reply(common, from, boot, ticket, index);
             }
@@ -376,10 +416,16 @@ impl Raft {
             (Role::Leader(leader), Body::HeartbeatReply { round, verified, matched }) => {
                 leader.on_heartbeat_reply(common, from, round, verified, matched);
             }
+            (Role::Leader(leader), Body::InstallSnapshotReply { matched }) => {
+                leader.on_install_snapshot_reply(common, from, matched);
+            }
             (Role::Leader(leader), Body::ReadIndex { boot, ticket }) => {
                 leader.on_read_index(common, from, boot, ticket);
             }
-            (Role::Leader(_), Body::AppendEntries { .. } | Body::Heartbeat { .. }) => {
+            (
+                Role::Leader(_),
+                Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. },
+            ) => {
                 common.refuse(from, name, Refusal::SecondLeader);
             }
             _ => common.refuse(from, name, Refusal::WrongRole),

@@ -7,7 +7,9 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::types::{AppendOutcome, Body, Entry, HardState, Index, Message, Term, Write, WriteId};
+use crate::types::{
+    AppendOutcome, Body, Entry, HardState, Index, Message, SnapshotMeta, Term, Write, WriteId,
+};
 
 /// Writes on their way to the disk, and messages that wait for them.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +17,8 @@ pub(crate) struct Outbox {
     /// The last write handed to the disk, and the last one known to be durable.
     submitted: WriteId,
     persisted: WriteId,
-    /// The last write that carries a hard state, and the last one that carries entries.
+    /// The last write that carries a hard state, and the last one that carries entries or a
+    /// snapshot in their place.
     hard_state_write: WriteId,
     entries_write: WriteId,
     /// Writes on their way, each with the last index it makes durable.
@@ -26,6 +29,7 @@ pub(crate) struct Outbox {
     held_acknowledgements: VecDeque<(WriteId, Message)>,
     /// What the step under way adds to the next write.
     hard_state: Option<HardState>,
+    install: Option<SnapshotMeta>,
     entries: Vec<Entry>,
 }
 
@@ -53,6 +57,18 @@ impl Outbox {
         self.entries_write = self.submitted.next();
     }
 
+    /// The next write puts the snapshot in the place of the whole log: writes on their way make
+    /// nothing of the new log durable. Acknowledgements of the old one stay true, for the snapshot
+    /// covers what they speak of and comes after it on the disk.
+    pub(crate) fn write_install(&mut self, meta: SnapshotMeta) {
+        assert!(self.entries.is_empty(), "a step installs before it appends");
+        for (_, durable) in &mut self.under_way {
+            *durable = Index::ZERO;
+        }
+        self.install = Some(meta);
+        self.entries_write = self.submitted.next();
+    }
+
     /// Every index after `last` is about to be overwritten: writes on their way no longer make it
     /// durable, and nobody acknowledges it any more. Within a term only a leader that contradicts
     /// itself gets that far.
@@ -68,15 +84,16 @@ impl Outbox {
 
     /// The write the step under way wants, if it wants one.
     pub(crate) fn take_write(&mut self, committed: Index) -> Option<Write> {
-        if self.hard_state.is_none() && self.entries.is_empty() {
+        if self.hard_state.is_none() && self.install.is_none() && self.entries.is_empty() {
             return None;
         }
         self.submitted = self.submitted.next();
-        let entries = core::mem::take(&mut self.entries);
-        let last = entries.last().map_or(Index::ZERO, |entry| entry.id.index);
+        let (install, entries) = (self.install.take(), core::mem::take(&mut self.entries));
+        let installed = install.as_ref().map_or(Index::ZERO, |meta| meta.last.index);
+        let last = entries.last().map_or(installed, |entry| entry.id.index);
         self.under_way.push_back((self.submitted, last));
         let hard_state = self.hard_state.take();
-        Some(Write { id: self.submitted, hard_state, committed, install: None, entries })
+        Some(Write { id: self.submitted, hard_state, committed, install, entries })
     }
 
     /// Writes up to `write` are durable. Returns the last index that this makes durable.
@@ -98,7 +115,8 @@ impl Outbox {
     pub(crate) fn post(&mut self, message: Message, held_max: usize) -> Post {
         let full = self.held() >= held_max && !matches!(message.body, Body::RequestVote { .. });
         let (queue, gate) = match message.body {
-            Body::AppendEntriesReply(AppendOutcome::Accepted { .. }) => {
+            Body::AppendEntriesReply(AppendOutcome::Accepted { .. })
+            | Body::InstallSnapshotReply { .. } => {
                 (&mut self.held_acknowledgements, self.hard_state_write.max(self.entries_write))
             }
             _ => (&mut self.held, self.hard_state_write),
@@ -143,6 +161,7 @@ impl Outbox {
     pub(crate) fn assert_invariants(&self) {
         assert!(self.persisted <= self.submitted, "what is durable was submitted");
         assert!(self.hard_state.is_none(), "a step submits what it changed");
+        assert!(self.install.is_none(), "a step submits what it installed");
         assert!(self.entries.is_empty(), "a step submits what it appended");
         for queue in [&self.held, &self.held_acknowledgements] {
             assert!(queue.iter().is_sorted_by_key(|(gate, _)| *gate), "they wait in order");
@@ -155,7 +174,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{EntryId, NodeId, Payload};
+    use crate::types::{EntryId, Membership, NodeId, Payload};
 
     fn entry(term: u64, index: u64) -> Entry {
         Entry { id: EntryId::new(Term(term), Index(index)), payload: Payload::Noop }
@@ -234,6 +253,22 @@ mod tests {
         let second = outbox.take_write(Index(0)).expect("an entry is to be written");
         assert_eq!(outbox.persisted(first.id), Index(1));
         assert_eq!(outbox.persisted(second.id), Index(2));
+    }
+
+    #[test]
+    fn an_installed_snapshot_takes_over_from_the_entries_on_their_way() {
+        let mut outbox = Outbox::default();
+        outbox.write_entry(entry(1, 9));
+        let first = outbox.take_write(Index(0)).expect("an entry is to be written");
+        let last = EntryId::new(Term(1), Index(5));
+        outbox.write_install(SnapshotMeta::empty(last, Membership::default()));
+        let installed = message(1, Body::InstallSnapshotReply { matched: Index(5) });
+        assert_eq!(outbox.post(installed.clone(), 9), Post::Waits);
+        let second = outbox.take_write(Index(0)).expect("a snapshot is to be installed");
+        assert_eq!(outbox.persisted(first.id), Index(0), "the entries are of the log before");
+        assert_eq!(released(&mut outbox), []);
+        assert_eq!(outbox.persisted(second.id), Index(5));
+        assert_eq!(released(&mut outbox), [installed]);
     }
 
     #[test]

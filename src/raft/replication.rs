@@ -6,6 +6,7 @@ use crate::log::Slice;
 use crate::progress::{Mode, Progress, Window};
 use crate::raft::common::Common;
 use crate::raft::input::Consumer;
+use crate::raft::snapshots;
 use crate::types::{Body, Entry, EntryId, NodeId};
 
 /// The bounds on what is on its way to one peer.
@@ -18,9 +19,14 @@ pub(crate) fn window(common: &Common) -> Window {
 }
 
 /// Sends the peer what it lacks, as far as its window and the disk allow; or else an empty append,
-/// if the commit index is news to it or it does not know its log for the leader's. `round` is the
-/// last round of heartbeats sent.
+/// if the commit index is news to it or it does not know its log for the leader's. A peer that
+/// needs more than the log still has is offered a snapshot. `round` is the last round of
+/// heartbeats sent.
 pub(crate) fn feed(common: &mut Common, peer: NodeId, progress: &mut Progress, round: u64) {
+    if progress.next() <= common.log.base().index {
+        return snapshots::offer(common, peer, progress, round);
+    }
+    progress.resume();
     let window = window(common);
     let last = common.log.last().index;
     while progress.next() <= last && progress.may_send(&window) {
@@ -62,9 +68,6 @@ fn next_entries(
     let entries_max = room_entries.min(common.config.message_entries_max);
     let bytes_max = room_bytes.min(common.config.message_bytes_max);
     let (first, last) = (progress.next(), common.log.last().index);
-    if first <= common.log.snapshot().index {
-        return None;
-    }
     match common.log.slice(first, last, entries_max, bytes_max) {
         Slice::Hot(entries) => fitting(common, progress, entries, window),
         Slice::Cold { last } => {

@@ -1,8 +1,11 @@
 //! The screen at the door: what no node of this protocol would say to this one is dropped here,
 //! so that no handler has to expect it.
 
+use crate::quorum::VOTERS_MAX;
 use crate::raft::action::Refusal;
-use crate::types::{AppendOutcome, Body, Entry, EntryId, Index, Message, NodeId, Term};
+use crate::types::{
+    AppendOutcome, Body, Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Term,
+};
 
 /// Why the message is none that this protocol's nodes would say to node `to`, if it is not.
 pub(crate) fn refusal(to: NodeId, message: &Message) -> Option<Refusal> {
@@ -40,9 +43,13 @@ fn is_well_formed(message: &Message) -> bool {
         }
         Body::ReadIndexReply { index, .. } => *index <= Index::MAX,
         Body::HeartbeatReply { verified, matched, .. } => matched <= verified,
+        Body::InstallSnapshot { meta } => is_snapshot(meta, term),
         Body::Heartbeat { round, committed } => *round > 0 && *committed <= Index::MAX,
         Body::RequestVoteReply { .. }
-        | Body::AppendEntriesReply(AppendOutcome::Accepted { .. })
+        | Body::AppendEntriesReply(
+            AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },
+        )
+        | Body::InstallSnapshotReply { .. }
         | Body::ReadIndex { .. } => true,
     }
 }
@@ -52,6 +59,24 @@ fn is_id(id: EntryId, term: Term) -> bool {
     id.term <= term
         && id.index <= Index::MAX
         && (id.index == Index::ZERO) == (id.term == Term::ZERO)
+}
+
+/// The last index at which a snapshot may end: a log without end can follow it.
+const SNAPSHOT_MAX: Index = Index(Index::MAX.0 / 2);
+
+/// Whether a node in `term` can have the snapshot, and a log after it.
+pub(crate) fn is_snapshot(meta: &SnapshotMeta, term: Term) -> bool {
+    let SnapshotMeta { last, .. } = meta;
+    let somewhere = last.index > Index::ZERO && last.index <= SNAPSHOT_MAX;
+    somewhere
+        && is_id(*last, term)
+        && !meta.membership.incoming().is_empty()
+        && can_be_counted(&meta.membership)
+}
+
+/// Whether no side of the membership has more voters than can be counted.
+pub(crate) fn can_be_counted(membership: &Membership) -> bool {
+    membership.incoming().len().max(membership.outgoing().len()) <= VOTERS_MAX
 }
 
 /// Whether `entries` can follow `prev` in the log of a leader of `term`.

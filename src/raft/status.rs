@@ -26,6 +26,10 @@ pub struct Status {
     pub applied: Index,
     /// The last index covered by its snapshot.
     pub snapshot: Index,
+    /// Where its log starts: the index before the first entry it still has.
+    pub base: Index,
+    /// Whether its disk is too full for more entries.
+    pub disk_full: bool,
     /// Bytes of entries kept in memory.
     pub tail_bytes: usize,
     /// Bytes of this leader's proposals that are not committed; 0 in other roles.
@@ -59,6 +63,10 @@ pub struct PeerStatus {
     pub id: NodeId,
     /// Whether the leader probes for where the logs part, or streams.
     pub probing: bool,
+    /// Up to where the snapshot reaches that it is offered, while it needs one.
+    pub snapshot: Option<Index>,
+    /// Whether it had no space for the entries it was last sent.
+    pub disk_full: bool,
     /// The highest index known to be durable and equal there.
     pub matched: Index,
     /// The next index to send.

@@ -30,6 +30,12 @@ impl fmt::Display for Input {
             }
             Input::Propose { tag, command } => write!(f, "propose {tag} {command}"),
             Input::Read { tag } => write!(f, "read {tag}"),
+            Input::SnapshotTaken { meta, base } => {
+                write!(f, "snapshot taken at {} base={base}", meta.last)
+            }
+            Input::SnapshotReceived { meta } => write!(f, "snapshot received at {}", meta.last),
+            Input::DiskFull(true) => f.write_str("disk full"),
+            Input::DiskFull(false) => f.write_str("disk has space"),
             Input::Campaign => f.write_str("campaign"),
         }
     }
@@ -41,6 +47,10 @@ impl fmt::Display for Action {
             Action::Send(message) => write!(f, "-> {} {message}", message.to),
             Action::Persist(write) => fmt_write(write, f),
             Action::Apply(entries) => write!(f, "applies {}", Listed(entries)),
+            Action::Restore(meta) => write!(f, "restores snapshot at {}", meta.last),
+            Action::ReceiveSnapshot { from, meta } => {
+                write!(f, "wants snapshot at {} of {from}", meta.last)
+            }
             Action::Fetch { consumer, first, last, .. } => {
                 write!(f, "fetches {first}..{last} for {consumer}")
             }
@@ -70,6 +80,9 @@ fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(vote) = hard_state.vote {
             write!(f, " vote={vote}")?;
         }
+    }
+    if let Some(meta) = &write.install {
+        write!(f, " install={}", meta.last)?;
     }
     if !write.entries.is_empty() {
         write!(f, " entries={}", Listed(&write.entries))?;

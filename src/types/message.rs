@@ -5,6 +5,7 @@ use core::fmt;
 
 use crate::types::entry::{Entry, Listed};
 use crate::types::id::{EntryId, Index, NodeId, Term};
+use crate::types::write::SnapshotMeta;
 
 /// One message from one node to another. It may be lost, repeated, delayed or overtaken.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +77,17 @@ pub enum Body {
         /// lost on the way.
         matched: Index,
     },
+    /// The leader no longer has the entries that the follower needs next: here is what to get in
+    /// their place (Raft §7). The snapshot's bytes go another way.
+    InstallSnapshot {
+        /// The leader's last snapshot.
+        meta: SnapshotMeta,
+    },
+    /// The follower's log equals the leader's as far as an offered snapshot reaches.
+    InstallSnapshotReply {
+        /// The index of the snapshot's last entry, durable; 0 from a later term.
+        matched: Index,
+    },
     /// A follower asks for an index at which its waiting reads are linearizable (thesis §6.4.1).
     ReadIndex {
         /// Tells one start of the asking node from another, so that an answer to an earlier
@@ -111,6 +123,11 @@ pub enum AppendOutcome {
         /// only be equal there or before. Lets the leader go back a term at a time.
         hint: EntryId,
     },
+    /// The follower lacks entries of the request and has no space for them: it took none.
+    NoSpace {
+        /// How far its log is known to equal the leader's, durable or not.
+        verified: Index,
+    },
 }
 
 impl Body {
@@ -123,6 +140,7 @@ impl Body {
                 | Body::RequestVoteReply { .. }
                 | Body::AppendEntriesReply(_)
                 | Body::HeartbeatReply { .. }
+                | Body::InstallSnapshotReply { .. }
                 | Body::ReadIndexReply { .. }
         )
     }
@@ -133,7 +151,8 @@ impl Body {
     pub fn acknowledged(&self) -> Index {
         match self {
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
-            | Body::HeartbeatReply { matched, .. } => *matched,
+            | Body::HeartbeatReply { matched, .. }
+            | Body::InstallSnapshotReply { matched } => *matched,
             _ => Index::ZERO,
         }
     }
@@ -150,6 +169,8 @@ impl Body {
             Body::AppendEntriesReply(_) => "AppendEntriesReply",
             Body::Heartbeat { .. } => "Heartbeat",
             Body::HeartbeatReply { .. } => "HeartbeatReply",
+            Body::InstallSnapshot { .. } => "InstallSnapshot",
+            Body::InstallSnapshotReply { .. } => "InstallSnapshotReply",
             Body::ReadIndex { .. } => "ReadIndex",
             Body::ReadIndexReply { .. } => "ReadIndexReply",
         }
@@ -185,12 +206,17 @@ impl fmt::Display for Fields<'_> {
             Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
                 write!(f, " rejected prev={prev} hint={hint}")
             }
+            Body::AppendEntriesReply(AppendOutcome::NoSpace { verified }) => {
+                write!(f, " no space verified={verified}")
+            }
             Body::Heartbeat { round, committed } => {
                 write!(f, " round={round} committed={committed}")
             }
             Body::HeartbeatReply { round, verified, matched } => {
                 write!(f, " round={round} verified={verified} matched={matched}")
             }
+            Body::InstallSnapshot { meta } => write!(f, " last={}", meta.last),
+            Body::InstallSnapshotReply { matched } => write!(f, " matched={matched}"),
             Body::ReadIndex { boot, ticket } => write!(f, " boot={boot:x} ticket={ticket}"),
             Body::ReadIndexReply { boot, ticket, index } => {
                 write!(f, " boot={boot:x} ticket={ticket} index={index}")

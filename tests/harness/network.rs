@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     HeartbeatReply,
     ReadIndex,
     ReadIndexReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
 }
 
 impl Kind {
@@ -32,6 +34,8 @@ impl Kind {
             Body::HeartbeatReply { .. } => Kind::HeartbeatReply,
             Body::ReadIndex { .. } => Kind::ReadIndex,
             Body::ReadIndexReply { .. } => Kind::ReadIndexReply,
+            Body::InstallSnapshot { .. } => Kind::InstallSnapshot,
+            Body::InstallSnapshotReply { .. } => Kind::InstallSnapshotReply,
         }
     }
 }

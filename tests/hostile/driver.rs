@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Status};
+use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
     Payload, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
@@ -21,7 +21,9 @@ struct Disk {
     hard_state: HardState,
     committed: Index,
     snapshot: SnapshotMeta,
-    /// The log after the snapshot.
+    /// Where the log starts, at the snapshot's last or before.
+    base: EntryId,
+    /// The log after the base.
     log: Vec<Entry>,
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct Driver {
     at_work: Option<Index>,
     applied: Index,
     fetches: Vec<Fetch>,
+    /// Snapshots that the node asked for since it started; any of them may be here by now.
+    wanted: Vec<SnapshotMeta>,
     asked: BTreeMap<Tag, Asked>,
     tags: u64,
     /// What the node said and nobody has answered.
@@ -81,7 +85,20 @@ pub(crate) fn drive(bytes: &[u8]) -> Driver {
 
 impl Disk {
     fn base(&self) -> Index {
-        self.snapshot.last.index
+        self.base.index
+    }
+
+    fn id_at(&self, index: Index) -> EntryId {
+        if index == self.snapshot.last.index {
+            return self.snapshot.last;
+        }
+        self.at(index).expect("the disk has it").id
+    }
+
+    /// Forgets every entry through `base`.
+    fn compact(&mut self, base: EntryId) {
+        self.log.retain(|entry| entry.id.index > base.index);
+        self.base = base;
     }
 
     fn last(&self) -> Index {
@@ -103,8 +120,12 @@ impl Disk {
     fn store(&mut self, write: &Write) {
         self.hard_state = write.hard_state.unwrap_or(self.hard_state);
         self.committed = write.committed;
+        if let Some(meta) = &write.install {
+            (self.base, self.snapshot) = (meta.last, meta.clone());
+            self.log.clear();
+        }
         if let Some(first) = write.entries.first() {
-            assert!(first.id.index > self.base(), "a write reaches behind the snapshot");
+            assert!(first.id.index > self.snapshot.last.index, "a write spares the snapshot");
             assert!(first.id.index <= self.last().next(), "a write leaves a hole");
             self.log.truncate(self.place(first.id.index));
             self.log.extend_from_slice(&write.entries);
@@ -113,8 +134,10 @@ impl Disk {
 
     fn restored(&self, tail: usize) -> Restored {
         let (hard_state, committed) = (self.hard_state, self.committed);
-        let snapshot = self.snapshot.clone();
-        let mut restored = Restored::with_log(hard_state, committed, snapshot, self.log.clone());
+        let base = SnapshotMeta::empty(self.base, self.snapshot.membership.clone());
+        let mut restored = Restored::with_log(hard_state, committed, base, self.log.clone());
+        restored.snapshot = self.snapshot.clone();
+        restored.applied = self.snapshot.last.index;
         restored.tail.drain(..self.log.len().saturating_sub(tail));
         restored
     }
@@ -128,7 +151,7 @@ impl Driver {
         let now = Instant(1_000_000_000);
         let raft = Raft::new(config.clone(), disk.restored(usize::MAX), 0, now).expect("a node");
         Driver {
-            applied: disk.base(),
+            applied: disk.snapshot.last.index,
             config,
             raft,
             now,
@@ -138,6 +161,7 @@ impl Driver {
             flushed: WriteId::ZERO,
             at_work: None,
             fetches: Vec::new(),
+            wanted: Vec::new(),
             asked: BTreeMap::new(),
             tags: 0,
             said: VecDeque::new(),
@@ -169,7 +193,14 @@ impl Driver {
             20..=23 => self.flush(1 + usize::from(bytes.below(4))),
             24 | 25 => self.work(),
             26 => self.fetch(bytes),
-            27 | 28 => self.propose(bytes),
+            27 => self.propose(bytes),
+            28 => match bytes.below(8) {
+                0 | 1 => self.propose(bytes),
+                2 | 3 => self.take_snapshot(bytes),
+                4 => self.step(Input::DiskFull(true)),
+                5 => self.step(Input::DiskFull(false)),
+                _ => self.receive_snapshot(bytes),
+            },
             29 => {
                 let tag = self.tag(Asked::Read);
                 self.step(Input::Read { tag });
@@ -188,10 +219,7 @@ impl Driver {
         self.step(Input::Message(message));
         assert_eq!(self.screened() - refused, u64::from(impossible), "the screen at the door");
         if impossible {
-            let after = self.raft.status();
-            // Any first step lets go of entries that the start handed over beyond the bound.
-            let before = Status { tail_bytes: after.tail_bytes, ..before };
-            assert_eq!(after, before, "an impossible message changed the node");
+            assert_eq!(self.raft.status(), before, "an impossible message changed the node");
         }
     }
 
@@ -216,6 +244,7 @@ impl Driver {
             Body::Heartbeat { round, .. } => {
                 Body::HeartbeatReply { round, verified: matched, matched }
             }
+            Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched },
             Body::ReadIndex { boot, ticket } => {
                 Body::ReadIndexReply { boot, ticket, index: self.raft.status().committed }
             }
@@ -241,6 +270,31 @@ impl Driver {
         if let Some(index) = self.at_work.take() {
             self.applied = index;
             self.step(Input::Applied(index));
+        }
+    }
+
+    /// The machine has a snapshot of what it has applied, and the log before it is forgotten up to
+    /// anywhere.
+    fn take_snapshot(&mut self, bytes: &mut Bytes<'_>) {
+        if self.applied == Index::ZERO || self.applied < self.disk.snapshot.last.index {
+            return;
+        }
+        let membership = self.raft.membership().clone();
+        let meta = SnapshotMeta::empty(self.disk.id_at(self.applied), membership);
+        let trailing = u64::from(bytes.below(6));
+        let base = Index(self.applied.0.saturating_sub(trailing));
+        self.step(Input::SnapshotTaken { meta: meta.clone(), base });
+        if self.raft.status().snapshot == meta.last.index {
+            self.disk.snapshot = meta;
+            self.disk.compact(self.raft.log().base());
+        }
+    }
+
+    /// A snapshot is here that the node asked for at some time since it started.
+    fn receive_snapshot(&mut self, bytes: &mut Bytes<'_>) {
+        if !self.wanted.is_empty() {
+            let meta = bytes.one_of(&self.wanted);
+            self.step(Input::SnapshotReceived { meta });
         }
     }
 
@@ -280,9 +334,12 @@ impl Driver {
         for mut write in std::mem::take(&mut self.writes) {
             write.hard_state = write.hard_state.filter(|_| kept > 0);
             kept = kept.saturating_sub(usize::from(write.hard_state.is_some()));
+            write.install = write.install.filter(|_| kept > 0);
+            kept = kept.saturating_sub(usize::from(write.install.is_some()));
             write.entries.truncate(kept);
             kept -= write.entries.len();
-            if write.hard_state.is_some() || !write.entries.is_empty() {
+            let some = write.hard_state.is_some() || write.install.is_some();
+            if some || !write.entries.is_empty() {
                 self.disk.store(&write);
             }
         }
@@ -291,8 +348,9 @@ impl Driver {
         self.raft = Raft::new(self.config.clone(), restored, self.starts, self.now)
             .expect("what was durable is enough to start from");
         (self.submitted, self.flushed) = (WriteId::ZERO, WriteId::ZERO);
-        (self.at_work, self.applied) = (None, self.disk.base());
+        (self.at_work, self.applied) = (None, self.disk.snapshot.last.index);
         self.fetches.clear();
+        self.wanted.clear();
         self.asked.clear();
         self.said.clear();
         self.inputs.clear();
@@ -314,6 +372,9 @@ impl Driver {
         let status = self.raft.status();
         assert_eq!(status.durable, status.last.index, "all that was written is durable");
         assert_eq!(status.applied, status.committed, "all that is committed is applied");
+        assert_eq!(self.applied, status.applied, "and the machine knows of it");
+        assert_eq!(self.disk.snapshot.last.index, status.snapshot, "the disk has the snapshot");
+        assert_eq!(self.disk.base(), status.base, "and starts where the log does");
         assert_eq!(status.outbox_messages, 0, "nothing waits for an idle disk");
         let held = HardState { term: status.term, vote: status.vote };
         assert_eq!(held, self.disk.hard_state, "memory is what the disk has");
@@ -353,6 +414,13 @@ impl Driver {
                 self.writes.push_back(write);
             }
             Action::Apply(entries) => self.apply(&entries),
+            Action::Restore(meta) => {
+                assert_eq!(self.at_work, None, "one batch at a time");
+                assert_eq!(self.disk.snapshot, meta, "what is restored is installed");
+                assert!(meta.last.index > self.applied, "a machine only advances");
+                self.at_work = Some(meta.last.index);
+            }
+            Action::ReceiveSnapshot { meta, .. } => self.wanted.push(meta),
             Action::Fetch { consumer, first, last, bytes_max } => {
                 assert!(first <= last && self.disk.at(last).is_some(), "what is fetched is there");
                 let twice = self.fetches.iter().any(|fetch| fetch.consumer == consumer);
@@ -387,6 +455,11 @@ impl Driver {
             Action::Committed { .. } => "committed".to_owned(),
             Action::Unknown { .. } => "unknown".to_owned(),
             Action::ReadReady { .. } => "read".to_owned(),
+            Action::Restore(_) => "restore".to_owned(),
+            Action::ReceiveSnapshot { .. } => "snapshot wanted".to_owned(),
+            Action::Send(Message { body: Body::InstallSnapshot { .. }, .. }) => {
+                "snapshot offered".to_owned()
+            }
             _ => return,
         };
         self.met.insert(name);
@@ -406,6 +479,7 @@ impl Driver {
                 assert_eq!((term, vote), (message.term, Some(message.from)), "so is its own");
             }
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
+            | Body::InstallSnapshotReply { matched }
             | Body::HeartbeatReply { matched, .. } => {
                 assert!(*matched <= self.disk.last(), "what is acknowledged is durable");
             }
@@ -453,6 +527,7 @@ fn message_end(message: &Message) -> Index {
             entries.last().map_or(prev.index, |entry| entry.id.index)
         }
         Body::Heartbeat { committed, .. } => *committed,
+        Body::InstallSnapshot { meta } => meta.last.index,
         _ => Index::ZERO,
     }
 }
@@ -510,5 +585,5 @@ fn first_disk(membership: Membership, bytes: &mut Bytes<'_>) -> Disk {
     let term = log.last().map_or(base.term, |entry| entry.id.term);
     let snapshot = SnapshotMeta::empty(base, membership);
     let hard_state = HardState { term, vote: None };
-    Disk { hard_state, committed: base.index, snapshot, log }
+    Disk { hard_state, committed: base.index, snapshot, base, log }
 }

@@ -42,9 +42,16 @@ fn the_lies_reach_every_role_refusal_and_outcome() {
     }
     let roles = RoleName::ALL.iter().map(ToString::to_string);
     let refusals = Refusal::ALL.iter().map(ToString::to_string);
-    let rejections = [RejectReason::Busy, RejectReason::TooLarge, RejectReason::NoLeader];
+    let rejections = [
+        RejectReason::Busy,
+        RejectReason::TooLarge,
+        RejectReason::NoLeader,
+        RejectReason::DiskFull,
+    ];
     let rejections = rejections.iter().map(ToString::to_string);
     let others = ["fetch to apply", "fetch for a peer", "committed", "unknown", "read"];
+    let snapshots = ["snapshot offered", "snapshot wanted", "restore"];
+    let others = others.into_iter().chain(snapshots);
     let others = others.into_iter().map(str::to_owned);
     for wanted in roles.chain(refusals).chain(rejections).chain(others) {
         assert!(met.contains(&wanted), "{wanted:?} is never met, only {met:?}");

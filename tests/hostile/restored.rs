@@ -27,11 +27,12 @@ fn restored() -> impl Strategy<Value = Restored> {
     let tail = prop::collection::vec(id(), 0..4);
     let runs = prop::collection::vec(id(), 0..4);
     let numbers = (number(), number(), number(), number());
-    (numbers, id(), runs, tail).prop_map(|(numbers, snapshot, runs, tail)| Restored {
+    let ids = prop_oneof![id().prop_map(|id| (id, id)), (id(), id())];
+    (numbers, ids, runs, tail).prop_map(|(numbers, (snapshot, base), runs, tail)| Restored {
         hard_state: HardState { term: Term(numbers.0), vote: Some(NodeId(1)) },
         committed: Index(numbers.1),
         snapshot: SnapshotMeta::empty(snapshot, Membership::new([NodeId(1)])),
-        base: snapshot,
+        base,
         runs,
         last: Index(numbers.2),
         tail: tail.into_iter().map(|id| Entry { id, payload: Payload::Noop }).collect(),
@@ -40,17 +41,20 @@ fn restored() -> impl Strategy<Value = Restored> {
 }
 
 /// Everything that can be wrong with a disk.
-const WRONG: [&str; 12] = [
+const WRONG: [&str; 15] = [
     "applied is outside the log",
+    "last is before the base",
     "last is before the snapshot",
     "last is beyond the highest index",
-    "runs do not ascend from the snapshot",
+    "runs do not ascend from the base",
     "runs do not end at last",
     "runs leave the first entry without a term",
-    "tail begins inside the snapshot",
+    "tail begins before the base",
     "tail differs from runs",
     "tail does not end at last",
-    "the snapshot ends in no term, or nowhere",
+    "the base is in no term, or nowhere",
+    "the snapshot is before the base",
+    "the snapshot's term is not the log's",
     "the term is before the log's last",
     "the term is beyond the highest",
 ];

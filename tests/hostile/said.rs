@@ -1,7 +1,10 @@
 //! What liars say: messages around what the node would expect, and far beyond it.
 
 use quorate::raft::{Raft, Status};
-use quorate::types::{AppendOutcome, Body, Entry, EntryId, Index, Message, NodeId, Payload, Term};
+use quorate::types::{
+    AppendOutcome, Body, Entry, EntryId, Index, Membership, Message, NodeId, Payload, SnapshotMeta,
+    Term,
+};
 
 use crate::bytes::Bytes;
 
@@ -34,7 +37,8 @@ impl Known<'_> {
 
     fn body(&self, bytes: &mut Bytes<'_>, term: Term) -> Body {
         match bytes.below(16) {
-            0..=4 => self.append(bytes, term),
+            0..=3 => self.append(bytes, term),
+            4 => self.snapshot(bytes),
             5 => Body::PreVote {
                 next_term: if bytes.chance(40) { self.term(bytes) } else { after(term) },
                 last: self.id(bytes),
@@ -90,11 +94,25 @@ impl Known<'_> {
 
     fn outcome(&self, bytes: &mut Bytes<'_>) -> Body {
         let index = self.index(bytes);
-        Body::AppendEntriesReply(if bytes.chance(100) {
-            AppendOutcome::Rejected { prev: index, hint: self.id(bytes) }
-        } else {
-            AppendOutcome::Accepted { matched: index }
+        Body::AppendEntriesReply(match bytes.byte() {
+            156.. => AppendOutcome::Rejected { prev: index, hint: self.id(bytes) },
+            140..156 => AppendOutcome::NoSpace { verified: index },
+            120..140 => return Body::InstallSnapshotReply { matched: index },
+            _ => AppendOutcome::Accepted { matched: index },
         })
+    }
+
+    /// The offer of a snapshot, most often of one that the node has or could install.
+    fn snapshot(&self, bytes: &mut Bytes<'_>) -> Body {
+        let membership = match bytes.byte() {
+            0..=229 => self.raft.membership().clone(),
+            230..=239 => Membership::new([NodeId(2), NodeId(3)]),
+            240..=247 => Membership::default(),
+            _ => Membership::new((1..=65).map(NodeId)),
+        };
+        let mut last = self.id(bytes);
+        last.index.0 = last.index.0.wrapping_add(bytes.below(3).into());
+        Body::InstallSnapshot { meta: SnapshotMeta::empty(last, membership) }
     }
 
     /// A term: the node's most often, or near it, or as far away as can be.
@@ -186,6 +204,13 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
             Body::Heartbeat { round, committed } => *round == 0 || beyond(*committed),
             Body::HeartbeatReply { verified, matched, .. } => matched > verified,
             Body::ReadIndexReply { index, .. } => beyond(*index),
+            Body::InstallSnapshot { meta } => {
+                let SnapshotMeta { last, membership, .. } = meta;
+                let voters = membership.incoming().len();
+                ahead(*last) || half_zero(*last) || last.index.0 == 0 || {
+                    last.index.0 > Index::MAX.0 / 2 || !(1..65).contains(&voters)
+                }
+            }
             _ => false,
         }
 }

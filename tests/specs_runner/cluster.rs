@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, PeerStatus, RoleName};
-use quorate::types::{Instant, Membership, Message, NodeId, Tag};
+use quorate::types::{EntryId, Index, Instant, Membership, Message, NodeId, SnapshotMeta, Tag};
 
 use super::command::{Command, Founding, Keep, Lane};
 use super::disk::Image;
@@ -84,6 +84,9 @@ impl Cluster {
             Command::Disk(id, image) => self.replace_disk(id, image),
             Command::Crash { node, keep } => self.crash(node, keep),
             Command::Restart { node, tail } => self.restart(node, tail),
+            Command::Snapshot { node, trailing } => self.take_snapshot(node, trailing),
+            Command::Receive { node, last } => self.receive_snapshot(node, last),
+            Command::DiskFull(node, full) => self.give(node, Input::DiskFull(full)),
             Command::Show(kinds) => {
                 self.trace.shown = kinds;
                 Ok(())
@@ -337,9 +340,14 @@ impl Cluster {
                 }
                 Action::Persist(write) => node.disk.submit(write),
                 Action::Apply(entries) => {
-                    self.promises.on_apply(id, &entries)?;
-                    node.hand_over(entries);
+                    self.promises.on_apply(id, entries.iter().map(|entry| entry.id))?;
+                    node.hand_over(entries.last().expect("a batch is not empty").id.index);
                 }
+                Action::Restore(meta) => {
+                    self.promises.on_apply(id, [meta.last])?;
+                    node.hand_over(meta.last.index);
+                }
+                Action::ReceiveSnapshot { meta, .. } => node.want(meta),
                 Action::Fetch { consumer, first, last, bytes_max } => {
                     let entries = node.disk.image.entries(first, last, bytes_max);
                     let entries = entries.map_err(|why| format!("{id} {why}"))?;
@@ -426,6 +434,31 @@ impl Cluster {
         self.give(id, Input::Applied(index))
     }
 
+    // Snapshots.
+
+    /// The machine has a snapshot of what it has applied; the log keeps `trailing` entries of it.
+    fn take_snapshot(&mut self, id: NodeId, trailing: u64) -> Result<(), String> {
+        let membership = self.membership.clone();
+        let node = self.node_mut(id)?;
+        let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
+        let log = raft.log();
+        let entry_at = |index: Index| Some(EntryId::new(log.term_at(index)?, index));
+        let applied = log.applied();
+        let snapshot = entry_at(applied).filter(|_| applied > log.snapshot().index);
+        let snapshot = snapshot.ok_or_else(|| format!("{id} has applied nothing new"))?;
+        let base = Index(applied.0.saturating_sub(trailing)).max(log.base().index);
+        let base = entry_at(base).expect("the log goes back to its base");
+        node.disk.image.take_snapshot(snapshot, base);
+        let meta = SnapshotMeta::empty(snapshot, membership);
+        self.give(id, Input::SnapshotTaken { meta, base: base.index })
+    }
+
+    fn receive_snapshot(&mut self, id: NodeId, last: Option<Index>) -> Result<(), String> {
+        let meta = self.node(id)?.receive(last);
+        let meta = meta.ok_or_else(|| format!("{id} has not asked for such a snapshot"))?;
+        self.give(id, Input::SnapshotReceived { meta })
+    }
+
     // What the script asks to see.
 
     fn print_status(&mut self, ids: &[NodeId]) -> Result<(), String> {
@@ -440,16 +473,19 @@ impl Cluster {
         Ok(())
     }
 
-    /// Prints the term of each entry, as the paper draws logs; what stands after `|` is not
-    /// durable.
+    /// Prints the term of each entry, as the paper draws logs, after where the log starts; what
+    /// stands after `|` is not durable.
     fn print_log(&mut self, ids: &[NodeId]) -> Result<(), String> {
         for id in self.named(ids) {
             let node = self.node(id)?.clone();
-            let intended = node.disk.intended().log;
+            let intended = node.disk.intended();
             let durable = &node.disk.image.log;
             let mut terms = String::from("log");
-            for (position, entry) in intended.iter().enumerate() {
-                if durable.get(position) != Some(entry) && !terms.contains('|') {
+            if intended.base.index > Index::ZERO {
+                terms.push_str(&format!(" after {}:", intended.base));
+            }
+            for entry in &intended.log {
+                if !durable.contains(entry) && !terms.contains('|') {
                     terms.push_str(" |");
                 }
                 terms.push_str(&format!(" {}", entry.id.term.0));
@@ -463,8 +499,13 @@ impl Cluster {
         let node = self.node(id)?.clone();
         let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
         for peer in raft.peers() {
-            let PeerStatus { id, probing, matched, next, inflight_entries, inflight_bytes } = peer;
-            let state = if probing { "probe" } else { "replicate" };
+            let PeerStatus { id, matched, next, inflight_entries, inflight_bytes, .. } = peer;
+            let state = match (peer.snapshot, peer.probing, peer.disk_full) {
+                (Some(last), ..) => format!("snapshot {last}"),
+                (None, true, true) => "probe, no space".to_owned(),
+                (None, true, false) => "probe".to_owned(),
+                (None, false, _) => "replicate".to_owned(),
+            };
             let event = format!(
                 "peer {id} {state} matched={matched} next={next} \
                  inflight={inflight_entries} entries, {inflight_bytes} bytes"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::Config;
-use quorate::types::{Message, NodeId};
+use quorate::types::{Index, Message, NodeId};
 
 use super::disk::Image;
 use super::message::{self, Selector};
@@ -37,6 +37,9 @@ pub(crate) enum Command {
     Apply(NodeId),
     Crash { node: NodeId, keep: Keep },
     Restart { node: NodeId, tail: Option<usize> },
+    Snapshot { node: NodeId, trailing: u64 },
+    Receive { node: NodeId, last: Option<Index> },
+    DiskFull(NodeId, bool),
     Inject(Message),
     Status(Vec<NodeId>),
     Log(Vec<NodeId>),
@@ -79,9 +82,9 @@ pub(crate) enum Keep {
 }
 
 /// Every form, for the error that a wrong command gets and for nothing else.
-const FORMS: [(&str, &str); 31] = [
+const FORMS: [(&str, &str); 35] = [
     ("cluster", "cluster 3 [learners=n4,n5] [seed=1] [pre_vote=off] [field_of_config=value …]"),
-    ("disk", "disk n1 [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1]"),
+    ("disk", "disk n1 [snapshot=3@t1] [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1]"),
     ("elect", "elect n1"),
     ("campaign", "campaign n1"),
     ("propose", "propose n1 x y … [count=3] [bytes=100]"),
@@ -104,6 +107,10 @@ const FORMS: [(&str, &str); 31] = [
     ("apply", "apply n1"),
     ("crash", "crash n1 [keep=none|all|2]"),
     ("restart", "restart n1 [tail=0]"),
+    ("snapshot", "snapshot n1 [trailing=0]"),
+    ("receive", "receive n1 [last=3]"),
+    ("full", "full n1"),
+    ("space", "space n1"),
     ("inject", "inject n2 -> n1 Name term=2 field=value …"),
     ("status", "status [n1 …]"),
     ("log", "log [n1 …]"),
@@ -125,7 +132,9 @@ impl Command {
             return Err(format!("`{verb}` is no command: {}", verbs.join(", ")));
         };
         let parsed = match *verb {
-            "cluster" | "disk" | "crash" | "restart" => Self::parse_life(verb, rest),
+            "cluster" | "disk" | "crash" | "restart" | "snapshot" | "receive" => {
+                Self::parse_life(verb, rest)
+            }
             "deliver" | "drop" | "duplicate" | "hold" | "cut" | "inject" => {
                 Self::parse_network(verb, rest)
             }
@@ -154,6 +163,8 @@ impl Command {
             ("isolate", [id]) => Command::Isolate(node(id)?),
             ("apply", [id]) => Command::Apply(node(id)?),
             ("peers", [id]) => Command::Peers(node(id)?),
+            ("full", [id]) => Command::DiskFull(node(id)?, true),
+            ("space", [id]) => Command::DiskFull(node(id)?, false),
             _ => return Err(String::new()),
         })
     }
@@ -174,6 +185,14 @@ impl Command {
             ("restart", []) => Ok(Command::Restart { node: id, tail: None }),
             ("restart", [("tail", tail)]) => {
                 Ok(Command::Restart { node: id, tail: Some(count(tail)?) })
+            }
+            ("snapshot", []) => Ok(Command::Snapshot { node: id, trailing: 0 }),
+            ("snapshot", [("trailing", trailing)]) => {
+                Ok(Command::Snapshot { node: id, trailing: whole(trailing)? })
+            }
+            ("receive", []) => Ok(Command::Receive { node: id, last: None }),
+            ("receive", [("last", last)]) => {
+                Ok(Command::Receive { node: id, last: Some(Index(whole(last)?)) })
             }
             _ => Err(String::new()),
         }

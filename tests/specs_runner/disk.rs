@@ -6,14 +6,17 @@ use quorate::types::WriteId;
 use quorate::types::{Entry, EntryId, HardState, Index, Membership, Restored, SnapshotMeta, Write};
 
 use super::message::entries_after;
-use super::settings::{node, term, whole};
+use super::settings::{entry_id, node, term, whole};
 
 /// What a disk holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Image {
     pub(crate) hard_state: HardState,
     pub(crate) committed: Index,
-    /// The log from index 1.
+    /// What the last snapshot ends with, and where the log starts: there or before.
+    pub(crate) snapshot: EntryId,
+    pub(crate) base: EntryId,
+    /// The log after the base.
     pub(crate) log: Vec<Entry>,
     /// How many of the last entries a start hands over at once; all of them if none is said.
     tail: Option<usize>,
@@ -27,12 +30,14 @@ pub(crate) struct Disk {
 }
 
 impl Image {
-    /// Reads `log=1,1,2 term=2 vote=n1 committed=1`.
+    /// Reads `log=1,1,2 term=2 vote=n1 committed=1`, or a log that follows `snapshot=3@t1`.
     pub(crate) fn parse(options: &[(&str, &str)]) -> Result<Image, String> {
         let mut image = Image::default();
+        let mut terms = "";
         for (key, value) in options {
             match *key {
-                "log" => image.log = entries_after(Index::ZERO, value)?,
+                "log" => terms = value,
+                "snapshot" => image.snapshot = entry_id(value)?,
                 "term" => image.hard_state.term = term(value)?,
                 "vote" => image.hard_state.vote = Some(node(value)?),
                 "committed" => image.committed = Index(whole(value)?),
@@ -40,9 +45,21 @@ impl Image {
                 _ => return Err(format!("`{key}` is no part of a disk")),
             }
         }
-        let last = image.log.last().map_or(EntryId::ZERO, |entry| entry.id);
-        image.hard_state.term = image.hard_state.term.max(last.term);
+        image.base = image.snapshot;
+        image.log = entries_after(image.base.index, terms)?;
+        image.hard_state.term = image.hard_state.term.max(image.last().term);
         Ok(image)
+    }
+
+    /// The last entry, or the base.
+    pub(crate) fn last(&self) -> EntryId {
+        self.log.last().map_or(self.base, |entry| entry.id)
+    }
+
+    /// A snapshot ends with `snapshot`, and the log before it is forgotten through `base`.
+    pub(crate) fn take_snapshot(&mut self, snapshot: EntryId, base: EntryId) {
+        (self.snapshot, self.base) = (snapshot, base);
+        self.log.retain(|entry| entry.id.index > base.index);
     }
 
     /// How many of the last entries the next start hands over.
@@ -52,23 +69,29 @@ impl Image {
 
     /// What a node starts from that finds this on its disk.
     pub(crate) fn restored(&self, membership: Membership) -> Restored {
-        let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
+        let base = SnapshotMeta::empty(self.base, membership.clone());
         let mut restored =
-            Restored::with_log(self.hard_state, self.committed, snapshot, self.log.clone());
+            Restored::with_log(self.hard_state, self.committed, base, self.log.clone());
+        restored.snapshot = SnapshotMeta::empty(self.snapshot, membership);
+        restored.applied = self.snapshot.index;
         let kept = self.tail.unwrap_or(self.log.len()).min(self.log.len());
         restored.tail.drain(..self.log.len() - kept);
         restored
     }
 
-    /// The first of the entries `first..=last`, which the disk must hold: as many as make
-    /// `bytes_max`, at least one.
+    /// The first of the entries `first..=last`, which the disk must hold unless it has forgotten
+    /// them: as many as make `bytes_max`, at least one.
     pub(crate) fn entries(
         &self,
         first: Index,
         last: Index,
         bytes_max: usize,
     ) -> Result<Vec<Entry>, String> {
-        let position = |index: Index| usize::try_from(index.0).expect("a position fits");
+        if first <= self.base.index {
+            return Ok(Vec::new());
+        }
+        let offset = |index: Index| index.0 - self.base.index.0;
+        let position = |index| usize::try_from(offset(index)).expect("a position fits");
         let range = position(first).saturating_sub(1)..position(last);
         let held = self.log.get(range).filter(|entries| !entries.is_empty());
         let wrong = || format!("fetches {first}..{last}, which its disk does not hold");
@@ -86,6 +109,10 @@ impl Image {
             self.hard_state = hard_state;
         }
         self.committed = self.committed.max(write.committed);
+        if let Some(meta) = &write.install {
+            self.take_snapshot(meta.last, meta.last);
+            self.log.clear();
+        }
         if let Some(first) = write.entries.first() {
             self.log.retain(|entry| entry.id.index < first.id.index);
             self.log.extend(write.entries.iter().cloned());

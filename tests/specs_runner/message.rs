@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quorate::types::{AppendOutcome, Body, Command, Entry, EntryId, Index, Message, NodeId};
-use quorate::types::{Payload, Term};
+use quorate::types::{AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message};
+use quorate::types::{NodeId, Payload, SnapshotMeta, Term};
 
 use super::settings;
 
@@ -16,7 +16,7 @@ pub(crate) struct Selector {
 }
 
 /// Every message name, for the error that a wrong one gets.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "PreVote",
     "PreVoteReply",
     "RequestVote",
@@ -25,6 +25,8 @@ const NAMES: [&str; 10] = [
     "AppendEntriesReply",
     "Heartbeat",
     "HeartbeatReply",
+    "InstallSnapshot",
+    "InstallSnapshotReply",
     "ReadIndex",
     "ReadIndexReply",
 ];
@@ -107,6 +109,12 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
             let (verified, matched) = (fields.index("verified")?, fields.index("matched")?);
             Body::HeartbeatReply { round, verified, matched }
         }
+        "InstallSnapshot" => {
+            let voters = settings::nodes(fields.take("voters").unwrap_or("n1,n2,n3"))?;
+            let meta = SnapshotMeta::empty(fields.id("last")?, Membership::new(voters));
+            Body::InstallSnapshot { meta }
+        }
+        "InstallSnapshotReply" => Body::InstallSnapshotReply { matched: fields.index("matched")? },
         "ReadIndex" => {
             Body::ReadIndex { boot: fields.whole("boot")?, ticket: fields.whole("ticket")? }
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use quorate::raft::{Action, Config, Input, Raft, Status};
-use quorate::types::{Entry, Index, Instant, Membership, NodeId};
+use quorate::types::{Index, Instant, Membership, NodeId, SnapshotMeta};
 
 use super::disk::{Disk, Image};
 
@@ -19,8 +19,10 @@ pub(crate) struct Node {
     pub(crate) manual_apply: bool,
     raft: Option<Raft>,
     boots: u64,
-    /// Batches handed to the state machine and not applied yet.
-    batches: VecDeque<Vec<Entry>>,
+    /// What was handed to the state machine and is not applied yet: the last index of each batch.
+    batches: VecDeque<Index>,
+    /// The snapshots it asked for since it started.
+    wanted: Vec<SnapshotMeta>,
 }
 
 impl Node {
@@ -35,6 +37,7 @@ impl Node {
             raft: None,
             boots: 0,
             batches: VecDeque::new(),
+            wanted: Vec::new(),
         }
     }
 
@@ -56,16 +59,20 @@ impl Node {
 
     /// Replaces the disk; the next start finds `image`.
     pub(crate) fn replace_disk(&mut self, image: Image) {
-        self.raft = None;
-        self.batches.clear();
+        self.forget();
         self.disk = Disk::new(image);
     }
 
     /// Loses the memory and every write that is not durable; says how many those were.
     pub(crate) fn crash(&mut self) -> usize {
+        self.forget();
+        self.disk.lose()
+    }
+
+    fn forget(&mut self) {
         self.raft = None;
         self.batches.clear();
-        self.disk.lose()
+        self.wanted.clear();
     }
 
     /// The core, unless the node is down.
@@ -86,13 +93,24 @@ impl Node {
         Ok(actions)
     }
 
-    /// Takes a batch for the state machine.
-    pub(crate) fn hand_over(&mut self, batch: Vec<Entry>) {
-        self.batches.push_back(batch);
+    /// Takes a batch for the state machine, or a snapshot, that ends at `last`.
+    pub(crate) fn hand_over(&mut self, last: Index) {
+        self.batches.push_back(last);
     }
 
     /// Applies the oldest batch and names its last index, if there was one.
     pub(crate) fn apply(&mut self) -> Option<Index> {
-        self.batches.pop_front().and_then(|batch| batch.last().map(|entry| entry.id.index))
+        self.batches.pop_front()
+    }
+
+    /// Wants a snapshot.
+    pub(crate) fn want(&mut self, meta: SnapshotMeta) {
+        self.wanted.push(meta);
+    }
+
+    /// The snapshot that ends at `last`, or the one it asked for last, is here.
+    pub(crate) fn receive(&self, last: Option<Index>) -> Option<SnapshotMeta> {
+        let fits = |meta: &&SnapshotMeta| last.is_none_or(|last| last == meta.last.index);
+        self.wanted.iter().rev().find(fits).cloned()
     }
 }

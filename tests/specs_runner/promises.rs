@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{AppendOutcome, Body, Entry, EntryId, Index, Message, NodeId, Term};
+use quorate::types::{AppendOutcome, Body, EntryId, Index, Message, NodeId, Term};
 
 use super::disk::Image;
 
@@ -28,11 +28,16 @@ impl Promises {
         Err(format!("two leaders in {}: {first} and {}", status.term, status.id))
     }
 
-    /// Raft §5.4.3: no two nodes apply different entries at one index.
-    pub(crate) fn on_apply(&mut self, node: NodeId, entries: &[Entry]) -> Result<(), String> {
-        for Entry { id, .. } in entries {
-            let first = *self.chosen.entry(id.index).or_insert(*id);
-            if first != *id {
+    /// Raft §5.4.3: no two nodes apply different entries at one index; a snapshot counts as its
+    /// last entry.
+    pub(crate) fn on_apply(
+        &mut self,
+        node: NodeId,
+        ids: impl IntoIterator<Item = EntryId>,
+    ) -> Result<(), String> {
+        for id in ids {
+            let first = *self.chosen.entry(id.index).or_insert(id);
+            if first != id {
                 return Err(format!("{node} applies {id}, but {first} was applied before"));
             }
         }
@@ -51,9 +56,10 @@ impl Promises {
             Body::RequestVoteReply { granted: true } => {
                 (votes(message.to), "grants a vote that is not durable")
             }
-            Body::AppendEntriesReply(AppendOutcome::Accepted { matched }) => {
-                let last = image.log.last().map_or(Index::ZERO, |entry| entry.id.index);
-                (matched <= last, "acknowledges an entry that is not durable")
+            Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
+            | Body::InstallSnapshotReply { matched }
+            | Body::HeartbeatReply { matched, .. } => {
+                (matched <= image.last().index, "acknowledges an entry that is not durable")
             }
             _ => return Ok(()),
         };

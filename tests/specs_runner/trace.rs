@@ -21,9 +21,9 @@ pub(crate) enum Kind {
     Heartbeats,
     /// Messages declined.
     Refusals,
-    /// Writes, flushes and fetches.
+    /// Writes, flushes, fetches and snapshots.
     Disk,
-    /// Entries for the state machine.
+    /// Entries and snapshots for the state machine.
     Apply,
     /// Crashes and starts.
     Faults,
@@ -74,7 +74,11 @@ impl Kind {
     pub(crate) fn of_input(input: &Input) -> Kind {
         match input {
             Input::Message(message) => Kind::of_message(message),
-            Input::Persisted(_) | Input::Fetched { .. } => Kind::Disk,
+            Input::Persisted(_)
+            | Input::Fetched { .. }
+            | Input::SnapshotTaken { .. }
+            | Input::SnapshotReceived { .. }
+            | Input::DiskFull(_) => Kind::Disk,
             Input::Applied(_) => Kind::Apply,
             Input::Propose { .. } | Input::Read { .. } => Kind::Client,
             _ => Kind::Clock,
@@ -84,8 +88,10 @@ impl Kind {
     pub(crate) fn of_action(action: &Action) -> Kind {
         match action {
             Action::Send(message) => Kind::of_message(message),
-            Action::Persist(_) | Action::Fetch { .. } => Kind::Disk,
-            Action::Apply(_) => Kind::Apply,
+            Action::Persist(_) | Action::Fetch { .. } | Action::ReceiveSnapshot { .. } => {
+                Kind::Disk
+            }
+            Action::Apply(_) | Action::Restore(_) => Kind::Apply,
             Action::RoleChanged { .. } => Kind::Roles,
             Action::Refused { .. } => Kind::Refusals,
             _ => Kind::Client,

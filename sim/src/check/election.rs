@@ -135,7 +135,7 @@ impl Election {
     pub(super) fn sent(&self, model: &Model, from: Slot, message: &Message) -> Verdict {
         match &message.body {
             Body::RequestVote { .. } => self.asks_for_votes(model, from, message.term),
-            Body::AppendEntries { .. } | Body::Heartbeat { .. } => {
+            Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. } => {
                 self.speaks_as_leader(model, from, message.term)
             }
             Body::RequestVoteReply { granted: true } => {
@@ -146,6 +146,7 @@ impl Election {
             | Body::PreVoteReply { .. }
             | Body::AppendEntriesReply(_)
             | Body::HeartbeatReply { .. }
+            | Body::InstallSnapshotReply { .. }
             | Body::ReadIndexReply { .. } => replies(model, from, message),
             Body::PreVote { .. } | Body::ReadIndex { .. } => Ok(()),
         }

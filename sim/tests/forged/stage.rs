@@ -69,6 +69,8 @@ impl Actor {
             committed: Index::ZERO,
             applied: Index::ZERO,
             snapshot: Index::ZERO,
+            base: Index::ZERO,
+            disk_full: false,
             tail_bytes: 0,
             uncommitted_bytes: 0,
             outbox_messages: 0,

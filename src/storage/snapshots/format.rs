@@ -4,6 +4,8 @@
 use std::ops::Range;
 
 use crate::storage::disk::FileName;
+use crate::storage::failure::Failure;
+use crate::storage::identity::ClusterId;
 use crate::types::{EntryId, Index, Membership, NodeId, Root, SnapshotMeta, Term};
 
 /// Where the content begins.
@@ -27,17 +29,6 @@ pub(crate) const PREFIX_BYTES: u64 = 56;
 /// The most members of one kind that a manifest names.
 const MEMBERS_MAX: u32 = 4096;
 
-/// Damage to a snapshot's file, or a file that is not what it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The file.
-    pub file: FileName,
-    /// Where in it, in bytes from its beginning.
-    pub offset: u64,
-    /// What is wrong there.
-    pub text: String,
-}
-
 /// What is wrong in a block of bytes, and where in the block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
@@ -49,7 +40,7 @@ pub(crate) struct Flaw {
 /// of one root are equal everywhere in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) cluster: [u8; 16],
+    pub(crate) cluster: ClusterId,
     pub(crate) chunk_bytes: u32,
     pub(crate) last: EntryId,
     /// Of the content.
@@ -72,14 +63,14 @@ impl Flaw {
     }
 
     /// The flaw of a block that begins at `base` in `file`.
-    pub(crate) fn of(self, file: FileName, base: u64) -> Damage {
-        Damage { file, offset: base + self.offset, text: self.text }
+    pub(crate) fn of(self, file: FileName, base: u64) -> Failure {
+        Failure::damage(file, base + self.offset, self.text)
     }
 }
 
 impl Header {
     /// The header of the file that `manifest` describes.
-    pub(crate) fn of(cluster: [u8; 16], manifest: &Manifest) -> Header {
+    pub(crate) fn of(cluster: ClusterId, manifest: &Manifest) -> Header {
         Header {
             cluster,
             chunk_bytes: manifest.chunk_bytes,
@@ -96,7 +87,7 @@ impl Header {
         block.extend(HEADER_MAGIC);
         block.extend(VERSION.to_le_bytes());
         block.extend(self.chunk_bytes.to_le_bytes());
-        block.extend(self.cluster);
+        block.extend(self.cluster.0.to_le_bytes());
         block.extend(self.last.term.0.to_le_bytes());
         block.extend(self.last.index.0.to_le_bytes());
         block.extend(self.bytes.to_le_bytes());
@@ -121,7 +112,7 @@ impl Header {
             return Err(Flaw::new(0, "the header's checksum does not match"));
         }
         let chunk_bytes = fields.chunk_bytes()?;
-        let cluster = fields.take()?;
+        let cluster = ClusterId(fields.take().map(u128::from_le_bytes)?);
         let last = fields.entry_id()?;
         let bytes = fields.u64()?;
         let manifest_bytes = fields.u32()?;
@@ -363,11 +354,3 @@ impl Fields<'_> {
         Ok(bytes)
     }
 }
-
-impl std::fmt::Display for Damage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} at byte {}: {}", self.file, self.offset, self.text)
-    }
-}
-
-impl std::error::Error for Damage {}

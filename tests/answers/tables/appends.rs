@@ -226,6 +226,7 @@ fn log_maybe_append() {
                     assert!(!accepted);
                     assert_eq!(prev.0, prev_index);
                 }
+                AppendOutcome::NoSpace { .. } => panic!("there is space"),
             }
             assert_eq!(Some(node.committed()), expect.commit);
             assert_eq!(Some(terms(&node.log())), expect.log);

@@ -67,6 +67,7 @@ fn probes(sent: &[Message], leader: NodeId, follower: NodeId) -> (Vec<u64>, Opti
             Body::AppendEntriesReply(outcome) if message.from == follower => match outcome {
                 AppendOutcome::Rejected { prev, .. } => rejected.push(prev.0),
                 AppendOutcome::Accepted { .. } => return (rejected, asked.last().copied()),
+                AppendOutcome::NoSpace { .. } => panic!("there is space"),
             },
             _ => {}
         }

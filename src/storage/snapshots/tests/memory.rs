@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName, OperationId};
-use crate::storage::operations::Operations;
-use crate::storage::snapshots::{
-    SnapshotConfig, SnapshotError, SnapshotEvent, SnapshotReader, Snapshots,
-};
+use crate::storage::failure::Failure;
+use crate::storage::identity::ClusterId;
+use crate::storage::operations::{Operations, Owner};
+use crate::storage::snapshots::{SnapshotConfig, SnapshotEvent, SnapshotReader, Snapshots};
 use crate::types::{EntryId, Index, Membership, NodeId, Part, Root, SnapshotMeta, Term};
 
-pub(super) const CLUSTER: [u8; 16] = *b"the test cluster";
+pub(super) const CLUSTER: ClusterId = ClusterId(u128::from_le_bytes(*b"the test cluster"));
 
 pub(super) const CONFIG: SnapshotConfig = SnapshotConfig {
     chunk_bytes: 512,
@@ -156,20 +156,20 @@ pub(super) struct Node {
     pub(super) operations: Operations,
     pub(super) in_force: SnapshotMeta,
     pub(super) events: VecDeque<SnapshotEvent>,
+    /// What ended the node.
+    pub(super) failure: Option<Failure>,
     /// How many more operations are carried out before the node stands still.
     pub(super) fuel: usize,
 }
 
 impl Node {
-    pub(super) fn open(
-        mut disk: MemoryDisk,
-        in_force: SnapshotMeta,
-    ) -> Result<Node, SnapshotError> {
+    pub(super) fn open(mut disk: MemoryDisk, in_force: SnapshotMeta) -> Result<Node, Failure> {
         let opened = Snapshots::open(&mut disk, CLUSTER, &in_force, CONFIG)?;
         assert_eq!(opened.damage, None, "the snapshot in force is whole");
         let (operations, events) = (Operations::default(), VecDeque::new());
         let snapshots = opened.snapshots;
-        Ok(Node { disk, snapshots, operations, in_force, events, fuel: usize::MAX })
+        let (failure, fuel) = (None, usize::MAX);
+        Ok(Node { disk, snapshots, operations, in_force, events, failure, fuel })
     }
 
     pub(super) fn new() -> Node {
@@ -182,16 +182,17 @@ impl Node {
         Node::open(self.disk, self.in_force).expect("what is in force is durable")
     }
 
-    /// Carries out what is asked for, and all that follows. False once the fuel is used up.
+    /// Carries out what is asked for, and all that follows. False once the fuel is used up, or
+    /// after a failure.
     pub(super) fn settle(&mut self) -> bool {
         loop {
             let asked: Vec<_> = self.operations.take().collect();
             if asked.is_empty() {
                 self.events.extend(self.snapshots.take_events());
-                return true;
+                return self.failure.is_none();
             }
             for operation in asked {
-                if self.fuel == 0 {
+                if self.fuel == 0 || self.failure.is_some() {
                     return false;
                 }
                 self.fuel -= 1;
@@ -202,8 +203,13 @@ impl Node {
     }
 
     fn complete(&mut self, id: OperationId, result: Result<Vec<u8>, DiskError>) {
-        self.operations.done(id);
-        self.snapshots.complete(&mut self.operations, id, result);
+        let (owner, file, offset) = self.operations.done(id);
+        assert_eq!(owner, Owner::Snapshots);
+        if self.failure.is_none() {
+            let operations = &mut self.operations;
+            let completed = self.snapshots.complete(operations, id, (file, offset), result);
+            self.failure = completed.err();
+        }
     }
 
     /// Takes a snapshot until it ends one way or the other; None once the fuel is used up.

@@ -1,0 +1,249 @@
+//! A client's own side of a session: it numbers requests, keeps what has no answer yet, and says
+//! what to send. Without IO and without a clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::machine::outcome::Outcome;
+use crate::machine::request::{Nonce, Request, Sequence, SessionId, SessionLimits};
+use crate::types::Command;
+
+/// A client's side of one session.
+///
+/// Send what [`ClientSession::calls`] names, as often and to whichever node it takes, and hand in
+/// every outcome. Once the session is over, open another with another nonce.
+#[derive(Clone, Debug)]
+pub struct ClientSession {
+    nonce: Nonce,
+    limits: SessionLimits,
+    state: State,
+    next: Sequence,
+    /// The requests without an answer.
+    waiting: BTreeMap<Sequence, Arc<[u8]>>,
+}
+
+/// Something to have proposed; every copy of it may reach the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Call {
+    /// The session's registration.
+    Register,
+    /// One request.
+    Request(Sequence),
+}
+
+/// What an outcome means for the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The session is open: requests may be sent.
+    Opened(SessionId),
+    /// The request was carried out exactly once.
+    Reply(Sequence, Arc<[u8]>),
+    /// The session is over. These requests had no answer: each was carried out once or never, and
+    /// none will be from now on, save copies that are on their way.
+    Over(Vec<Sequence>),
+    /// Nothing new: an answer the client had before, or one that a later copy makes up for.
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Registering,
+    Open(SessionId),
+    Over,
+}
+
+impl ClientSession {
+    /// A session that is not registered yet. `nonce` is random, and used for this session alone.
+    ///
+    /// # Panics
+    /// If a limit is out of its bounds.
+    #[must_use]
+    pub fn new(nonce: Nonce, limits: SessionLimits) -> ClientSession {
+        assert!(limits.is_valid(), "{limits:?} is out of bounds");
+        let state = State::Registering;
+        ClientSession { nonce, limits, state, next: Sequence::FIRST, waiting: BTreeMap::new() }
+    }
+
+    /// Takes in a command and gives it the next number; none while the window is full or once the
+    /// session is over. Commands may be taken in before the session is open.
+    pub fn submit(&mut self, command: &[u8]) -> Option<Sequence> {
+        if self.state == State::Over || !self.has_room() {
+            return None;
+        }
+        let sequence = self.next;
+        self.next = sequence.next();
+        let earlier = self.waiting.insert(sequence, Arc::from(command));
+        assert_eq!(earlier, None, "a number is given once");
+        Some(sequence)
+    }
+
+    /// What may be sent now, for the first time or again, lowest number first.
+    pub fn calls(&self) -> impl Iterator<Item = Call> + '_ {
+        let registers = (self.state == State::Registering).then_some(Call::Register);
+        let open = matches!(self.state, State::Open(_));
+        let requests = self.waiting.keys().filter(move |_| open).copied();
+        registers.into_iter().chain(requests.map(Call::Request))
+    }
+
+    /// The command to have proposed for a call; none unless [`ClientSession::calls`] has it.
+    #[must_use]
+    pub fn command(&self, call: Call) -> Option<Command> {
+        match (call, self.state) {
+            (Call::Register, State::Registering) => {
+                Some(Request::Register { nonce: self.nonce, limits: self.limits }.encode())
+            }
+            (Call::Request(sequence), State::Open(session)) => {
+                let command = self.waiting.get(&sequence)?;
+                let acknowledged = self.floor();
+                let request = Request::InSession { session, sequence, acknowledged, command };
+                Some(request.encode())
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes in what came of one copy of a call.
+    pub fn answer(&mut self, call: Call, outcome: &Outcome) -> Answer {
+        match (call, outcome) {
+            (Call::Register, Outcome::Registered(session)) if self.state == State::Registering => {
+                self.state = State::Open(*session);
+                Answer::Opened(*session)
+            }
+            (Call::Request(sequence), Outcome::Reply(reply)) => {
+                match self.waiting.remove(&sequence) {
+                    Some(_) => Answer::Reply(sequence, Arc::clone(reply)),
+                    None => Answer::Nothing,
+                }
+            }
+            (Call::Request(sequence), Outcome::SessionExpired | Outcome::Malformed)
+                if self.waiting.contains_key(&sequence) =>
+            {
+                self.end()
+            }
+            (Call::Register, Outcome::Malformed) if self.state == State::Registering => self.end(),
+            _ => Answer::Nothing,
+        }
+    }
+
+    /// The session, once it is open.
+    #[must_use]
+    pub fn id(&self) -> Option<SessionId> {
+        match self.state {
+            State::Open(session) => Some(session),
+            State::Registering | State::Over => None,
+        }
+    }
+
+    /// Whether the session has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// The lowest number that has no answer yet, or will be given next.
+    fn floor(&self) -> Sequence {
+        self.waiting.first_key_value().map_or(self.next, |(sequence, _)| *sequence)
+    }
+
+    fn has_room(&self) -> bool {
+        self.next <= Sequence::MAX && self.next.0 - self.floor().0 < u64::from(self.limits.window)
+    }
+
+    fn end(&mut self) -> Answer {
+        self.state = State::Over;
+        Answer::Over(std::mem::take(&mut self.waiting).into_keys().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Index;
+
+    const LIMITS: SessionLimits =
+        SessionLimits { sessions_max: 2, window: 2, replies_bytes_max: 10 };
+
+    fn open() -> ClientSession {
+        let mut client = ClientSession::new(Nonce(7), LIMITS);
+        let outcome = Outcome::Registered(SessionId(Index(3)));
+        assert_eq!(client.answer(Call::Register, &outcome), Answer::Opened(SessionId(Index(3))));
+        client
+    }
+
+    fn reply() -> Outcome {
+        Outcome::Reply(Arc::from(&b"ok"[..]))
+    }
+
+    fn calls(client: &ClientSession) -> Vec<Call> {
+        client.calls().collect()
+    }
+
+    #[test]
+    fn a_session_registers_before_it_asks() {
+        let mut client = ClientSession::new(Nonce(7), LIMITS);
+        let first = client.submit(b"a").unwrap();
+        assert_eq!(calls(&client), [Call::Register]);
+        assert_eq!(client.command(Call::Request(first)), None);
+        let register = client.command(Call::Register).unwrap();
+        let expected = Request::Register { nonce: Nonce(7), limits: LIMITS };
+        assert_eq!(Request::decode(&register), Some(expected));
+        client.answer(Call::Register, &Outcome::Registered(SessionId(Index(3))));
+        assert_eq!(client.id(), Some(SessionId(Index(3))));
+        assert_eq!(calls(&client), [Call::Request(first)]);
+        let again = client.answer(Call::Register, &Outcome::Registered(SessionId(Index(9))));
+        assert_eq!((again, client.id()), (Answer::Nothing, Some(SessionId(Index(3)))));
+    }
+
+    #[test]
+    fn it_acknowledges_what_it_has_and_keeps_to_its_window() {
+        let mut client = open();
+        let first = client.submit(b"a").unwrap();
+        let second = client.submit(b"b").unwrap();
+        assert_eq!(client.submit(b"c"), None, "the window is full");
+        let acknowledged = |client: &ClientSession, sequence| {
+            let command = client.command(Call::Request(sequence)).unwrap();
+            match Request::decode(&command) {
+                Some(Request::InSession { acknowledged, .. }) => acknowledged,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(acknowledged(&client, second), first);
+        assert!(matches!(client.answer(Call::Request(second), &reply()), Answer::Reply(..)));
+        assert_eq!(client.submit(b"c"), None, "the first is still open");
+        assert!(matches!(client.answer(Call::Request(first), &reply()), Answer::Reply(..)));
+        assert_eq!(client.answer(Call::Request(first), &reply()), Answer::Nothing);
+        let third = client.submit(b"c").unwrap();
+        assert_eq!((third, acknowledged(&client, third)), (Sequence(3), third));
+        assert_eq!(calls(&client), [Call::Request(third)]);
+    }
+
+    #[test]
+    fn an_expired_session_ends_everything_that_has_no_answer() {
+        let mut client = open();
+        let requests = [client.submit(b"a").unwrap(), client.submit(b"b").unwrap()];
+        let outside = client.answer(Call::Request(requests[1]), &Outcome::OutsideWindow);
+        assert_eq!(outside, Answer::Nothing, "another copy may be carried out");
+        let over = client.answer(Call::Request(requests[1]), &Outcome::SessionExpired);
+        assert_eq!(over, Answer::Over(requests.to_vec()));
+        assert!(client.is_over() && calls(&client).is_empty());
+        assert_eq!(client.submit(b"c"), None);
+        assert_eq!(client.answer(Call::Request(requests[0]), &reply()), Answer::Nothing);
+    }
+
+    #[test]
+    fn an_answer_that_came_late_ends_nothing() {
+        let mut client = open();
+        let first = client.submit(b"a").unwrap();
+        client.answer(Call::Request(first), &reply());
+        let late = client.answer(Call::Request(first), &Outcome::SessionExpired);
+        assert_eq!(late, Answer::Nothing);
+        assert!(!client.is_over());
+    }
+
+    #[test]
+    fn a_registration_that_makes_no_sense_to_a_node_is_the_end() {
+        let mut client = ClientSession::new(Nonce(7), LIMITS);
+        assert_eq!(client.answer(Call::Register, &Outcome::Malformed), Answer::Over(vec![]));
+        assert!(client.is_over());
+    }
+}

@@ -1,0 +1,210 @@
+//! Which requests were carried out already, and what was replied: a function of the log alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::machine::outcome::Outcome;
+use crate::machine::request::{Nonce, Sequence, SessionId, SessionLimits};
+use crate::types::Index;
+
+/// All open sessions. A clone shares them, and costs one pointer each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sessions {
+    /// The bound of the last registration; 0 before the first.
+    sessions_max: u32,
+    open: BTreeMap<SessionId, Arc<Session>>,
+    /// The same sessions by the name their clients gave them.
+    by_nonce: BTreeMap<Nonce, SessionId>,
+    /// The same sessions by the entry that used them last: no two are used by one entry.
+    by_use: BTreeMap<Index, SessionId>,
+}
+
+/// One client's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) nonce: Nonce,
+    pub(crate) window: u32,
+    pub(crate) replies_bytes_max: u32,
+    /// The last entry that used it.
+    pub(crate) used: Index,
+    /// The lowest number the client still waits for, as far as it has said: nothing below is
+    /// carried out, or remembered.
+    pub(crate) floor: Sequence,
+    /// What was carried out at or after `floor`, within the window, with the reply if it is known.
+    pub(crate) executed: BTreeMap<Sequence, Option<Arc<[u8]>>>,
+    /// The bytes of all known replies.
+    pub(crate) replies_bytes: u64,
+}
+
+/// What is to be done with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It is new: carry it out, and record it.
+    Execute,
+    /// It is not to be carried out.
+    Answer(Outcome),
+}
+
+impl Sessions {
+    /// Opens a session, or finds the one that `nonce` has opened; others expire for it.
+    pub(crate) fn register(&mut self, at: Index, nonce: Nonce, limits: SessionLimits) -> SessionId {
+        assert!(limits.is_valid(), "decoding refuses other limits");
+        let id = match self.by_nonce.get(&nonce) {
+            Some(id) => *id,
+            None => self.open_new(at, nonce, limits),
+        };
+        self.touch(id, at);
+        self.sessions_max = limits.sessions_max;
+        while self.open.len() > self.sessions_max as usize {
+            self.expire_oldest();
+        }
+        assert!(self.open.contains_key(&id), "the session used last expires last");
+        id
+    }
+
+    /// Decides on a request that stands in the log at `at`, and takes note of what the client has
+    /// acknowledged.
+    pub(crate) fn admit(
+        &mut self,
+        at: Index,
+        id: SessionId,
+        sequence: Sequence,
+        acknowledged: Sequence,
+    ) -> Admission {
+        assert!(acknowledged <= sequence, "decoding refuses other requests");
+        if !self.open.contains_key(&id) {
+            return Admission::Answer(Outcome::SessionExpired);
+        }
+        let session = self.touch(id, at);
+        session.acknowledge(acknowledged);
+        if sequence < session.floor {
+            return Admission::Answer(Outcome::SessionExpired);
+        }
+        if sequence >= session.end() {
+            return Admission::Answer(Outcome::OutsideWindow);
+        }
+        match session.executed.get(&sequence) {
+            None => Admission::Execute,
+            Some(Some(reply)) => Admission::Answer(Outcome::Reply(Arc::clone(reply))),
+            Some(None) => Admission::Answer(Outcome::SessionExpired),
+        }
+    }
+
+    /// Remembers that a request was carried out, and its reply if it is known.
+    pub(crate) fn record(&mut self, id: SessionId, sequence: Sequence, reply: Option<Arc<[u8]>>) {
+        let session = self.open.get_mut(&id).expect("the session has just admitted the request");
+        Arc::make_mut(session).record(sequence, reply);
+    }
+
+    /// The bound of the last registration.
+    pub(crate) fn sessions_max(&self) -> u32 {
+        self.sessions_max
+    }
+
+    /// Every open session, in the order they were opened.
+    pub(crate) fn open(&self) -> &BTreeMap<SessionId, Arc<Session>> {
+        &self.open
+    }
+
+    /// No session yet, and room for `sessions_max`.
+    pub(crate) fn with_room(sessions_max: u32) -> Sessions {
+        Sessions { sessions_max, ..Sessions::default() }
+    }
+
+    /// Takes in a session of a snapshot; not if it contradicts one that is there.
+    pub(crate) fn insert(&mut self, id: SessionId, session: Session) -> Result<(), &'static str> {
+        if self.open.len() >= self.sessions_max as usize {
+            return Err("more sessions than their bound");
+        }
+        if self.open.last_key_value().is_some_and(|(last, _)| *last >= id) {
+            return Err("sessions out of order");
+        }
+        if self.by_nonce.insert(session.nonce, id).is_some() {
+            return Err("two sessions of one nonce");
+        }
+        if self.by_use.insert(session.used, id).is_some() {
+            return Err("two sessions used by one entry");
+        }
+        self.open.insert(id, Arc::new(session));
+        Ok(())
+    }
+
+    fn open_new(&mut self, at: Index, nonce: Nonce, limits: SessionLimits) -> SessionId {
+        let id = SessionId(at);
+        let session = Session {
+            nonce,
+            window: limits.window,
+            replies_bytes_max: limits.replies_bytes_max,
+            used: at,
+            floor: Sequence::FIRST,
+            executed: BTreeMap::new(),
+            replies_bytes: 0,
+        };
+        let earlier = self.open.insert(id, Arc::new(session));
+        assert!(earlier.is_none(), "one entry opens one session");
+        self.by_nonce.insert(nonce, id);
+        self.by_use.insert(at, id);
+        id
+    }
+
+    /// Notes that the entry at `at` uses the session.
+    fn touch(&mut self, id: SessionId, at: Index) -> &mut Session {
+        let session = self.open.get_mut(&id).expect("only open sessions are used");
+        let session = Arc::make_mut(session);
+        assert!(session.used <= at, "the log goes forward");
+        self.by_use.remove(&session.used);
+        session.used = at;
+        self.by_use.insert(at, id);
+        session
+    }
+
+    fn expire_oldest(&mut self) {
+        let (_, id) = self.by_use.pop_first().expect("every open session was used once");
+        let session = self.open.remove(&id).expect("what was used is open");
+        self.by_nonce.remove(&session.nonce);
+        assert_eq!(self.open.len(), self.by_nonce.len());
+        assert_eq!(self.open.len(), self.by_use.len());
+    }
+}
+
+impl Session {
+    /// The first number beyond the window.
+    pub(crate) fn end(&self) -> Sequence {
+        Sequence(self.floor.0 + u64::from(self.window))
+    }
+
+    /// Forgets what the client no longer waits for.
+    fn acknowledge(&mut self, acknowledged: Sequence) {
+        self.floor = self.floor.max(acknowledged);
+        while let Some(entry) = self.executed.first_entry()
+            && *entry.key() < self.floor
+        {
+            let reply = entry.remove();
+            self.replies_bytes -= bytes_of(&reply);
+        }
+    }
+
+    fn record(&mut self, sequence: Sequence, reply: Option<Arc<[u8]>>) {
+        assert!((self.floor..self.end()).contains(&sequence), "it was admitted");
+        let max = u64::from(self.replies_bytes_max);
+        // One reply too large is not worth all the others.
+        let kept = reply.filter(|reply| reply.len() as u64 <= max);
+        self.replies_bytes += bytes_of(&kept);
+        let earlier = self.executed.insert(sequence, kept);
+        assert_eq!(earlier, None, "a request is carried out once");
+        for reply in self.executed.values_mut() {
+            if self.replies_bytes <= max {
+                break;
+            }
+            self.replies_bytes -= bytes_of(reply);
+            *reply = None;
+        }
+        assert!(self.replies_bytes <= max);
+        assert!(self.executed.len() <= self.window as usize);
+    }
+}
+
+/// What a reply costs; one that is not known costs nothing.
+pub(crate) fn bytes_of(reply: &Option<Arc<[u8]>>) -> u64 {
+    reply.as_ref().map_or(0, |reply| reply.len() as u64)
+}

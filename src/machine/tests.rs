@@ -1,0 +1,413 @@
+//! What the machine does with single entries, and with snapshots.
+
+use std::cell::Cell;
+use std::io::{self, Cursor, Read};
+
+use super::*;
+use crate::types::{Command, Term};
+
+const LIMITS: SessionLimits = SessionLimits { sessions_max: 2, window: 3, replies_bytes_max: 10 };
+
+/// Keeps the text of all commands; replies how long it has become and with what.
+#[derive(Clone, Debug, Default)]
+struct Notes {
+    text: Vec<u8>,
+    /// Where it is durable by itself: the last command in the text.
+    applied: Option<Index>,
+    refuses: Cell<bool>,
+}
+
+impl StateMachine for Notes {
+    fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        self.text.extend(command);
+        if let Some(applied) = &mut self.applied {
+            assert!(*applied < index, "a durable machine is given no command again");
+            *applied = index;
+        }
+        let mut reply = self.text.len().to_string().into_bytes();
+        reply.extend(command);
+        reply
+    }
+
+    fn query(&self, query: &[u8]) -> Vec<u8> {
+        [&self.text, query].concat()
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(Cursor::new(self.text.clone()))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        if self.refuses.get() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.text.clear();
+        snapshot.read_to_end(&mut self.text).map(|_| ())
+    }
+
+    fn applied(&self) -> Index {
+        self.applied.unwrap_or_default()
+    }
+}
+
+fn entry(index: u64, payload: Payload) -> Entry {
+    Entry { id: EntryId::new(Term(1), Index(index)), payload }
+}
+
+/// Entries from `first` on.
+fn log(first: u64, requests: &[Request<'_>]) -> Vec<Entry> {
+    let commands = requests.iter().map(|request| Payload::Command(request.encode()));
+    (first..).zip(commands).map(|(index, command)| entry(index, command)).collect()
+}
+
+fn register(nonce: u128) -> Request<'static> {
+    Request::Register { nonce: Nonce(nonce), limits: LIMITS }
+}
+
+fn ask(session: u64, sequence: u64, acknowledged: u64, command: &str) -> Request<'_> {
+    Request::InSession {
+        session: SessionId(Index(session)),
+        sequence: Sequence(sequence),
+        acknowledged: Sequence(acknowledged),
+        command: command.as_bytes(),
+    }
+}
+
+fn reply(text: &str) -> Outcome {
+    Outcome::Reply(Arc::from(text.as_bytes()))
+}
+
+fn registered(session: u64) -> Outcome {
+    Outcome::Registered(SessionId(Index(session)))
+}
+
+/// A machine that has applied `requests` from index 1 on, and what came of them.
+fn after(requests: &[Request<'_>]) -> (Machine<Notes>, Vec<Outcome>) {
+    let mut machine = Machine::new(Notes::default());
+    let outcomes = machine.apply(&log(1, requests));
+    (machine, outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+fn bytes_of(machine: &Machine<Notes>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut frozen = machine.snapshot().expect("the machine is whole");
+    assert_eq!(frozen.last(), machine.applied());
+    frozen.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_plain_command_is_carried_out_every_time() {
+    let (machine, outcomes) = after(&[Request::Plain(b"a"), Request::Plain(b"a")]);
+    assert_eq!(outcomes, [reply("1a"), reply("2a")]);
+    assert_eq!(machine.query(b"?"), b"aa?");
+}
+
+#[test]
+fn an_entry_without_a_command_has_no_outcome_and_other_bytes_are_malformed() {
+    let mut machine = Machine::new(Notes::default());
+    let odd = Payload::Command(Command::from("hello"));
+    let outcomes = machine.apply(&[entry(1, Payload::Noop), entry(2, odd)]);
+    assert_eq!(outcomes, [(Index(2), Outcome::Malformed)]);
+    assert_eq!(machine.applied().index, Index(2));
+    assert_eq!(machine.query(b""), b"");
+}
+
+#[test]
+fn a_retry_gets_the_first_reply() {
+    let (machine, outcomes) = after(&[register(7), ask(1, 1, 1, "a"), ask(1, 1, 1, "a")]);
+    assert_eq!(outcomes, [registered(1), reply("1a"), reply("1a")]);
+    assert_eq!(machine.query(b""), b"a");
+}
+
+#[test]
+fn pipelined_requests_in_any_order_are_each_carried_out_once() {
+    let requests = [register(7), ask(1, 3, 1, "c"), ask(1, 1, 1, "a"), ask(1, 3, 1, "c")];
+    let more = [ask(1, 2, 1, "b"), ask(1, 1, 1, "a"), ask(1, 2, 1, "b")];
+    let (_, outcomes) = after(&[&requests[..], &more].concat());
+    let first = [registered(1), reply("1c"), reply("2a"), reply("1c")];
+    assert_eq!(outcomes, [&first[..], &[reply("3b"), reply("2a"), reply("3b")]].concat());
+}
+
+#[test]
+fn what_the_client_has_acknowledged_is_never_carried_out() {
+    let requests = [register(7), ask(1, 1, 1, "a"), ask(1, 3, 3, "c")];
+    // The second was never carried out, and will not be.
+    let more = [ask(1, 1, 1, "a"), ask(1, 2, 1, "b"), ask(1, 3, 1, "c")];
+    let (machine, outcomes) = after(&[&requests[..], &more].concat());
+    let expired = Outcome::SessionExpired;
+    assert_eq!(outcomes[3..], [expired.clone(), expired, reply("2c")]);
+    assert_eq!(machine.query(b""), b"ac");
+}
+
+#[test]
+fn a_request_beyond_the_window_waits_for_room() {
+    let (machine, outcomes) =
+        after(&[register(7), ask(1, 4, 1, "d"), ask(1, 3, 1, "c"), ask(1, 4, 2, "d")]);
+    assert_eq!(outcomes[1..], [Outcome::OutsideWindow, reply("1c"), reply("2d")]);
+    assert_eq!(machine.query(b""), b"cd");
+}
+
+#[test]
+fn one_nonce_opens_one_session() {
+    let (_, outcomes) = after(&[register(7), register(8), register(7)]);
+    assert_eq!(outcomes, [registered(1), registered(2), registered(1)]);
+}
+
+#[test]
+fn the_session_used_least_recently_expires() {
+    let requests = [register(7), register(8), ask(1, 1, 1, "a"), register(9)];
+    let more = [ask(2, 1, 1, "b"), ask(1, 1, 1, "a"), ask(4, 1, 1, "c"), register(8)];
+    let (_, outcomes) = after(&[&requests[..], &more].concat());
+    assert_eq!(outcomes[4..7], [Outcome::SessionExpired, reply("1a"), reply("2c")]);
+    assert_eq!(outcomes[7], registered(8), "its nonce has expired with it");
+}
+
+#[test]
+fn the_bound_of_the_last_registration_counts() {
+    let limits = SessionLimits { sessions_max: 1, ..LIMITS };
+    let smaller = Request::Register { nonce: Nonce(7), limits };
+    let (_, outcomes) = after(&[register(7), register(8), smaller, ask(2, 1, 1, "b")]);
+    assert_eq!(outcomes[2..], [registered(1), Outcome::SessionExpired]);
+}
+
+#[test]
+fn replies_beyond_their_bound_are_forgotten_and_never_recomputed() {
+    // The replies are "4aaaa", "8bbbb" and "12cccc": 16 bytes, with room for 10.
+    let requests = [register(7), ask(1, 1, 1, "aaaa"), ask(1, 2, 1, "bbbb"), ask(1, 1, 1, "aaaa")];
+    let more = [ask(1, 3, 1, "cccc"), ask(1, 1, 1, "aaaa"), ask(1, 2, 1, "bbbb")];
+    let (mut machine, outcomes) = after(&[&requests[..], &more].concat());
+    assert_eq!(outcomes[3], reply("4aaaa"), "ten bytes fit");
+    assert_eq!(outcomes[5..], [Outcome::SessionExpired, Outcome::SessionExpired]);
+    assert_eq!(machine.query(b""), b"aaaabbbbcccc");
+    // One reply that would not fit alone drives no other out.
+    let large = log(8, &[ask(1, 4, 3, "dddddddddd"), ask(1, 4, 3, ""), ask(1, 3, 3, "cccc")]);
+    let outcomes = machine.apply(&large);
+    assert_eq!(outcomes[0].1, reply("22dddddddddd"));
+    assert_eq!(outcomes[1].1, Outcome::SessionExpired);
+    assert_eq!(outcomes[2].1, reply("12cccc"));
+}
+
+#[test]
+#[should_panic(expected = "entries follow one another")]
+fn a_gap_is_no_log() {
+    let (mut machine, _) = after(&[register(7)]);
+    machine.apply(&log(3, &[register(8)]));
+}
+
+/// Two sessions, one with a reply that is forgotten.
+fn busy() -> Machine<Notes> {
+    let requests = [register(7), ask(1, 1, 1, "a"), ask(1, 3, 1, "c"), register(8)];
+    let more = [ask(4, 1, 1, "dddddddddd"), Request::Plain(b"x")];
+    after(&[&requests[..], &more].concat()).0
+}
+
+#[test]
+fn a_snapshot_brings_everything_back() {
+    let first = busy();
+    let bytes = bytes_of(&first);
+    let mut second = Machine::new(Notes::default());
+    second.apply(&log(1, &[register(99), Request::Plain(b"other")]));
+    second.restore(first.applied(), &mut &bytes[..]).unwrap();
+    assert_eq!(bytes_of(&second), bytes);
+    assert_eq!(second.digest().unwrap(), first.digest().unwrap());
+    assert_eq!(second.results(), first.results());
+    let mut both = [first, second];
+    let rest = [ask(1, 3, 1, "c"), ask(4, 1, 1, "d"), register(8), register(10), ask(1, 4, 4, "")];
+    let outcomes = both.each_mut().map(|machine| machine.apply(&log(7, &rest)));
+    assert_eq!(outcomes[0], outcomes[1]);
+    assert_eq!(bytes_of(&both[0]), bytes_of(&both[1]));
+}
+
+#[test]
+fn the_bytes_are_those_of_the_document() {
+    let (machine, _) = after(&[register(7), ask(1, 1, 1, "a"), ask(1, 3, 1, "0123456789")]);
+    let bytes = bytes_of(&machine);
+    let long = |value: u64| value.to_le_bytes().to_vec();
+    let short = |value: u32| value.to_le_bytes().to_vec();
+    let results = machine.results().expect("all outcomes are known");
+    let expected = [
+        [b"quorstat".to_vec(), short(1)].concat(),
+        [long(1), long(3), long(3), vec![1], results.0.to_vec()].concat(),
+        [short(2), short(1)].concat(),
+        [long(1), 7u128.to_le_bytes().to_vec(), short(3), short(10)].concat(),
+        [long(3), long(1), short(2)].concat(),
+        [long(1), short(2), b"1a".to_vec()].concat(),
+        [long(3), short(u32::MAX)].concat(),
+        b"a0123456789".to_vec(),
+    ]
+    .concat();
+    assert_eq!(bytes, expected);
+    assert_eq!(results.to_string(), "be4d60e3892e6084e300b42653c36526");
+}
+
+#[test]
+fn a_snapshot_shows_nothing_that_came_later() {
+    let mut machine = busy();
+    let mut frozen = machine.snapshot().unwrap();
+    let expected = bytes_of(&machine);
+    machine.apply(&log(7, &[ask(1, 4, 4, "later"), register(9)]));
+    let mut bytes = Vec::new();
+    frozen.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn a_snapshot_cut_short_leaves_the_machine_as_it_was() {
+    let bytes = bytes_of(&busy());
+    let front = bytes.len() - busy().user().text.len();
+    let last = busy().applied();
+    for length in 0..front {
+        let mut machine = after(&[Request::Plain(b"kept")]).0;
+        let error = machine.restore(last, &mut &bytes[..length]).expect_err("it is cut");
+        assert!(matches!(error, RestoreError::Read(_)), "{length} bytes: {error}");
+        assert_eq!(machine.apply(&log(2, &[Request::Plain(b"!")])), [(Index(2), reply("5!"))]);
+    }
+}
+
+/// Sessions that some log leads to are read back from their own snapshot.
+fn assert_comes_back(machine: &Machine<Notes>, bit: usize) {
+    let bytes = bytes_of(machine);
+    let mut again = Machine::new(Notes::default());
+    let restored = again.restore(machine.applied(), &mut &bytes[..]);
+    assert!(restored.is_ok(), "bit {bit}: {restored:?}");
+    assert_eq!(bytes_of(&again), bytes, "bit {bit}");
+}
+
+#[test]
+fn every_forged_bit_is_refused_or_leads_to_a_machine_that_works() {
+    let bytes = bytes_of(&busy());
+    let last = busy().applied();
+    let mut refused = 0;
+    for bit in 0..bytes.len() * 8 {
+        let mut forged = bytes.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        let mut machine = Machine::new(Notes::default());
+        match machine.restore(last, &mut &forged[..]) {
+            Err(_) => refused += 1,
+            Ok(()) => {
+                assert_comes_back(&machine, bit);
+                machine.apply(&log(7, &[register(8), ask(1, 4, 4, "e"), register(11)]));
+                assert_comes_back(&machine, bit);
+            }
+        }
+    }
+    assert!(refused > 400, "only {refused} were refused");
+}
+
+#[test]
+fn each_kind_of_wrong_snapshot_is_named() {
+    let bytes = bytes_of(&busy());
+    let last = busy().applied();
+    let restore = |at: usize, value: u8| {
+        let mut forged = bytes.clone();
+        forged[at] = value;
+        Machine::new(Notes::default()).restore(last, &mut &forged[..]).unwrap_err().to_string()
+    };
+    assert_eq!(restore(0, b'x'), "these bytes are no snapshot");
+    assert_eq!(restore(8, 9), "the snapshot has version 9, this program knows 1");
+    assert_eq!(restore(20, 9), "the snapshot is of entry 9@t1, not 6@t1");
+    assert_eq!(restore(36, 2), "the snapshot's sessions: a hash both known and unknown");
+    assert_eq!(restore(53, 1), "the snapshot's sessions: more sessions than their bound");
+}
+
+#[test]
+fn a_length_that_lies_costs_no_memory() {
+    let (machine, _) = after(&[
+        Request::Register {
+            nonce: Nonce(1),
+            limits: SessionLimits { replies_bytes_max: SessionLimits::REPLIES_BYTES_MAX, ..LIMITS },
+        },
+        ask(1, 1, 1, "a"),
+    ]);
+    let mut bytes = bytes_of(&machine);
+    let length_at = bytes.len() - b"1a".len() - b"a".len() - 4;
+    bytes[length_at..length_at + 4]
+        .copy_from_slice(&SessionLimits::REPLIES_BYTES_MAX.to_le_bytes());
+    let error = Machine::new(Notes::default()).restore(machine.applied(), &mut &bytes[..]);
+    assert!(matches!(error, Err(RestoreError::Read(_))), "{error:?}");
+}
+
+#[test]
+fn a_user_that_refuses_a_snapshot_needs_another() {
+    let first = busy();
+    let bytes = bytes_of(&first);
+    let mut second = Machine::new(Notes::default());
+    second.user().refuses.set(true);
+    let error = second.restore(first.applied(), &mut &bytes[..]).expect_err("the user refuses");
+    assert!(matches!(error, RestoreError::User(_)));
+    let mut broken = second.clone();
+    let applies = std::panic::AssertUnwindSafe(|| broken.apply(&log(1, &[register(1)])));
+    assert!(std::panic::catch_unwind(applies).is_err(), "it applies nothing");
+    second.user().refuses.set(false);
+    second.restore(first.applied(), &mut &bytes[..]).unwrap();
+    assert_eq!(bytes_of(&second), bytes);
+}
+
+/// A node whose machine kept its state through a restart, at the snapshot of entry 2.
+fn restarted(requests: &[Request<'_>]) -> (Machine<Notes>, Machine<Notes>) {
+    let durable = Notes { applied: Some(Index::ZERO), ..Notes::default() };
+    let mut before = Machine::new(durable);
+    before.apply(&log(1, &requests[..2]));
+    let bytes = bytes_of(&before);
+    let at = before.applied();
+    before.apply(&log(3, &requests[2..]));
+    let mut machine = Machine::new(before.user().clone());
+    machine.restore(at, &mut &bytes[..]).unwrap();
+    (before, machine)
+}
+
+#[test]
+fn a_machine_durable_by_itself_is_given_nothing_again() {
+    let requests = [register(7), ask(1, 1, 1, "a"), ask(1, 2, 2, "b"), Request::Plain(b"c")];
+    let (before, mut machine) = restarted(&requests);
+    assert_eq!(machine.applied().index, Index(2));
+    assert!(machine.snapshot().is_none(), "the sessions are behind");
+    assert_eq!(machine.digest().unwrap(), None);
+    assert_eq!(machine.apply(&log(3, &requests[2..])), []);
+    assert_eq!(machine.query(b""), b"abc");
+    assert_eq!(machine.digest().unwrap(), before.digest().unwrap());
+    assert_eq!(machine.results(), None, "some replies are unknown");
+
+    let more = log(5, &[ask(1, 2, 2, "b"), ask(1, 3, 2, "d"), ask(1, 3, 2, "d")]);
+    let outcomes = machine.apply(&more).into_iter().map(|(_, outcome)| outcome);
+    let expected = [Outcome::SessionExpired, reply("4d"), reply("4d")];
+    assert_eq!(outcomes.collect::<Vec<_>>(), expected);
+    let mut before = before;
+    before.apply(&more);
+    assert_eq!(machine.digest().unwrap(), before.digest().unwrap());
+}
+
+#[test]
+fn a_machine_durable_by_itself_keeps_its_state_where_a_snapshot_is_no_later() {
+    let requests = [Request::Plain(b"a"), register(7), register(8)];
+    let (_, machine) = restarted(&requests);
+    machine.user().refuses.set(true);
+    let mut again = Machine::new(machine.user().clone());
+    let bytes = bytes_of(&machine);
+    again.restore(machine.applied(), &mut &bytes[..]).unwrap();
+    assert_eq!(bytes_of(&again), bytes);
+    assert_eq!(again.results(), machine.results());
+}
+
+#[test]
+fn a_machine_durable_by_itself_takes_a_later_snapshot() {
+    let (later, _) = after(&[Request::Plain(b"a"), Request::Plain(b"b")]);
+    let durable = Notes { text: b"a".to_vec(), applied: Some(Index(1)), ..Notes::default() };
+    let mut machine = Machine::new(durable);
+    machine.restore(later.applied(), &mut &bytes_of(&later)[..]).unwrap();
+    assert_eq!(machine.query(b""), b"ab");
+}
+
+#[test]
+fn results_tell_what_digests_cannot() {
+    let (first, _) = after(&[Request::Plain(b"a"), Request::Plain(b"")]);
+    let (second, _) = after(&[Request::Plain(b"a"), register(1)]);
+    assert_ne!(first.results(), second.results());
+    let mut odd = Machine::new(Notes::default());
+    odd.apply(&log(1, &[Request::Plain(b"a")]));
+    let noop = [entry(2, Payload::Noop)];
+    odd.apply(&noop);
+    assert_ne!(first.results(), odd.results());
+    assert_eq!(first.digest().unwrap(), odd.digest().unwrap(), "the same state");
+}

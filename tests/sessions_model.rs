@@ -1,0 +1,541 @@
+//! Sessions against a list of all requests ever: whatever is repeated, reordered, forgotten or
+//! restored, the machine answers as the list does, and carries nothing out twice.
+
+use std::collections::BTreeSet;
+use std::io::{self, Cursor, Read};
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index as Pick;
+
+use quorate::machine::{
+    Answer, Call, ClientSession, Machine, Nonce, Outcome, Request, Sequence, SessionId,
+    SessionLimits, StateMachine,
+};
+use quorate::types::{Command, Entry, EntryId, Index, Payload, Term};
+
+/// Keeps every command it was given; the reply is the command and how many came before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Ledger {
+    commands: Vec<Vec<u8>>,
+    applied: Index,
+    is_durable: bool,
+}
+
+impl StateMachine for Ledger {
+    fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        assert!(self.applied < index, "no entry is given twice");
+        self.applied = index;
+        let reply = reply_of(self.commands.len(), command);
+        self.commands.push(command.to_vec());
+        reply
+    }
+
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        self.commands.concat()
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        let mut bytes = self.applied.0.to_le_bytes().to_vec();
+        for command in &self.commands {
+            bytes.push(u8::try_from(command.len()).unwrap());
+            bytes.extend(command);
+        }
+        Box::new(Cursor::new(bytes))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        snapshot.read_to_end(&mut bytes)?;
+        let (applied, mut rest) = bytes.split_first_chunk().expect("a whole snapshot");
+        self.applied = Index(u64::from_le_bytes(*applied));
+        self.commands.clear();
+        while let [length, after @ ..] = rest {
+            let (command, after) = after.split_at(*length as usize);
+            self.commands.push(command.to_vec());
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn applied(&self) -> Index {
+        if self.is_durable { self.applied } else { Index::ZERO }
+    }
+}
+
+fn reply_of(before: usize, command: &[u8]) -> Vec<u8> {
+    [before.to_string().as_bytes(), command].concat()
+}
+
+fn cases() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, cases: 600, ..ProptestConfig::default() }
+}
+
+/// One thing done. Numbers are taken modulo what is possible at the time.
+#[derive(Clone, Debug)]
+enum Operation {
+    Noop,
+    Odd(Vec<u8>),
+    Plain(u8),
+    Register {
+        nonce: u8,
+        limits: SessionLimits,
+    },
+    /// A request of one of the sessions that ever were, or of none.
+    Ask {
+        session: Pick,
+        sequence: u64,
+        acknowledged: u64,
+        length: usize,
+    },
+    /// An earlier command stands in the log again.
+    Again(Pick),
+    /// The machine comes back from its snapshot.
+    Restore,
+    /// A snapshot is taken and kept.
+    Keep,
+    /// The machine comes back from the snapshot that was kept, and the log after it.
+    Restart,
+}
+
+fn limits() -> impl Strategy<Value = SessionLimits> {
+    (1u32..4, 1u32..6, 0u32..24).prop_map(|(sessions_max, window, replies_bytes_max)| {
+        SessionLimits { sessions_max, window, replies_bytes_max }
+    })
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        1 => Just(Operation::Noop),
+        1 => vec(any::<u8>(), 0..40).prop_map(Operation::Odd),
+        1 => any::<u8>().prop_map(Operation::Plain),
+        3 => (0u8..6, limits()).prop_map(|(nonce, limits)| Operation::Register { nonce, limits }),
+        12 => (any::<Pick>(), 1u64..9, 0u64..6, 0usize..12).prop_map(
+            |(session, sequence, behind, length)| {
+                let acknowledged = sequence.saturating_sub(behind).max(1);
+                Operation::Ask { session, sequence, acknowledged, length }
+            }
+        ),
+        5 => any::<Pick>().prop_map(Operation::Again),
+        1 => Just(Operation::Restore),
+        1 => Just(Operation::Keep),
+        1 => Just(Operation::Restart),
+    ]
+}
+
+/// The next payload of the log, unless the operation is something else.
+fn payload(operation: &Operation, log: &[Entry]) -> Option<Payload> {
+    let command = match operation {
+        Operation::Noop => return Some(Payload::Noop),
+        Operation::Odd(bytes) => Command::from(bytes.clone()),
+        Operation::Plain(byte) => Request::Plain(&[*byte]).encode(),
+        Operation::Register { nonce, limits } => {
+            Request::Register { nonce: Nonce(u128::from(*nonce)), limits: *limits }.encode()
+        }
+        Operation::Ask { session, sequence, acknowledged, length } => {
+            let mut ids = registrations(log);
+            ids.push(Index(1000));
+            let session = SessionId(*session.get(&ids));
+            let (sequence, acknowledged) = (Sequence(*sequence), Sequence(*acknowledged));
+            let mut command = format!("{session}{sequence};").into_bytes();
+            command.resize(command.len() + length, b'x');
+            Request::InSession { session, sequence, acknowledged, command: &command }.encode()
+        }
+        Operation::Again(pick) if !log.is_empty() => return Some(pick.get(log).payload.clone()),
+        _ => return None,
+    };
+    Some(Payload::Command(command))
+}
+
+fn request_of(entry: &Entry) -> Option<Request<'_>> {
+    match &entry.payload {
+        Payload::Noop => None,
+        Payload::Command(command) => Request::decode(command),
+    }
+}
+
+fn request_in(entry: &Entry) -> Option<(SessionId, Sequence)> {
+    match request_of(entry)? {
+        Request::InSession { session, sequence, .. } => Some((session, sequence)),
+        _ => None,
+    }
+}
+
+fn registrations(log: &[Entry]) -> Vec<Index> {
+    let registers = |entry: &&Entry| matches!(request_of(entry), Some(Request::Register { .. }));
+    log.iter().filter(registers).map(|entry| entry.id.index).collect()
+}
+
+/// One command carried out: its session and number, if it has any, and its reply.
+type Executed = (Option<(SessionId, Sequence)>, Vec<u8>);
+
+/// What came of every entry of `log`, found by going through everything before it each time.
+#[derive(Default)]
+struct Model {
+    outcomes: Vec<(Index, Outcome)>,
+    /// What was carried out.
+    executed: Vec<Executed>,
+    /// The sessions: name, nonce, limits, entries of it, floor, and whether it has expired.
+    sessions: Vec<(SessionId, Nonce, SessionLimits, Vec<Index>, Sequence, bool)>,
+    /// Replies that are forgotten.
+    forgotten: BTreeSet<(SessionId, Sequence)>,
+}
+
+impl Model {
+    fn of(log: &[Entry]) -> Model {
+        let mut model = Model::default();
+        for entry in log {
+            let index = entry.id.index;
+            let outcome = match request_of(entry) {
+                None if entry.payload == Payload::Noop => continue,
+                None => Outcome::Malformed,
+                Some(Request::Plain(command)) => model.execute(None, command),
+                Some(Request::Register { nonce, limits }) => model.register(index, nonce, limits),
+                Some(Request::InSession { session, sequence, acknowledged, command }) => {
+                    model.ask(index, session, sequence, acknowledged, command)
+                }
+            };
+            model.outcomes.push((index, outcome));
+        }
+        model
+    }
+
+    fn execute(&mut self, request: Option<(SessionId, Sequence)>, command: &[u8]) -> Outcome {
+        let reply = reply_of(self.executed.len(), command);
+        self.executed.push((request, reply.clone()));
+        Outcome::Reply(Arc::from(reply))
+    }
+
+    fn register(&mut self, index: Index, nonce: Nonce, limits: SessionLimits) -> Outcome {
+        let known = self.sessions.iter_mut().find(|session| session.1 == nonce && !session.5);
+        let id = match known {
+            Some(session) => {
+                session.3.push(index);
+                session.0
+            }
+            None => {
+                let first = (SessionId(index), nonce, limits, vec![index], Sequence(1), false);
+                self.sessions.push(first);
+                SessionId(index)
+            }
+        };
+        let mut open: Vec<_> = self.sessions.iter_mut().filter(|session| !session.5).collect();
+        open.sort_by_key(|session| std::cmp::Reverse(session.3.last().copied()));
+        for session in open.into_iter().skip(limits.sessions_max as usize) {
+            session.5 = true;
+        }
+        Outcome::Registered(id)
+    }
+
+    fn ask(
+        &mut self,
+        index: Index,
+        id: SessionId,
+        sequence: Sequence,
+        acknowledged: Sequence,
+        command: &[u8],
+    ) -> Outcome {
+        let open = self.sessions.iter_mut().find(|session| session.0 == id && !session.5);
+        let Some((_, _, limits, entries, floor, _)) = open else {
+            return Outcome::SessionExpired;
+        };
+        entries.push(index);
+        *floor = (*floor).max(acknowledged);
+        let (floor, limits) = (*floor, *limits);
+        if sequence < floor {
+            return Outcome::SessionExpired;
+        }
+        if sequence.0 >= floor.0 + u64::from(limits.window) {
+            return Outcome::OutsideWindow;
+        }
+        let request = (id, sequence);
+        let before = self.executed.iter().find(|(other, _)| *other == Some(request));
+        match before {
+            Some(_) if self.forgotten.contains(&request) => Outcome::SessionExpired,
+            Some((_, reply)) => Outcome::Reply(Arc::from(reply.clone())),
+            None => {
+                let outcome = self.execute(Some(request), command);
+                self.forget(id, floor, limits);
+                outcome
+            }
+        }
+    }
+
+    /// Forgets replies until those that remain are few enough.
+    fn forget(&mut self, id: SessionId, floor: Sequence, limits: SessionLimits) {
+        let max = limits.replies_bytes_max as usize;
+        let (request, reply) = self.executed.last().expect("one was carried out");
+        if reply.len() > max {
+            self.forgotten.extend(*request);
+        }
+        loop {
+            let kept = self.executed.iter().filter_map(|(request, reply)| {
+                let request = (*request)?;
+                let counts = request.0 == id && request.1 >= floor;
+                (counts && !self.forgotten.contains(&request)).then_some((request, reply.len()))
+            });
+            let kept: Vec<_> = kept.collect();
+            if kept.iter().map(|(_, length)| length).sum::<usize>() <= max {
+                break;
+            }
+            let (lowest, _) = kept.into_iter().min().expect("something is too large");
+            self.forgotten.insert(lowest);
+        }
+    }
+}
+
+fn bytes_of(machine: &Machine<Ledger>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut frozen = machine.snapshot().expect("the machine is whole");
+    frozen.read_to_end(&mut bytes).expect("memory can be read");
+    bytes
+}
+
+fn restored(user: Ledger, last: EntryId, bytes: &[u8]) -> Machine<Ledger> {
+    let mut machine = Machine::new(user);
+    machine.restore(last, &mut &bytes[..]).expect("it is a machine's own snapshot");
+    machine
+}
+
+/// Runs operations on a machine that is now and then restored or restarted, entry by entry.
+struct Run {
+    log: Vec<Entry>,
+    machine: Machine<Ledger>,
+    outcomes: Vec<(Index, Outcome)>,
+    kept: Option<(EntryId, Vec<u8>)>,
+}
+
+impl Run {
+    fn new(is_durable: bool) -> Run {
+        let machine = Machine::new(Ledger { is_durable, ..Ledger::default() });
+        Run { log: Vec::new(), machine, outcomes: Vec::new(), kept: None }
+    }
+
+    fn step(&mut self, operation: &Operation) {
+        if let Some(payload) = payload(operation, &self.log) {
+            let index = self.machine.applied().index.next();
+            let entry = Entry { id: EntryId::new(Term(1 + index.0 / 7), index), payload };
+            self.outcomes.extend(self.machine.apply(std::slice::from_ref(&entry)));
+            self.log.push(entry);
+        }
+        let is_durable = self.machine.user().is_durable;
+        let fresh = Ledger { is_durable, ..Ledger::default() };
+        match operation {
+            Operation::Restore => {
+                let bytes = bytes_of(&self.machine);
+                self.machine = restored(fresh, self.machine.applied(), &bytes);
+                assert_eq!(bytes_of(&self.machine), bytes);
+            }
+            Operation::Keep => self.kept = Some((self.machine.applied(), bytes_of(&self.machine))),
+            Operation::Restart => {
+                let user = if is_durable { self.machine.user().clone() } else { fresh };
+                let expected = self.machine.digest().expect("memory can be read");
+                self.machine = match &self.kept {
+                    Some((last, bytes)) => restored(user, *last, bytes),
+                    None => Machine::new(user),
+                };
+                let again = &self.log[self.machine.applied().index.0 as usize..];
+                let outcomes = self.machine.apply(again);
+                if !is_durable {
+                    assert!(self.outcomes.ends_with(&outcomes), "the same log, the same outcomes");
+                }
+                assert_eq!(self.machine.digest().expect("memory can be read"), expected);
+            }
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn the_machine_answers_as_the_list_does(
+        operations in vec(operation(), 1..120),
+        batch in 1usize..9,
+    ) {
+        let mut run = Run::new(false);
+        operations.iter().for_each(|operation| run.step(operation));
+        let model = Model::of(&run.log);
+        prop_assert_eq!(&run.outcomes, &model.outcomes);
+
+        let requests: Vec<_> = model.executed.iter().filter_map(|executed| executed.0).collect();
+        let distinct: BTreeSet<_> = requests.iter().collect();
+        prop_assert_eq!(requests.len(), distinct.len(), "a request is carried out once");
+        prop_assert_eq!(run.machine.user().commands.len(), model.executed.len());
+
+        // However the log was cut into batches, and whatever came between, the bytes are the same.
+        let mut other = Machine::new(Ledger::default());
+        run.log.chunks(batch).for_each(|entries| { other.apply(entries); });
+        prop_assert_eq!(bytes_of(&run.machine), bytes_of(&other));
+        prop_assert_eq!(run.machine.results(), other.results());
+    }
+
+    #[test]
+    fn a_machine_durable_by_itself_decides_as_others_do(
+        operations in vec(operation(), 1..120),
+    ) {
+        let mut run = Run::new(true);
+        operations.iter().for_each(|operation| run.step(operation));
+        let model = Model::of(&run.log);
+        prop_assert_eq!(run.outcomes.len(), model.outcomes.len());
+        for (found, expected) in run.outcomes.iter().zip(&model.outcomes) {
+            // A reply may be unknown here, or not have driven another out; anything else is as on
+            // every node.
+            let is_unknown = match (&found.1, &expected.1) {
+                (Outcome::SessionExpired, Outcome::Reply(_)) => true,
+                (Outcome::Reply(reply), Outcome::SessionExpired) => {
+                    let request = request_in(&run.log[found.0.0 as usize - 1]);
+                    model.executed.iter().any(|(other, first)| {
+                        request.is_some() && *other == request && **first == **reply
+                    })
+                }
+                _ => false,
+            };
+            prop_assert!(found == expected || is_unknown, "{:?} {:?}", found, expected);
+        }
+        let mut other = Machine::new(Ledger::default());
+        other.apply(&run.log);
+        prop_assert_eq!(&run.machine.user().commands, &other.user().commands);
+        prop_assert_eq!(run.machine.digest().unwrap(), other.digest().unwrap());
+        if run.machine.results().is_some() {
+            prop_assert_eq!(run.machine.results(), other.results());
+        }
+    }
+}
+
+/// What a network does next with the calls of one client.
+#[derive(Clone, Debug)]
+enum Step {
+    Submit,
+    /// The client sends one of its calls, perhaps for the second time.
+    Send(Pick),
+    /// One of all copies ever sent gets into the log.
+    Propose(Pick),
+    /// One of all outcomes ever comes back.
+    Answer(Pick),
+    /// Another client registers.
+    Crowd,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => Just(Step::Submit),
+        8 => any::<Pick>().prop_map(Step::Send),
+        8 => any::<Pick>().prop_map(Step::Propose),
+        8 => any::<Pick>().prop_map(Step::Answer),
+        1 => Just(Step::Crowd),
+    ]
+}
+
+/// A client, the log, and everything on the way between them: nothing is lost for good, and
+/// everything may come late and again.
+struct Net {
+    client: ClientSession,
+    machine: Machine<Ledger>,
+    sent: Vec<(Call, Command)>,
+    outcomes: Vec<(Call, Outcome)>,
+    replied: Vec<(Sequence, Arc<[u8]>)>,
+    lost: Vec<Sequence>,
+    submitted: u64,
+    opened: Option<SessionId>,
+}
+
+impl Net {
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Submit => {
+                let command = (self.submitted + 1).to_le_bytes();
+                if let Some(sequence) = self.client.submit(&command) {
+                    self.submitted += 1;
+                    assert_eq!(sequence, Sequence(self.submitted));
+                }
+            }
+            Step::Send(pick) => {
+                let calls: Vec<Call> = self.client.calls().collect();
+                if !calls.is_empty() {
+                    let call = *pick.get(&calls);
+                    let command = self.client.command(call).expect("the client names its calls");
+                    self.sent.push((call, command));
+                }
+            }
+            Step::Propose(pick) if !self.sent.is_empty() => {
+                let (call, command) = pick.get(&self.sent).clone();
+                if let Some(outcome) = self.propose(command) {
+                    self.outcomes.push((call, outcome));
+                }
+            }
+            Step::Answer(pick) if !self.outcomes.is_empty() => {
+                let (call, outcome) = pick.get(&self.outcomes).clone();
+                match self.client.answer(call, &outcome) {
+                    Answer::Reply(sequence, reply) => self.replied.push((sequence, reply)),
+                    Answer::Over(lost) => self.lost.extend(lost),
+                    Answer::Opened(session) => self.opened = Some(session),
+                    Answer::Nothing => {}
+                }
+            }
+            Step::Crowd => {
+                let nonce = Nonce(u128::from(self.machine.applied().index.0) + 100);
+                self.propose(Request::Register { nonce, limits: LIMITS }.encode());
+            }
+            Step::Propose(_) | Step::Answer(_) => {}
+        }
+    }
+
+    fn propose(&mut self, command: Command) -> Option<Outcome> {
+        let id = EntryId::new(Term(1), self.machine.applied().index.next());
+        let outcomes = self.machine.apply(&[Entry { id, payload: Payload::Command(command) }]);
+        outcomes.into_iter().next().map(|(_, outcome)| outcome)
+    }
+}
+
+const LIMITS: SessionLimits = SessionLimits { sessions_max: 3, window: 4, replies_bytes_max: 1000 };
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn a_client_gets_the_reply_of_the_one_time_its_request_was_carried_out(
+        steps in vec(step(), 1..200),
+    ) {
+        let mut net = Net {
+            client: ClientSession::new(Nonce(1), LIMITS),
+            machine: Machine::new(Ledger::default()),
+            sent: Vec::new(),
+            outcomes: Vec::new(),
+            replied: Vec::new(),
+            lost: Vec::new(),
+            submitted: 0,
+            opened: None,
+        };
+        steps.iter().for_each(|step| net.step(step));
+
+        let commands = &net.machine.user().commands;
+        for (sequence, reply) in &net.replied {
+            let command = sequence.0.to_le_bytes();
+            let places: Vec<usize> =
+                (0..commands.len()).filter(|place| commands[*place] == command).collect();
+            prop_assert_eq!(places.len(), 1, "{} was carried out once", sequence);
+            prop_assert_eq!(&reply[..], &reply_of(places[0], &command)[..]);
+        }
+        let distinct: BTreeSet<_> = commands.iter().collect();
+        prop_assert_eq!(distinct.len(), commands.len(), "nothing was carried out twice");
+        let ended: BTreeSet<Sequence> =
+            net.replied.iter().map(|(sequence, _)| *sequence).chain(net.lost.clone()).collect();
+        prop_assert_eq!(ended.len(), net.replied.len() + net.lost.len(), "each ends once");
+        let still = net.client.calls().filter(|call| matches!(call, Call::Request(_))).count();
+        if net.client.is_over() {
+            prop_assert_eq!(ended.len() as u64, net.submitted);
+            // Far beyond any window: a session that is still open would say so.
+            let session = net.opened.expect("only an open session expires");
+            let (sequence, acknowledged) = (Sequence(1000), Sequence(1));
+            let probe = Request::InSession { session, sequence, acknowledged, command: b"" };
+            prop_assert_eq!(net.propose(probe.encode()), Some(Outcome::SessionExpired));
+        } else if net.opened.is_some() {
+            prop_assert_eq!(net.client.id(), net.opened);
+            prop_assert_eq!((ended.len() + still) as u64, net.submitted);
+        }
+        prop_assert!(!net.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::OutsideWindow));
+    }
+}
