@@ -19,3 +19,5 @@ pub mod replica;
 #[cfg(feature = "std")]
 pub mod storage;
 pub mod types;
+#[cfg(feature = "std")]
+pub mod wire;
