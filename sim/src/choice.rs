@@ -71,6 +71,10 @@ pub enum Kind {
     Calm,
     /// In which order a process that stood still gets what it missed.
     Resume,
+    /// Where a client sends one try of a request in a session.
+    Retry,
+    /// What exactly a fault does to a disk.
+    Damage,
 }
 
 /// The name of one choice.

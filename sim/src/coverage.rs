@@ -129,6 +129,32 @@ spots! {
     FromThePast "network/from-earlier-start" true
     /// A message of an earlier term of its receiver's arrives.
     FromEarlierTerm "network/from-earlier-term" true
+    /// A client sends a request of its session, for the first time or again.
+    SessionCall "session/call" true
+    /// A request in a session is answered.
+    SessionReply "session/reply" true
+    /// An answer comes that the client had before.
+    SessionRepeated "session/answered-again" true
+    /// A session is over before its client is done with it.
+    SessionOver "session/over" true
+    /// A node takes a snapshot of its state machine.
+    SnapshotTaken "snapshot/taken" true
+    /// A part of a snapshot travels.
+    SnapshotPart "snapshot/part-sent" true
+    /// A part of a snapshot is asked for that its sender has no longer.
+    SnapshotGone "snapshot/part-gone" true
+    /// A node has received a snapshot.
+    SnapshotReceived "snapshot/received" true
+    /// A state machine starts over from a received snapshot.
+    SnapshotInstalled "snapshot/installed" true
+    /// A node starts again from a snapshot.
+    RestartWithSnapshot "restart/with-snapshot" true
+    /// A node starts again with entries before its snapshot.
+    RestartTrailing "restart/with-trailing-entries" true
+    /// A node is stopped by its disk.
+    DiskStopped "disk/node-stopped" true
+    /// A node refuses to start because its disk is damaged.
+    DiskRefused "disk/node-refuses" true
     /// A node outside the core is up after the storm.
     CalmOutsideUp "calm/outside-up" true
     /// A node outside the core is down after the storm.

@@ -23,6 +23,7 @@ pub mod observe;
 pub mod outcome;
 pub mod plan;
 pub mod profile;
+mod request;
 pub mod run;
 pub mod settings;
 pub mod span;

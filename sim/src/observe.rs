@@ -16,6 +16,15 @@ use crate::time::SimTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub u64);
 
+/// A command that a user's state machine carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// The index of its entry.
+    pub index: Index,
+    /// What came of it.
+    pub reply: Vec<u8>,
+}
+
 /// One thing that happened in the world.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
@@ -81,7 +90,7 @@ pub enum Seen<'a> {
         /// The entries, in order.
         entries: &'a [Entry],
         /// Which of them the user's state machine carried out, in order.
-        executed: &'a [Index],
+        executed: &'a [Executed],
         /// After each entry the machine's rolling hash over all it has applied; none if it cannot
         /// know.
         states: &'a [Option<Digest>],

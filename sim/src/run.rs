@@ -9,6 +9,8 @@ use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::settings::Settings;
 use crate::witness::Witness;
+use crate::workload::AnyWorkload;
+use crate::workload::kv::Kv;
 use crate::world::World;
 
 pub use crate::trace::TraceSink;
@@ -27,6 +29,8 @@ pub struct RunOptions {
     pub trace: Option<TraceSink>,
     /// How many times longer than usual the storm lasts; at least 1.
     pub length: u32,
+    /// What the cluster replicates, and what its clients ask for.
+    pub workload: AnyWorkload,
 }
 
 impl Default for RunOptions {
@@ -37,6 +41,7 @@ impl Default for RunOptions {
             checks: true,
             trace: None,
             length: 1,
+            workload: AnyWorkload::new(Kv::new(8, 24)),
         }
     }
 }
@@ -75,7 +80,7 @@ fn run_plan(
         plan.ops.iter().for_each(|op| trace(&op.to_string()));
     }
     let mut witness = Witness::new(&settings, options.checks, options.trace.clone());
-    let mut world = World::new(settings, plan, choices);
+    let mut world = World::new(settings, options.workload.clone(), plan, choices);
     let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness)));
     let (now, events) = world.position();
     witness.finish(now, events);

@@ -13,7 +13,6 @@ use crate::choice::{Choices, Draw, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
 use crate::span::Span;
-use crate::workload::Workload;
 
 /// The parameters of one run, fixed before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +51,6 @@ pub struct Settings {
     pub snapshot_bytes_per_second: u64,
     /// What is kept for the sessions of clients.
     pub session_limits: SessionLimits,
-    /// What the cluster replicates, and what its clients ask for.
-    pub workload: &'static dyn Workload,
     /// How long a node takes to hear of a finished flush, when it does not hear at once.
     pub report: Span,
     /// How long the state machine takes for a batch, and the disk to read one.
@@ -225,7 +222,7 @@ fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
         tail_bytes_max: *draw.pick(&[1 << 16, 0, 300, 3_000]),
         ..StorageConfig::default()
     };
-    storage.chunk_bytes = *draw.pick(&[1 << 12, 64, 500]);
+    storage.snapshots.chunk_bytes = *draw.pick(&[4096, 512, 1024]);
     debug_assert_eq!(storage.check(), Ok(()));
     storage
 }

@@ -7,7 +7,11 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, RoleName, Status};
-use quorate::types::{Body, Entry, Index, Membership, Message, NodeId, Term};
+use quorate::replica::OpenError;
+use quorate::storage::{DiskError, Failure, FileAction};
+use quorate::types::{
+    Body, Entry, Index, Membership, Message, NodeId, SnapshotMeta, Term, Transfer, TransferBody,
+};
 
 use crate::check::{Bounds, Checks};
 use crate::coverage::{MARKS, MarkId, Spot};
@@ -36,6 +40,8 @@ pub(crate) struct Witness {
     committed: Index,
     /// The term of each node at its last start: what is older was sent by an earlier one.
     started_in: BTreeMap<NodeId, (u16, Term)>,
+    /// How many entries the last fetch asked for.
+    fetch_asked: u64,
 }
 
 impl Witness {
@@ -56,6 +62,7 @@ impl Witness {
             candidate: None,
             committed: Index::ZERO,
             started_in: BTreeMap::new(),
+            fetch_asked: 0,
         };
         witness.reach_options(settings);
         witness
@@ -118,10 +125,12 @@ impl Witness {
                     self.reach_batch(entries);
                 }
             }
-            Seen::Committed { .. } => {
+            Seen::Replied { .. } => {
                 self.tally.commands_committed += 1;
                 self.tally.operations_checked += 1;
             }
+            Seen::SnapshotTaken { .. } => self.reach(Spot::SnapshotTaken),
+            Seen::Restored { .. } => self.reach(Spot::SnapshotInstalled),
             Seen::ReadServed { .. } => self.tally.operations_checked += 1,
             _ => {}
         }
@@ -160,12 +169,11 @@ impl Witness {
         roles.for_each(|role| self.reach(MarkId::fault(fault, role)));
     }
 
-    /// A node started.
+    /// A node started, with so many entries in its log and so many of them in memory.
     pub(crate) fn started(
         &mut self,
         status: &Status,
-        log: usize,
-        tail: usize,
+        (log, tail): (u64, u64),
         incarnation: u16,
         downtime: Duration,
     ) {
@@ -173,6 +181,9 @@ impl Witness {
         if incarnation == 1 {
             return;
         }
+        let (snapshot, base) = (status.snapshot, Index(status.last.index.0 - log));
+        self.reach_if(snapshot > Index::ZERO, Spot::RestartWithSnapshot);
+        self.reach_if(base < snapshot, Spot::RestartTrailing);
         self.reach_if(log > 0, Spot::RestartWithLog);
         self.reach_if(log > 0 && tail == 0, Spot::RestartEmptyTail);
         self.reach_if(0 < tail && tail < log, Spot::RestartPartTail);
@@ -181,12 +192,12 @@ impl Witness {
         self.reach_if(incarnation >= 5, Spot::RestartOften);
     }
 
-    /// A node crashes: so many parts of its writes are not flushed, so many of them survive.
+    /// A node crashes: so many things on its disk are not durable, so many of them survive.
     pub(crate) fn crashed(
         &mut self,
         status: &Status,
-        parts: u64,
-        kept: u64,
+        parts: usize,
+        kept: usize,
         unreported: bool,
         applying: bool,
     ) {
@@ -270,14 +281,64 @@ impl Witness {
         self.reach_if(entries >= 3, Spot::LogCutDeep);
     }
 
-    /// Entries are read from the disk of a node in its start `incarnation`.
-    pub(crate) fn fetched(&mut self, consumer: Consumer, short: bool, incarnation: u16) {
+    /// So many entries are to be read from the disk of a node in its start `incarnation`.
+    pub(crate) fn fetches(&mut self, consumer: Consumer, count: u64, incarnation: u16) {
         self.reach(match consumer {
             Consumer::Apply => Spot::FetchForApply,
             Consumer::Peer(_) => Spot::FetchForPeer,
         });
-        self.reach_if(short, Spot::FetchShort);
+        self.fetch_asked = count;
         self.reach_if(incarnation == 1, Spot::FetchEvicted);
+    }
+
+    /// So many came.
+    pub(crate) fn fetched(&mut self, count: usize) {
+        self.reach_if(0 < count && (count as u64) < self.fetch_asked, Spot::FetchShort);
+    }
+
+    /// A snapshot travels from node to node.
+    pub(crate) fn transfer(&mut self, now: SimTime, transfer: &Transfer) {
+        match transfer.body {
+            TransferBody::Request(_) => {}
+            TransferBody::Bytes(..) => self.reach(Spot::SnapshotPart),
+            TransferBody::Gone => self.reach(Spot::SnapshotGone),
+        }
+        self.note(now, transfer.from, &format_args!("-> {} {transfer}", transfer.to));
+    }
+
+    /// A node has received a snapshot.
+    pub(crate) fn received_snapshot(&mut self, now: SimTime, node: NodeId, meta: &SnapshotMeta) {
+        self.reach(Spot::SnapshotReceived);
+        self.note(now, node, &format_args!("has received the snapshot to {}", meta.last));
+    }
+
+    /// A node's disk does not do what it was asked for.
+    pub(crate) fn disk_failed(
+        &mut self,
+        now: SimTime,
+        node: NodeId,
+        action: &FileAction,
+        error: &DiskError,
+    ) {
+        self.note(now, node, &format_args!("disk: {action:?}: {error}"));
+    }
+
+    /// A node has stopped because of its disk.
+    pub(crate) fn stopped(&mut self, now: SimTime, node: NodeId, failure: &Failure) {
+        self.reach(Spot::DiskStopped);
+        self.note(now, node, &format_args!("stops: {failure}"));
+    }
+
+    /// A node refuses to start from a damaged disk.
+    pub(crate) fn refuses(&mut self, now: SimTime, node: NodeId, error: &OpenError) {
+        self.reach(Spot::DiskRefused);
+        self.note(now, node, &format_args!("refuses to start: {error}"));
+    }
+
+    fn note(&self, now: SimTime, node: NodeId, event: &dyn Display) {
+        if let Some(trace) = &self.trace {
+            trace(&format!("{now:>10}  {node} {event}"));
+        }
     }
 
     /// A leader has so many entries on their way to each of its peers.
@@ -353,7 +414,9 @@ impl Witness {
     /// What happens beside the nodes' own inputs and actions, as a line without columns.
     fn trace_seen(&self, now: SimTime, seen: &Seen<'_>) {
         let event = match seen {
-            Seen::Started { node, log, .. } => format!("{node} starts with {} entries", log.len()),
+            Seen::Started { node, log, .. } => {
+                format!("{node} starts with entries after {} to {}", log.base(), log.last())
+            }
             Seen::Crashed { node } => format!("{node} crashes"),
             Seen::Durable { node, write } => {
                 format!("{node} disk: {} is durable", write.id)

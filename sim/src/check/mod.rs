@@ -26,7 +26,7 @@ use std::fmt::Display;
 use quorate::log::Log;
 use quorate::machine::Digest;
 use quorate::raft::Status;
-use quorate::types::{Entry, HardState, Index, Membership, Message, NodeId, Write};
+use quorate::types::{Entry, HardState, Membership, Message, NodeId, Write};
 
 use crate::check::append::Acknowledgements;
 use crate::check::apply::Apply;
@@ -39,7 +39,7 @@ use crate::check::forwarded::Forwarded;
 use crate::check::model::{Model, Node, Nodes, shown};
 use crate::check::quiet::Quiet;
 use crate::check::states::States;
-use crate::observe::{Seen, Violation};
+use crate::observe::{Executed, Seen, Violation};
 use crate::request::Said;
 use crate::time::SimTime;
 
@@ -221,12 +221,12 @@ impl Checks {
         &mut self,
         id: NodeId,
         entries: &[Entry],
-        executed: &[Index],
+        executed: &[Executed],
         states: &[Option<Digest>],
     ) -> Verdict {
         let slot = self.model.slot(id);
         self.apply.applies(&self.model, slot, entries)?;
-        for index in executed {
+        for Executed { index, .. } in executed {
             let entry = self.model.committed.id_at(*index).unwrap_or_default();
             let said = self.model.entries.get(entry).map_or(Said::Nothing, |entry| entry.said);
             self.clients.executed(*index, said)?;

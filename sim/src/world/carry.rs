@@ -62,7 +62,7 @@ impl World {
             match note {
                 Note::Took(input) => {
                     if witness.is_traced() {
-                        witness.input(now, &status, &input);
+                        witness.input(now, &status, &input.to_string());
                     }
                     if let raft::Input::Fetched { entries, .. } = input {
                         witness.fetched(entries.len());
@@ -84,7 +84,6 @@ impl World {
                     witness.see(now, Seen::SnapshotTaken { node, meta: &meta });
                 }
                 Note::SnapshotReceived(meta) => witness.received_snapshot(now, place.id(), &meta),
-                _ => {}
             }
         }
     }
@@ -314,6 +313,7 @@ impl World {
             self.network.remember(message);
         }
         let parcel = Parcel::pack(&packet);
+        let parcel = parcel.unwrap_or_else(|| panic!("{} says what nobody can read", place.id()));
         for at in [fate.copy, fate.arrival].into_iter().flatten() {
             let slot = self.network.dispatch(parcel.clone());
             self.queue.push(at, Event::Arrive { slot });

@@ -134,7 +134,7 @@ impl World {
                 {
                     let links = Links::one(one, another).and(Links::one(another, one));
                     let until = self.now.after(lasting);
-                    self.begin(Effect::Flapping { links, period, until, down: false }, None);
+                    self.take_effect(Effect::Flapping { links, period, until, down: false }, None);
                 }
             }
             Verb::Clog(node, lasting) => {
@@ -186,7 +186,7 @@ impl World {
         };
         let Some(effect) = effect else { return };
         self.meet(verb.fault(), &effect, witness);
-        self.begin(effect, verb.lasting());
+        self.take_effect(effect, verb.lasting());
     }
 
     /// The links that the operation blocks, if it blocks links and its nodes can be told.
@@ -247,7 +247,7 @@ impl World {
         witness.fault_of_many(fault, roles.filter_map(|node| node.role()));
     }
 
-    fn begin(&mut self, effect: Effect, lasting: Option<Duration>) {
+    fn take_effect(&mut self, effect: Effect, lasting: Option<Duration>) {
         let number = self.storm.begin(effect);
         match lasting {
             Some(lasting) => {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use quorate::replica::{Done, Input, Work};
-use quorate::storage::{Completion, FileAction, Lane, Operation};
+use quorate::storage::{Completion, DiskError, FileAction, Lane, Operation};
 use quorate::types::{Entry, Index};
 
 use crate::choice::{Key, Kind};
@@ -216,6 +216,24 @@ impl World {
         let counter = running.counts.works;
         let key = Key { node: place.0 + 1, incarnation, counter, ..Kind::Work.key() };
         self.choices.within(key, self.settings.work) + delay
+    }
+}
+
+impl World {
+    /// A node's disk did not do what it was asked for. A write or a flush of it that failed leaves
+    /// unknown what it has; one that found no room is another matter.
+    fn disk_failed(
+        &mut self,
+        place: Place,
+        action: &FileAction,
+        error: &DiskError,
+        witness: &mut Witness,
+    ) {
+        witness.disk_failed(self.now, place.id(), action, error);
+        let writes = matches!(action, FileAction::Write { .. } | FileAction::Sync { .. });
+        if writes && *error != DiskError::Full {
+            witness.see(self.now, Seen::DiskFailed { node: place.id() });
+        }
     }
 }
 

@@ -12,9 +12,10 @@ use crate::fault::Fault;
 use crate::observe::Seen;
 use crate::plan::{Keep, Trigger};
 use crate::witness::Witness;
-use crate::workload::Subject;
+use crate::workload::Workload;
 use crate::world::node::{Place, Running};
 use crate::world::queue::Event;
+use crate::world::subject::Subject;
 use crate::world::{EventKind, World};
 
 /// The cluster of every run.
@@ -45,7 +46,8 @@ impl World {
         let node = &mut self.nodes[place.0 as usize];
         let downtime = now.since(node.down_since);
         let tail = log.last().index.0 + 1 - log.tail_first().0;
-        witness.started(&status, log.last().index.0 - log.base().index.0, tail, incarnation, downtime);
+        let entries = log.last().index.0 - log.base().index.0;
+        witness.started(&status, (entries, tail), incarnation, downtime);
         node.running = Some(Box::new(running));
         self.count_event(EventKind::Start, u64::from(place.0));
         self.begin(place, witness);
@@ -60,7 +62,7 @@ impl World {
         let key = |kind| Key { node: place.0 + 1, incarnation, ..Kind::key(kind) };
         let config = self.settings.replica(place.id());
         let seed = self.choices.choose(key(Kind::Boot), u64::MAX);
-        let subject = self.settings.workload.subject();
+        let subject = Subject::new(self.workload.machine());
         let node = &mut self.nodes[place.0 as usize];
         if incarnation == 1 {
             let identity = Identity {
@@ -105,7 +107,8 @@ impl World {
         let incarnation = node.incarnation;
         let unreported = running.reports.iter().any(|reports| !reports.is_empty());
         let (pending, lost) = self.lose_power(place, &running, keep);
-        witness.crashed(&running.status, pending, lost, unreported, !running.work.is_empty());
+        let applying = !running.work.is_empty();
+        witness.crashed(&running.status, pending, pending - lost, unreported, applying);
         witness.fault(Fault::Crash, Some(running.status.role));
         let node = &mut self.nodes[place.0 as usize];
         node.held = None;

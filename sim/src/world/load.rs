@@ -12,6 +12,7 @@ use crate::observe::{OpId, Seen};
 use crate::request::{self, OP_BYTES};
 use crate::settings::Settings;
 use crate::witness::Witness;
+use crate::workload::Workload;
 use crate::world::client::{Ask, Asked, Request, Try};
 use crate::world::node::Place;
 use crate::world::queue::Event;
@@ -148,7 +149,7 @@ impl World {
         self.queue.push(gives_up, Event::Client { client, nap: nap.number });
         if reads {
             witness.see(self.now, Seen::ReadInvoked { op });
-            let query = self.settings.workload.query(&mut draw);
+            let query = self.workload.query(op, &mut draw);
             return self.ask(client, op, (to, travels), Asked::Read(query));
         }
         let in_session = target.is_none() && self.has_session(client);
@@ -187,8 +188,10 @@ impl World {
         let length = command_length(draw, &self.settings);
         // What can never be carried out would be repeated in a session for ever.
         let length = if in_session { length.min(self.settings.command_bytes_max()) } else { length };
-        let length = length.saturating_sub(OP_BYTES as u64);
-        request::mark(self.settings.workload.command(length, draw), op)
+        // Its bytes come first, padding next, the mark last.
+        let mut command = self.workload.command(op, draw);
+        command.resize(command.len().max((length as usize).saturating_sub(OP_BYTES)), 0);
+        request::mark(command, op)
     }
 
     /// A request reaches its node.

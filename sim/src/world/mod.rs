@@ -19,6 +19,7 @@ mod queue;
 mod recovery;
 mod storm;
 mod stray;
+mod subject;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ use crate::plan::Plan;
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::witness::Witness;
+use crate::workload::AnyWorkload;
 use crate::world::calm::Calm;
 use crate::world::client::Clients;
 use crate::world::clock::Clock;
@@ -47,6 +49,7 @@ use crate::world::storm::Storm;
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     settings: Settings,
+    workload: AnyWorkload,
     choices: Choices,
     now: SimTime,
     queue: Queue,
@@ -74,7 +77,12 @@ const EVENT_NANOS_MIN: u64 = 2_000;
 
 impl World {
     /// The world at the start: every node is about to start for the first time.
-    pub(crate) fn new(settings: Settings, plan: Plan, choices: Choices) -> World {
+    pub(crate) fn new(
+        settings: Settings,
+        workload: AnyWorkload,
+        plan: Plan,
+        choices: Choices,
+    ) -> World {
         let count = settings.nodes();
         let nodes = (0..count).map(|place| {
             let key = Key { node: place + 1, ..Kind::Clock.key() };
@@ -95,6 +103,7 @@ impl World {
             ended: false,
             outputs: Vec::new(),
             settings,
+            workload,
             choices,
         };
         for place in 0..count {
@@ -217,7 +226,8 @@ impl World {
 
     /// Lets a message reach a node at once, whomever it is addressed to.
     fn arrives_now(&mut self, place: Place, message: Message) {
-        let slot = self.network.dispatch(Parcel::pack(&Packet::Message(message)));
+        let Some(parcel) = Parcel::pack(&Packet::Message(message)) else { return };
+        let slot = self.network.dispatch(parcel);
         self.queue.push(self.now, Event::Intrude { node: place.0, slot });
     }
 
@@ -261,7 +271,8 @@ impl World {
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         let mut outputs = std::mem::take(&mut self.outputs);
         running.node.start(&mut outputs);
-        self.end_step(place, &running.status.clone(), outputs, witness);
+        let status = running.status;
+        self.end_step(place, &status, outputs, witness);
     }
 
     /// Gives a node an input and carries out what it wants.

@@ -18,16 +18,16 @@ pub(crate) struct Links(u128);
 /// A packet on its way: its bytes, and the address on the outside.
 #[derive(Clone, Debug)]
 pub(crate) struct Parcel {
-    pub(crate) from: NodeId,
     pub(crate) to: NodeId,
     bytes: Arc<[u8]>,
 }
 
 impl Parcel {
-    pub(crate) fn pack(packet: &Packet) -> Parcel {
+    /// The packet as its sender writes it; none if nothing that can be read says so.
+    pub(crate) fn pack(packet: &Packet) -> Option<Parcel> {
         let mut bytes = Vec::new();
-        wire::encode(packet, &mut bytes);
-        Parcel { from: packet.from(), to: packet.to(), bytes: bytes.into() }
+        wire::encode(packet, &mut bytes).ok()?;
+        Some(Parcel { to: packet.to(), bytes: bytes.into() })
     }
 
     /// The packet, as its receiver reads it.

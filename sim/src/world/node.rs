@@ -12,9 +12,9 @@ use crate::coverage::Spot;
 use crate::disk::SimDisk;
 use crate::time::SimTime;
 use crate::witness::Witness;
-use crate::workload::Subject;
 use crate::world::clock::Clock;
 use crate::world::queue::Event;
+use crate::world::subject::Subject;
 
 /// A node's place in the world's list: its id less one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

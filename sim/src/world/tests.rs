@@ -9,8 +9,13 @@ use super::*;
 use crate::choice::Overrides;
 use crate::plan::{Keep, Op, Trigger, Verb, When, Who};
 use crate::profile::Profile;
+use crate::workload::kv::Kv;
 
 const SEED: u64 = 11;
+
+fn workload() -> AnyWorkload {
+    AnyWorkload::new(Kv::new(8, 24))
+}
 
 fn calm_settings() -> Settings {
     let choices = Choices::new(SEED, Overrides::new());
@@ -23,7 +28,7 @@ fn calm_settings() -> Settings {
 fn world_of(settings: Settings, ops: Vec<Op>) -> (World, Witness) {
     let choices = Choices::new(SEED, Overrides::new());
     let witness = Witness::new(&settings, true, None);
-    (World::new(settings, Plan { ops }, choices), witness)
+    (World::new(settings, workload(), Plan { ops }, choices), witness)
 }
 
 fn advance_until(world: &mut World, witness: &mut Witness, done: impl Fn(&World) -> bool) {
@@ -143,7 +148,7 @@ fn a_clone_goes_on_exactly_as_the_original() {
     let choices = Choices::new(SEED, Overrides::new());
     let settings = Settings::draw(<&Profile>::default(), &choices, 1);
     let plan = Plan::draw(&settings, &choices);
-    let mut world = World::new(settings.clone(), plan, choices);
+    let mut world = World::new(settings.clone(), workload(), plan, choices);
     let mut witness = Witness::new(&settings, false, None);
     for _ in 0..5_000 {
         world.advance(&mut witness);
