@@ -316,14 +316,19 @@ impl Node {
         }
     }
 
+    /// Hands on what the store says, and what it says to that.
     fn drain_events(&mut self) {
-        let mut events = core::mem::take(&mut self.events);
-        for event in events.drain(..) {
-            if self.stage != Stage::Stopped {
-                self.on_event(event);
+        while !self.events.is_empty() {
+            let mut events = core::mem::take(&mut self.events);
+            for event in events.drain(..) {
+                if self.stage != Stage::Stopped {
+                    self.on_event(event);
+                }
+            }
+            if self.events.is_empty() {
+                self.events = events;
             }
         }
-        self.events = events;
     }
 
     fn on_event(&mut self, event: Event) {

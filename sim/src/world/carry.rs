@@ -233,7 +233,8 @@ impl World {
             }
             Output::Answered { tag, index, applied, .. } => {
                 running.answered(tag);
-                self.client_reads(tag, place, (index, applied), witness);
+                let state = running.answered_in.remove(&tag).flatten();
+                self.client_reads(tag, place, (index, applied), state, witness);
             }
             Output::Rejected { tag, reason } => {
                 running.answered(tag);

@@ -145,9 +145,15 @@ impl World {
             work => running.worker.execute(work, &mut node.disk),
         };
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
-        if let Done::Restored(index) = done {
-            let state = running.worker.machine().results();
-            witness.see(now, Seen::Restored { node: place.id(), index, state });
+        let state = running.worker.machine().results();
+        match done {
+            Done::Restored(index) => {
+                witness.see(now, Seen::Restored { node: place.id(), index, state });
+            }
+            Done::Answered { tag, .. } => {
+                running.answered_in.insert(tag, state);
+            }
+            _ => {}
         }
         self.begin_work(place);
         self.step(place, Input::Done(done), witness);

@@ -1,7 +1,7 @@
 //! The load: clients ask the node they take for the leader, or any other. Some have a session and
 //! repeat what is not answered until it is; the others never repeat anything, and give up.
 
-use quorate::machine::{Answer, Call, ClientSession, Nonce, Outcome};
+use quorate::machine::{Answer, Call, ClientSession, Digest, Nonce, Outcome};
 use quorate::raft::RejectReason;
 use quorate::replica::Input;
 use quorate::types::{EntryId, Index, NodeId, Tag};
@@ -227,14 +227,15 @@ impl World {
             witness.reach(Spot::OutcomeTooLate);
             return;
         };
-        if let Some(op) = op {
+        self.clients.believes(client, Some(at.id()));
+        let waited = call.is_some() || op.is_some_and(|op| self.clients.get(client).ends(op));
+        if let Some(op) = op.filter(|_| waited) {
             witness.see(self.now, Seen::Replied { op, id, outcome });
         }
-        self.clients.believes(client, Some(at.id()));
         if let Some(call) = call {
             return self.session_answers(client, call, outcome, witness);
         }
-        if !op.is_some_and(|op| self.clients.get(client).ends(op)) {
+        if !waited {
             witness.reach(Spot::OutcomeTooLate);
         } else if client == self.clients.prober() {
             self.probe_committed();
@@ -277,6 +278,7 @@ impl World {
         tag: Tag,
         at: Place,
         (index, applied): (Index, Index),
+        state: Option<Digest>,
         witness: &mut Witness,
     ) {
         let Some(Try { client, op: Some(op), .. }) = self.clients.ends(tag) else {
@@ -287,8 +289,6 @@ impl World {
             witness.reach(Spot::OutcomeTooLate);
             return;
         }
-        let Some(running) = self.nodes[at.0 as usize].running.as_deref() else { return };
-        let state = running.worker.machine().results();
         witness.see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state });
         if client == self.clients.prober() {
             self.probe_served();

@@ -1,8 +1,9 @@
 //! One node of the world: its process, if it runs, its disk and its clock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use quorate::machine::Digest;
 use quorate::raft::{RoleName, Status};
 use quorate::replica::{Node as Decider, Output, Replica, Work, Worker};
 use quorate::storage::{Completion, Operation};
@@ -60,6 +61,8 @@ pub(crate) struct Running {
     pub(crate) reports: [VecDeque<Completion>; 2],
     /// What the worker was asked for; it works on the first.
     pub(crate) work: VecDeque<Work>,
+    /// The states in which the worker answered queries of which the node has not told.
+    pub(crate) answered_in: BTreeMap<Tag, Option<Digest>>,
     /// The bytes of the worker's frozen view that were not read yet.
     pub(crate) view: VecDeque<u8>,
     /// What is wanted of the view.
@@ -152,6 +155,7 @@ impl Running {
             lanes: Default::default(),
             reports: Default::default(),
             work: VecDeque::new(),
+            answered_in: BTreeMap::new(),
             view: VecDeque::new(),
             viewing: None,
             backlog: VecDeque::new(),
