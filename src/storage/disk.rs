@@ -134,6 +134,23 @@ pub trait Disk {
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError>;
 }
 
+impl FileAction {
+    /// The file the action is about, None for the directory, and where in it.
+    #[must_use]
+    pub fn place(&self) -> (Option<FileName>, u64) {
+        match self {
+            FileAction::Write { file, offset, .. } | FileAction::Read { file, offset, .. } => {
+                (Some(*file), *offset)
+            }
+            FileAction::Create { file, .. }
+            | FileAction::Sync { file }
+            | FileAction::Rename { from: file, .. }
+            | FileAction::Remove { file } => (Some(*file), 0),
+            FileAction::SyncDirectory => (None, 0),
+        }
+    }
+}
+
 impl fmt::Display for FileName {
     /// The file's name in the directory.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

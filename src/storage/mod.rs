@@ -1,16 +1,37 @@
 //! What a node keeps: a log in segments, a superblock, snapshots. Disk operations go out,
 //! completions come in; only recovery, before the start, reads at once.
 
+mod ahead;
+mod batch;
+mod block;
+mod bytes;
+mod config;
 mod contract;
 mod disk;
+mod failure;
 mod file_disk;
+mod identity;
+mod index;
+mod keeper;
+mod log;
+mod open;
 mod operations;
+mod reader;
+mod recovery;
+mod scan;
+mod sector;
+mod shelf;
 mod snapshots;
+mod store;
+mod superblock;
 
+pub use config::StorageConfig;
 pub use contract::check_disk;
 pub use disk::{Completion, Disk, DiskError, FileAction, FileName, Lane, Operation, OperationId};
+pub use failure::{Failure, OpenError};
 pub use file_disk::FileDisk;
-pub use snapshots::{
-    AbandonReason, Damage, PartOutcome, SnapshotConfig, SnapshotError, SnapshotEvent,
-    SnapshotReader,
-};
+pub use identity::{ClusterId, Identity, Incarnation};
+pub use open::Opened;
+pub use reader::FetchId;
+pub use snapshots::{AbandonReason, PartOutcome, SnapshotConfig, SnapshotEvent, SnapshotReader};
+pub use store::{Event, Storage};

@@ -1,0 +1,412 @@
+//! The header block of a flush: what stands in the header zone of a segment, byte by byte as
+//! `docs/FORMAT.md` says.
+
+use crate::storage::bytes::Reader;
+use crate::storage::identity::Identity;
+use crate::storage::sector::PAYLOAD_BYTES;
+use crate::types::{Command, Entry, EntryId, Index, Payload, Term};
+
+/// The fixed part of a header block, in bytes of payload.
+pub(crate) const BLOCK_BYTES: usize = 144;
+/// The header of one entry.
+pub(crate) const RECORD_BYTES: usize = 56;
+/// The most entries in one flush: a block of as many is smaller than a mebibyte.
+pub(crate) const ENTRIES_MAX: usize = 16_384;
+
+const MAGIC: [u8; 8] = *b"QUORALOG";
+/// The version of segments that this code writes, and the only one it reads.
+pub(crate) const VERSION: u32 = 1;
+const KIND_NOOP: u32 = 1;
+const KIND_COMMAND: u32 = 2;
+
+/// Numbers the flushes of a directory's life, from 1, without a hole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FlushSeq(pub(crate) u64);
+
+/// The first half of a BLAKE3 hash: of an entry's bytes, or of its header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Digest(pub(crate) [u8; 16]);
+
+/// Where an entry stands and, by the digest of its header, everything before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) id: EntryId,
+    pub(crate) chain: Digest,
+}
+
+/// The header of one entry, the same on every node that has the whole log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) id: EntryId,
+    pub(crate) kind: u32,
+    pub(crate) body_bytes: u32,
+    pub(crate) body: Digest,
+    /// The digest of the header before.
+    pub(crate) chain: Digest,
+}
+
+/// The fixed part of a header block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) entries: u32,
+    pub(crate) identity: Identity,
+    pub(crate) segment: u64,
+    pub(crate) seq: FlushSeq,
+    /// The entry the flush follows: whatever older flushes hold after it is dead.
+    pub(crate) prev: Link,
+    pub(crate) committed: Index,
+    /// Entries through here were durable before the flush began.
+    pub(crate) watermark: Index,
+    pub(crate) body_offset: u64,
+    pub(crate) body_bytes: u64,
+}
+
+/// Why a payload is no header block of this segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BlockError {
+    /// Not a header block at all, or one that contradicts itself.
+    Nonsense(&'static str),
+    /// Somebody else's, or another segment's: what differs, ours and theirs.
+    Foreign(&'static str, String, String),
+}
+
+impl FlushSeq {
+    pub(crate) const fn next(self) -> FlushSeq {
+        FlushSeq(self.0 + 1)
+    }
+}
+
+impl Digest {
+    pub(crate) fn of(bytes: &[u8]) -> Digest {
+        let hash = blake3::hash(bytes);
+        let half = hash.as_bytes().first_chunk::<16>();
+        Digest(*half.expect("a BLAKE3 hash has 32 bytes"))
+    }
+}
+
+impl Link {
+    /// What a log follows that begins after `id` without the entry itself: after nothing, or
+    /// after a received snapshot.
+    pub(crate) fn anchor(id: EntryId) -> Link {
+        if id == EntryId::ZERO {
+            return Link::default();
+        }
+        let mut bytes = *b"quorate anchor\0\0________________";
+        bytes[16..24].copy_from_slice(&id.term.0.to_le_bytes());
+        bytes[24..].copy_from_slice(&id.index.0.to_le_bytes());
+        Link { id, chain: Digest::of(&bytes) }
+    }
+}
+
+/// What keys the checksums of a segment's sectors.
+pub(crate) fn salt(identity: &Identity, segment: u64) -> u64 {
+    let mut bytes = [0; Identity::BYTES + 8];
+    bytes[..Identity::BYTES].copy_from_slice(&identity.encode());
+    bytes[Identity::BYTES..].copy_from_slice(&segment.to_le_bytes());
+    let digest = Digest::of(&bytes).0;
+    let first = digest.first_chunk::<8>();
+    u64::from_le_bytes(*first.expect("a digest has 16 bytes"))
+}
+
+/// The bytes of an entry, as its body holds them.
+pub(crate) fn body_of(entry: &Entry) -> &[u8] {
+    match &entry.payload {
+        Payload::Noop => &[],
+        Payload::Command(command) => command,
+    }
+}
+
+impl Record {
+    /// The header of `entry`, whose body's digest is `body`, after `chain`.
+    pub(crate) fn of(entry: &Entry, body: Digest, chain: Digest) -> Record {
+        let kind = match entry.payload {
+            Payload::Noop => KIND_NOOP,
+            Payload::Command(_) => KIND_COMMAND,
+        };
+        let length = u32::try_from(body_of(entry).len());
+        let body_bytes = length.expect("command_bytes_max is below 4 GiB");
+        Record { id: entry.id, kind, body_bytes, body, chain }
+    }
+
+    pub(crate) fn encode(&self) -> [u8; RECORD_BYTES] {
+        let mut bytes = [0; RECORD_BYTES];
+        bytes[..8].copy_from_slice(&self.id.term.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.id.index.0.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.kind.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.body_bytes.to_le_bytes());
+        bytes[24..40].copy_from_slice(&self.body.0);
+        bytes[40..].copy_from_slice(&self.chain.0);
+        bytes
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Option<Record> {
+        let id = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
+        let (kind, body_bytes) = (reader.u32()?, reader.u32()?);
+        let (body, chain) = (Digest(reader.array()?), Digest(reader.array()?));
+        let known = kind == KIND_COMMAND || kind == KIND_NOOP && body_bytes == 0;
+        known.then_some(Record { id, kind, body_bytes, body, chain })
+    }
+
+    /// What the next entry follows.
+    pub(crate) fn link(&self) -> Link {
+        Link { id: self.id, chain: Digest::of(&self.encode()) }
+    }
+
+    /// The record's length in the body zone: its header, repeated, and its body.
+    pub(crate) fn bytes(&self) -> usize {
+        RECORD_BYTES + self.body_bytes as usize
+    }
+
+    /// The entry, if `body` is what was written.
+    pub(crate) fn entry(&self, body: &[u8]) -> Option<Entry> {
+        if body.len() != self.body_bytes as usize || Digest::of(body) != self.body {
+            return None;
+        }
+        let payload = match self.kind {
+            KIND_NOOP => Payload::Noop,
+            _ => Payload::Command(Command::from(body)),
+        };
+        Some(Entry { id: self.id, payload })
+    }
+}
+
+impl Block {
+    /// The block's payload, with the headers of its entries.
+    pub(crate) fn encode(&self, records: &[Record]) -> Vec<u8> {
+        assert_eq!(records.len(), self.entries as usize, "the block counts its entries");
+        let mut bytes = Vec::with_capacity(BLOCK_BYTES + records.len() * RECORD_BYTES);
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(self.entries.to_le_bytes());
+        bytes.extend(self.identity.encode());
+        for number in [
+            self.segment,
+            salt(&self.identity, self.segment),
+            self.seq.0,
+            self.prev.id.term.0,
+            self.prev.id.index.0,
+        ] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(self.prev.chain.0);
+        for number in [self.committed.0, self.watermark.0, self.body_offset, self.body_bytes] {
+            bytes.extend(number.to_le_bytes());
+        }
+        assert_eq!(bytes.len(), BLOCK_BYTES, "the fixed part has its size");
+        for record in records {
+            bytes.extend(record.encode());
+        }
+        bytes
+    }
+
+    /// The fixed part, from the payload of the block's first sector.
+    ///
+    /// # Errors
+    /// What is wrong with it, or whose it is.
+    pub(crate) fn decode(
+        payload: &[u8],
+        identity: &Identity,
+        segment: u64,
+    ) -> Result<Block, BlockError> {
+        let version = version_of(payload).ok_or(BlockError::Nonsense("it is no header block"))?;
+        if version != VERSION {
+            let (ours, theirs) = (VERSION.to_string(), version.to_string());
+            return Err(BlockError::Foreign("version", ours, theirs));
+        }
+        let short = BlockError::Nonsense("the header block is cut short");
+        let (block, salted) = Block::fields(payload).ok_or(short)?;
+        if let Some((what, ours, theirs)) = identity.difference(&block.identity) {
+            return Err(BlockError::Foreign(what, ours, theirs));
+        }
+        if block.segment != segment {
+            let (ours, theirs) = (segment.to_string(), block.segment.to_string());
+            return Err(BlockError::Foreign("segment number", ours, theirs));
+        }
+        let nonsense = |what| Err(BlockError::Nonsense(what));
+        if salted != salt(identity, segment) {
+            return nonsense("the salt is not this segment's");
+        }
+        if block.entries == 0 || block.entries as usize > ENTRIES_MAX {
+            return nonsense("the header block counts impossibly many entries");
+        }
+        let ids = [block.prev.id.index, block.committed, block.watermark];
+        if ids.iter().any(|index| *index > Index::MAX) || block.prev.id.term > Term::MAX {
+            return nonsense("the header block names an impossible entry");
+        }
+        if block.watermark > block.prev.id.index {
+            return nonsense("the watermark is ahead of the log");
+        }
+        Ok(block)
+    }
+
+    fn fields(payload: &[u8]) -> Option<(Block, u64)> {
+        let mut reader = Reader::new(payload.get(12..)?);
+        let entries = reader.u32()?;
+        let identity = identity(&mut reader)?;
+        let (segment, salted, seq) = (reader.u64()?, reader.u64()?, FlushSeq(reader.u64()?));
+        let id = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
+        let prev = Link { id, chain: Digest(reader.array()?) };
+        let (committed, watermark) = (Index(reader.u64()?), Index(reader.u64()?));
+        let (body_offset, body_bytes) = (reader.u64()?, reader.u64()?);
+        let block = Block {
+            entries,
+            identity,
+            segment,
+            seq,
+            prev,
+            committed,
+            watermark,
+            body_offset,
+            body_bytes,
+        };
+        Some((block, salted))
+    }
+
+    /// How long the payload of a block with `entries` entries is.
+    pub(crate) fn payload_bytes(entries: usize) -> usize {
+        BLOCK_BYTES + entries * RECORD_BYTES
+    }
+
+    /// The payload's length, entries' headers included.
+    pub(crate) fn bytes(&self) -> usize {
+        Block::payload_bytes(self.entries as usize)
+    }
+
+    /// The headers of the entries: consecutive, chained, and as long as the block says.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn records(&self, payload: &[u8]) -> Result<Vec<Record>, &'static str> {
+        let bytes = payload.get(BLOCK_BYTES..self.bytes()).ok_or("the block is cut short")?;
+        let mut reader = Reader::new(bytes);
+        let mut records = Vec::with_capacity(self.entries as usize);
+        let mut before = self.prev;
+        let mut length = 0_u64;
+        for _ in 0..self.entries {
+            let record = Record::decode(&mut reader).ok_or("an entry of an unknown kind")?;
+            if record.id.index != before.id.index.next() || record.id.index > Index::MAX {
+                return Err("the entries are not consecutive");
+            }
+            if record.id.term < before.id.term || record.id.term > Term::MAX {
+                return Err("the entries' terms descend");
+            }
+            if record.chain != before.chain {
+                return Err("an entry does not follow the one before it");
+            }
+            before = record.link();
+            length += record.bytes() as u64;
+            records.push(record);
+        }
+        if length != self.body_bytes {
+            return Err("the bodies' length is not the entries'");
+        }
+        Ok(records)
+    }
+}
+
+/// The version of what begins like a header block, whatever the rest.
+pub(crate) fn version_of(payload: &[u8]) -> Option<u32> {
+    let mut reader = Reader::new(payload);
+    (reader.array() == Some(MAGIC)).then(|| reader.u32())?
+}
+
+/// Whose segment it says it is, and which: enough to know the key of its sectors.
+pub(crate) fn claimed(payload: &[u8]) -> Option<(Identity, u64)> {
+    version_of(payload)?;
+    let mut reader = Reader::new(payload.get(16..PAYLOAD_BYTES)?);
+    let identity = identity(&mut reader)?;
+    Some((identity, reader.u64()?))
+}
+
+fn identity(reader: &mut Reader<'_>) -> Option<Identity> {
+    use crate::storage::identity::{ClusterId, Incarnation};
+    use crate::types::NodeId;
+    let (cluster, node) = (ClusterId(reader.u128()?), NodeId(reader.u64()?));
+    Some(Identity { cluster, node, incarnation: Incarnation(reader.u128()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::identity::{ClusterId, Incarnation};
+    use crate::types::NodeId;
+
+    fn identity() -> Identity {
+        Identity { cluster: ClusterId(1), node: NodeId(2), incarnation: Incarnation(3) }
+    }
+
+    fn sample() -> (Block, Vec<Record>) {
+        let prev = Link::anchor(EntryId::new(Term(1), Index(4)));
+        let mut records: Vec<Record> = Vec::new();
+        let commands = [None, Some("a"), Some("bcd")];
+        for (place, command) in commands.into_iter().enumerate() {
+            let payload = command.map_or(Payload::Noop, |text| Payload::Command(text.into()));
+            let id = EntryId::new(Term(2), Index(5 + place as u64));
+            let entry = Entry { id, payload };
+            let chain = records.last().map_or(prev.chain, |record| record.link().chain);
+            records.push(Record::of(&entry, Digest::of(body_of(&entry)), chain));
+        }
+        let body_bytes = records.iter().map(|record| record.bytes() as u64).sum();
+        let block = Block {
+            entries: 3,
+            identity: identity(),
+            segment: 9,
+            seq: FlushSeq(7),
+            prev,
+            committed: Index(3),
+            watermark: Index(4),
+            body_offset: 4096,
+            body_bytes,
+        };
+        (block, records)
+    }
+
+    #[test]
+    fn a_block_comes_back_as_it_was() {
+        let (block, records) = sample();
+        let bytes = block.encode(&records);
+        assert_eq!(bytes.len(), block.bytes());
+        assert_eq!(Block::decode(&bytes, &identity(), 9), Ok(block));
+        assert_eq!(block.records(&bytes), Ok(records));
+    }
+
+    #[test]
+    fn another_ones_block_is_named() {
+        let (block, records) = sample();
+        let bytes = block.encode(&records);
+        let mut other = identity();
+        other.node = NodeId(8);
+        let foreign = |what, ours: &str, theirs: &str| {
+            Err(BlockError::Foreign(what, ours.to_owned(), theirs.to_owned()))
+        };
+        assert_eq!(Block::decode(&bytes, &other, 9), foreign("node", "n8", "n2"));
+        assert_eq!(Block::decode(&bytes, &identity(), 8), foreign("segment number", "8", "9"));
+        let mut newer = bytes.clone();
+        newer[8] = 2;
+        assert_eq!(Block::decode(&newer, &identity(), 9), foreign("version", "1", "2"));
+    }
+
+    #[test]
+    fn a_block_cut_short_or_with_any_byte_changed_never_panics() {
+        let (block, records) = sample();
+        let bytes = block.encode(&records);
+        for length in 0..bytes.len() {
+            if let Ok(short) = Block::decode(&bytes[..length], &identity(), 9) {
+                assert!(short.records(&bytes[..length]).is_err(), "{length}");
+            }
+        }
+        for place in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[place] ^= 0xff;
+            if let Ok(other) = Block::decode(&changed, &identity(), 9) {
+                assert_ne!((other.records(&changed), other), (Ok(records.clone()), block));
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_block_fits_into_a_mebibyte() {
+        let bytes = BLOCK_BYTES + ENTRIES_MAX * RECORD_BYTES;
+        assert!(crate::storage::sector::framed_bytes(bytes) <= 1 << 20);
+    }
+}

@@ -1,0 +1,106 @@
+//! What ends a store, said so that whoever reads it knows the file, the place and what to do.
+
+use std::fmt;
+
+use crate::storage::disk::{DiskError, FileName};
+use crate::types::Index;
+
+/// Something on the disk is not what it must be, or the disk has failed. The store does nothing
+/// more: what a failed write left behind is unknown, and damage is never repaired by guessing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The file; None for the directory itself.
+    pub file: Option<FileName>,
+    /// Where in the file.
+    pub offset: u64,
+    /// What is the matter, in a few words.
+    pub what: String,
+    /// What a person can do about it.
+    pub advice: &'static str,
+}
+
+/// Why a directory cannot be formatted or opened. Nothing in it has been changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// A number of the configuration is out of its bounds.
+    Config(&'static str),
+    /// There is no store in the directory.
+    NotFormatted,
+    /// There is a store, or something else, in the directory to be formatted.
+    NotEmpty(FileName),
+    /// A file is another's: of another cluster or node, of another life, or of a newer version.
+    Foreign {
+        /// The file.
+        file: FileName,
+        /// What differs.
+        what: &'static str,
+        /// What it has to be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The disk failed, or holds damage.
+    Failed(Failure),
+    /// The file system has no room for what must be written before the start.
+    Full,
+}
+
+impl Failure {
+    pub(crate) const DAMAGE: &'static str =
+        "nothing was changed; restore the file, or remove the node and add it anew";
+    pub(crate) const DISK: &'static str =
+        "the node has stopped; look after the disk, then start it again";
+
+    /// What is in the file at `offset` cannot be what was written.
+    pub(crate) fn damage(file: FileName, offset: u64, what: impl Into<String>) -> Failure {
+        Failure { file: Some(file), offset, what: what.into(), advice: Failure::DAMAGE }
+    }
+
+    /// The state machine does not start over from the snapshot that ends at `last`.
+    pub(crate) fn of_machine(last: Index, error: &dyn fmt::Display) -> Failure {
+        let what = format!("the state machine does not take it: {error}");
+        Failure { file: Some(FileName::Snapshot(last)), offset: 0, what, advice: Failure::DAMAGE }
+    }
+
+    /// The disk would not do what it was asked for.
+    pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> Failure {
+        Failure { file, offset, what: error.to_string(), advice: Failure::DISK }
+    }
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> OpenError {
+        OpenError::Failed(failure)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.file {
+            Some(file) => write!(f, "{file} at {}: {}; {}", self.offset, self.what, self.advice),
+            None => write!(f, "the directory: {}; {}", self.what, self.advice),
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Config(text) => f.write_str(text),
+            OpenError::NotFormatted => f.write_str("the directory holds no store: format it first"),
+            OpenError::NotEmpty(file) => {
+                write!(f, "{file}: the directory is in use and is not formatted again")
+            }
+            OpenError::Foreign { file, what, expected, found } => {
+                write!(f, "{file}: its {what} is {found}, and here it must be {expected}")
+            }
+            OpenError::Failed(failure) => failure.fmt(f),
+            OpenError::Full => {
+                f.write_str("the file system is full: make room for a segment and start again")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+impl std::error::Error for OpenError {}

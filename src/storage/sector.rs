@@ -1,0 +1,150 @@
+//! The unit in which a disk tears: 508 bytes and a checksum that knows where it belongs.
+
+/// What a disk writes as a whole, or not at all.
+pub(crate) const SECTOR_BYTES: usize = 512;
+/// What a sector carries.
+pub(crate) const PAYLOAD_BYTES: usize = 508;
+/// What a flush is padded to in each zone: no later one touches a page that holds it.
+pub(crate) const PAGE_BYTES: usize = 4096;
+
+/// The two ends of a segment: a sector of one is no sector of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Zone {
+    Headers,
+    Bodies,
+}
+
+/// What became of a sector that was zeros once and may have been written since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SectorState {
+    /// As it was written.
+    Valid,
+    /// Never written: a write of it was lost.
+    Zero,
+    /// Something else: rot, or what belongs elsewhere.
+    Bad,
+}
+
+/// Seals and checks the sectors of one zone of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seal {
+    start: u32,
+}
+
+impl Seal {
+    pub(crate) fn new(salt: u64, zone: Zone) -> Seal {
+        let mut key = [0; 9];
+        key[..8].copy_from_slice(&salt.to_le_bytes());
+        key[8] = match zone {
+            Zone::Headers => 1,
+            Zone::Bodies => 2,
+        };
+        Seal { start: crc32c::crc32c(&key) }
+    }
+
+    /// Never 0, so that no sector that was written is all zeros.
+    fn checksum(self, offset: u64, payload: &[u8]) -> u32 {
+        let place = crc32c::crc32c_append(self.start, &(offset / 512).to_le_bytes());
+        crc32c::crc32c_append(place, payload).max(1)
+    }
+
+    /// What the sector that was read at `offset` is.
+    pub(crate) fn state(self, offset: u64, sector: &[u8]) -> SectorState {
+        let Some((payload, sum)) = sector.split_last_chunk::<4>() else { return SectorState::Bad };
+        let sum = u32::from_le_bytes(*sum);
+        if payload.len() != PAYLOAD_BYTES {
+            return SectorState::Bad;
+        }
+        if sum == 0 {
+            let zero = payload.iter().all(|byte| *byte == 0);
+            return if zero { SectorState::Zero } else { SectorState::Bad };
+        }
+        if sum == self.checksum(offset, payload) { SectorState::Valid } else { SectorState::Bad }
+    }
+
+    /// `payload` in sectors for `offset`, padded to whole pages.
+    pub(crate) fn frame(self, offset: u64, payload: &[u8]) -> Vec<u8> {
+        let length = framed_bytes(payload.len());
+        let mut framed = vec![0; length];
+        let mut pieces = payload.chunks(PAYLOAD_BYTES);
+        let mut place = offset;
+        for sector in framed.chunks_exact_mut(SECTOR_BYTES) {
+            let piece = pieces.next().unwrap_or(&[]);
+            sector[..piece.len()].copy_from_slice(piece);
+            let sum = self.checksum(place, &sector[..PAYLOAD_BYTES]);
+            sector[PAYLOAD_BYTES..].copy_from_slice(&sum.to_le_bytes());
+            place += SECTOR_BYTES as u64;
+        }
+        assert!(pieces.next().is_none(), "all of it found a place");
+        framed
+    }
+
+    /// What the sectors carry that were read at `offset`.
+    ///
+    /// # Errors
+    /// The offset and the state of the first that is not valid.
+    pub(crate) fn unframe(
+        self,
+        offset: u64,
+        sectors: &[u8],
+    ) -> Result<Vec<u8>, (u64, SectorState)> {
+        let mut payload = Vec::with_capacity(sectors.len() / SECTOR_BYTES * PAYLOAD_BYTES);
+        let mut place = offset;
+        for sector in sectors.chunks(SECTOR_BYTES) {
+            match self.state(place, sector) {
+                SectorState::Valid => payload.extend_from_slice(&sector[..PAYLOAD_BYTES]),
+                state => return Err((place, state)),
+            }
+            place += SECTOR_BYTES as u64;
+        }
+        Ok(payload)
+    }
+}
+
+/// How many bytes `payload` bytes take in a zone.
+pub(crate) const fn framed_bytes(payload: usize) -> usize {
+    let sectors = payload.div_ceil(PAYLOAD_BYTES) * SECTOR_BYTES;
+    sectors.div_ceil(PAGE_BYTES) * PAGE_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_framed_comes_back_and_is_padded_to_pages() {
+        let seal = Seal::new(7, Zone::Bodies);
+        for length in [1, 507, 508, 509, 4064, 4065, 9000] {
+            let payload: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+            let framed = seal.frame(8192, &payload);
+            assert_eq!(framed.len(), framed_bytes(length));
+            assert_eq!(framed.len() % PAGE_BYTES, 0);
+            let back = seal.unframe(8192, &framed).expect("as it was written");
+            assert_eq!(back[..length], payload);
+            assert!(back[length..].iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn a_sector_elsewhere_of_another_segment_or_zone_is_bad() {
+        let framed = Seal::new(7, Zone::Bodies).frame(0, &[0; 508]);
+        let sector = &framed[..512];
+        assert_eq!(Seal::new(7, Zone::Bodies).state(0, sector), SectorState::Valid);
+        assert_eq!(Seal::new(7, Zone::Bodies).state(512, sector), SectorState::Bad);
+        assert_eq!(Seal::new(8, Zone::Bodies).state(0, sector), SectorState::Bad);
+        assert_eq!(Seal::new(7, Zone::Headers).state(0, sector), SectorState::Bad);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_seen_and_zeros_were_never_written() {
+        let seal = Seal::new(1, Zone::Headers);
+        assert_eq!(seal.state(0, &[0; 512]), SectorState::Zero);
+        assert_eq!(seal.state(0, &[0; 100]), SectorState::Bad);
+        let framed = seal.frame(0, b"content");
+        for bit in 0..512 * 8 {
+            let mut sector = framed[..512].to_vec();
+            sector[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(seal.state(0, &sector), SectorState::Bad, "bit {bit}");
+        }
+    }
+}

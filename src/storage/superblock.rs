@@ -1,0 +1,228 @@
+//! What must never be forgotten, in four copies: term, vote, the snapshot in force, and how far
+//! the log was acknowledged. Byte by byte as `docs/FORMAT.md` says.
+
+use crate::storage::block::{Digest, FlushSeq};
+use crate::storage::bytes::Reader;
+use crate::storage::disk::FileName;
+use crate::storage::failure::{Failure, OpenError};
+use crate::storage::identity::{ClusterId, Identity, Incarnation};
+use crate::types::{EntryId, HardState, Index, Membership, NodeId, Root, SnapshotMeta, Term};
+
+/// The copies of the superblock.
+pub(crate) const COPIES: usize = 4;
+/// The size of one copy.
+pub(crate) const COPY_BYTES: usize = 4096;
+/// How far the copies are apart: what hits one spares the others.
+pub(crate) const COPY_STRIDE: u64 = 1 << 20;
+/// The size of the file.
+pub(crate) const FILE_BYTES: u64 = COPY_STRIDE * (COPIES as u64 - 1) + COPY_BYTES as u64;
+/// The most ids in a membership's three lists together that a superblock has room for.
+pub(crate) const MEMBERS_MAX: usize = 448;
+
+const MAGIC: [u8; 8] = *b"QUORASUP";
+const VERSION: u32 = 1;
+const SUM_OFFSET: usize = COPY_BYTES - 16;
+const FLAG_HEAD_CERTAIN: u32 = 1;
+const FLAG_CLEAN: u32 = 2;
+const FLAG_VOTED: u32 = 4;
+
+/// What the copies say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub(crate) identity: Identity,
+    /// Counts the updates, from 1 at formatting.
+    pub(crate) seq: u64,
+    /// The checksum of the superblock before.
+    pub(crate) parent: Digest,
+    pub(crate) hard_state: HardState,
+    pub(crate) committed: Index,
+    pub(crate) snapshot: SnapshotMeta,
+    /// Flushes before this one are dead: a received snapshot took their place.
+    pub(crate) log_start: FlushSeq,
+    /// Flushes through this one were reported durable.
+    pub(crate) ack_floor: FlushSeq,
+    /// Whether the log's end is known; nothing writes false before repair exists.
+    pub(crate) head_certain: bool,
+    /// The node stopped in good order, and nothing was under way.
+    pub(crate) clean: bool,
+}
+
+/// One copy, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Copy {
+    Valid(Box<Superblock>, Digest),
+    Zero,
+    /// It begins like a superblock of this version, which is not ours.
+    Newer(u32),
+    Bad,
+}
+
+impl Superblock {
+    pub(crate) fn new(identity: Identity, membership: &Membership) -> Superblock {
+        Superblock {
+            identity,
+            seq: 1,
+            parent: Digest::default(),
+            hard_state: HardState::default(),
+            committed: Index::ZERO,
+            snapshot: SnapshotMeta::empty(EntryId::ZERO, membership.clone()),
+            log_start: FlushSeq(1),
+            ack_floor: FlushSeq(0),
+            head_certain: true,
+            clean: false,
+        }
+    }
+
+    /// One copy.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let flag = |bit: u32, set: bool| if set { bit } else { 0 };
+        let flags = flag(FLAG_HEAD_CERTAIN, self.head_certain)
+            | flag(FLAG_CLEAN, self.clean)
+            | flag(FLAG_VOTED, self.hard_state.vote.is_some());
+        let mut bytes = Vec::with_capacity(COPY_BYTES);
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(flags.to_le_bytes());
+        bytes.extend(self.identity.encode());
+        bytes.extend(self.seq.to_le_bytes());
+        bytes.extend(self.parent.0);
+        for number in [
+            self.hard_state.term.0,
+            self.hard_state.vote.map_or(0, |node| node.0),
+            self.committed.0,
+            self.log_start.0,
+            self.ack_floor.0,
+            self.snapshot.last.term.0,
+            self.snapshot.last.index.0,
+            self.snapshot.bytes,
+        ] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(self.snapshot.root.0);
+        let membership = &self.snapshot.membership;
+        let lists = [membership.incoming(), membership.outgoing(), membership.learners()];
+        let members: usize = lists.iter().map(|list| list.len()).sum();
+        assert!(members <= MEMBERS_MAX, "contract: a membership of at most {MEMBERS_MAX} ids");
+        for list in lists {
+            let count = u16::try_from(list.len()).expect("the lists are that short");
+            bytes.extend(count.to_le_bytes());
+        }
+        bytes.extend([0; 2]);
+        for node in lists.into_iter().flatten() {
+            bytes.extend(node.0.to_le_bytes());
+        }
+        assert!(bytes.len() <= SUM_OFFSET, "the members leave room for the checksum");
+        bytes.resize(SUM_OFFSET, 0);
+        let sum = Digest::of(&bytes);
+        bytes.extend(sum.0);
+        bytes
+    }
+
+    /// The checksum that the next superblock names as its parent's.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(&self.encode()[..SUM_OFFSET])
+    }
+
+    fn decode(payload: &[u8]) -> Option<Superblock> {
+        let mut reader = Reader::new(payload.get(12..)?);
+        let flags = reader.u32()?;
+        let (cluster, node) = (ClusterId(reader.u128()?), NodeId(reader.u64()?));
+        let identity = Identity { cluster, node, incarnation: Incarnation(reader.u128()?) };
+        let (seq, parent) = (reader.u64()?, Digest(reader.array()?));
+        let (term, vote) = (Term(reader.u64()?), NodeId(reader.u64()?));
+        let committed = Index(reader.u64()?);
+        let (log_start, ack_floor) = (FlushSeq(reader.u64()?), FlushSeq(reader.u64()?));
+        let last = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
+        let (bytes, root) = (reader.u64()?, Root(reader.array()?));
+        let counts = [reader.u16()?, reader.u16()?, reader.u16()?];
+        reader.u16()?;
+        let mut list = |count: u16| -> Option<Vec<NodeId>> {
+            (usize::from(count) <= MEMBERS_MAX).then_some(())?;
+            (0..count).map(|_| reader.u64().map(NodeId)).collect()
+        };
+        let (incoming, outgoing, learners) = (list(counts[0])?, list(counts[1])?, list(counts[2])?);
+        let membership = Membership::new(incoming).joint_with(outgoing).with_learners(learners);
+        let known = FLAG_HEAD_CERTAIN | FLAG_CLEAN | FLAG_VOTED;
+        let vote = (flags & FLAG_VOTED != 0).then_some(vote);
+        (flags & !known == 0 && term <= Term::MAX && last.index <= Index::MAX).then_some(())?;
+        Some(Superblock {
+            identity,
+            seq,
+            parent,
+            hard_state: HardState { term, vote },
+            committed,
+            snapshot: SnapshotMeta { last, membership, bytes, root },
+            log_start,
+            ack_floor,
+            head_certain: flags & FLAG_HEAD_CERTAIN != 0,
+            clean: flags & FLAG_CLEAN != 0,
+        })
+    }
+}
+
+impl Copy {
+    /// What a copy's bytes are; total.
+    pub(crate) fn read(bytes: &[u8]) -> Copy {
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Copy::Zero;
+        }
+        let mut reader = Reader::new(bytes);
+        let (magic, version) = (reader.array(), reader.u32());
+        if magic == Some(MAGIC) && version.is_some_and(|version| version > VERSION) {
+            return Copy::Newer(version.unwrap_or(VERSION));
+        }
+        if bytes.len() != COPY_BYTES || magic != Some(MAGIC) || version != Some(VERSION) {
+            return Copy::Bad;
+        }
+        let (payload, sum) = bytes.split_at(SUM_OFFSET);
+        let digest = Digest::of(payload);
+        match Superblock::decode(payload) {
+            Some(superblock) if digest.0 == *sum => Copy::Valid(Box::new(superblock), digest),
+            _ => Copy::Bad,
+        }
+    }
+}
+
+/// The superblock in force: that of the highest number with two equal copies. Fewer are what an
+/// update left that was cut short, and nothing was done on its strength.
+///
+/// # Errors
+/// There is none, or it does not follow the one before.
+pub(crate) fn choose(copies: &[Copy]) -> Result<&Superblock, OpenError> {
+    let valid = |copy| match copy {
+        &Copy::Valid(ref superblock, digest) => Some((&**superblock, digest)),
+        _ => None,
+    };
+    let twice = |digest: Digest| {
+        copies.iter().filter_map(valid).filter(|(_, other)| *other == digest).count() >= 2
+    };
+    let standing = copies.iter().filter_map(valid).filter(|(_, digest)| twice(*digest));
+    let Some((chosen, digest)) = standing.max_by_key(|(superblock, _)| superblock.seq) else {
+        let newer = copies.iter().find_map(|copy| match copy {
+            Copy::Newer(version) => Some(version),
+            _ => None,
+        });
+        return Err(match newer {
+            Some(version) => OpenError::Foreign {
+                file: FileName::Superblock,
+                what: "version",
+                expected: VERSION.to_string(),
+                found: version.to_string(),
+            },
+            None => damage("no two of its four copies are whole and equal"),
+        });
+    };
+    for (other, other_digest) in copies.iter().filter_map(valid) {
+        let forked = other.seq == chosen.seq && other_digest != digest
+            || other.seq + 1 == chosen.seq && other_digest != chosen.parent
+            || other.identity != chosen.identity;
+        if forked {
+            return Err(damage("its copies contradict one another"));
+        }
+    }
+    Ok(chosen)
+}
+
+fn damage(what: &str) -> OpenError {
+    OpenError::Failed(Failure::damage(FileName::Superblock, 0, what))
+}
