@@ -180,8 +180,6 @@ impl Snapshots {
             SnapshotEvent::Gone { .. } => return Some(Heard::Served(self.served(now, None))),
             // Its parts are gone from now on; whoever needs them takes another snapshot.
             SnapshotEvent::Damaged(_) => {}
-            // The store says so itself.
-            SnapshotEvent::Failed(_) => {}
         }
         None
     }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::storage::disk::{DiskError, FileName};
-use crate::storage::snapshots::{Damage, SnapshotError};
 use crate::types::Index;
 
 /// Something on the disk is not what it must be, or the disk has failed. The store does nothing
@@ -72,23 +71,6 @@ impl Failure {
 impl From<Failure> for OpenError {
     fn from(failure: Failure) -> OpenError {
         OpenError::Failed(failure)
-    }
-}
-
-impl From<SnapshotError> for Failure {
-    fn from(error: SnapshotError) -> Failure {
-        match error {
-            SnapshotError::Damaged(Damage { file, offset, text }) => {
-                Failure::damage(file, offset, text)
-            }
-            SnapshotError::Disk(error) => Failure::disk(None, 0, &error),
-        }
-    }
-}
-
-impl From<SnapshotError> for OpenError {
-    fn from(error: SnapshotError) -> OpenError {
-        OpenError::Failed(error.into())
     }
 }
 

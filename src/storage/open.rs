@@ -10,7 +10,7 @@ use crate::storage::keeper::{Keeper, first_actions};
 use crate::storage::log::LogStart;
 use crate::storage::reader::FetchId;
 use crate::storage::recovery::{Recovered, recover};
-use crate::storage::snapshots::{SnapshotError, Snapshots};
+use crate::storage::snapshots::Snapshots;
 use crate::storage::store::{Event, Storage};
 use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Copy, Superblock, choose};
 use crate::types::{Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta};
@@ -106,7 +106,7 @@ impl Storage {
         let start = found.snapshots.in_force().map_or(Index::ZERO, |meta| meta.last.index);
         if let Some(damage) = found.damage.filter(|_| start < base.index) {
             // The log does not reach back to the snapshot before the damaged one.
-            return Err(SnapshotError::Damaged(damage).into());
+            return Err(damage.into());
         }
         let keeper = Keeper::new(superblock.clone(), &copies);
         Storage::begin(disk, config, keeper, found.snapshots, recovered)

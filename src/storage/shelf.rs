@@ -1,8 +1,7 @@
 //! What the store does with snapshots: it hands on what their own part says, and lets the superblock
 //! name the one in force.
 
-use crate::storage::failure::Failure;
-use crate::storage::snapshots::{PartOutcome, SnapshotEvent};
+use crate::storage::snapshots::PartOutcome;
 use crate::storage::store::{Event, Storage};
 use crate::types::{EntryId, Index, Membership, Part, Root, SnapshotMeta};
 
@@ -85,17 +84,5 @@ impl Storage {
     #[must_use]
     pub fn previous_snapshot(&self) -> Index {
         self.snapshots.previous().map_or(Index::ZERO, |meta| meta.last.index)
-    }
-
-    /// Hands on what happened to snapshots.
-    pub(crate) fn advance_snapshots(&mut self, events: &mut Vec<Event>) {
-        for event in self.snapshots.take_events() {
-            if let SnapshotEvent::Failed(what) = event {
-                self.failed = true;
-                let failure = Failure { file: None, offset: 0, what, advice: Failure::DISK };
-                return events.push(Event::Failed(failure));
-            }
-            events.push(Event::Snapshot(event));
-        }
     }
 }
