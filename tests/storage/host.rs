@@ -25,7 +25,6 @@ pub(super) fn config() -> StorageConfig {
         flush_bytes_max: 8 << 10,
         read_bytes_max: 12 << 10,
         tail_bytes_max: 1 << 10,
-        ..StorageConfig::default()
     }
 }
 
