@@ -30,8 +30,8 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
     /// A reader of the snapshot that `meta` names, in the cluster `cluster`.
     ///
     /// # Errors
-    /// [`OpenError::Failed`] if the directory cannot be read, the file is missing, is another snapshot, or its header or manifest is
-    /// damaged.
+    /// [`OpenError::Failed`] if the directory cannot be read, the file is missing or another
+    /// snapshot, or its header or manifest is damaged.
     pub fn open(
         disk: &'d mut D,
         cluster: ClusterId,
