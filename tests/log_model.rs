@@ -52,6 +52,19 @@ enum Operation {
         index: u64,
         term: u64,
     },
+    /// Takes a snapshot of what is applied, or of a part of it.
+    Snapshot {
+        index: u64,
+    },
+    /// Forgets what the snapshot covers, or a part of it.
+    Compact {
+        base: u64,
+    },
+    /// Installs a snapshot so far beyond what is committed, and makes it durable or not.
+    Reset {
+        beyond: u64,
+        durable: bool,
+    },
     /// Starts from the disk, with so many of the last entries in memory.
     Restart {
         tail: u64,
@@ -81,6 +94,10 @@ fn operations() -> impl Strategy<Value = Operation> {
             .prop_map(|(first, known, news)| Operation::Fit { first, known, news }),
         4 => (small.clone(), 0_u64..12)
             .prop_map(|(index, term)| Operation::BackTo { index, term }),
+        1 => small.clone().prop_map(|index| Operation::Snapshot { index }),
+        1 => small.clone().prop_map(|base| Operation::Compact { base }),
+        1 => (1_u64..9, any::<bool>())
+            .prop_map(|(beyond, durable)| Operation::Reset { beyond, durable }),
         1 => small.prop_map(|tail| Operation::Restart { tail }),
     ]
 }
@@ -88,6 +105,7 @@ fn operations() -> impl Strategy<Value = Operation> {
 /// The log as a vector of everything after the base, and the rungs of its ladder.
 struct Model {
     base: EntryId,
+    snapshot: EntryId,
     entries: Vec<Entry>,
     durable: u64,
     committed: u64,
@@ -104,6 +122,7 @@ impl Model {
         let index = base.index.0;
         Model {
             base,
+            snapshot: base,
             entries: Vec::new(),
             durable: index,
             committed: index,
@@ -143,13 +162,17 @@ impl Model {
         taken
     }
 
+    fn id_at(&self, index: u64) -> EntryId {
+        EntryId::new(self.term_at(index).expect("the log has it"), Index(index))
+    }
+
     fn restored(&self, tail: u64) -> Restored {
-        let membership = Membership::default();
-        let snapshot = SnapshotMeta::empty(self.base, membership);
+        let base = SnapshotMeta::empty(self.base, Membership::default());
         let durable = (self.durable - self.base.index.0) as usize;
         let entries = self.entries[..durable].to_vec();
         let committed = Index(self.committed);
-        let mut restored = Restored::with_log(HardState::default(), committed, snapshot, entries);
+        let mut restored = Restored::with_log(HardState::default(), committed, base, entries);
+        restored.snapshot.last = self.snapshot;
         let dropped = restored.tail.len().saturating_sub(tail as usize);
         restored.tail.drain(..dropped);
         restored.applied = Index(self.applied);
@@ -159,7 +182,10 @@ impl Model {
     /// Checks all that a log shows without being asked for more.
     fn check(&self, log: &Log) {
         log.assert_invariants();
-        assert_eq!((log.snapshot(), log.last()), (self.base, self.last()));
+        let ends = (log.base(), log.snapshot(), log.last());
+        assert_eq!(ends, (self.base, self.snapshot, self.last()));
+        let restores = self.applying < self.snapshot.index.0 && self.applying == self.applied;
+        assert_eq!(log.to_restore(), restores && self.snapshot.index.0 <= self.durable);
         let rungs = [log.applied(), log.applying(), log.committed(), log.durable()];
         let expected = [self.applied, self.applying, self.committed, self.durable];
         assert_eq!(rungs, expected.map(Index));
@@ -192,14 +218,20 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             model.hot_from = model.hot_from.min(last + 1);
         }
         Operation::Persist { index } => {
-            let index = within(index, model.base.index.0, model.last().index.0);
+            let index = within(index, model.durable, model.last().index.0);
+            // The installation of a snapshot is durable as a whole.
+            let index = if index < model.base.index.0 { model.durable } else { index };
             log.persisted(Index(index));
             model.durable = model.durable.max(index);
         }
         Operation::Commit { index } => {
-            let index = within(index, model.base.index.0, model.last().index.0);
+            let index = within(index, model.snapshot.index.0, model.last().index.0);
             log.commit(Index(index));
             model.committed = model.committed.max(index);
+        }
+        Operation::HandOver { .. } if log.to_restore() => {
+            log.hand_over_snapshot();
+            model.applying = model.snapshot.index.0;
         }
         Operation::HandOver { entries_max, bytes_max } => {
             hand_over(log, model, entries_max, bytes_max);
@@ -231,6 +263,12 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             let expected = found.unwrap_or(model.base);
             assert_eq!(log.back_to(Index(index), Term(term)), expected);
         }
+        Operation::Snapshot { .. } | Operation::Compact { .. } | Operation::Reset { .. } => {
+            compact(log, model, operation);
+        }
+        // Before the machine has started over, the disk has the log before the snapshot, or what
+        // starts is a machine that has the snapshot already: neither is this log.
+        Operation::Restart { .. } if model.applied < model.snapshot.index.0 => {}
         Operation::Restart { tail } => {
             let restored = model.restored(tail);
             *log = Log::new(&restored).expect("what was durable is sound");
@@ -239,6 +277,43 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             model.applying = model.applied;
             model.hot_from = model.durable + 1 - restored.tail.len() as u64;
         }
+    }
+}
+
+/// What snapshots do to a log.
+fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
+    let forget = |model: &mut Model, base: EntryId| {
+        model.entries.retain(|entry| entry.id.index > base.index);
+        model.base = base;
+        model.hot_from = model.hot_from.max(base.index.0 + 1);
+    };
+    match *operation {
+        Operation::Snapshot { index } if model.applied >= model.snapshot.index.0 => {
+            let index = within(index, model.snapshot.index.0, model.applied);
+            model.snapshot = model.id_at(index);
+            log.take_snapshot(model.snapshot);
+        }
+        Operation::Compact { base } => {
+            let base = within(base, model.base.index.0, model.snapshot.index.0);
+            log.compact(Index(base));
+            forget(model, model.id_at(base));
+        }
+        Operation::Reset { beyond, durable } => {
+            let index = Index(model.committed + beyond);
+            let term = model.term_at(index.0).unwrap_or(model.last().term).next();
+            let last = EntryId::new(term, index);
+            log.reset(last);
+            (model.durable, model.committed) = (model.durable.min(model.committed), index.0);
+            model.snapshot = last;
+            model.entries.clear();
+            forget(model, last);
+            model.hot_from = index.0 + 1;
+            if durable {
+                log.persisted(index);
+                model.durable = index.0;
+            }
+        }
+        _ => {}
     }
 }
 
@@ -267,7 +342,7 @@ fn append(log: &mut Log, model: &mut Model, terms: u64, bytes: usize) {
 fn hand_over(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: usize) {
     let last = model.committed.min(model.durable);
     let Some((first, slice)) = log.to_apply(entries_max, bytes_max) else {
-        let busy = model.applying > model.applied;
+        let busy = model.applying > model.applied || model.applied < model.snapshot.index.0;
         assert!(busy || model.applied >= last, "there is nothing to apply");
         return;
     };
@@ -298,6 +373,7 @@ fn check_slice(
         }
         Slice::Cold { last: asked } => {
             assert!(first < model.hot_from && first <= model.durable, "it is only on the disk");
+            assert!(first > model.base.index.0, "the disk still has it");
             let most = last.min(model.hot_from - 1).min(first + entries_max as u64 - 1);
             assert_eq!(asked.0, most);
         }

@@ -54,8 +54,9 @@ pub enum Input {
         /// As it was asked for.
         meta: SnapshotMeta,
     },
-    /// Whether the disk is too full for more entries. What was submitted goes on; new entries are
-    /// refused until there is space.
+    /// Whether the disk is too full for more entries. What was submitted goes on, new entries are
+    /// refused until there is space; only the one with which an elected leader begins its term is
+    /// still written.
     DiskFull(bool),
     /// Campaign now, as if the election timeout had passed. Peers that hear a leader still refuse,
     /// if they are sticky.

@@ -20,6 +20,7 @@ mod reader;
 mod recovery;
 mod scan;
 mod sector;
+mod shelf;
 mod snapshots;
 mod store;
 mod superblock;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, Input, Raft};
 use quorate::types::{
-    Body, Command, Entry, EntryId, Index, Instant, Membership, Message, NodeId, Payload, Restored,
-    Tag, Term, WriteId,
+    AppendOutcome, Body, Command, Entry, EntryId, HardState, Index, Instant, Membership, Message,
+    NodeId, Payload, Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
 const START: Instant = Instant(1_000);
@@ -121,6 +121,120 @@ fn a_fetch_gives_more_than_was_asked_for() {
     step(&mut raft, now, Input::Applied(Index(1)));
     let entries = vec![entry(2), entry(3)];
     step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries });
+}
+
+/// The lone node, with both of its entries applied.
+fn applied() -> (Raft, Instant) {
+    let (mut raft, now) = lone();
+    step(&mut raft, now, Input::Applied(Index(1)));
+    step(&mut raft, now, Input::Fetched { consumer: Consumer::Apply, entries: vec![entry(2)] });
+    step(&mut raft, now, Input::Applied(Index(2)));
+    (raft, now)
+}
+
+fn taken(term: u64, last: u64, base: u64) -> Input {
+    let last = EntryId::new(Term(term), Index(last));
+    let meta = SnapshotMeta::empty(last, Membership::new([NodeId(1)]));
+    Input::SnapshotTaken { meta, base: Index(base) }
+}
+
+#[test]
+fn snapshots_within_the_contract_are_no_trouble() {
+    let (mut raft, now) = applied();
+    for (last, base) in [(1, 0), (2, 1), (2, 2), (2, 0), (1, 1)] {
+        assert_eq!(step(&mut raft, now, taken(1, last, base)), []);
+    }
+    assert_eq!((raft.status().snapshot, raft.status().base), (Index(2), Index(2)));
+}
+
+#[test]
+#[should_panic(expected = "contract: a snapshot holds what is applied")]
+fn a_snapshot_is_taken_of_what_is_not_applied() {
+    let (mut raft, now) = lone();
+    step(&mut raft, now, taken(1, 2, 0));
+}
+
+#[test]
+#[should_panic(expected = "contract: a snapshot ends with an entry of the log")]
+fn a_snapshot_is_taken_of_another_log() {
+    let (mut raft, now) = applied();
+    step(&mut raft, now, taken(9, 2, 0));
+}
+
+#[test]
+#[should_panic(expected = "contract: only what a snapshot covers is forgotten")]
+fn more_is_forgotten_than_a_snapshot_covers() {
+    let (mut raft, now) = applied();
+    step(&mut raft, now, taken(1, 1, 2));
+}
+
+#[test]
+#[should_panic(expected = "contract: only a snapshot that was asked for is received")]
+fn a_snapshot_is_received_that_nobody_offered() {
+    let restored = Restored::fresh(Membership::new([NodeId(1), NodeId(2)]));
+    let mut raft = Raft::new(Config::new(NodeId(1)), restored, 7, START).expect("a node");
+    let last = EntryId::new(Term(1), Index(1));
+    let meta = SnapshotMeta::empty(last, Membership::new([NodeId(1)]));
+    step(&mut raft, START, Input::SnapshotReceived { meta });
+}
+
+/// A leader of three that has asked its disk for what node 2 lacks, from entry 2 on.
+fn fetching() -> Raft {
+    let mut config = Config::new(NodeId(1));
+    config.pre_vote = false;
+    let voters = Membership::new([NodeId(1), NodeId(2), NodeId(3)]);
+    let entries = (1..=4).map(entry).collect();
+    let snapshot = SnapshotMeta::empty(EntryId::ZERO, voters);
+    let hard_state = HardState { term: Term(1), vote: None };
+    let mut restored = Restored::with_log(hard_state, Index(4), snapshot, entries);
+    restored.tail.clear();
+    restored.applied = Index(4);
+    let mut raft = Raft::new(config, restored, 7, START).expect("a node");
+    step(&mut raft, START, Input::Campaign);
+    step(&mut raft, START, Input::Persisted(WriteId(1)));
+    hear(&mut raft, 3, Body::RequestVoteReply { granted: true });
+    let hint = EntryId::new(Term(1), Index(1));
+    let outcome = AppendOutcome::Rejected { prev: Index(4), hint };
+    let actions = hear(&mut raft, 2, Body::AppendEntriesReply(outcome));
+    let fetches = |action: &Action| matches!(action, Action::Fetch { first: Index(2), .. });
+    assert!(actions.iter().any(fetches), "{actions:?}");
+    raft
+}
+
+fn hear(raft: &mut Raft, from: u64, body: Body) -> Vec<Action> {
+    let message = Message { from: NodeId(from), to: NodeId(1), term: Term(2), body };
+    step(raft, START, Input::Message(message))
+}
+
+fn sends(actions: &[Action], name: &str) -> usize {
+    let named = |action: &&Action| match action {
+        Action::Send(message) => message.body.name() == name,
+        _ => false,
+    };
+    actions.iter().filter(named).count()
+}
+
+#[test]
+fn a_fetch_that_gives_nothing_is_never_sent() {
+    let mut raft = fetching();
+    let consumer = Consumer::Peer(NodeId(2));
+    let actions = step(&mut raft, START, Input::Fetched { consumer, entries: Vec::new() });
+    assert_eq!(sends(&actions, "AppendEntries"), 0, "{actions:?}");
+    let entries = (2..=4).map(entry).collect();
+    let actions = step(&mut raft, START, Input::Fetched { consumer, entries });
+    assert_eq!(sends(&actions, "AppendEntries"), 1, "{actions:?}");
+}
+
+#[test]
+fn what_was_compacted_since_it_was_asked_for_is_never_sent() {
+    for answer in [Vec::new(), (2..=4).map(entry).collect()] {
+        let mut raft = fetching();
+        let actions = step(&mut raft, START, taken(1, 4, 3));
+        assert_eq!(sends(&actions, "InstallSnapshot"), 1, "{actions:?}");
+        let consumer = Consumer::Peer(NodeId(2));
+        let actions = step(&mut raft, START, Input::Fetched { consumer, entries: answer });
+        assert_eq!(actions, []);
+    }
 }
 
 #[test]

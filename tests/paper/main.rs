@@ -10,6 +10,7 @@ mod elections;
 mod figures;
 mod replication;
 mod safety;
+mod snapshots;
 mod terms;
 
 use quorate::types::{Body, EntryId, Index, Message};

@@ -1,7 +1,9 @@
 //! §5.1: terms act as a logical clock.
 
 use quorate::raft::{Input, Refusal, RoleName};
-use quorate::types::{AppendOutcome, Body, EntryId, HardState, Index, Restored, Term};
+use quorate::types::{
+    AppendOutcome, Body, EntryId, HardState, Index, Restored, SnapshotMeta, Term,
+};
 
 use crate::harness::{Cluster, Node, ONE, THREE, TWO, entry_id, log, plain, stored, voters};
 use crate::{append, ballot, bodies, heartbeat};
@@ -28,7 +30,7 @@ const ROLES: [RoleName; 3] = [RoleName::Follower, RoleName::Candidate, RoleName:
 
 /// Requests and replies, as another node would say them in some term. A leader of another term
 /// could take them for its own: entry 2 is the one it began its term with.
-fn any_message() -> [Body; 6] {
+fn any_message() -> [Body; 8] {
     [
         Body::RequestVote { last: entry_id(1, 1) },
         ballot(true),
@@ -36,6 +38,8 @@ fn any_message() -> [Body; 6] {
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched: Index(2) }),
         heartbeat(),
         Body::HeartbeatReply { round: 1, verified: Index(2), matched: Index(2) },
+        Body::InstallSnapshot { meta: SnapshotMeta::empty(entry_id(1, 1), voters(3)) },
+        Body::InstallSnapshotReply { matched: Index(2) },
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::storage::disk::{Disk, FileName};
-use crate::storage::failure::{Failure, OpenError};
+use crate::storage::failure::Failure;
 use crate::storage::identity::ClusterId;
 use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::load::{named, read, wrong_chunk};
@@ -30,13 +30,13 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
     /// A reader of the snapshot that `meta` names, in the cluster `cluster`.
     ///
     /// # Errors
-    /// [`OpenError::Failed`] if the directory cannot be read, the file is missing or another
+    /// A [`Failure`] if the directory cannot be read, the file is missing or another
     /// snapshot, or its header or manifest is damaged.
     pub fn open(
         disk: &'d mut D,
         cluster: ClusterId,
         meta: &SnapshotMeta,
-    ) -> Result<SnapshotReader<'d, D>, OpenError> {
+    ) -> Result<SnapshotReader<'d, D>, Failure> {
         let mut manifest = None;
         if meta.root != Root::default() {
             let files = disk.list().map_err(|error| Failure::disk(None, 0, &error))?;

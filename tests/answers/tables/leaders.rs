@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use quorate::raft::{Input, RoleName};
-use quorate::types::{Membership, NodeId, Restored};
+use quorate::raft::{Input, Raft, RoleName};
+use quorate::types::{Body, Instant, Membership, Message, NodeId, Restored, SnapshotMeta, Term};
 
 use crate::cases::{CaseFile, Verdict, decoded};
-use crate::harness::{Cluster, ELECTION_TICKS, Node, ONE, TICK, plain, voters};
+use crate::harness::{Cluster, ELECTION_TICKS, Node, ONE, TICK, entry_id, plain, voters};
 
 #[test]
 fn proposal_network() {
@@ -119,7 +119,28 @@ fn restore_config() {
                 assert_eq!(node.role() != RoleName::Follower, votes, "only voters campaign: {id}");
                 assert_eq!(node.term() > 0, votes);
             }
+            if !case.voters.is_empty() {
+                (1..=7).for_each(|id| installs(NodeId(id), &membership));
+            }
             Verdict::Passed
         });
     }
+}
+
+/// A node that knows no membership gets it with a snapshot, and campaigns if that makes it a voter.
+fn installs(id: NodeId, membership: &Membership) {
+    let mut config = plain(id);
+    config.pre_vote = false;
+    let restored = Restored::fresh(Membership::default());
+    let mut raft = Raft::new(config, restored, 1, Instant::ZERO).expect("a node");
+    let last = entry_id(1, 4);
+    let meta = SnapshotMeta::empty(last, membership.clone());
+    let body = Body::InstallSnapshot { meta: meta.clone() };
+    let message = Message { from: NodeId(8), to: id, term: Term(1), body };
+    let mut actions = Vec::new();
+    raft.step(Instant::ZERO, Input::Message(message), &mut actions);
+    raft.step(Instant::ZERO, Input::SnapshotReceived { meta }, &mut actions);
+    assert_eq!((raft.membership(), raft.status().last), (membership, last));
+    raft.step(Instant::ZERO, Input::Campaign, &mut actions);
+    assert_eq!(raft.status().role != RoleName::Follower, membership.is_voter(id));
 }
