@@ -105,9 +105,4 @@ impl Storage {
     pub fn previous_snapshot(&self) -> Index {
         self.snapshots.previous().map_or(Index::ZERO, |meta| meta.last.index)
     }
-
-    /// Hands on what happened to snapshots.
-    pub(crate) fn advance_snapshots(&mut self, events: &mut Vec<Event>) {
-        events.extend(self.snapshots.take_events().map(Event::Snapshot));
-    }
 }

@@ -303,7 +303,7 @@ impl Storage {
         if in_force.last.index > self.snapshots.in_force().map_or(Index::ZERO, |m| m.last.index) {
             self.snapshots.put_in_force(&mut self.operations, in_force);
         }
-        self.advance_snapshots(events);
+        events.extend(self.snapshots.take_events().map(Event::Snapshot));
         self.advance_closing(events);
         self.keeper.advance(self.log.acknowledged(), &mut self.operations);
         if had_segments != self.log.index.base() {

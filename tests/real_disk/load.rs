@@ -21,9 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a load has said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Said {
-    /// Durable when it said so: the highest term, and the last index.
+    /// Durable when it said so: the term, the last index, and the snapshot in force.
     pub(crate) term: Term,
     pub(crate) last: Index,
+    pub(crate) snapshot: Index,
     /// How many times it said that something is durable.
     pub(crate) times: usize,
     /// Why it stopped, if it said so.
@@ -101,11 +102,16 @@ impl Said {
             Some("durable") => {
                 let mut number = || words.next()?.parse().ok();
                 // A line may be cut short where the load was killed.
-                let (Some(term), Some(last), Some(".")) = (number(), number(), words.next()) else {
+                let (term, last, snapshot) = (number(), number(), number());
+                let (Some(term), Some(last), Some(snapshot)) = (term, last, snapshot) else {
                     return;
                 };
+                if words.next() != Some(".") {
+                    return;
+                }
                 assert!(self.failure.is_none(), "nothing is durable after a failure: {line}");
                 (self.term, self.last) = (Term(term), Index(last));
+                self.snapshot = Index(snapshot);
                 self.times += 1;
             }
             Some("failed") => self.failure = Some(line.to_owned()),
@@ -119,6 +125,7 @@ pub(crate) fn check(directory: &Path, said: &Said) {
     let store = Store::open(directory, &config());
     let store = store.unwrap_or_else(|error| panic!("it recovers after {said:?}: {error}"));
     assert!(store.durable >= said.last, "{} is durable of {said:?}", store.durable);
+    assert!(store.snapshot >= said.snapshot, "{} is in force of {said:?}", store.snapshot);
     assert!(store.term() >= said.term, "{} is durable of {said:?}", store.term());
 }
 
@@ -136,12 +143,14 @@ fn run(directory: &Path, writes: usize) -> Result<(), quorate::storage::OpenErro
             store.append()?;
             begun += 1;
         }
+        store.take_snapshot()?;
         store.step()?;
         // The first write to be durable was the term.
         term_is_durable |= store.outstanding() < OUTSTANDING;
         if store.durable > durable && term_is_durable {
             durable = store.durable;
-            say(&format!("durable {} {} .", store.term().0, durable.0));
+            let (term, snapshot) = (store.term().0, store.snapshot.0);
+            say(&format!("durable {term} {} {snapshot} .", durable.0));
         }
     }
     Ok(())

@@ -2,11 +2,12 @@
 //! is known from the index alone.
 
 use std::collections::VecDeque;
+use std::io::Read;
 use std::path::Path;
 
 use quorate::storage::{
     ClusterId, Completion, Disk, Event, Failure, FetchId, FileDisk, Identity, Incarnation,
-    OpenError, Operation, Storage, StorageConfig,
+    OpenError, Operation, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage, StorageConfig,
 };
 use quorate::types::{
     Command, Entry, EntryId, HardState, Index, Membership, NodeId, Payload, Term, Write, WriteId,
@@ -14,6 +15,11 @@ use quorate::types::{
 
 const CLUSTER: ClusterId = ClusterId(0x7265_616c);
 const NODE: NodeId = NodeId(1);
+
+/// The size of a snapshot's chunk.
+const CHUNK: usize = 8 << 10;
+/// A snapshot is taken after so many entries.
+const ENTRIES_A_SNAPSHOT: u64 = 40;
 
 /// How many entries one write has.
 const ENTRIES: u64 = 3;
@@ -26,6 +32,7 @@ pub(crate) fn config() -> StorageConfig {
         flush_bytes_max: 64 << 10,
         read_bytes_max: 64 << 10,
         tail_bytes_max: 64 << 10,
+        snapshots: SnapshotConfig { chunk_bytes: CHUNK as u32, ..SnapshotConfig::default() },
         ..StorageConfig::default()
     }
 }
@@ -44,6 +51,12 @@ pub(crate) struct Store {
     pub(crate) full: bool,
     /// The last index that was reported durable.
     pub(crate) durable: Index,
+    /// The last index of the snapshot in force.
+    pub(crate) snapshot: Index,
+    /// Where the log of this term begins.
+    began: Index,
+    /// What is left of the snapshot being taken.
+    taking: Option<VecDeque<u8>>,
 }
 
 impl Store {
@@ -80,7 +93,14 @@ impl Store {
             written: VecDeque::new(),
             full: false,
             durable: opened.last.index,
+            snapshot: opened.snapshot.last.index,
+            began: opened.last.index,
+            taking: None,
         };
+        let mut state = Vec::new();
+        let reader = SnapshotReader::open(&mut store.disk, CLUSTER, &opened.snapshot);
+        reader?.read_to_end(&mut state).expect("the snapshot in force is whole");
+        assert_eq!(state, content(store.snapshot), "and is what was taken");
         let mut events = Vec::new();
         store.storage.start(&mut events);
         store.settle(events)?;
@@ -142,6 +162,37 @@ impl Store {
         self.note(events).map(drop)
     }
 
+    /// Begins to take a snapshot of all that is durable, if it is time for one.
+    pub(crate) fn take_snapshot(&mut self) -> Result<(), OpenError> {
+        let is_time = self.durable.0 >= self.snapshot.0 + ENTRIES_A_SNAPSHOT;
+        if self.taking.is_some() || !is_time || self.durable <= self.began {
+            return Ok(());
+        }
+        let last = EntryId::new(self.term, self.durable);
+        let mut events = Vec::new();
+        let begun = self.storage.take_snapshot(last, Membership::new([NODE]), &mut events);
+        assert!(begun, "no other is being taken, and none is newer");
+        self.taking = Some(content(self.durable).into());
+        self.note(events).map(drop)
+    }
+
+    /// Something became of the snapshot being taken.
+    fn on_snapshot(&mut self, event: SnapshotEvent, events: &mut Vec<Event>) {
+        match event {
+            SnapshotEvent::ChunkWanted => {
+                let left = self.taking.as_mut().expect("a snapshot is being taken");
+                let count = left.len().min(CHUNK);
+                let chunk: Vec<u8> = left.drain(..count).collect();
+                match count {
+                    0 => self.storage.end_snapshot(events),
+                    _ => self.storage.write_snapshot(chunk, events),
+                }
+            }
+            SnapshotEvent::Taken(meta) => self.storage.set_snapshot(meta, events),
+            other => panic!("nothing else is asked for: {other:?}"),
+        }
+    }
+
     /// There may be room again.
     pub(crate) fn retry_space(&mut self) -> Result<(), OpenError> {
         let mut events = Vec::new();
@@ -180,7 +231,9 @@ impl Store {
 
     fn note(&mut self, events: Vec<Event>) -> Result<Vec<Event>, OpenError> {
         let mut others = Vec::new();
-        for event in events {
+        let mut events = VecDeque::from(events);
+        while let Some(event) = events.pop_front() {
+            let mut more = Vec::new();
             match event {
                 Event::Disk(operation) => self.waiting.push_back(operation),
                 Event::Persisted(id) => {
@@ -189,9 +242,16 @@ impl Store {
                     }
                 }
                 Event::Full(full) => self.full = full,
+                Event::Snapshot(event) => self.on_snapshot(event, &mut more),
+                Event::SnapshotRecorded(meta) => {
+                    (self.snapshot, self.taking) = (meta.last.index, None);
+                    let previous = self.storage.previous_snapshot();
+                    self.storage.forget(previous, &mut more);
+                }
                 Event::Failed(failure) => return Err(failure.into()),
                 other => others.push(other),
             }
+            events.extend(more);
         }
         Ok(others)
     }
@@ -200,6 +260,11 @@ impl Store {
 /// Whether anything beside the superblock is there: then nothing may be formatted.
 fn has_log(disk: &mut FileDisk) -> bool {
     disk.list().map_or(true, |files| files.len() > 1)
+}
+
+/// The state after `index`: up to 100 KiB; nothing at the beginning.
+fn content(index: Index) -> Vec<u8> {
+    (0..index.0 * 7919 % 100_000).map(|at| (index.0 * 13 + at * 11) as u8).collect()
 }
 
 /// What stands at `index`: up to 3 KiB that nothing else has.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use quorate::storage::{
     ClusterId, Completion, Disk, Event, FetchId, Identity, Incarnation, Lane, OpenError, Opened,
-    Operation, Storage, StorageConfig,
+    Operation, SnapshotConfig, Storage, StorageConfig,
 };
 use quorate::types::{
     Command, Entry, EntryId, HardState, Index, Membership, NodeId, Payload, SnapshotMeta, Term,
@@ -18,6 +18,7 @@ pub(super) const NODE: NodeId = NodeId(3);
 /// Small segments, so that a few writes fill one.
 pub(super) fn config() -> StorageConfig {
     StorageConfig {
+        snapshots: SnapshotConfig::default(),
         segment_bytes: 32 << 10,
         segments_ahead: 3,
         command_bytes_max: 4 << 10,

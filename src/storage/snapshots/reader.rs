@@ -30,8 +30,8 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
     /// A reader of the snapshot that `meta` names, in the cluster `cluster`.
     ///
     /// # Errors
-    /// A [`Failure`] if the directory cannot be read, the file is missing or another
-    /// snapshot, or its header or manifest is damaged.
+    /// The directory cannot be read, the file is missing or another snapshot's, or its header or
+    /// manifest is damaged.
     pub fn open(
         disk: &'d mut D,
         cluster: ClusterId,
