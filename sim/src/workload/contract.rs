@@ -26,7 +26,7 @@ pub trait Workload: Clone + Send + Sync + 'static {
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
 
     /// Follows one command that was carried out, and its reply. Commands come in the order of the
-    /// log, each exactly once for every time it was carried out on one state.
+    /// log, each once, or once for every time it was carried out.
     ///
     /// # Errors
     /// What is wrong with the reply, in a sentence.

@@ -53,6 +53,8 @@
 mod contract;
 mod erased;
 pub mod kv;
+mod reference;
 
 pub use contract::Workload;
 pub use erased::{AnyMachine, AnyWorkload};
+pub use reference::Reference;
