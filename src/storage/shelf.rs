@@ -1,5 +1,5 @@
-//! What the store does with snapshots: it hands on what their own part says, and lets the superblock
-//! name the one in force.
+//! What the store does with snapshots: it hands on what their own part says, and lets the
+//! superblock name the one in force.
 
 use crate::storage::snapshots::PartOutcome;
 use crate::storage::store::{Event, Storage};
@@ -7,8 +7,8 @@ use crate::types::{EntryId, Index, Membership, Part, Root, SnapshotMeta};
 
 impl Storage {
     /// Begins to take a snapshot of the state after `last`, under `membership`. Each `ChunkWanted`
-    /// is answered by [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. False if it is of no
-    /// use, or other work of the kind is under way.
+    /// is answered by [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. False if it is of
+    /// no use, or other work of the kind is under way.
     #[must_use]
     pub fn take_snapshot(
         &mut self,

@@ -126,8 +126,11 @@ struct Receiver {
 
 impl Receiver {
     fn new() -> Receiver {
-        let snapshots =
-            SnapshotConfig { manifest_bytes_max: MANIFEST_BYTES_MAX, ..SnapshotConfig::default() };
+        let snapshots = SnapshotConfig {
+            chunk_bytes: 512,
+            manifest_bytes_max: MANIFEST_BYTES_MAX,
+            ..SnapshotConfig::default()
+        };
         let config = StorageConfig {
             segment_bytes: 32 << 10,
             segments_ahead: 1,
