@@ -64,8 +64,7 @@ impl Ahead {
             return;
         }
         let (file, bytes) = (FileName::Segment(self.next), self.segment_bytes);
-        let create =
-            operations.ask(Owner::Log, Lane::Bulk, FileAction::Create { file, bytes });
+        let create = operations.ask(Owner::Log, Lane::Bulk, FileAction::Create { file, bytes });
         let sync = operations.ask(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
         self.creating = Some(Creation { create, sync, created: false });
     }

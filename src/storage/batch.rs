@@ -86,10 +86,8 @@ mod tests {
     use crate::types::{EntryId, Payload, Term};
 
     fn write(id: u64, term: u64, indices: std::ops::RangeInclusive<u64>) -> Write {
-        let entry = |index| Entry {
-            id: EntryId::new(Term(term), Index(index)),
-            payload: Payload::Noop,
-        };
+        let entry =
+            |index| Entry { id: EntryId::new(Term(term), Index(index)), payload: Payload::Noop };
         let entries = indices.map(entry).collect();
         let (id, committed) = (WriteId(id), Index(id));
         Write { id, hard_state: None, committed, install: None, entries }

@@ -11,9 +11,7 @@ use crate::storage::log::LogStart;
 use crate::storage::reader::FetchId;
 use crate::storage::recovery::{Recovered, recover};
 use crate::storage::store::{Event, Storage};
-use crate::storage::superblock::{
-    COPIES, COPY_BYTES, COPY_STRIDE, Copy, Superblock, choose,
-};
+use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Copy, Superblock, choose};
 use crate::types::{Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta};
 
 /// What a directory held: all that `Restored` needs but how far the machine has applied.

@@ -253,7 +253,10 @@ impl<'a> Replay<'a> {
         let follows = prev.id.index < end.id.index
             && (prev.id.index < base || self.term_at(prev.id.index) == prev.id.term);
         if prev != end && !follows {
-            return refuse(format!("a flush after {} follows a log that ends at {}", prev.id, end.id));
+            return refuse(format!(
+                "a flush after {} follows a log that ends at {}",
+                prev.id, end.id
+            ));
         }
         if last.id.term > self.superblock.hard_state.term {
             let term = self.superblock.hard_state.term;
@@ -312,8 +315,7 @@ impl<'a> Replay<'a> {
             let what = format!("the log begins after {base}, the snapshot ends at {snapshot}");
             return Err(Failure { file: None, offset: 0, what, advice: Failure::DAMAGE }.into());
         }
-        let covered = last.index >= snapshot.index
-            && self.term_at(snapshot.index) == snapshot.term;
+        let covered = last.index >= snapshot.index && self.term_at(snapshot.index) == snapshot.term;
         if !covered {
             let what = format!("the log ends at {last} and does not hold {snapshot}");
             return Err(Failure { file: None, offset: 0, what, advice: Failure::DAMAGE }.into());

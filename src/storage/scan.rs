@@ -72,12 +72,7 @@ impl Scan {
     }
 
     /// Reads up to `bytes` at `offset`.
-    fn read(
-        &self,
-        disk: &mut impl Disk,
-        offset: u64,
-        bytes: u64,
-    ) -> Result<Vec<u8>, OpenError> {
+    fn read(&self, disk: &mut impl Disk, offset: u64, bytes: u64) -> Result<Vec<u8>, OpenError> {
         let file = self.file();
         let length = at_most(bytes, PIECE_BYTES).expect("a piece is bounded");
         let read = disk.execute(&FileAction::Read { file, offset, bytes: length });

@@ -140,10 +140,8 @@ impl Superblock {
             (usize::from(count) <= MEMBERS_MAX).then_some(())?;
             (0..count).map(|_| reader.u64().map(NodeId)).collect()
         };
-        let (incoming, outgoing, learners) =
-            (list(counts[0])?, list(counts[1])?, list(counts[2])?);
-        let membership =
-            Membership::new(incoming).joint_with(outgoing).with_learners(learners);
+        let (incoming, outgoing, learners) = (list(counts[0])?, list(counts[1])?, list(counts[2])?);
+        let membership = Membership::new(incoming).joint_with(outgoing).with_learners(learners);
         let known = FLAG_HEAD_CERTAIN | FLAG_CLEAN | FLAG_VOTED;
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
         (flags & !known == 0 && term <= Term::MAX && last.index <= Index::MAX).then_some(())?;
