@@ -336,6 +336,66 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_is_offered_once_a_round_that_was_answered() {
+        let mut progress = streaming(6);
+        progress.sent(Index(8), 2, 20, 3);
+        progress.offered(Index(15), 3);
+        assert!(!progress.may_send(&WINDOW) && !progress.may_offer());
+        assert_eq!(progress.inflight().messages(), 0);
+        progress.heartbeat_answered(3, Index(6), Index(6));
+        assert!(!progress.may_offer(), "the round left before the offer");
+        progress.heartbeat_answered(4, Index(6), Index(6));
+        assert!(progress.may_offer() && !progress.may_send(&WINDOW));
+    }
+
+    #[test]
+    fn an_offer_ends_with_whatever_the_peer_has_by_then() {
+        type Answer = fn(&mut Progress);
+        let answers: [(Answer, u64); 3] = [
+            (|progress| progress.accepted(Index(12)), 12),
+            (|progress| progress.heartbeat_answered(1, Index(12), Index(12)), 12),
+            (|progress| progress.heartbeat_answered(2, Index(12), Index(6)), 6),
+        ];
+        for (answer, matched) in answers {
+            let mut progress = streaming(6);
+            progress.sent(Index(8), 2, 20, 1);
+            progress.heartbeat_answered(2, Index(6), Index(6));
+            assert!(!progress.rejected(Index(6), Index(2)));
+            progress.offered(Index(15), 1);
+            answer(&mut progress);
+            progress.resume();
+            assert_eq!((progress.matched(), progress.next()), (Index(matched), Index(13)));
+            assert_eq!(progress.mode(), Mode::Replicate);
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_end_an_offer() {
+        let mut progress = streaming(6);
+        progress.offered(Index(15), 1);
+        let before = progress.clone();
+        assert!(!progress.rejected(Index(8), Index(3)));
+        progress.no_space(Index(7));
+        assert_eq!(progress, before);
+    }
+
+    #[test]
+    fn a_peer_without_space_is_probed_until_it_takes_an_entry() {
+        let mut progress = streaming(6);
+        progress.sent(Index(8), 2, 20, 1);
+        progress.no_space(Index(7));
+        assert_eq!((progress.next(), progress.may_send(&WINDOW)), (Index(8), false));
+        progress.accepted(Index(7));
+        assert!(matches!(progress.mode(), Mode::Probe { .. }), "it had that before");
+        progress.heartbeat_answered(2, Index(7), Index(7));
+        assert!(progress.may_send(&WINDOW));
+        progress.sent(Index(8), 1, 10, 2);
+        assert!(!progress.may_send(&WINDOW), "one message a round");
+        progress.accepted(Index(8));
+        assert_eq!((progress.mode(), progress.disk_full()), (Mode::Replicate, false));
+    }
+
+    #[test]
     fn an_old_acknowledgement_takes_nothing_back() {
         let mut progress = streaming(6);
         progress.sent(Index(8), 2, 20, 1);
