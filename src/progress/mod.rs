@@ -124,11 +124,16 @@ impl Progress {
         self.disk_full = false;
     }
 
-    /// The log goes back to what the peer needs next: it can be streamed, if a snapshot was
-    /// offered before.
-    pub fn resume(&mut self) {
-        if matches!(self.mode, Mode::Snapshot { .. }) {
-            self.mode = Mode::Replicate;
+    /// The log, which ends at `last`, goes back to what the peer needs next: it can be streamed to
+    /// if a snapshot was offered before, or if it had no space and lacks nothing by now.
+    pub fn resume(&mut self, last: Index) {
+        match self.mode {
+            Mode::Snapshot { .. } => self.mode = Mode::Replicate,
+            Mode::Probe { paused: false } if self.disk_full && self.next > last => {
+                self.disk_full = false;
+                self.mode = Mode::Replicate;
+            }
+            Mode::Probe { .. } | Mode::Replicate => {}
         }
     }
 
@@ -363,7 +368,7 @@ mod tests {
             assert!(!progress.rejected(Index(6), Index(2)));
             progress.offered(Index(15), 1);
             answer(&mut progress);
-            progress.resume();
+            progress.resume(Index(20));
             assert_eq!((progress.matched(), progress.next()), (Index(matched), Index(13)));
             assert_eq!(progress.mode(), Mode::Replicate);
         }
@@ -392,6 +397,17 @@ mod tests {
         progress.sent(Index(8), 1, 10, 2);
         assert!(!progress.may_send(&WINDOW), "one message a round");
         progress.accepted(Index(8));
+        assert_eq!((progress.mode(), progress.disk_full()), (Mode::Replicate, false));
+    }
+
+    #[test]
+    fn a_peer_without_space_that_lacks_nothing_is_streamed_to() {
+        let mut progress = streaming(6);
+        progress.no_space(Index(7));
+        progress.heartbeat_answered(1, Index(8), Index(6));
+        progress.resume(Index(9));
+        assert!(matches!(progress.mode(), Mode::Probe { .. }), "it lacks an entry");
+        progress.resume(Index(8));
         assert_eq!((progress.mode(), progress.disk_full()), (Mode::Replicate, false));
     }
 
