@@ -15,5 +15,9 @@ pub mod progress;
 pub mod quorum;
 pub mod raft;
 #[cfg(feature = "std")]
+pub mod replica;
+#[cfg(feature = "std")]
 pub mod storage;
 pub mod types;
+#[cfg(feature = "std")]
+pub mod wire;

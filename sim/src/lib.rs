@@ -31,4 +31,5 @@ pub mod sweep;
 pub mod time;
 pub mod trace;
 mod witness;
+pub mod workload;
 mod world;

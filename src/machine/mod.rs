@@ -77,9 +77,13 @@ impl<M: StateMachine> Machine<M> {
         outcomes
     }
 
-    /// Answers a query from the user's state.
+    /// Answers a query from the user's state; one that survived a restart by itself may be ahead of
+    /// [`Machine::applied`].
+    ///
+    /// # Panics
+    /// After a failed [`Machine::restore`], as [`Machine::snapshot`] and [`Machine::digest`] do.
     pub fn query(&self, query: &[u8]) -> Vec<u8> {
-        assert!(!self.is_torn, "a failed restore leaves no state");
+        self.assert_restored();
         self.user.query(query)
     }
 
@@ -87,6 +91,7 @@ impl<M: StateMachine> Machine<M> {
     /// machine is ahead of the sessions.
     #[must_use]
     pub fn snapshot(&self) -> Option<Frozen> {
+        self.assert_restored();
         let header = Header { last: self.applied, executed: self.executed, results: self.results };
         self.is_whole().then(|| Frozen::new(header, &self.sessions, self.user.snapshot()))
     }
@@ -128,6 +133,7 @@ impl<M: StateMachine> Machine<M> {
     /// # Errors
     /// What reading the user's state failed with.
     pub fn digest(&self) -> io::Result<Option<Digest>> {
+        self.assert_restored();
         if !self.is_whole() {
             return Ok(None);
         }
@@ -153,18 +159,21 @@ impl<M: StateMachine> Machine<M> {
 
     /// Whether the sessions and the user's machine stand at the same entry.
     fn is_whole(&self) -> bool {
-        assert!(!self.is_torn, "a failed restore leaves no state");
         self.user_start <= self.applied.index
     }
 
-    fn apply_one(&mut self, entry: &Entry) -> Option<Outcome> {
+    fn assert_restored(&self) {
         assert!(!self.is_torn, "a failed restore leaves no state");
+    }
+
+    fn apply_one(&mut self, entry: &Entry) -> Option<Outcome> {
+        self.assert_restored();
         assert_eq!(entry.id.index, self.applied.index.next(), "entries follow one another");
         assert!(entry.id.term >= self.applied.term, "terms do not go back");
         self.applied = entry.id;
         let outcome = match &entry.payload {
             Payload::Noop => None,
-            Payload::Command(command) => Some(self.carry_out(entry.id.index, command)),
+            Payload::Command(command) => self.carry_out(entry.id.index, command),
         };
         if entry.id.index <= self.user_start {
             self.results = None;
@@ -174,23 +183,21 @@ impl<M: StateMachine> Machine<M> {
         outcome
     }
 
-    fn carry_out(&mut self, index: Index, command: &[u8]) -> Outcome {
+    /// What comes of a command; none if only the reply of an earlier start would tell.
+    fn carry_out(&mut self, index: Index, command: &[u8]) -> Option<Outcome> {
         match Request::decode(command) {
-            None => Outcome::Malformed,
-            Some(Request::Plain(command)) => {
-                let reply = self.execute(index, command);
-                reply.map_or(Outcome::SessionExpired, Outcome::Reply)
-            }
+            None => Some(Outcome::Malformed),
+            Some(Request::Plain(command)) => self.execute(index, command).map(Outcome::Reply),
             Some(Request::Register { nonce, limits }) => {
-                Outcome::Registered(self.sessions.register(index, nonce, limits))
+                Some(Outcome::Registered(self.sessions.register(index, nonce, limits)))
             }
             Some(Request::InSession { session, sequence, acknowledged, command }) => {
                 match self.sessions.admit(index, session, sequence, acknowledged) {
-                    Admission::Answer(outcome) => outcome,
+                    Admission::Answer(outcome) => Some(outcome),
                     Admission::Execute => {
                         let reply = self.execute(index, command);
                         self.sessions.record(session, sequence, reply.clone());
-                        reply.map_or(Outcome::SessionExpired, Outcome::Reply)
+                        reply.map(Outcome::Reply)
                     }
                 }
             }

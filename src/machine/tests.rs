@@ -253,6 +253,18 @@ fn a_snapshot_shows_nothing_that_came_later() {
 }
 
 #[test]
+fn a_snapshot_may_be_read_on_another_thread() {
+    let machine = busy();
+    let frozen = machine.snapshot().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut frozen = frozen;
+        let mut bytes = Vec::new();
+        frozen.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    assert_eq!(reader.join().expect("reading does not panic").unwrap(), bytes_of(&machine));
+}
+
+#[test]
 fn a_snapshot_cut_short_leaves_the_machine_as_it_was() {
     let bytes = bytes_of(&busy());
     let front = bytes.len() - busy().user().text.len();

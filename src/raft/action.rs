@@ -126,6 +126,8 @@ pub enum RejectReason {
     TooLarge,
     /// The read could not be confirmed, because no leader is known or the leader was lost.
     NoLeader,
+    /// The node has stopped.
+    Stopped,
     /// The leader's disk is full: try again once it has space.
     DiskFull,
 }
@@ -213,6 +215,7 @@ impl fmt::Display for RejectReason {
             RejectReason::Busy => f.write_str("busy: too much waits already"),
             RejectReason::TooLarge => f.write_str("the command is too large"),
             RejectReason::NoLeader => f.write_str("no leader could confirm the read"),
+            RejectReason::Stopped => f.write_str("the node has stopped"),
             RejectReason::DiskFull => f.write_str("the leader's disk is full"),
         }
     }

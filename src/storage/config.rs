@@ -2,6 +2,7 @@
 
 use crate::storage::block::{BLOCK_BYTES, ENTRIES_MAX, RECORD_BYTES};
 use crate::storage::sector::{PAGE_BYTES, framed_bytes};
+use crate::storage::snapshots::SnapshotConfig;
 
 /// The bounds of a [`Storage`](crate::storage::Storage). The defaults suit a real disk; a
 /// simulation takes smaller segments.
@@ -22,6 +23,8 @@ pub struct StorageConfig {
     pub read_bytes_max: usize,
     /// The most bytes of entries that opening hands over, as `Entry::bytes` counts them.
     pub tail_bytes_max: usize,
+    /// The bounds of snapshots.
+    pub snapshots: SnapshotConfig,
 }
 
 impl Default for StorageConfig {
@@ -33,6 +36,7 @@ impl Default for StorageConfig {
             flush_bytes_max: 4 << 20,
             read_bytes_max: 4 << 20,
             tail_bytes_max: 16 << 20,
+            snapshots: SnapshotConfig::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::storage::disk::{DiskError, FileName};
+use crate::types::Index;
 
 /// Something on the disk is not what it must be, or the disk has failed. The store does nothing
 /// more: what a failed write left behind is unknown, and damage is never repaired by guessing.
@@ -53,6 +54,12 @@ impl Failure {
     /// What is in the file at `offset` cannot be what was written.
     pub(crate) fn damage(file: FileName, offset: u64, what: impl Into<String>) -> Failure {
         Failure { file: Some(file), offset, what: what.into(), advice: Failure::DAMAGE }
+    }
+
+    /// The state machine does not start over from the snapshot that ends at `last`.
+    pub(crate) fn of_machine(last: Index, error: &dyn fmt::Display) -> Failure {
+        let what = format!("the state machine does not take it: {error}");
+        Failure { file: Some(FileName::Snapshot(last)), offset: 0, what, advice: Failure::DAMAGE }
     }
 
     /// The disk would not do what it was asked for.

@@ -20,6 +20,7 @@ mod reader;
 mod recovery;
 mod scan;
 mod sector;
+mod shelf;
 mod snapshots;
 mod store;
 mod superblock;
@@ -32,8 +33,5 @@ pub use file_disk::FileDisk;
 pub use identity::{ClusterId, Identity, Incarnation};
 pub use open::Opened;
 pub use reader::FetchId;
-pub use snapshots::{
-    AbandonReason, Damage, PartOutcome, SnapshotConfig, SnapshotError, SnapshotEvent,
-    SnapshotReader,
-};
+pub use snapshots::{AbandonReason, PartOutcome, SnapshotConfig, SnapshotEvent, SnapshotReader};
 pub use store::{Event, Storage};

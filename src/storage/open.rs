@@ -10,6 +10,7 @@ use crate::storage::keeper::{Keeper, first_actions};
 use crate::storage::log::LogStart;
 use crate::storage::reader::FetchId;
 use crate::storage::recovery::{Recovered, recover};
+use crate::storage::snapshots::Snapshots;
 use crate::storage::store::{Event, Storage};
 use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Copy, Superblock, choose};
 use crate::types::{Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta};
@@ -23,8 +24,10 @@ pub struct Opened {
     pub hard_state: HardState,
     /// The highest commit index that was written.
     pub committed: Index,
-    /// The snapshot in force.
+    /// The snapshot to start from: the one in force, or the one before it if that is damaged.
     pub snapshot: SnapshotMeta,
+    /// Where the snapshot before it ends; 0 if there is none.
+    pub previous_snapshot: Index,
     /// The entry before the first on disk; at most the snapshot's last.
     pub base: EntryId,
     /// The first entry of each term after the base.
@@ -98,8 +101,15 @@ impl Storage {
         let segments: Vec<(u64, u64)> = files.iter().filter_map(segment).collect();
         let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
         let recovered = recover(disk, superblock, &segments, bytes, tail)?;
+        let base = recovered.index.base().id;
+        let found = Snapshots::open(disk, cluster, &superblock.snapshot, config.snapshots)?;
+        let start = found.snapshots.in_force().map_or(Index::ZERO, |meta| meta.last.index);
+        if let Some(damage) = found.damage.filter(|_| start < base.index) {
+            // The log does not reach back to the snapshot before the damaged one.
+            return Err(damage.into());
+        }
         let keeper = Keeper::new(superblock.clone(), &copies);
-        Storage::begin(disk, config, keeper, recovered)
+        Storage::begin(disk, config, keeper, found.snapshots, recovered)
     }
 
     /// Writes what must be certain before the start: a last flush that nobody may have synced is
@@ -108,6 +118,7 @@ impl Storage {
         disk: &mut impl Disk,
         config: &StorageConfig,
         keeper: Keeper,
+        snapshots: Snapshots,
         recovered: Recovered,
     ) -> Result<(Storage, Opened), OpenError> {
         let (ready, next) = (recovered.ready, recovered.next_segment);
@@ -117,7 +128,7 @@ impl Storage {
             acknowledged: keeper.durable().ack_floor,
             ahead: Ahead::new(ready, next, config.segment_bytes),
         };
-        let mut storage = Storage::assemble(config.clone(), keeper, start);
+        let mut storage = Storage::assemble(config.clone(), keeper, snapshots, start);
         storage.litter = recovered.litter;
         let last = storage.last().index;
         if let Some(prev) = recovered.unacknowledged {
@@ -131,11 +142,17 @@ impl Storage {
             _ => Vec::new(),
         };
         let durable = storage.keeper.durable();
+        let covered = durable.snapshot.last.index;
+        let snapshot = match storage.snapshots.in_force() {
+            Some(older) if older.last.index < covered => older.clone(),
+            _ => durable.snapshot.clone(),
+        };
         let opened = Opened {
             identity: durable.identity,
             hard_state: durable.hard_state,
-            committed: recovered.committed,
-            snapshot: durable.snapshot.clone(),
+            committed: recovered.committed.max(covered),
+            snapshot,
+            previous_snapshot: storage.previous_snapshot(),
             base: storage.base(),
             runs: recovered.runs,
             last: storage.last(),

@@ -16,7 +16,7 @@ use crate::types::{Entry, Index};
 const HEADER_PIECE_BYTES: u64 = 64 << 10;
 
 /// The caller's own name for a fetch; it comes back with the entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FetchId(pub u64);
 
 /// What is read for whom.

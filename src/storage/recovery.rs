@@ -141,12 +141,15 @@ impl<'a> Replay<'a> {
                     bodies = Some((start, bodies.map_or(end, |(_, top)| top)));
                     self.take(&found, scan)?;
                 }
+                Some(found) if found.block.seq > until => {
+                    let what = format!("flush {} stands before {}", found.block.seq.0, until.0);
+                    return Err(damage(scan.number, offset, what));
+                }
                 // What began there was cut short by a crash, and a later start began it anew.
                 _ => break,
             }
         }
-        if self.last_seq.map(FlushSeq::next) != Some(until) {
-            let expected = self.last_seq.map_or(until, FlushSeq::next);
+        if let Some(expected) = self.last_seq.map(FlushSeq::next).filter(|next| *next != until) {
             let what = format!("flush {} is damaged or missing", expected.0);
             return Err(damage(scan.number, offset, what));
         }

@@ -11,6 +11,7 @@ use crate::storage::keeper::Keeper;
 use crate::storage::log::{Log, LogStart};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{FetchId, Found, Purpose};
+use crate::storage::snapshots::{SnapshotEvent, Snapshots};
 use crate::types::{Entry, EntryId, HardState, Index, SnapshotMeta, Write, WriteId};
 
 /// A node's log, hard state and snapshot on disk, sans-IO: operations out, completions in.
@@ -25,6 +26,7 @@ pub struct Storage {
     pub(crate) operations: Operations,
     pub(crate) keeper: Keeper,
     pub(crate) log: Log,
+    pub(crate) snapshots: Snapshots,
     /// How many empty segments are kept by now.
     pub(crate) segments_ahead: usize,
     /// Whether [`Event::Full`] said so last.
@@ -32,7 +34,7 @@ pub struct Storage {
     /// Snapshots to be reported once the superblock names them.
     recorded: VecDeque<(u64, SnapshotMeta)>,
     closing: Closing,
-    failed: bool,
+    pub(crate) failed: bool,
     /// Segments found at the opening that hold nothing.
     pub(crate) litter: Vec<u64>,
 }
@@ -63,6 +65,8 @@ pub enum Event {
     },
     /// The snapshot is the one in force, durably; entries it covers may be forgotten.
     SnapshotRecorded(SnapshotMeta),
+    /// Something became of a snapshot that is taken, received or served.
+    Snapshot(SnapshotEvent),
     /// The file system has no room for segments to come (true), or has it again (false). Until the
     /// last segment is full everything goes on.
     Full(bool),
@@ -74,7 +78,12 @@ pub enum Event {
 
 impl Storage {
     /// A store over what recovery found.
-    pub(crate) fn assemble(config: StorageConfig, keeper: Keeper, start: LogStart) -> Storage {
+    pub(crate) fn assemble(
+        config: StorageConfig,
+        keeper: Keeper,
+        snapshots: Snapshots,
+        start: LogStart,
+    ) -> Storage {
         let identity = keeper.durable().identity;
         Storage {
             log: Log::new(identity, &config, start),
@@ -82,6 +91,7 @@ impl Storage {
             identity,
             operations: Operations::default(),
             keeper,
+            snapshots,
             segments_ahead: 0,
             full: false,
             recorded: VecDeque::new(),
@@ -228,7 +238,9 @@ impl Storage {
                 Err(error) => Err(Failure::disk(file, offset, &error)),
             },
             Owner::Log => self.on_log(id, (file, offset), result, events),
-            Owner::Snapshots => unreachable!("nothing asks on behalf of the snapshots"),
+            Owner::Snapshots => {
+                self.snapshots.complete(&mut self.operations, id, (file, offset), result)
+            }
         };
         match taken {
             Ok(()) => self.advance(events),
@@ -287,6 +299,11 @@ impl Storage {
         while let Some((_, meta)) = self.recorded.pop_front_if(recorded) {
             events.push(Event::SnapshotRecorded(meta));
         }
+        let in_force = &self.keeper.durable().snapshot;
+        if in_force.last.index > self.snapshots.in_force().map_or(Index::ZERO, |m| m.last.index) {
+            self.snapshots.put_in_force(&mut self.operations, in_force);
+        }
+        events.extend(self.snapshots.take_events().map(Event::Snapshot));
         self.advance_closing(events);
         self.keeper.advance(self.log.acknowledged(), &mut self.operations);
         if had_segments != self.log.index.base() {

@@ -116,6 +116,8 @@ fn is_one_of(versions: &[Vec<u8>], number: usize, found: &[u8]) -> bool {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn the_disk_shows_what_byte_vectors_show(
         actions in proptest::collection::vec(any_action(), 0..60),

@@ -1,14 +1,15 @@
 //! What taking, receiving and serving share: bounds, operations under way, and what is reported.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
+use crate::storage::failure::Failure;
+use crate::storage::identity::ClusterId;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::snapshots::format::{
-    CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Damage, HEADER_BYTES, Header, Manifest, RUN_BYTES,
+    CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, HEADER_BYTES, Header, Manifest, RUN_BYTES,
 };
 use crate::types::{EntryId, Part, Root, SnapshotMeta};
 
@@ -64,10 +65,7 @@ pub enum SnapshotEvent {
         part: Part,
     },
     /// A kept snapshot is damaged. It is served no more, and not removed.
-    Damaged(Damage),
-    /// An operation failed in a way that leaves unknown what the disk has. This is final: nothing
-    /// more is asked for or reported.
-    Failed(String),
+    Damaged(Failure),
 }
 
 /// Why a snapshot was given up.
@@ -78,7 +76,7 @@ pub enum AbandonReason {
     /// Its manifest would be larger than the bound.
     TooLarge,
     /// What was read back is not what was written.
-    Damaged(Damage),
+    Damaged(Failure),
     /// A snapshot that is being received has taken its place.
     Superseded,
 }
@@ -105,20 +103,17 @@ pub(crate) enum Purpose {
 pub(crate) struct UnderWay {
     pub(crate) purpose: Purpose,
     pub(crate) verb: Verb,
-    /// None for the directory.
-    pub(crate) file: Option<FileName>,
 }
 
 /// What kind of operation is under way: the answer to its failure depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    Create,
-    Write,
-    Sync,
+    /// Reads: what cannot be read is damaged.
     Read,
-    Rename,
-    Remove,
-    SyncDirectory,
+    /// Makes, writes, syncs or renames a file: it may find the file system full.
+    Fill,
+    /// Removes a file or syncs the directory: it has to succeed.
+    Settle,
 }
 
 /// What follows in the work under way.
@@ -137,7 +132,7 @@ pub(crate) enum Next {
 /// What all snapshot work shares.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
-    pub(crate) cluster: [u8; 16],
+    pub(crate) cluster: ClusterId,
     pub(crate) config: SnapshotConfig,
     pub(crate) under_way: BTreeMap<OperationId, UnderWay>,
     pub(crate) events: Vec<SnapshotEvent>,
@@ -146,7 +141,7 @@ pub(crate) struct Common {
 impl Common {
     /// # Panics
     /// If the bounds make no sense.
-    pub(crate) fn new(cluster: [u8; 16], config: SnapshotConfig) -> Common {
+    pub(crate) fn new(cluster: ClusterId, config: SnapshotConfig) -> Common {
         assert!((CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&config.chunk_bytes));
         assert!(config.window > 0 && config.sync_chunks > 0 && config.serving_max > 0);
         Common { cluster, config, under_way: BTreeMap::new(), events: Vec::new() }
@@ -159,17 +154,13 @@ impl Common {
         purpose: Purpose,
         action: FileAction,
     ) {
-        let (verb, file) = match &action {
-            FileAction::Create { file, .. } => (Verb::Create, Some(*file)),
-            FileAction::Write { file, .. } => (Verb::Write, Some(*file)),
-            FileAction::Sync { file } => (Verb::Sync, Some(*file)),
-            FileAction::Read { file, .. } => (Verb::Read, Some(*file)),
-            FileAction::Rename { from, .. } => (Verb::Rename, Some(*from)),
-            FileAction::Remove { file } => (Verb::Remove, Some(*file)),
-            FileAction::SyncDirectory => (Verb::SyncDirectory, None),
+        let verb = match &action {
+            FileAction::Read { .. } => Verb::Read,
+            FileAction::Remove { .. } | FileAction::SyncDirectory => Verb::Settle,
+            _ => Verb::Fill,
         };
         let id = operations.ask(Owner::Snapshots, Lane::Bulk, action);
-        self.under_way.insert(id, UnderWay { purpose, verb, file });
+        self.under_way.insert(id, UnderWay { purpose, verb });
     }
 
     /// Asks for the removal of `files`.
@@ -220,20 +211,6 @@ impl Common {
         for asked in self.under_way.values_mut().filter(|asked| asked.purpose.is_work()) {
             asked.purpose = Purpose::Abandoned;
         }
-    }
-}
-
-impl fmt::Display for Verb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Verb::Create => "create",
-            Verb::Write => "write",
-            Verb::Sync => "sync",
-            Verb::Read => "read",
-            Verb::Rename => "rename",
-            Verb::Remove => "remove",
-            Verb::SyncDirectory => "sync",
-        })
     }
 }
 

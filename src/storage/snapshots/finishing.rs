@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::storage::disk::{DiskError, FileAction, FileName};
+use crate::storage::failure::Failure;
 use crate::storage::operations::Operations;
 use crate::storage::snapshots::common::{AbandonReason, Common, Next, Purpose};
-use crate::storage::snapshots::format::{Damage, HEADER_BYTES, Header, Manifest, RUN_BYTES};
+use crate::storage::snapshots::format::{HEADER_BYTES, Header, Manifest, RUN_BYTES};
 use crate::storage::snapshots::load::wrong_chunk;
 
 /// A snapshot whose every byte was asked to be written.
@@ -106,7 +107,7 @@ impl Finishing {
         let (file, end) = (self.file(), run.end);
         let offset = self.manifest.offset(run.start);
         let damage = match read {
-            Err(error) => Some(Damage { file, offset, text: error.to_string() }),
+            Err(error) => Some(Failure::damage(file, offset, error.to_string())),
             Ok(bytes) => {
                 let wrong = self.manifest.check(run, &bytes).find(|(_, right)| !right);
                 wrong.map(|(chunk, _)| wrong_chunk(file, &self.manifest, chunk))
@@ -170,6 +171,7 @@ impl Finishing {
             Ok(_) => "what was read back is not what was written".to_owned(),
             Err(error) => error.to_string(),
         };
-        Err(Next::Abandon(AbandonReason::Damaged(Damage { file: self.file(), offset, text })))
+        let failure = Failure::damage(self.file(), offset, text);
+        Err(Next::Abandon(AbandonReason::Damaged(failure)))
     }
 }

@@ -4,6 +4,8 @@
 use std::ops::Range;
 
 use crate::storage::disk::FileName;
+use crate::storage::failure::Failure;
+use crate::storage::identity::ClusterId;
 use crate::types::{EntryId, Index, Membership, NodeId, Root, SnapshotMeta, Term};
 
 /// Where the content begins.
@@ -27,17 +29,6 @@ pub(crate) const PREFIX_BYTES: u64 = 56;
 /// The most members of one kind that a manifest names.
 const MEMBERS_MAX: u32 = 4096;
 
-/// Damage to a snapshot's file, or a file that is not what it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The file.
-    pub file: FileName,
-    /// Where in it, in bytes from its beginning.
-    pub offset: u64,
-    /// What is wrong there.
-    pub text: String,
-}
-
 /// What is wrong in a block of bytes, and where in the block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
@@ -49,7 +40,7 @@ pub(crate) struct Flaw {
 /// of one root are equal everywhere in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) cluster: [u8; 16],
+    pub(crate) cluster: ClusterId,
     pub(crate) chunk_bytes: u32,
     pub(crate) last: EntryId,
     /// Of the content.
@@ -72,14 +63,14 @@ impl Flaw {
     }
 
     /// The flaw of a block that begins at `base` in `file`.
-    pub(crate) fn of(self, file: FileName, base: u64) -> Damage {
-        Damage { file, offset: base + self.offset, text: self.text }
+    pub(crate) fn of(self, file: FileName, base: u64) -> Failure {
+        Failure::damage(file, base + self.offset, self.text)
     }
 }
 
 impl Header {
     /// The header of the file that `manifest` describes.
-    pub(crate) fn of(cluster: [u8; 16], manifest: &Manifest) -> Header {
+    pub(crate) fn of(cluster: ClusterId, manifest: &Manifest) -> Header {
         Header {
             cluster,
             chunk_bytes: manifest.chunk_bytes,
@@ -96,7 +87,7 @@ impl Header {
         block.extend(HEADER_MAGIC);
         block.extend(VERSION.to_le_bytes());
         block.extend(self.chunk_bytes.to_le_bytes());
-        block.extend(self.cluster);
+        block.extend(self.cluster.0.to_le_bytes());
         block.extend(self.last.term.0.to_le_bytes());
         block.extend(self.last.index.0.to_le_bytes());
         block.extend(self.bytes.to_le_bytes());
@@ -112,7 +103,7 @@ impl Header {
     /// The first flaw of a block that is no header this version can read.
     pub(crate) fn decode(block: &[u8]) -> Result<Header, Flaw> {
         let mut fields = Fields { rest: block, at: 0 };
-        fields.expect(&HEADER_MAGIC, "not the header of a snapshot")?;
+        fields.must_be(&HEADER_MAGIC, "not the header of a snapshot")?;
         fields.version()?;
         if block.len() as u64 != HEADER_BYTES {
             return Err(Flaw::new(block.len() as u64, "the header ends early"));
@@ -121,11 +112,11 @@ impl Header {
             return Err(Flaw::new(0, "the header's checksum does not match"));
         }
         let chunk_bytes = fields.chunk_bytes()?;
-        let cluster = fields.take()?;
+        let cluster = ClusterId(fields.take().map(u128::from_le_bytes)?);
         let last = fields.entry_id()?;
         let bytes = fields.u64()?;
         let manifest_bytes = fields.u32()?;
-        fields.expect(&[0; 4], "not zero")?;
+        fields.must_be(&[0; 4], "not zero")?;
         let root = Root(fields.take()?);
         Ok(Header { cluster, chunk_bytes, last, bytes, manifest_bytes, root })
     }
@@ -252,7 +243,9 @@ impl Manifest {
 
     /// How many pieces the manifest travels in; each is as large as a chunk.
     pub(crate) fn pieces(&self) -> u32 {
-        u32::try_from(self.encoded.len()).expect("bounded").div_ceil(self.chunk_bytes)
+        u32::try_from(self.encoded.len())
+            .expect("a manifest is bounded far below 4 GiB")
+            .div_ceil(self.chunk_bytes)
     }
 
     /// One of the pieces the manifest travels in, if it has that many.
@@ -276,7 +269,7 @@ impl Prefix {
     /// The first flaw of bytes that do not begin a manifest this version can read.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Prefix, Flaw> {
         let mut fields = Fields { rest: bytes, at: 0 };
-        fields.expect(&MANIFEST_MAGIC, "not a manifest")?;
+        fields.must_be(&MANIFEST_MAGIC, "not a manifest")?;
         fields.version()?;
         let chunk_bytes = fields.chunk_bytes()?;
         let last = fields.entry_id()?;
@@ -285,7 +278,7 @@ impl Prefix {
         if members.iter().any(|count| *count > MEMBERS_MAX) {
             return Err(Flaw::new(40, "too many members"));
         }
-        fields.expect(&[0; 4], "not zero")?;
+        fields.must_be(&[0; 4], "not zero")?;
         Ok(Prefix { chunk_bytes, last, bytes, members })
     }
 
@@ -324,7 +317,7 @@ impl Fields<'_> {
         Ok(*field)
     }
 
-    fn expect<const N: usize>(&mut self, value: &[u8; N], text: &str) -> Result<(), Flaw> {
+    fn must_be<const N: usize>(&mut self, value: &[u8; N], text: &str) -> Result<(), Flaw> {
         let at = self.at;
         if self.take::<N>()? == *value { Ok(()) } else { Err(Flaw::new(at, text)) }
     }
@@ -361,11 +354,3 @@ impl Fields<'_> {
         Ok(bytes)
     }
 }
-
-impl std::fmt::Display for Damage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} at byte {}: {}", self.file, self.offset, self.text)
-    }
-}
-
-impl std::error::Error for Damage {}

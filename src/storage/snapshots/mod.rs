@@ -16,8 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName, OperationId};
+use crate::storage::failure::Failure;
+use crate::storage::identity::ClusterId;
 use crate::storage::operations::Operations;
-use crate::storage::snapshots::common::{Common, Next, Purpose, UnderWay, Verb};
+use crate::storage::snapshots::common::{Common, Next, Purpose, Verb};
 use crate::storage::snapshots::finishing::Finishing;
 use crate::storage::snapshots::format::Manifest;
 use crate::storage::snapshots::load::wrong_chunk;
@@ -26,8 +28,6 @@ use crate::storage::snapshots::taking::Taking;
 use crate::types::{EntryId, Index, Membership, Part, Root, SnapshotMeta};
 
 pub use common::{AbandonReason, SnapshotConfig, SnapshotEvent};
-pub use format::Damage;
-pub use load::SnapshotError;
 pub use reader::SnapshotReader;
 pub use receiving::PartOutcome;
 
@@ -47,8 +47,6 @@ pub(crate) struct Snapshots {
     /// The snapshot the node stands on; 0 for the empty state.
     in_force: Index,
     work: Option<Work>,
-    /// After a failure nothing is asked for or reported.
-    failed: bool,
 }
 
 /// What [`Snapshots::open`] finds.
@@ -58,7 +56,7 @@ pub(crate) struct OpenedSnapshots {
     pub(crate) snapshots: Snapshots,
     /// Why the snapshot in force cannot be used. Then the node may start from
     /// [`Snapshots::in_force`] only if its log reaches back to there.
-    pub(crate) damage: Option<Damage>,
+    pub(crate) damage: Option<Failure>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,13 +70,13 @@ impl Snapshots {
     /// What the disk has, with the snapshot `in_force` read in full. Nothing is changed.
     ///
     /// # Errors
-    /// [`SnapshotError`] if neither the snapshot in force nor the one before it is whole.
+    /// The damage, if neither the snapshot in force nor the one before it is whole.
     pub(crate) fn open<D: Disk>(
         disk: &mut D,
-        cluster: [u8; 16],
+        cluster: ClusterId,
         in_force: &SnapshotMeta,
         config: SnapshotConfig,
-    ) -> Result<OpenedSnapshots, SnapshotError> {
+    ) -> Result<OpenedSnapshots, Failure> {
         let found = open::look(disk, cluster, in_force)?;
         let snapshots = Snapshots {
             common: Common::new(cluster, config),
@@ -87,7 +85,6 @@ impl Snapshots {
             resumable: found.resumable,
             in_force: found.start.unwrap_or_default(),
             work: None,
-            failed: false,
         };
         Ok(OpenedSnapshots { snapshots, damage: found.damage })
     }
@@ -120,7 +117,7 @@ impl Snapshots {
         membership: Membership,
     ) -> bool {
         let is_useful = last.index > self.newest() && !self.files.contains_key(&last.index);
-        if self.failed || self.work.is_some() || !is_useful {
+        if self.work.is_some() || !is_useful {
             return false;
         }
         self.remove_partials(operations, None);
@@ -160,7 +157,7 @@ impl Snapshots {
     pub(crate) fn receive(&mut self, operations: &mut Operations, meta: &SnapshotMeta) -> bool {
         let here = self.files.get(&meta.last.index).and_then(Option::as_ref);
         let is_here = here.is_some_and(|manifest| manifest.meta() == meta);
-        if self.failed || meta.root == Root::default() || meta.last.index < self.newest() {
+        if meta.root == Root::default() || meta.last.index < self.newest() {
             return false;
         }
         if is_here {
@@ -242,9 +239,6 @@ impl Snapshots {
     /// A peer wants a part of the snapshot `root`: [`SnapshotEvent::Part`] or
     /// [`SnapshotEvent::Gone`] follows, or nothing if too much is being read already.
     pub(crate) fn serve(&mut self, operations: &mut Operations, root: Root, part: Part) {
-        if self.failed {
-            return;
-        }
         let mut whole = self.files.values().flatten();
         let manifest = whole.find(|manifest| manifest.meta().root == root).cloned();
         match (part, manifest) {
@@ -264,7 +258,7 @@ impl Snapshots {
     /// # Panics
     /// If that snapshot was neither taken nor received.
     pub(crate) fn put_in_force(&mut self, operations: &mut Operations, meta: &SnapshotMeta) {
-        if self.failed || meta.root == Root::default() {
+        if meta.root == Root::default() {
             return;
         }
         self.in_force = meta.last.index;
@@ -287,21 +281,34 @@ impl Snapshots {
 
     /// An operation of this part of the store is done.
     ///
+    /// # Errors
+    /// It failed in a way that leaves unknown what the disk has. This is final: nothing may be
+    /// asked of the snapshots after it.
+    ///
     /// # Panics
     /// If it was not asked for, or is reported twice.
     pub(crate) fn complete(
         &mut self,
         operations: &mut Operations,
         id: OperationId,
+        place: (Option<FileName>, u64),
         result: Result<Vec<u8>, DiskError>,
-    ) {
+    ) -> Result<(), Failure> {
         let done = self.common.under_way.remove(&id);
         let done = done.expect("contract: an operation that was asked for is completed, and once");
         match result {
-            _ if self.failed => {}
-            Err(error) if done.verb != Verb::Read => self.on_error(operations, &done, &error),
+            Err(DiskError::Full) if done.verb == Verb::Fill => {
+                // Only an unfinished snapshot is touched, and that is given up.
+                if done.purpose.is_work() {
+                    self.give_up(operations, AbandonReason::Full);
+                }
+            }
+            Err(error) if done.verb != Verb::Read => {
+                return Err(Failure::disk(place.0, place.1, &error));
+            }
             result => self.on_done(operations, done.purpose, result),
         }
+        Ok(())
     }
 
     fn on_done(
@@ -315,7 +322,9 @@ impl Snapshots {
             (Purpose::Serve(manifest, chunk), _) => return self.on_served(manifest, chunk, result),
             (Purpose::Abandoned | Purpose::Removal, _) => return,
             (Purpose::Step, Some(Work::Taking(taking))) => taking.on_step(common),
-            (Purpose::Step, Some(Work::Receiving(_))) => Next::Stay,
+            (Purpose::Step, Some(Work::Receiving(receiving))) => {
+                receiving.on_step(common, operations)
+            }
             (Purpose::Step, Some(Work::Finishing(finishing))) => {
                 finishing.on_step(common, operations, result)
             }
@@ -331,22 +340,6 @@ impl Snapshots {
             (purpose, _) => unreachable!("{purpose:?} belongs to no work under way"),
         };
         self.go_on(operations, next);
-    }
-
-    /// A full file system is survived as long as only unfinished work is touched. After any other
-    /// error it is unknown what the disk has, and trying again would not make it known.
-    fn on_error(&mut self, operations: &mut Operations, done: &UnderWay, error: &DiskError) {
-        let replaces = matches!(done.verb, Verb::Create | Verb::Write | Verb::Sync | Verb::Rename);
-        if *error == DiskError::Full && replaces {
-            if done.purpose.is_work() {
-                self.give_up(operations, AbandonReason::Full);
-            }
-            return;
-        }
-        let file = done.file.map_or("the directory".to_owned(), |file| file.to_string());
-        self.failed = true;
-        self.work = None;
-        self.common.events.push(SnapshotEvent::Failed(format!("{} {file}: {error}", done.verb)));
     }
 
     fn go_on(&mut self, operations: &mut Operations, next: Next) {
@@ -421,7 +414,7 @@ impl Snapshots {
                 return self.common.events.push(SnapshotEvent::Part { root, part, bytes });
             }
             Ok(_) => {}
-            Err(error) => damage.text = error.to_string(),
+            Err(error) => damage.what = error.to_string(),
         }
         let kept = self.files.get_mut(&manifest.meta().last.index);
         if let Some(kept) = kept.filter(|kept| kept.as_ref() == Some(&manifest)) {

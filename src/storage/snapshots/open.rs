@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::storage::disk::{Disk, FileName};
-use crate::storage::snapshots::format::{Damage, Manifest};
-use crate::storage::snapshots::load::{SnapshotError, content, manifest, named};
+use crate::storage::failure::Failure;
+use crate::storage::identity::ClusterId;
+use crate::storage::snapshots::format::Manifest;
+use crate::storage::snapshots::load::{content, manifest, named};
 use crate::types::{Index, Root, SnapshotMeta};
 
 /// What the directory holds.
@@ -14,7 +16,7 @@ pub(crate) struct Found {
     /// The snapshot to start from, if it is not the empty state.
     pub(crate) start: Option<Index>,
     /// Why that is not the one in force.
-    pub(crate) damage: Option<Damage>,
+    pub(crate) damage: Option<Failure>,
     /// Every snapshot file; with its manifest, if it may be served.
     pub(crate) files: BTreeMap<Index, Option<Arc<Manifest>>>,
     pub(crate) partials: BTreeSet<Index>,
@@ -26,10 +28,10 @@ pub(crate) struct Found {
 /// the one before it is, and takes its place.
 pub(crate) fn look<D: Disk>(
     disk: &mut D,
-    cluster: [u8; 16],
+    cluster: ClusterId,
     in_force: &SnapshotMeta,
-) -> Result<Found, SnapshotError> {
-    let list = disk.list()?;
+) -> Result<Found, Failure> {
+    let list = disk.list().map_err(|error| Failure::disk(None, 0, &error))?;
     let mut found = Found {
         start: None,
         damage: None,
@@ -74,17 +76,17 @@ pub(crate) fn look<D: Disk>(
         break;
     }
     match (found.start, found.damage) {
-        (None, Some(damage)) => Err(damage.into()),
+        (None, Some(damage)) => Err(damage),
         (_, damage) => Ok(Found { damage, ..found }),
     }
 }
 
 fn whole<D: Disk>(
     disk: &mut D,
-    cluster: [u8; 16],
+    cluster: ClusterId,
     list: &[(FileName, u64)],
     meta: &SnapshotMeta,
-) -> Result<Manifest, Damage> {
+) -> Result<Manifest, Failure> {
     let manifest = named(disk, cluster, list, meta)?;
     content(disk, FileName::Snapshot(meta.last.index), &manifest)?;
     Ok(manifest)

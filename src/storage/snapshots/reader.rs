@@ -3,8 +3,10 @@
 use std::io;
 
 use crate::storage::disk::{Disk, FileName};
+use crate::storage::failure::Failure;
+use crate::storage::identity::ClusterId;
 use crate::storage::snapshots::format::Manifest;
-use crate::storage::snapshots::load::{SnapshotError, named, read, wrong_chunk};
+use crate::storage::snapshots::load::{named, read, wrong_chunk};
 use crate::types::{Root, SnapshotMeta};
 
 /// Reads a snapshot's content from its file, for a state machine that starts from it. It waits for
@@ -28,16 +30,16 @@ impl<'d, D: Disk> SnapshotReader<'d, D> {
     /// A reader of the snapshot that `meta` names, in the cluster `cluster`.
     ///
     /// # Errors
-    /// [`SnapshotError`] if the file is missing, is another snapshot, or its header or manifest is
-    /// damaged.
+    /// The directory cannot be read, the file is missing or another snapshot's, or its header or
+    /// manifest is damaged.
     pub fn open(
         disk: &'d mut D,
-        cluster: [u8; 16],
+        cluster: ClusterId,
         meta: &SnapshotMeta,
-    ) -> Result<SnapshotReader<'d, D>, SnapshotError> {
+    ) -> Result<SnapshotReader<'d, D>, Failure> {
         let mut manifest = None;
         if meta.root != Root::default() {
-            let files = disk.list()?;
+            let files = disk.list().map_err(|error| Failure::disk(None, 0, &error))?;
             manifest = Some(named(disk, cluster, &files, meta)?);
         }
         Ok(SnapshotReader { disk, manifest, next: 0, chunk: Vec::new(), given: 0 })

@@ -48,6 +48,8 @@ struct Pieces {
 #[derive(Clone, Debug)]
 struct Chunks {
     manifest: Arc<Manifest>,
+    /// Whether the partial file exists: nothing is written to one that may not come to be.
+    made: bool,
     /// Which are in the file.
     had: Vec<bool>,
     missing: u32,
@@ -71,7 +73,7 @@ impl Receiving {
         operations: &mut Operations,
         manifest: Arc<Manifest>,
     ) -> (Receiving, Next) {
-        let mut chunks = Chunks::new(manifest);
+        let mut chunks = Chunks::new(manifest, true);
         let meta = chunks.manifest.meta().clone();
         let next = chunks.look(common, operations, 0);
         (Receiving { meta, stage: Stage::Chunks(chunks) }, next)
@@ -102,8 +104,9 @@ impl Receiving {
                 let limit = u64::from(common.config.manifest_bytes_max);
                 let (outcome, whole) = pieces.take(&self.meta, limit, bytes);
                 if let Some(manifest) = whole {
-                    let chunks = Chunks::new(Arc::new(manifest));
-                    chunks.make_file(common, operations);
+                    let chunks = Chunks::new(Arc::new(manifest), false);
+                    let create = FileAction::Create { file: chunks.file(), bytes: HEADER_BYTES };
+                    common.ask(operations, Purpose::Step, create);
                     self.stage = Stage::Chunks(chunks);
                 }
                 outcome
@@ -114,6 +117,22 @@ impl Receiving {
             _ => PartOutcome::NotWanted,
         };
         (outcome, self.next())
+    }
+
+    /// The partial file was made, or a later step is done.
+    pub(crate) fn on_step(&mut self, common: &mut Common, operations: &mut Operations) -> Next {
+        if let Stage::Chunks(chunks) = &mut self.stage
+            && !chunks.made
+        {
+            // With this, durable, a restart can go on with the file.
+            chunks.made = true;
+            let file = chunks.file();
+            common.write_frame(operations, &chunks.manifest);
+            common.ask(operations, Purpose::Step, FileAction::Sync { file });
+            common.ask(operations, Purpose::Step, FileAction::SyncDirectory);
+            return self.next();
+        }
+        Next::Stay
     }
 
     /// A chunk is written.
@@ -159,7 +178,7 @@ impl Receiving {
 
     fn next(&self) -> Next {
         match &self.stage {
-            Stage::Chunks(chunks) if chunks.missing == 0 => {
+            Stage::Chunks(chunks) if chunks.made && chunks.missing == 0 => {
                 Next::Finish(Arc::clone(&chunks.manifest))
             }
             _ => Next::Stay,
@@ -203,24 +222,14 @@ impl Pieces {
 }
 
 impl Chunks {
-    fn new(manifest: Arc<Manifest>) -> Chunks {
+    fn new(manifest: Arc<Manifest>, made: bool) -> Chunks {
         let missing = manifest.chunks();
         let had = vec![false; missing as usize];
-        Chunks { manifest, had, missing, first: 0, writing: BTreeSet::new(), unsynced: 0 }
+        Chunks { manifest, made, had, missing, first: 0, writing: BTreeSet::new(), unsynced: 0 }
     }
 
     fn file(&self) -> FileName {
         FileName::PartialSnapshot(self.manifest.meta().last.index)
-    }
-
-    /// Makes the partial file, with what a restart needs to go on with it.
-    fn make_file(&self, common: &mut Common, operations: &mut Operations) {
-        let file = self.file();
-        let create = FileAction::Create { file, bytes: HEADER_BYTES };
-        common.ask(operations, Purpose::Step, create);
-        common.write_frame(operations, &self.manifest);
-        common.ask(operations, Purpose::Step, FileAction::Sync { file });
-        common.ask(operations, Purpose::Step, FileAction::SyncDirectory);
     }
 
     /// Looks at the chunks in the file, from `from` on.
@@ -236,7 +245,7 @@ impl Chunks {
         let looking =
             common.under_way.values().any(|asked| matches!(asked.purpose, Purpose::Check(_)));
         let room = common.config.window.saturating_sub(self.writing.len() as u32);
-        let room = if looking { 0 } else { room as usize };
+        let room = if looking || !self.made { 0 } else { room as usize };
         let missing = (self.first..self.manifest.chunks())
             .filter(|number| !self.had[*number as usize] && !self.writing.contains(number));
         missing.take(room).map(Part::Chunk).collect()

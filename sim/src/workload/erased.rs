@@ -1,0 +1,162 @@
+//! Workloads and their machines without their types, so that one world runs them all.
+
+use std::any::Any;
+use std::fmt;
+use std::io::{self, Read};
+
+use quorate::machine::{Digest, StateMachine};
+use quorate::types::Index;
+
+use crate::choice::Draw;
+use crate::observe::OpId;
+use crate::workload::contract::Workload;
+
+/// Some [`Workload`].
+pub struct AnyWorkload(Box<dyn ErasedWorkload>);
+
+/// The machine of some workload.
+pub struct AnyMachine(Box<dyn ErasedMachine>);
+
+trait ErasedWorkload: Send + Sync {
+    fn boxed(&self) -> Box<dyn ErasedWorkload>;
+    fn machine(&self) -> AnyMachine;
+    fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
+    fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
+    fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String>;
+    fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String>;
+    fn check_state(&self, machine: &AnyMachine) -> Result<(), String>;
+}
+
+trait ErasedMachine: StateMachine {
+    fn boxed(&self) -> Box<dyn ErasedMachine>;
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl AnyWorkload {
+    /// The workload without its type.
+    #[must_use]
+    pub fn new(workload: impl Workload) -> AnyWorkload {
+        AnyWorkload(Box::new(workload))
+    }
+}
+
+impl Workload for AnyWorkload {
+    type Machine = AnyMachine;
+
+    fn machine(&self) -> AnyMachine {
+        self.0.machine()
+    }
+
+    fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
+        self.0.command(op, draw)
+    }
+
+    fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
+        self.0.query(op, draw)
+    }
+
+    fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
+        self.0.check_reply(command, reply)
+    }
+
+    fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
+        self.0.check_answer(query, answer)
+    }
+
+    /// # Panics
+    /// If the machine is that of another workload.
+    fn check_state(&self, machine: &AnyMachine) -> Result<(), String> {
+        self.0.check_state(machine)
+    }
+}
+
+impl<W: Workload> ErasedWorkload for W {
+    fn boxed(&self) -> Box<dyn ErasedWorkload> {
+        Box::new(self.clone())
+    }
+
+    fn machine(&self) -> AnyMachine {
+        AnyMachine(Box::new(Workload::machine(self)))
+    }
+
+    fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
+        Workload::command(self, op, draw)
+    }
+
+    fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
+        Workload::query(self, op, draw)
+    }
+
+    fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
+        Workload::check_reply(self, command, reply)
+    }
+
+    fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
+        Workload::check_answer(self, query, answer)
+    }
+
+    fn check_state(&self, machine: &AnyMachine) -> Result<(), String> {
+        let own = machine.0.as_any().downcast_ref::<W::Machine>();
+        Workload::check_state(self, own.expect("a run has the machines of one workload"))
+    }
+}
+
+impl<M: StateMachine + Clone + 'static> ErasedMachine for M {
+    fn boxed(&self) -> Box<dyn ErasedMachine> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl StateMachine for AnyMachine {
+    fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        self.0.apply(index, command)
+    }
+
+    fn query(&self, query: &[u8]) -> Vec<u8> {
+        self.0.query(query)
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        self.0.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        self.0.restore(snapshot)
+    }
+
+    fn applied(&self) -> Index {
+        self.0.applied()
+    }
+
+    fn digest(&self) -> io::Result<Digest> {
+        self.0.digest()
+    }
+}
+
+impl Clone for AnyWorkload {
+    fn clone(&self) -> AnyWorkload {
+        AnyWorkload(self.0.boxed())
+    }
+}
+
+impl Clone for AnyMachine {
+    fn clone(&self) -> AnyMachine {
+        AnyMachine(self.0.boxed())
+    }
+}
+
+impl fmt::Debug for AnyWorkload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a workload")
+    }
+}
+
+impl fmt::Debug for AnyMachine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a state machine")
+    }
+}

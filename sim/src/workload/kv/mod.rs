@@ -1,0 +1,133 @@
+//! A key-value store to run where no other machine is given: get, put, delete, compare-and-set and
+//! append, on few keys, with values that tell which operation wrote them.
+
+mod model;
+mod operation;
+mod store;
+
+use crate::choice::Draw;
+use crate::digest::mix;
+use crate::observe::OpId;
+use crate::workload::contract::Workload;
+use crate::workload::kv::model::Model;
+
+pub use operation::{Operation, Reply};
+pub use store::Store;
+
+/// Clients of a key-value store.
+#[derive(Clone, Debug)]
+pub struct Kv {
+    keys: u64,
+    value_bytes_max: u64,
+    model: Model,
+}
+
+/// Operations that follow one another mostly meet at one key: so many of them.
+const MEETING: u64 = 8;
+/// The shortest value: the number of the operation that wrote it.
+const VALUE_BYTES_MIN: u64 = 8;
+
+impl Kv {
+    /// Clients that use `keys` keys, and write up to `value_bytes_max` bytes at once.
+    ///
+    /// # Panics
+    /// If there is no key, or a value is shorter than a number or longer than the store allows.
+    #[must_use]
+    pub fn new(keys: u64, value_bytes_max: u64) -> Kv {
+        assert!(keys > 0, "operations need a key");
+        let bounds = VALUE_BYTES_MIN..=Operation::VALUE_BYTES_MAX as u64;
+        assert!(bounds.contains(&value_bytes_max), "{value_bytes_max} bytes are out of bounds");
+        Kv { keys, value_bytes_max, model: Model::default() }
+    }
+
+    /// The key of an operation: mostly that of its neighbours, so that they contend.
+    fn key(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
+        let number = match draw.chance(250) {
+            false => mix(op.0 / MEETING, self.keys) % self.keys,
+            true => draw.below(self.keys),
+        };
+        format!("k{number}").into_bytes()
+    }
+
+    /// The value that an operation writes, if it writes: another for each.
+    fn value(&self, op: OpId) -> Vec<u8> {
+        let length = VALUE_BYTES_MIN + mix(op.0, 0) % (self.value_bytes_max - VALUE_BYTES_MIN + 1);
+        let mut value = op.0.to_le_bytes().to_vec();
+        value.resize(length as usize, b'.');
+        value
+    }
+
+    /// A value that the key may have: what one of the operations just before has written.
+    fn expected(&self, op: OpId, draw: &mut Draw<'_>) -> Option<Vec<u8>> {
+        let back = draw.below(MEETING / 2);
+        (back > 0).then(|| self.value(OpId(op.0.saturating_sub(back))))
+    }
+}
+
+impl Default for Kv {
+    fn default() -> Kv {
+        Kv::new(8, 64)
+    }
+}
+
+impl Workload for Kv {
+    type Machine = Store;
+
+    fn machine(&self) -> Store {
+        Store::default()
+    }
+
+    fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
+        let kind = draw.below(100);
+        let key = &self.key(op, draw)[..];
+        let value = &self.value(op)[..];
+        let operation = match kind {
+            0..10 => Operation::Get { key },
+            10..45 => Operation::Put { key, value },
+            45..60 => Operation::Delete { key },
+            60..80 => {
+                let expected = &self.expected(op, draw);
+                let expected = expected.as_deref();
+                return Operation::CompareAndSet { key, expected, value }.encode();
+            }
+            _ => Operation::Append { key, value },
+        };
+        operation.encode()
+    }
+
+    fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
+        Operation::Get { key: &self.key(op, draw) }.encode()
+    }
+
+    fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
+        let expected = self.model.apply(command);
+        agree(command, reply, &expected)
+    }
+
+    fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
+        agree(query, answer, &self.model.query(query))
+    }
+
+    fn check_state(&self, machine: &Store) -> Result<(), String> {
+        let (found, expected) = (machine.iter(), self.model.pairs());
+        let mut pairs = found.zip(expected.iter().copied());
+        if let Some((found, expected)) = pairs.find(|(found, expected)| found != expected) {
+            return Err(format!("the store has {found:?} where {expected:?} belongs"));
+        }
+        match (machine.iter().count(), expected.len()) {
+            (found, expected) if found == expected => Ok(()),
+            (found, expected) => Err(format!("the store has {found} keys of {expected}")),
+        }
+    }
+}
+
+fn agree(asked: &[u8], found: &[u8], expected: &[u8]) -> Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    let (asked, found) = (Operation::decode(asked), Reply::decode(found));
+    Err(format!("{asked:?} got {found:?}, and not {:?}", Reply::decode(expected)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! What the store should do, in the dumbest way there is: a list of keys and values.
+
+use crate::workload::kv::operation::{Operation, Reply};
+
+/// Keys and values in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    pairs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Model {
+    /// The reply that a command should have; the list is then as after the command.
+    pub(super) fn apply(&mut self, command: &[u8]) -> Vec<u8> {
+        let Some(operation) = Operation::decode(command) else {
+            return Reply::Malformed.encode();
+        };
+        let (key, before) = match operation {
+            Operation::Get { key }
+            | Operation::Put { key, .. }
+            | Operation::Delete { key }
+            | Operation::CompareAndSet { key, .. }
+            | Operation::Append { key, .. } => (key, self.value(key)),
+        };
+        let after = match operation {
+            Operation::Get { .. } => return answer(before.as_deref()),
+            Operation::Delete { .. } => {
+                self.pairs.retain(|pair| pair.0 != key);
+                return answer(before.as_deref());
+            }
+            Operation::CompareAndSet { expected, .. } if expected != before.as_deref() => {
+                return Reply::Different(before.as_deref()).encode();
+            }
+            Operation::Put { value, .. } | Operation::CompareAndSet { value, .. } => value.to_vec(),
+            Operation::Append { value, .. } => {
+                before.into_iter().flatten().chain(value.iter().copied()).collect()
+            }
+        };
+        if after.len() > Operation::VALUE_BYTES_MAX {
+            return Reply::TooLong.encode();
+        }
+        self.pairs.retain(|pair| pair.0 != key);
+        self.pairs.push((key.to_vec(), after));
+        Reply::Done.encode()
+    }
+
+    /// The answer that a query should have.
+    pub(super) fn query(&self, query: &[u8]) -> Vec<u8> {
+        match Operation::decode(query) {
+            Some(Operation::Get { key }) => answer(self.value(key).as_deref()),
+            _ => Reply::Malformed.encode(),
+        }
+    }
+
+    /// All pairs, in ascending order.
+    pub(super) fn pairs(&self) -> Vec<(&[u8], &[u8])> {
+        let mut pairs: Vec<_> =
+            self.pairs.iter().map(|(key, value)| (&key[..], &value[..])).collect();
+        pairs.sort_unstable();
+        pairs
+    }
+
+    fn value(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.pairs.iter().find(|pair| pair.0 == key).map(|pair| pair.1.clone())
+    }
+}
+
+fn answer(value: Option<&[u8]>) -> Vec<u8> {
+    value.map_or(Reply::Absent, Reply::Value).encode()
+}

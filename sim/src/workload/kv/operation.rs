@@ -1,0 +1,238 @@
+//! What is asked of the store and what it replies, as bytes.
+//!
+//! An operation is a kind, the length of the key, the key, and what its kind needs; a reply is a
+//! kind and what belongs to it. Lengths of values are four bytes, little-endian.
+
+/// One thing asked of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation<'a> {
+    /// The value of a key.
+    Get {
+        /// The key.
+        key: &'a [u8],
+    },
+    /// A key has a value from now on.
+    Put {
+        /// The key.
+        key: &'a [u8],
+        /// Its new value.
+        value: &'a [u8],
+    },
+    /// A key has no value any more.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+    },
+    /// A key has another value from now on if it has the expected one.
+    CompareAndSet {
+        /// The key.
+        key: &'a [u8],
+        /// The value it must have; none if it must have none.
+        expected: Option<&'a [u8]>,
+        /// Its new value.
+        value: &'a [u8],
+    },
+    /// The value of a key goes on; one without a value starts with nothing.
+    Append {
+        /// The key.
+        key: &'a [u8],
+        /// What is added at the end.
+        value: &'a [u8],
+    },
+}
+
+/// What the store replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// The key has no value, or had none.
+    Absent,
+    /// The value that the key has, or had before it was deleted.
+    Value(&'a [u8]),
+    /// It is done.
+    Done,
+    /// The key has another value than expected: nothing happened.
+    Different(Option<&'a [u8]>),
+    /// The value would become too long: nothing happened.
+    TooLong,
+    /// The bytes are no operation, or change something as a query: nothing happened.
+    Malformed,
+}
+
+const GET: u8 = 0;
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+const COMPARE_AND_SET: u8 = 3;
+const APPEND: u8 = 4;
+
+/// Stands in place of a length where there is no value.
+const NO_VALUE: u32 = u32::MAX;
+
+impl<'a> Operation<'a> {
+    /// The longest key, in bytes.
+    pub const KEY_BYTES_MAX: usize = u8::MAX as usize;
+    /// The longest value, in bytes.
+    pub const VALUE_BYTES_MAX: usize = 4096;
+
+    /// The operation as bytes.
+    ///
+    /// # Panics
+    /// If the key is too long.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let (kind, key) = match *self {
+            Operation::Get { key } => (GET, key),
+            Operation::Put { key, .. } => (PUT, key),
+            Operation::Delete { key } => (DELETE, key),
+            Operation::CompareAndSet { key, .. } => (COMPARE_AND_SET, key),
+            Operation::Append { key, .. } => (APPEND, key),
+        };
+        let length = u8::try_from(key.len()).expect("no key is longer than KEY_BYTES_MAX");
+        let mut bytes = vec![kind, length];
+        bytes.extend(key);
+        match *self {
+            Operation::Get { .. } | Operation::Delete { .. } => {}
+            Operation::Put { value, .. } | Operation::Append { value, .. } => bytes.extend(value),
+            Operation::CompareAndSet { expected, value, .. } => {
+                encode_option(expected, &mut bytes);
+                bytes.extend(value);
+            }
+        }
+        bytes
+    }
+
+    /// The operation that the bytes are, if they are one.
+    #[must_use]
+    pub fn decode(bytes: &'a [u8]) -> Option<Operation<'a>> {
+        let (&[kind, length], rest) = bytes.split_first_chunk()?;
+        let (key, rest) = rest.split_at_checked(length as usize)?;
+        match kind {
+            GET if rest.is_empty() => Some(Operation::Get { key }),
+            PUT => Some(Operation::Put { key, value: rest }),
+            DELETE if rest.is_empty() => Some(Operation::Delete { key }),
+            COMPARE_AND_SET => {
+                let (expected, value) = decode_option(rest)?;
+                Some(Operation::CompareAndSet { key, expected, value })
+            }
+            APPEND => Some(Operation::Append { key, value: rest }),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Reply<'a> {
+    /// The reply as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match *self {
+            Reply::Absent => vec![0],
+            Reply::Value(value) => [&[1], value].concat(),
+            Reply::Done => vec![2],
+            Reply::Different(current) => {
+                let mut bytes = vec![3];
+                encode_option(current, &mut bytes);
+                bytes
+            }
+            Reply::TooLong => vec![4],
+            Reply::Malformed => vec![5],
+        }
+    }
+
+    /// The reply that the bytes are, if they are one.
+    #[must_use]
+    pub fn decode(bytes: &'a [u8]) -> Option<Reply<'a>> {
+        match bytes {
+            [0] => Some(Reply::Absent),
+            [1, value @ ..] => Some(Reply::Value(value)),
+            [2] => Some(Reply::Done),
+            [3, rest @ ..] => match decode_option(rest)? {
+                (current, []) => Some(Reply::Different(current)),
+                _ => None,
+            },
+            [4] => Some(Reply::TooLong),
+            [5] => Some(Reply::Malformed),
+            _ => None,
+        }
+    }
+}
+
+fn encode_option(value: Option<&[u8]>, bytes: &mut Vec<u8>) {
+    let length = value.map_or(NO_VALUE, |value| {
+        u32::try_from(value.len()).expect("no value is longer than VALUE_BYTES_MAX")
+    });
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(value.unwrap_or_default());
+}
+
+fn decode_option(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    match u32::from_le_bytes(*length) {
+        NO_VALUE => Some((None, rest)),
+        length => {
+            let (value, rest) = rest.split_at_checked(length as usize)?;
+            Some((Some(value), rest))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_these_bytes() {
+        let golden: [(Operation<'_>, &[u8]); 6] = [
+            (Operation::Get { key: b"k" }, b"\0\x01k"),
+            (Operation::Put { key: b"k", value: b"v" }, b"\x01\x01kv"),
+            (Operation::Delete { key: b"" }, b"\x02\0"),
+            (
+                Operation::CompareAndSet { key: b"k", expected: Some(b"ab"), value: b"c" },
+                b"\x03\x01k\x02\0\0\0abc",
+            ),
+            (
+                Operation::CompareAndSet { key: b"k", expected: None, value: b"" },
+                b"\x03\x01k\xff\xff\xff\xff",
+            ),
+            (Operation::Append { key: b"k", value: b"" }, b"\x04\x01k"),
+        ];
+        for (operation, bytes) in golden {
+            assert_eq!(operation.encode(), bytes);
+            assert_eq!(Operation::decode(bytes), Some(operation));
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_no_operation() {
+        let odd: [&[u8]; 7] = [
+            b"",
+            b"\0",
+            b"\x05\0",
+            b"\0\x02k",
+            b"\0\x01kv",
+            b"\x03\0\x01\0\0",
+            b"\x03\0\x01\0\0\0",
+        ];
+        for bytes in odd {
+            assert_eq!(Operation::decode(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn replies_come_back() {
+        let replies = [
+            Reply::Absent,
+            Reply::Value(b""),
+            Reply::Value(b"v"),
+            Reply::Done,
+            Reply::Different(None),
+            Reply::Different(Some(b"v")),
+            Reply::TooLong,
+            Reply::Malformed,
+        ];
+        for reply in replies {
+            assert_eq!(Reply::decode(&reply.encode()), Some(reply));
+        }
+        for bytes in [&b""[..], b"\0\0", b"\x03\x01\0\0\0", b"\x03\0\0\0\0v", b"\x06"] {
+            assert_eq!(Reply::decode(bytes), None, "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! All that can happen to a whole node.
+
+use crate::machine::Outcome;
+use crate::storage::{Completion, Failure};
+use crate::types::{Command, EntryId, Index, Packet, Tag};
+
+/// One thing that happened to a node; `Node::step` takes one at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// A packet arrived. Its sender is taken at its word: authenticating is the driver's part.
+    Packet(Packet),
+    /// The deadline may have come.
+    Timeout,
+    /// The disk is done with an operation.
+    Disk(Completion),
+    /// The state machine is done with what it was asked.
+    Done(Done),
+    /// The state machine stands frozen after this entry, and the driver holds the view.
+    Frozen(EntryId),
+    /// The next bytes of the frozen view; fewer than asked for only where it ends.
+    Viewed(Vec<u8>),
+    /// The worker cannot freeze a view now, or the view cannot be read on. The snapshot is given up,
+    /// and tried again when the log has grown by as much again.
+    ViewFailed,
+    /// The user wants a request carried out. Ends in exactly one of `Output::Replied`,
+    /// `Output::Rejected` and `Output::Unknown`.
+    Propose {
+        /// Comes back with the outcome; no other request that waits has it.
+        tag: Tag,
+        /// What is wanted, as `Request::encode` gives it.
+        command: Command,
+    },
+    /// The user wants a linearizable answer. Ends in exactly one of `Output::Answered` and
+    /// `Output::Rejected`.
+    Read {
+        /// Comes back with the answer; no other request that waits has it.
+        tag: Tag,
+        /// What is asked of the state machine.
+        query: Vec<u8>,
+    },
+    /// Campaign now, as if the election timeout had passed.
+    Campaign,
+    /// Stop in good order: what waits for the disk becomes durable, then `Output::Closed`. What
+    /// users wait for ends at once.
+    Close,
+}
+
+/// What a state machine was asked, and has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It applied a batch.
+    Applied {
+        /// The index of the batch's last entry.
+        last: Index,
+        /// What came of each request in the batch, by the index of its entry.
+        outcomes: Vec<(Index, Outcome)>,
+    },
+    /// It answered a query.
+    Answered {
+        /// As asked.
+        tag: Tag,
+        /// How far it had applied the log when it answered.
+        applied: Index,
+        /// The answer.
+        answer: Vec<u8>,
+    },
+    /// It started over from a snapshot that ends at this index.
+    Restored(Index),
+    /// It could not start over: the node stops.
+    Failed(Failure),
+}

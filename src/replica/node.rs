@@ -1,0 +1,402 @@
+//! The half of a node that decides: the algorithm and its log store, and the snapshots that come and
+//! go.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::raft::{self, Action, Consumer, PeerStatus, Raft, RejectReason, Status};
+use crate::replica::config::ReplicaConfig;
+use crate::replica::input::{Done, Input};
+use crate::replica::output::{Note, Output, Work};
+use crate::replica::requests::Requests;
+use crate::replica::snapshots::{Heard, Snapshots};
+use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
+use crate::types::{Index, Instant, Packet, SnapshotMeta, Transfer};
+
+/// A node without its state machine, without clock, network or threads.
+///
+/// The contract is that of [`Raft`], with these outputs: (1) one input at a time; `now` is sampled
+/// after the input arrived and never goes back; (2) carry out every output, keeping the order of
+/// [`Output::Work`], and that of [`Output::Disk`] in each lane; (3) call by [`Node::deadline`];
+/// (4) report what finished; (5) after a crash, open the directory again.
+#[derive(Clone, Debug)]
+pub struct Node {
+    config: ReplicaConfig,
+    raft: Raft,
+    storage: Storage,
+    requests: Requests,
+    snapshots: Snapshots,
+    /// Reads of the log under way, and whom they are for.
+    fetches: BTreeMap<FetchId, Consumer>,
+    fetched: FetchId,
+    now: Instant,
+    /// While the disk is full: when it is tried again.
+    space_retry_at: Option<Instant>,
+    watched: bool,
+    stage: Stage,
+    /// What the step under way has still to tell the algorithm.
+    inputs: VecDeque<raft::Input>,
+    /// What it wants done.
+    outputs: Vec<Output>,
+    /// Kept between steps for their memory alone.
+    actions: Vec<Action>,
+    events: Vec<Event>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Runs,
+    /// What waits for the disk becomes durable; nothing else happens any more.
+    Closes,
+    Stopped,
+}
+
+impl Node {
+    /// A node around an algorithm and a store that have just started. `snapshots` is where the last
+    /// two snapshots end.
+    pub(crate) fn new(
+        config: ReplicaConfig,
+        raft: Raft,
+        storage: Storage,
+        snapshots: (Index, Index),
+        now: Instant,
+    ) -> Node {
+        let members = raft.membership().members().len();
+        Node {
+            snapshots: Snapshots::new(&config, members, snapshots),
+            raft,
+            storage,
+            requests: Requests::default(),
+            fetches: BTreeMap::new(),
+            fetched: FetchId::default(),
+            now,
+            space_retry_at: None,
+            watched: false,
+            stage: Stage::Runs,
+            inputs: VecDeque::new(),
+            outputs: Vec::new(),
+            actions: Vec::new(),
+            events: Vec::new(),
+            config,
+        }
+    }
+
+    /// Asks for what a node that has just started wants done.
+    pub fn start(&mut self, outputs: &mut Vec<Output>) {
+        core::mem::swap(outputs, &mut self.outputs);
+        self.storage.start(&mut self.events);
+        self.settle();
+        core::mem::swap(outputs, &mut self.outputs);
+    }
+
+    /// Takes one input and appends to `outputs` what is to be done. A node that has stopped does
+    /// nothing any more.
+    ///
+    /// # Panics
+    /// If the driver breaks the contract; the message names the rule.
+    pub fn step(&mut self, now: Instant, input: Input, outputs: &mut Vec<Output>) {
+        assert!(now >= self.now, "contract: now never goes back");
+        self.now = now;
+        core::mem::swap(outputs, &mut self.outputs);
+        match (self.stage, input) {
+            (Stage::Runs, input) => self.receive(input),
+            (Stage::Closes, Input::Disk(done)) => self.storage.completed(done, &mut self.events),
+            (_, input) => self.decline(input),
+        }
+        self.settle();
+        core::mem::swap(outputs, &mut self.outputs);
+    }
+
+    /// When the node wants [`Input::Timeout`] at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        if self.stage != Stage::Runs {
+            return Instant::NEVER;
+        }
+        self.raft
+            .deadline()
+            .min(self.snapshots.deadline())
+            .min(self.space_retry_at.unwrap_or(Instant::NEVER))
+    }
+
+    /// Whether [`Output::Note`]s are wanted: they tell traces and checks what happens inside.
+    pub fn watch(&mut self, watched: bool) {
+        self.watched = watched;
+    }
+
+    /// The node's state at a glance.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.raft.status()
+    }
+
+    /// How far each peer is; empty unless this node leads.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.raft.peers()
+    }
+
+    /// The algorithm's part.
+    #[must_use]
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// The store's part.
+    #[must_use]
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// Requests that have no outcome yet.
+    #[must_use]
+    pub fn requests_waiting(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Panics if the node's parts contradict one another.
+    pub fn assert_invariants(&self) {
+        self.raft.assert_invariants();
+        assert!(self.inputs.is_empty(), "a step tells the algorithm all it has to");
+        assert!(self.outputs.is_empty(), "a step hands out all it wants");
+    }
+
+    fn receive(&mut self, input: Input) {
+        match input {
+            Input::Packet(Packet::Message(message)) => self.tell(raft::Input::Message(message)),
+            Input::Packet(Packet::Transfer(transfer)) => self.on_transfer(transfer),
+            Input::Timeout => self.on_timeout(),
+            Input::Disk(completion) => self.storage.completed(completion, &mut self.events),
+            Input::Done(done) => self.on_done(done),
+            Input::Frozen(last) => {
+                let (storage, events) = (&mut self.storage, &mut self.events);
+                self.snapshots.on_frozen(last, self.raft.membership(), storage, events);
+            }
+            Input::Viewed(bytes) => {
+                let (storage, events) = (&mut self.storage, &mut self.events);
+                self.snapshots.on_viewed(self.now, bytes, storage, events);
+            }
+            Input::ViewFailed => {
+                self.snapshots.on_view_failed(&mut self.storage, &mut self.events);
+            }
+            Input::Propose { tag, command } => {
+                self.requests.propose(tag);
+                self.tell(raft::Input::Propose { tag, command });
+            }
+            Input::Read { tag, query } => {
+                self.requests.read(tag, query);
+                self.tell(raft::Input::Read { tag });
+            }
+            Input::Campaign => self.tell(raft::Input::Campaign),
+            Input::Close => {
+                self.end_requests();
+                self.stage = Stage::Closes;
+                self.storage.close(&mut self.events);
+            }
+        }
+    }
+
+    /// A stopped node answers those who ask, and hears nobody else.
+    fn decline(&mut self, input: Input) {
+        if let Input::Propose { tag, .. } | Input::Read { tag, .. } = input {
+            self.outputs.push(Output::Rejected { tag, reason: RejectReason::Stopped });
+        }
+    }
+
+    fn on_timeout(&mut self) {
+        if self.raft.deadline() <= self.now {
+            self.tell(raft::Input::Timeout);
+        }
+        if self.space_retry_at.is_some_and(|at| at <= self.now) {
+            self.space_retry_at = Some(self.now.after(self.config.space_retry));
+            self.storage.retry_space(&mut self.events);
+        }
+    }
+
+    /// Only members are heard: what others send is none of this cluster's.
+    fn on_transfer(&mut self, transfer: Transfer) {
+        if self.raft.membership().is_member(transfer.from) {
+            let (storage, events) = (&mut self.storage, &mut self.events);
+            self.snapshots.on_transfer(self.now, transfer, storage, events);
+        }
+    }
+
+    fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Applied { last, outcomes } => {
+                for (index, outcome) in outcomes {
+                    self.outputs.extend(self.requests.applied(index, outcome));
+                }
+                self.tell(raft::Input::Applied(last));
+            }
+            Done::Answered { tag, applied, answer } => {
+                let index = self.requests.answered(tag);
+                self.outputs.push(Output::Answered { tag, index, applied, answer });
+            }
+            Done::Restored(index) => self.tell(raft::Input::Applied(index)),
+            Done::Failed(failure) => self.stop(failure),
+        }
+    }
+
+    fn tell(&mut self, input: raft::Input) {
+        self.inputs.push_back(input);
+    }
+
+    /// Lets the algorithm and the store work until neither has anything for the other.
+    fn settle(&mut self) {
+        loop {
+            self.drain_events();
+            if self.stage != Stage::Runs {
+                return self.inputs.clear();
+            }
+            match self.inputs.pop_front() {
+                Some(input) => self.step_raft(input),
+                None => {
+                    let (storage, events) = (&mut self.storage, &mut self.events);
+                    self.snapshots.advance(self.now, storage, events, &mut self.outputs);
+                    if self.events.is_empty() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn step_raft(&mut self, input: raft::Input) {
+        if self.watched {
+            self.outputs.push(Output::Note(Note::Took(input.clone())));
+        }
+        let mut actions = core::mem::take(&mut self.actions);
+        self.raft.step(self.now, input, &mut actions);
+        for action in actions.drain(..) {
+            if self.watched {
+                self.outputs.push(Output::Note(Note::Wants(action.clone())));
+            }
+            self.carry_out(action);
+        }
+        self.actions = actions;
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Send(message) => self.outputs.push(Output::Send(Packet::Message(message))),
+            Action::Persist(write) => self.storage.persist(write, &mut self.events),
+            Action::Apply(entries) => {
+                self.snapshots.count(&entries);
+                self.outputs.push(Output::Work(Work::Apply(entries)));
+            }
+            Action::Fetch { consumer, first, last, bytes_max } => {
+                self.fetched = FetchId(self.fetched.0 + 1);
+                self.fetches.insert(self.fetched, consumer);
+                self.storage.fetch(self.fetched, first, last, bytes_max, &mut self.events);
+            }
+            Action::Committed { tag, id } => self.requests.committed(tag, id),
+            Action::Rejected { tag, reason } => {
+                self.requests.end(tag);
+                self.outputs.push(Output::Rejected { tag, reason });
+            }
+            Action::Unknown { tag, .. } => {
+                self.requests.end(tag);
+                self.outputs.push(Output::Unknown { tag });
+            }
+            Action::ReadReady { tag, index } => {
+                let query = self.requests.ready(tag, index);
+                self.outputs.push(Output::Work(Work::Query { tag, query }));
+            }
+            Action::ReceiveSnapshot { from, meta } => {
+                let (storage, events) = (&mut self.storage, &mut self.events);
+                self.snapshots.on_offer(self.now, from, meta, storage, events);
+            }
+            Action::Restore(meta) => self.on_restore(meta),
+            Action::RoleChanged { role, term, leader } => {
+                self.outputs.push(Output::RoleChanged { role, term, leader });
+            }
+            Action::Refused { from, message, reason } => {
+                self.outputs.push(Output::Refused { from, message, reason });
+            }
+        }
+    }
+
+    fn drain_events(&mut self) {
+        let mut events = core::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            if self.stage != Stage::Stopped {
+                self.on_event(event);
+            }
+        }
+        self.events = events;
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Disk(operation) => self.outputs.push(Output::Disk(operation)),
+            Event::Persisted(write) => self.tell(raft::Input::Persisted(write)),
+            Event::Fetched { id, entries } => {
+                let consumer = self.fetches.remove(&id).expect("only what was fetched comes");
+                self.tell(raft::Input::Fetched { consumer, entries });
+            }
+            Event::Full(full) => {
+                self.space_retry_at = full.then(|| self.now.after(self.config.space_retry));
+                self.tell(raft::Input::DiskFull(full));
+            }
+            Event::Snapshot(event) => self.on_snapshot_event(event),
+            Event::SnapshotRecorded(meta) => self.on_snapshot_recorded(meta),
+            Event::Closed => {
+                self.stage = Stage::Stopped;
+                self.outputs.push(Output::Closed);
+            }
+            Event::Failed(failure) => self.stop(failure),
+        }
+    }
+
+    fn on_snapshot_event(&mut self, event: SnapshotEvent) {
+        let chunk_bytes = self.config.storage.snapshots.chunk_bytes as usize;
+        match self.snapshots.on_event(self.now, event, chunk_bytes) {
+            Some(Heard::Taken(meta)) => self.storage.set_snapshot(meta, &mut self.events),
+            Some(Heard::Received(meta)) => {
+                self.note(|| Note::SnapshotReceived(meta.clone()));
+                self.tell(raft::Input::SnapshotReceived { meta });
+            }
+            Some(Heard::Served(output)) => self.outputs.push(output),
+            None => {}
+        }
+    }
+
+    /// This node's own snapshot is in force. The log that this makes superfluous may go: first the
+    /// algorithm forgets it, then the disk.
+    fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) {
+        self.note(|| Note::SnapshotTaken(meta.clone()));
+        let base = self.snapshots.on_taken(&meta);
+        self.step_raft(raft::Input::SnapshotTaken { meta, base });
+        self.storage.forget(base, &mut self.events);
+    }
+
+    /// The machine starts over from a snapshot that is installed: what became of the entries it
+    /// covers is not known here.
+    fn on_restore(&mut self, meta: SnapshotMeta) {
+        let lost = self.requests.skipped(meta.last.index);
+        self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
+        self.snapshots.on_installed(&meta);
+        self.outputs.push(Output::Work(Work::Restore(meta)));
+    }
+
+    fn note(&mut self, note: impl FnOnce() -> Note) {
+        if self.watched {
+            self.outputs.push(Output::Note(note()));
+        }
+    }
+
+    /// The node stops for good.
+    fn stop(&mut self, failure: Failure) {
+        self.stage = Stage::Stopped;
+        self.end_requests();
+        self.outputs.push(Output::Stopped(failure));
+    }
+
+    /// What users wait for ends now.
+    fn end_requests(&mut self) {
+        let (proposals, reads) = self.requests.take_all();
+        self.outputs.extend(proposals.into_iter().map(|tag| Output::Unknown { tag }));
+        let stopped = |tag| Output::Rejected { tag, reason: RejectReason::Stopped };
+        self.outputs.extend(reads.into_iter().map(stopped));
+    }
+}

@@ -1,0 +1,113 @@
+//! All that a whole node wants done.
+
+use crate::machine::Outcome;
+use crate::raft::{self, Refusal, RejectReason, RoleName};
+use crate::storage::{Failure, Operation};
+use crate::types::{Entry, EntryId, Index, NodeId, Packet, SnapshotMeta, Tag, Term};
+
+/// One thing a node wants done. A driver may carry outputs out at once and in any order, save that
+/// [`Output::Work`] keeps its order, and [`Output::Disk`] that of each lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Give the packet to the network.
+    Send(Packet),
+    /// Carry the operation out, then report `Input::Disk`.
+    Disk(Operation),
+    /// Let the worker do this, then report `Input::Done`.
+    Work(Work),
+    /// Let the worker freeze a view of its state, keep it, then report `Input::Frozen`. An earlier
+    /// view is not needed any more.
+    Freeze,
+    /// Read the next bytes of the view, then report `Input::Viewed`.
+    View {
+        /// How many.
+        bytes: usize,
+    },
+    /// The request is in the log for good, and applied here.
+    Replied {
+        /// As proposed.
+        tag: Tag,
+        /// Where it stands.
+        id: EntryId,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// The state machine answered the read; it was at or after `index`.
+    Answered {
+        /// As asked.
+        tag: Tag,
+        /// The index at which the read became linearizable.
+        index: Index,
+        /// How far the state machine had applied the log when it answered.
+        applied: Index,
+        /// The answer.
+        answer: Vec<u8>,
+    },
+    /// Nothing happened to the request, and nothing will: safe to try again.
+    Rejected {
+        /// As proposed or asked.
+        tag: Tag,
+        /// Why.
+        reason: RejectReason,
+    },
+    /// The request may have been carried out, or be carried out yet, or never: safe to try again in
+    /// a session only.
+    Unknown {
+        /// As proposed.
+        tag: Tag,
+    },
+    /// The node's role, term or known leader changed.
+    RoleChanged {
+        /// The role from now on.
+        role: RoleName,
+        /// The term from now on.
+        term: Term,
+        /// The leader the node follows from now on, itself included.
+        leader: Option<NodeId>,
+    },
+    /// The node dropped or declined what a peer said. Only for traces and counters.
+    Refused {
+        /// Who said it.
+        from: NodeId,
+        /// The name of the message.
+        message: &'static str,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The node has stopped for good: nothing more will come of it before a restart.
+    Stopped(Failure),
+    /// The node has stopped in good order.
+    Closed,
+    /// Something inside that only traces and checks want to know; see `Node::watch`.
+    Note(Note),
+}
+
+/// What a state machine is asked for, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Apply the entries.
+    Apply(Vec<Entry>),
+    /// Answer a query.
+    Query {
+        /// Comes back with the answer.
+        tag: Tag,
+        /// What is asked.
+        query: Vec<u8>,
+    },
+    /// Start over from the snapshot, which is on the disk.
+    Restore(SnapshotMeta),
+}
+
+/// Something inside a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The algorithm took an input.
+    Took(raft::Input),
+    /// The algorithm wants something done.
+    Wants(raft::Action),
+    /// A snapshot of this node's state machine is on its disk.
+    SnapshotTaken(SnapshotMeta),
+    /// A snapshot that a peer sent is on its disk, and not yet installed.
+    SnapshotReceived(SnapshotMeta),
+}

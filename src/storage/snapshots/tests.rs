@@ -1,1 +1,0 @@
-//! Snapshots on a disk of memory.

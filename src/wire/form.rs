@@ -1,0 +1,422 @@
+//! The form of every word on the wire: fields in the order they have here, variants by their
+//! place, from 0. The words themselves are those of `types`; one that has no form here, or another
+//! one, does not compile.
+//!
+//! A new variant goes last: `tests/wire/golden.rs` holds what each one's bytes are.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::types::{
+    AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Part,
+    Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+};
+
+/// How many entries one message may have.
+pub const APPEND_ENTRIES_MAX: usize = 4096;
+
+/// How many nodes each list of a membership may have.
+pub const MEMBERS_MAX: usize = 1024;
+
+/// A message to be written.
+pub(super) struct SharedMessage<'a>(pub(super) &'a Message);
+
+/// A message that was read.
+#[derive(Deserialize)]
+pub(super) struct OwnedMessage(#[serde(with = "MessageForm")] pub(super) Message);
+
+/// A step of a transfer to be written.
+pub(super) struct SharedTransfer<'a>(pub(super) &'a Transfer);
+
+/// A step of a transfer that was read.
+#[derive(Deserialize)]
+pub(super) struct OwnedTransfer(#[serde(with = "TransferForm")] pub(super) Transfer);
+
+impl Serialize for SharedMessage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        MessageForm::serialize(self.0, serializer)
+    }
+}
+
+impl Serialize for SharedTransfer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        TransferForm::serialize(self.0, serializer)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "NodeId")]
+struct NodeIdForm(u64);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Term")]
+struct TermForm(u64);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Index")]
+struct IndexForm(u64);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Root")]
+struct RootForm([u8; 32]);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "EntryId")]
+struct EntryIdForm {
+    #[serde(with = "TermForm")]
+    term: Term,
+    #[serde(with = "IndexForm")]
+    index: Index,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Message")]
+struct MessageForm {
+    #[serde(with = "NodeIdForm")]
+    from: NodeId,
+    #[serde(with = "NodeIdForm")]
+    to: NodeId,
+    #[serde(with = "TermForm")]
+    term: Term,
+    #[serde(with = "BodyForm")]
+    body: Body,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Body")]
+enum BodyForm {
+    PreVote {
+        #[serde(with = "TermForm")]
+        next_term: Term,
+        #[serde(with = "EntryIdForm")]
+        last: EntryId,
+    },
+    PreVoteReply {
+        #[serde(with = "TermForm")]
+        next_term: Term,
+        granted: bool,
+    },
+    RequestVote {
+        #[serde(with = "EntryIdForm")]
+        last: EntryId,
+    },
+    RequestVoteReply {
+        granted: bool,
+    },
+    AppendEntries {
+        #[serde(with = "EntryIdForm")]
+        prev: EntryId,
+        #[serde(with = "entries")]
+        entries: Vec<Entry>,
+        #[serde(with = "IndexForm")]
+        committed: Index,
+    },
+    AppendEntriesReply(#[serde(with = "AppendOutcomeForm")] AppendOutcome),
+    Heartbeat {
+        round: u64,
+        #[serde(with = "IndexForm")]
+        committed: Index,
+    },
+    HeartbeatReply {
+        round: u64,
+        #[serde(with = "IndexForm")]
+        verified: Index,
+        #[serde(with = "IndexForm")]
+        matched: Index,
+    },
+    ReadIndex {
+        boot: u64,
+        ticket: u64,
+    },
+    ReadIndexReply {
+        boot: u64,
+        ticket: u64,
+        #[serde(with = "IndexForm")]
+        index: Index,
+    },
+    InstallSnapshot {
+        #[serde(with = "SnapshotMetaForm")]
+        meta: SnapshotMeta,
+    },
+    InstallSnapshotReply {
+        #[serde(with = "IndexForm")]
+        matched: Index,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "AppendOutcome")]
+enum AppendOutcomeForm {
+    Accepted {
+        #[serde(with = "IndexForm")]
+        matched: Index,
+    },
+    Rejected {
+        #[serde(with = "IndexForm")]
+        prev: Index,
+        #[serde(with = "EntryIdForm")]
+        hint: EntryId,
+    },
+    NoSpace {
+        #[serde(with = "IndexForm")]
+        verified: Index,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SnapshotMeta")]
+struct SnapshotMetaForm {
+    #[serde(with = "EntryIdForm")]
+    last: EntryId,
+    #[serde(with = "membership")]
+    membership: Membership,
+    bytes: u64,
+    #[serde(with = "RootForm")]
+    root: Root,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Entry")]
+struct EntryForm {
+    #[serde(with = "EntryIdForm")]
+    id: EntryId,
+    #[serde(with = "PayloadForm")]
+    payload: Payload,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Payload")]
+enum PayloadForm {
+    Noop,
+    Command(#[serde(with = "command")] Command),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Transfer")]
+struct TransferForm {
+    #[serde(with = "NodeIdForm")]
+    from: NodeId,
+    #[serde(with = "NodeIdForm")]
+    to: NodeId,
+    #[serde(with = "RootForm")]
+    root: Root,
+    #[serde(with = "TransferBodyForm")]
+    body: TransferBody,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "TransferBody")]
+enum TransferBodyForm {
+    Request(#[serde(with = "PartForm")] Part),
+    Bytes(#[serde(with = "PartForm")] Part, #[serde(with = "bytes")] Arc<[u8]>),
+    Gone,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Part")]
+enum PartForm {
+    Manifest(u32),
+    Chunk(u32),
+}
+
+/// Entries as a list.
+mod entries {
+    use crate::types::Entry;
+    use crate::wire::form::{APPEND_ENTRIES_MAX, EntryForm, list, write_list};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    struct Shared<'a>(&'a Entry);
+
+    #[derive(Deserialize)]
+    struct Owned(#[serde(with = "EntryForm")] Entry);
+
+    impl Serialize for Shared<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            EntryForm::serialize(self.0, serializer)
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        entries: &[Entry],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        write_list(entries.iter().map(Shared), APPEND_ENTRIES_MAX, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Entry>, D::Error> {
+        let owned = list::<Owned, D>(APPEND_ENTRIES_MAX, deserializer)?;
+        Ok(owned.into_iter().map(|Owned(entry)| entry).collect())
+    }
+}
+
+/// A membership as its three lists: incoming voters, outgoing voters, learners.
+mod membership {
+    use crate::types::{Membership, NodeId};
+    use crate::wire::form::{MEMBERS_MAX, NodeIdForm, list, write_list};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize)]
+    struct Shared<'a> {
+        incoming: Nodes<'a>,
+        outgoing: Nodes<'a>,
+        learners: Nodes<'a>,
+    }
+
+    #[derive(Deserialize)]
+    struct Owned {
+        #[serde(deserialize_with = "nodes")]
+        incoming: Vec<NodeId>,
+        #[serde(deserialize_with = "nodes")]
+        outgoing: Vec<NodeId>,
+        #[serde(deserialize_with = "nodes")]
+        learners: Vec<NodeId>,
+    }
+
+    struct Nodes<'a>(&'a [NodeId]);
+
+    #[derive(Deserialize)]
+    struct OwnedNode(#[serde(with = "NodeIdForm")] NodeId);
+
+    impl Serialize for Nodes<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            write_list(self.0.iter().map(|node| node.0), MEMBERS_MAX, serializer)
+        }
+    }
+
+    fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeId>, D::Error> {
+        let owned = list::<OwnedNode, D>(MEMBERS_MAX, deserializer)?;
+        Ok(owned.into_iter().map(|OwnedNode(node)| node).collect())
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        membership: &Membership,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let incoming = Nodes(membership.incoming());
+        let outgoing = Nodes(membership.outgoing());
+        let learners = Nodes(membership.learners());
+        Shared { incoming, outgoing, learners }.serialize(serializer)
+    }
+
+    /// Lists that are not as a membership keeps them are refused, not put in order: there is one
+    /// encoding of each membership.
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Membership, D::Error> {
+        let lists = Owned::deserialize(deserializer)?;
+        let membership = Membership::new(lists.incoming.iter().copied())
+            .joint_with(lists.outgoing.iter().copied())
+            .with_learners(lists.learners.iter().copied());
+        let is_kept = membership.incoming() == lists.incoming
+            && membership.outgoing() == lists.outgoing
+            && membership.learners() == lists.learners;
+        if is_kept { Ok(membership) } else { Err(D::Error::custom("no list of members is so")) }
+    }
+}
+
+/// Bytes that a clone shares.
+mod bytes {
+    use crate::wire::form::BytesVisitor;
+    use serde::{Deserializer, Serializer};
+    use std::sync::Arc;
+
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Arc<[u8]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<[u8]>, D::Error> {
+        deserializer.deserialize_bytes(BytesVisitor).map(Arc::from)
+    }
+}
+
+/// A command as its bytes.
+mod command {
+    use crate::types::Command;
+    use crate::wire::form::BytesVisitor;
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        command: &Command,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(command)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Command, D::Error> {
+        deserializer.deserialize_bytes(BytesVisitor).map(Command::from)
+    }
+}
+
+/// Takes bytes where they lie: nothing is allocated before they are known to be there.
+struct BytesVisitor;
+
+impl<'de> Visitor<'de> for BytesVisitor {
+    type Value = &'de [u8];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<&'de [u8], E> {
+        Ok(bytes)
+    }
+}
+
+/// Takes items one by one: a length that is only claimed allocates nothing.
+struct ListVisitor<T> {
+    items_max: usize,
+    item: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {}", self.items_max)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+        let claimed = items.size_hint().unwrap_or(usize::MAX);
+        if claimed > self.items_max {
+            return Err(serde::de::Error::invalid_length(claimed, &self));
+        }
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list)
+    }
+}
+
+fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    items_max: usize,
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(ListVisitor { items_max, item: PhantomData })
+}
+
+fn write_list<S: Serializer, T: Serialize>(
+    items: impl ExactSizeIterator<Item = T>,
+    items_max: usize,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if items.len() > items_max {
+        let reason = format!("a list of {}, and at most {items_max} are allowed", items.len());
+        return Err(serde::ser::Error::custom(reason));
+    }
+    serializer.collect_seq(items)
+}

@@ -1,0 +1,254 @@
+//! The header of a frame: 32 bytes that say what follows, how long it is, and whether it arrived
+//! whole.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::wire::error::Flaw;
+
+/// The size of a frame's header.
+pub const FRAME_HEADER_BYTES: usize = 32;
+
+/// The version of the packets that this library writes, and the only one it reads.
+pub const WIRE_VERSION: u16 = 1;
+
+/// The version in the header of a hello. Header and hello never change their layout, or two nodes
+/// could not find out what they have in common.
+const HELLO_VERSION: u16 = 0;
+
+const MAGIC: [u8; 4] = *b"QRT\n";
+
+/// How the header is laid out; integers are little-endian.
+const VERSION: Range<usize> = 4..6;
+const KIND: usize = 6;
+const LENGTH: Range<usize> = 8..12;
+const BODY_CHECKSUM: Range<usize> = 12..16;
+const HEADER_CHECKSUM: Range<usize> = 28..32;
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A [`crate::wire::Hello`].
+    Hello = 1,
+    /// A message without entries.
+    Control = 2,
+    /// A message with entries, `AppendEntries`.
+    Append = 3,
+    /// A step of a snapshot's transfer.
+    Transfer = 4,
+}
+
+/// What a header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) kind: Kind,
+    /// Of the body, in bytes; at most what the kind allows.
+    pub(super) length: usize,
+    /// Of the body: CRC-32C.
+    pub(super) checksum: u32,
+}
+
+impl Kind {
+    const ALL: [Kind; 4] = [Kind::Hello, Kind::Control, Kind::Append, Kind::Transfer];
+
+    /// How long the body may be, in bytes.
+    #[must_use]
+    pub const fn bytes_max(self) -> usize {
+        match self {
+            // It comes from someone who has not said yet who it is.
+            Kind::Hello => 4 << 10,
+            Kind::Control => 64 << 10,
+            Kind::Append => 8 << 20,
+            // A part of at most 1 MiB, and what it is a part of.
+            Kind::Transfer => (1 << 20) + (1 << 10),
+        }
+    }
+
+    fn version(self) -> u16 {
+        if self == Kind::Hello { HELLO_VERSION } else { WIRE_VERSION }
+    }
+}
+
+impl Header {
+    /// The header of `body`.
+    pub(super) fn of(kind: Kind, body: &[u8]) -> Result<Header, Flaw> {
+        let length = body.len();
+        if length > kind.bytes_max() {
+            return Err(Flaw::TooLong { kind, length });
+        }
+        Ok(Header { kind, length, checksum: crc32c::crc32c(body) })
+    }
+
+    pub(super) fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
+        let length = u32::try_from(self.length).expect("every kind's bound is far below 4 GiB");
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
+        bytes[VERSION].copy_from_slice(&self.kind.version().to_le_bytes());
+        bytes[KIND] = self.kind as u8;
+        bytes[LENGTH].copy_from_slice(&length.to_le_bytes());
+        bytes[BODY_CHECKSUM].copy_from_slice(&self.checksum.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[..HEADER_CHECKSUM.start]);
+        bytes[HEADER_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> Result<Header, Flaw> {
+        let found = [bytes[0], bytes[1], bytes[2], bytes[3]];
+        if found != MAGIC {
+            return Err(Flaw::Magic { found });
+        }
+        let claimed = number(bytes, HEADER_CHECKSUM);
+        let found = crc32c::crc32c(&bytes[..HEADER_CHECKSUM.start]);
+        if claimed != found {
+            return Err(Flaw::HeaderChecksum { claimed, found });
+        }
+        let version = u16::from_le_bytes([bytes[VERSION.start], bytes[VERSION.start + 1]]);
+        if version > WIRE_VERSION {
+            return Err(Flaw::Version { found: version });
+        }
+        let of_number = |kind: &Kind| *kind as u8 == bytes[KIND];
+        let kind = Kind::ALL.into_iter().find(of_number);
+        let kind = kind.ok_or(Flaw::Kind { found: bytes[KIND] })?;
+        if version != kind.version() {
+            return Err(Flaw::Version { found: version });
+        }
+        let reserved = [KIND + 1..LENGTH.start, BODY_CHECKSUM.end..HEADER_CHECKSUM.start];
+        if reserved.into_iter().flatten().any(|place| bytes[place] != 0) {
+            return Err(Flaw::Reserved);
+        }
+        let length = number(bytes, LENGTH) as usize;
+        if length > kind.bytes_max() {
+            return Err(Flaw::TooLong { kind, length });
+        }
+        Ok(Header { kind, length, checksum: number(bytes, BODY_CHECKSUM) })
+    }
+
+    /// Whether the body is the one the header was made for.
+    pub(super) fn check(&self, body: &[u8]) -> Result<(), Flaw> {
+        assert_eq!(body.len(), self.length, "the body was cut to the header's length");
+        let (claimed, found) = (self.checksum, crc32c::crc32c(body));
+        if claimed == found { Ok(()) } else { Err(Flaw::BodyChecksum { claimed, found }) }
+    }
+
+    /// The size of the whole frame.
+    pub(super) fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + self.length
+    }
+}
+
+fn number(bytes: &[u8; FRAME_HEADER_BYTES], place: Range<usize>) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&bytes[place]);
+    u32::from_le_bytes(number)
+}
+
+/// Appends a frame to `into`: `write` writes its body. After an error `into` is as it was.
+pub(super) fn append(
+    kind: Kind,
+    into: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), Flaw>,
+) -> Result<(), Flaw> {
+    let start = into.len();
+    into.resize(start + FRAME_HEADER_BYTES, 0);
+    let body = start + FRAME_HEADER_BYTES;
+    match write(into).and_then(|()| Header::of(kind, &into[body..])) {
+        Ok(header) => {
+            into[start..body].copy_from_slice(&header.encode());
+            Ok(())
+        }
+        Err(flaw) => {
+            into.truncate(start);
+            Err(flaw)
+        }
+    }
+}
+
+/// Takes bytes that must be one whole frame apart.
+pub(super) fn open(bytes: &[u8]) -> Result<(Header, &[u8]), Flaw> {
+    let present = bytes.len();
+    let Some((header, body)) = bytes.split_first_chunk() else {
+        return Err(Flaw::CutShort { present, needed: FRAME_HEADER_BYTES });
+    };
+    let header = Header::decode(header)?;
+    let needed = header.frame_bytes();
+    if present < needed {
+        return Err(Flaw::CutShort { present, needed });
+    }
+    if present > needed {
+        return Err(Flaw::GoesOn { present, needed });
+    }
+    header.check(body)?;
+    Ok((header, body))
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Hello => "hello",
+            Kind::Control => "control",
+            Kind::Append => "append",
+            Kind::Transfer => "transfer",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: Header = Header { kind: Kind::Append, length: 300, checksum: 0x0102_0304 };
+
+    /// The sample with a byte changed and the checksum made right again.
+    fn changed(place: usize, byte: u8) -> Result<Header, Flaw> {
+        let mut bytes = SAMPLE.encode();
+        bytes[place] = byte;
+        let checksum = crc32c::crc32c(&bytes[..HEADER_CHECKSUM.start]);
+        bytes[HEADER_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+        Header::decode(&bytes)
+    }
+
+    #[test]
+    fn a_header_comes_back() {
+        for kind in Kind::ALL {
+            for length in [0, 1, kind.bytes_max()] {
+                let header = Header { kind, length, checksum: 7 };
+                assert_eq!(Header::decode(&header.encode()), Ok(header));
+            }
+        }
+    }
+
+    #[test]
+    fn each_field_is_checked() {
+        assert_eq!(changed(0, b'q'), Err(Flaw::Magic { found: *b"qRT\n" }));
+        assert_eq!(changed(4, 0), Err(Flaw::Version { found: 0 }));
+        assert_eq!(changed(5, 1), Err(Flaw::Version { found: 257 }));
+        assert_eq!(changed(KIND, 0), Err(Flaw::Kind { found: 0 }));
+        assert_eq!(changed(KIND, 5), Err(Flaw::Kind { found: 5 }));
+        assert_eq!(changed(KIND, 1), Err(Flaw::Version { found: 1 }), "a hello has version 0");
+        for place in [7, 16, 17, 27] {
+            assert_eq!(changed(place, 1), Err(Flaw::Reserved), "{place}");
+        }
+        let length = 300 + (1 << 24);
+        assert_eq!(changed(11, 1), Err(Flaw::TooLong { kind: Kind::Append, length }));
+        assert_eq!(changed(KIND, 2), Ok(Header { kind: Kind::Control, ..SAMPLE }));
+    }
+
+    #[test]
+    fn a_body_as_long_as_its_kind_allows_fits_and_a_longer_one_leaves_nothing_behind() {
+        let kind = Kind::Control;
+        let mut into = vec![9];
+        let write = |count: usize| {
+            move |into: &mut Vec<u8>| {
+                into.resize(into.len() + count, 1);
+                Ok(())
+            }
+        };
+        let length = kind.bytes_max() + 1;
+        assert_eq!(append(kind, &mut into, write(length)), Err(Flaw::TooLong { kind, length }));
+        assert_eq!(into, [9]);
+        assert_eq!(append(kind, &mut into, write(length - 1)), Ok(()));
+        let (header, body) = open(&into[1..]).expect("it is a frame");
+        assert_eq!((header.kind, body.len()), (kind, length - 1));
+    }
+}

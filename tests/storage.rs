@@ -1,0 +1,10 @@
+//! The log store on a disk that tears, loses and lies: everything reported durable is there after
+//! any crash, and everything else is told from damage.
+
+mod storage {
+    mod crash;
+    mod host;
+    mod model;
+    mod random;
+    mod working;
+}

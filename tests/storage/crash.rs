@@ -1,0 +1,352 @@
+//! A crash at every disk operation of a few scripts, with every kind of loss, and at every
+//! operation of the recovery from it.
+
+use std::collections::BTreeSet;
+
+use quorate::storage::{Disk, DiskError, Event, FileAction, FileName, Storage};
+use quorate::types::{Index, SnapshotMeta, Write, WriteId};
+use quorate_sim::disk::SimDisk;
+
+use super::host::{CLUSTER, Host, NODE, config, hard_state, snapshot, write};
+use super::model::Model;
+
+/// What a script does next.
+#[derive(Clone, Debug)]
+enum Act {
+    Persist(Write),
+    SetSnapshot(SnapshotMeta),
+    Forget(u64),
+    Close,
+    /// Everything under way is finished first.
+    Settle,
+}
+
+use Act::{Close, Forget, Persist, SetSnapshot, Settle};
+
+fn with_term(term: u64, write: Write) -> Act {
+    Persist(Write { hard_state: Some(hard_state(term, 2)), ..write })
+}
+
+fn installs(term: u64, index: u64, write: Write) -> Act {
+    Persist(Write { install: Some(snapshot(term, index)), ..write })
+}
+
+/// Each with what it is to show.
+fn scripts() -> Vec<(&'static str, Vec<Act>)> {
+    vec![
+        (
+            "append, in order and merged",
+            vec![
+                with_term(1, write(1, 1, 1..=2)),
+                Persist(write(2, 1, 3..=3)),
+                Persist(write(3, 1, 4..=20)),
+                Settle,
+                Persist(write(4, 1, 21..=22)),
+            ],
+        ),
+        (
+            "truncate, inside a batch and across flushes",
+            vec![
+                with_term(1, write(1, 1, 1..=9)),
+                Settle,
+                with_term(2, write(2, 2, 5..=6)),
+                with_term(3, write(3, 3, 6..=8)),
+                Settle,
+                Persist(write(4, 3, 9..=9)),
+            ],
+        ),
+        (
+            "roll over several segments",
+            vec![
+                with_term(1, write(1, 1, 1..=10)),
+                Settle,
+                Persist(write(2, 1, 11..=50)),
+                Persist(write(3, 1, 51..=90)),
+            ],
+        ),
+        (
+            "forget below a snapshot",
+            vec![
+                with_term(1, write(1, 1, 1..=60)),
+                Persist(write(2, 1, 61..=100)),
+                Settle,
+                SetSnapshot(snapshot(1, 80)),
+                Settle,
+                Forget(75),
+                Persist(write(3, 1, 101..=102)),
+            ],
+        ),
+        (
+            "the superblock alone",
+            vec![
+                with_term(1, write(1, 1, 1..=0)),
+                Settle,
+                with_term(2, write(2, 1, 1..=0)),
+                with_term(3, write(3, 1, 1..=0)),
+            ],
+        ),
+        (
+            "install a snapshot, with a log and entries behind it",
+            vec![
+                with_term(1, write(1, 1, 1..=8)),
+                Settle,
+                installs(
+                    2,
+                    30,
+                    Write { hard_state: Some(hard_state(2, 1)), ..write(2, 2, 31..=33) },
+                ),
+                Persist(write(3, 2, 34..=34)),
+            ],
+        ),
+        (
+            "install into an empty log, then stop in good order",
+            vec![
+                with_term(2, write(1, 1, 1..=0)),
+                installs(2, 12, write(2, 1, 1..=0)),
+                Settle,
+                Persist(write(3, 2, 13..=15)),
+                Settle,
+                Close,
+            ],
+        ),
+    ]
+}
+
+/// A script as far as `operations` of its disk operations, and the state after each write.
+struct Run {
+    host: Host,
+    states: Vec<Model>,
+    writes: Vec<Write>,
+    snapshots: Vec<SnapshotMeta>,
+    /// Whether all of it was done.
+    finished: bool,
+}
+
+fn run(script: &[Act], bulk_first: bool, operations: usize) -> Run {
+    let mut host = Host::fresh();
+    host.bulk_first = bulk_first;
+    let (states, writes, snapshots) = (vec![Model::new()], Vec::new(), Vec::new());
+    let mut run = Run { host, states, writes, snapshots, finished: false };
+    let mut left = operations;
+    for act in script.iter().cloned().chain([Settle]) {
+        match act {
+            Persist(write) => {
+                run.states.push(run.states[run.writes.len()].after(&write));
+                run.writes.push(write.clone());
+                run.host.persist(write);
+            }
+            SetSnapshot(meta) => {
+                run.snapshots.push(meta.clone());
+                run.host.act(|storage, events| storage.set_snapshot(meta, events));
+            }
+            Forget(index) => run.host.act(|storage, events| storage.forget(Index(index), events)),
+            Close => run.host.act(Storage::close),
+            Settle => loop {
+                if left == 0 {
+                    return run;
+                }
+                if !run.host.step() {
+                    break;
+                }
+                left -= 1;
+            },
+        }
+    }
+    run.finished = true;
+    run
+}
+
+impl Run {
+    /// What may be found after a crash: what was reported is there, and what was submitted later
+    /// in part, in its order.
+    fn check(&self, host: &mut Host) -> Model {
+        let reported = self.host.persisted().0 as usize;
+        let states = &self.states[reported..];
+        let hard_state = host.storage.hard_state();
+        let hard = states.iter().rposition(|state| state.hard_state == hard_state);
+        let hard = reported + hard.expect("a hard state that was submitted, and none too old");
+        let meta = host.storage.snapshot().clone();
+        let base = host.storage.base();
+        let entries = host.log();
+        assert!(base.index <= meta.last.index, "the log reaches back to the snapshot");
+        let found = |state: &Model| {
+            state.entries_after(base.index) == entries
+                && state.last() == host.storage.last()
+                && state.snapshot.last <= meta.last
+        };
+        let parts = self.states[reported..].iter().zip(&self.writes[reported..]);
+        let mut possible: Vec<(usize, Model)> = vec![(reported, self.states[reported].clone())];
+        for (place, (state, write)) in parts.enumerate() {
+            let during = state.during(write).into_iter();
+            possible.extend(during.map(|state| (reported + place, state)));
+        }
+        let log = possible.into_iter().find(|(_, state)| found(state));
+        let (place, mut state) = log.unwrap_or_else(|| panic!("no such log was: {entries:?}"));
+        assert!(place <= hard + 1, "entries are never ahead of their hard state");
+        let recorded = self.host.events.iter().filter_map(|event| match event {
+            Event::SnapshotRecorded(meta) => Some(meta.last),
+            _ => None,
+        });
+        assert!(recorded.max().is_none_or(|last| last <= meta.last), "a recorded snapshot stays");
+        assert!(meta == state.snapshot || self.snapshots.contains(&meta), "{meta:?}");
+        (state.hard_state, state.snapshot) = (hard_state, meta);
+        state
+    }
+}
+
+/// Goes on after a recovery: appends, stops, and finds all of it.
+fn go_on(mut host: Host, mut model: Model, cut: bool) {
+    host.act(Storage::start);
+    let last = model.last();
+    let cuts = cut && last.index > host.storage.snapshot().last.index;
+    let first = if cuts { last.index.0 } else { last.index.0 + 1 };
+    let term = model.hard_state.term.0 + 1;
+    let later =
+        Write { hard_state: Some(hard_state(term, 1)), ..write(9, term, first..=first + 3) };
+    host.events.clear();
+    host.persist(later.clone());
+    host.settle();
+    assert_eq!(host.events, [Event::Persisted(WriteId(9))]);
+    model = model.after(&later);
+    let disk = host.crash(&BTreeSet::new());
+    let (mut host, opened) = Host::open(disk).expect("it opens once more");
+    assert_eq!(opened.hard_state, model.hard_state);
+    assert_eq!(opened.snapshot, model.snapshot);
+    assert_eq!(host.log(), model.entries_after(opened.base.index));
+    assert_eq!(opened.runs, model.runs_after(opened.base));
+    assert_eq!(opened.last, model.last());
+}
+
+/// Which of `count` unsynced things survive: none, all, each by itself, every prefix, and some.
+fn subsets(count: usize, seed: u64) -> Vec<BTreeSet<usize>> {
+    let mut subsets = vec![BTreeSet::new(), (0..count).collect()];
+    for place in 0..count.min(40) {
+        subsets.push(BTreeSet::from([place]));
+        subsets.push((0..place).collect());
+        subsets.push((0..count).filter(|other| *other != place).collect());
+    }
+    let mut state = seed | 1;
+    for _ in 0..6 {
+        let mut draw = || {
+            state =
+                state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+            state >> 63 == 0
+        };
+        subsets.push((0..count).filter(|_| draw()).collect());
+    }
+    subsets.sort();
+    subsets.dedup();
+    subsets
+}
+
+/// A disk whose power fails after some operations.
+struct Failing<'a> {
+    disk: &'a mut SimDisk,
+    left: usize,
+}
+
+impl Disk for Failing<'_> {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        self.disk.list()
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        if self.left == 0 {
+            return Err(DiskError::Failed("no power".to_owned()));
+        }
+        self.left -= 1;
+        self.disk.execute(action)
+    }
+}
+
+/// A crash at every operation of the recovery, and the recovery from that.
+fn crash_while_recovering(run: &Run, disk: &SimDisk, expected: &Model) -> usize {
+    for operations in 0.. {
+        let mut failing = disk.clone();
+        let open = Storage::open(
+            &mut Failing { disk: &mut failing, left: operations },
+            CLUSTER,
+            NODE,
+            &config(),
+        );
+        if open.is_ok() {
+            return operations;
+        }
+        for subset in subsets(failing.pending().len(), operations as u64).iter().step_by(5) {
+            let mut place = 0;
+            let mut crashed = failing.clone();
+            crashed.crash(quorate_sim::disk::ChangeOrder::PerFile, |_| {
+                place += 1;
+                subset.contains(&(place - 1))
+            });
+            let (mut host, _) = Host::open(crashed).expect("it opens after a crash of recovery");
+            assert_eq!(run.check(&mut host), *expected, "recovery is the same however often");
+        }
+    }
+    unreachable!("a recovery comes to its end")
+}
+
+fn crash_everywhere(name: &str, script: &[Act], bulk_first: bool) {
+    let mut opened = 0;
+    for operations in 0.. {
+        let run = run(script, bulk_first, operations);
+        let mut under_way = run.host.clone();
+        // The operation under way: its effects are pending, its completion is not reported.
+        under_way.step_silently();
+        let pending = under_way.disk.pending().len();
+        for (number, subset) in subsets(pending, operations as u64).into_iter().enumerate() {
+            let disk = under_way.clone().crash(&subset);
+            let context = || format!("{name}: {operations} operations, kept {subset:?}");
+            let (mut host, _) =
+                Host::open(disk.clone()).unwrap_or_else(|error| panic!("{}: {error}", context()));
+            let model = run.check(&mut host);
+            opened += 1;
+            if number % 16 == 1 {
+                opened += crash_while_recovering(&run, &disk, &model);
+            }
+            go_on(host, model, number % 2 == 0);
+        }
+        if run.finished {
+            assert!(opened > 100, "{name}: it crashed {opened} times");
+            return;
+        }
+    }
+}
+
+fn script(place: usize) {
+    let (name, script) = scripts().swap_remove(place);
+    for bulk_first in [false, true] {
+        crash_everywhere(name, &script, bulk_first);
+    }
+}
+
+#[test]
+fn a_crash_anywhere_while_appending() {
+    script(0);
+}
+
+#[test]
+fn a_crash_anywhere_while_truncating() {
+    script(1);
+}
+
+#[test]
+fn a_crash_anywhere_while_rolling() {
+    script(2);
+}
+
+#[test]
+fn a_crash_anywhere_while_forgetting() {
+    script(3);
+}
+
+#[test]
+fn a_crash_anywhere_while_the_superblock_is_updated() {
+    script(4);
+}
+
+#[test]
+fn a_crash_anywhere_while_a_snapshot_is_installed() {
+    script(5);
+    script(6);
+}

@@ -1,0 +1,204 @@
+//! A store with a disk under it, whose operations are carried out one at a time.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use quorate::storage::{
+    ClusterId, Completion, Disk, Event, FetchId, Identity, Incarnation, Lane, OpenError, Opened,
+    Operation, SnapshotConfig, Storage, StorageConfig,
+};
+use quorate::types::{
+    Command, Entry, EntryId, HardState, Index, Membership, NodeId, Payload, SnapshotMeta, Term,
+    Write, WriteId,
+};
+use quorate_sim::disk::SimDisk;
+
+pub(super) const CLUSTER: ClusterId = ClusterId(0xc1);
+pub(super) const NODE: NodeId = NodeId(3);
+
+/// Small segments, so that a few writes fill one.
+pub(super) fn config() -> StorageConfig {
+    StorageConfig {
+        snapshots: SnapshotConfig::default(),
+        segment_bytes: 32 << 10,
+        segments_ahead: 3,
+        command_bytes_max: 4 << 10,
+        flush_bytes_max: 8 << 10,
+        read_bytes_max: 12 << 10,
+        tail_bytes_max: 1 << 10,
+    }
+}
+
+pub(super) fn identity() -> Identity {
+    Identity { cluster: CLUSTER, node: NODE, incarnation: Incarnation(7) }
+}
+
+pub(super) fn membership() -> Membership {
+    Membership::new([NodeId(1), NodeId(2), NODE])
+}
+
+pub(super) fn entry(term: u64, index: u64) -> Entry {
+    sized_entry(term, index, (index % 5) as usize * 40)
+}
+
+/// An entry whose bytes tell its term and index; without any it is a no-op.
+pub(super) fn sized_entry(term: u64, index: u64, bytes: usize) -> Entry {
+    let id = EntryId::new(Term(term), Index(index));
+    let text = format!("{index}@{term} ");
+    let payload = match bytes {
+        0 => Payload::Noop,
+        _ => Payload::Command(Command::from(text.repeat(bytes).as_bytes()[..bytes].to_vec())),
+    };
+    Entry { id, payload }
+}
+
+/// A write of entries of one term.
+pub(super) fn write(id: u64, term: u64, indices: std::ops::RangeInclusive<u64>) -> Write {
+    let entries = indices.map(|index| entry(term, index)).collect();
+    Write { id: WriteId(id), hard_state: None, committed: Index(0), install: None, entries }
+}
+
+pub(super) fn hard_state(term: u64, vote: u64) -> HardState {
+    HardState { term: Term(term), vote: Some(NodeId(vote)) }
+}
+
+pub(super) fn snapshot(term: u64, index: u64) -> SnapshotMeta {
+    SnapshotMeta::empty(EntryId::new(Term(term), Index(index)), membership())
+}
+
+/// A formatted disk.
+pub(super) fn formatted() -> SimDisk {
+    let mut disk = SimDisk::default();
+    Storage::format(&mut disk, identity(), &membership(), &config()).expect("a new directory");
+    disk
+}
+
+/// A store that runs, and its disk.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    pub(super) storage: Storage,
+    pub(super) disk: SimDisk,
+    /// Operations asked for and not carried out.
+    log: VecDeque<Operation>,
+    bulk: VecDeque<Operation>,
+    /// Whether the bulk lane is the quicker one.
+    pub(super) bulk_first: bool,
+    /// What was reported, operations apart.
+    pub(super) events: Vec<Event>,
+}
+
+impl Host {
+    pub(super) fn open(disk: SimDisk) -> Result<(Host, Opened), OpenError> {
+        Host::open_with(disk, &config())
+    }
+
+    pub(super) fn open_with(
+        mut disk: SimDisk,
+        config: &StorageConfig,
+    ) -> Result<(Host, Opened), OpenError> {
+        let (storage, opened) = Storage::open(&mut disk, CLUSTER, NODE, config)?;
+        let (log, bulk, events) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        Ok((Host { storage, disk, log, bulk, bulk_first: false, events }, opened))
+    }
+
+    /// A store that has been started on a new disk.
+    pub(super) fn fresh() -> Host {
+        let (mut host, _) = Host::open(formatted()).expect("a formatted directory opens");
+        host.act(Storage::start);
+        host
+    }
+
+    /// Lets the store do something, and sorts what it wants.
+    pub(super) fn act(&mut self, act: impl FnOnce(&mut Storage, &mut Vec<Event>)) {
+        let mut events = Vec::new();
+        act(&mut self.storage, &mut events);
+        for event in events {
+            match event {
+                Event::Disk(operation) if operation.lane == Lane::Log => {
+                    self.log.push_back(operation);
+                }
+                Event::Disk(operation) => self.bulk.push_back(operation),
+                other => self.events.push(other),
+            }
+        }
+    }
+
+    pub(super) fn persist(&mut self, write: Write) {
+        self.act(|storage, events| storage.persist(write, events));
+    }
+
+    /// The next operation, if one is left.
+    fn next(&mut self) -> Option<Operation> {
+        match self.bulk_first {
+            true => self.bulk.pop_front().or_else(|| self.log.pop_front()),
+            false => self.log.pop_front().or_else(|| self.bulk.pop_front()),
+        }
+    }
+
+    /// Carries one operation out and reports it; false if there is none.
+    pub(super) fn step(&mut self) -> bool {
+        let Some(operation) = self.next() else { return false };
+        let result = self.disk.execute(&operation.action);
+        self.complete(Completion { id: operation.id, result });
+        true
+    }
+
+    /// Carries one operation out, which is never reported.
+    pub(super) fn step_silently(&mut self) -> bool {
+        let Some(operation) = self.next() else { return false };
+        // Nobody learns whether it failed.
+        drop(self.disk.execute(&operation.action));
+        true
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        self.act(|storage, events| storage.completed(completion, events));
+    }
+
+    pub(super) fn settle(&mut self) {
+        while self.step() {}
+    }
+
+    /// The last write that was reported.
+    pub(super) fn persisted(&self) -> WriteId {
+        let persisted = self.events.iter().filter_map(|event| match event {
+            Event::Persisted(id) => Some(*id),
+            _ => None,
+        });
+        persisted.max().unwrap_or_default()
+    }
+
+    /// Every entry from `first` to `last`, by as many fetches as it takes.
+    pub(super) fn fetch(&mut self, first: Index, last: Index) -> Vec<Entry> {
+        let mut all: Vec<Entry> = Vec::new();
+        loop {
+            let next = all.last().map_or(first, |entry| entry.id.index.next());
+            if next > last {
+                return all;
+            }
+            self.act(|storage, events| storage.fetch(FetchId(1), next, last, 600, events));
+            self.settle();
+            let fetched = self.events.pop_if(|event| matches!(event, Event::Fetched { .. }));
+            let Some(Event::Fetched { id: FetchId(1), entries }) = fetched else {
+                panic!("a fetch is answered: {:?}", self.events)
+            };
+            assert!(!entries.is_empty(), "at least one entry of {next}..={last}");
+            all.extend(entries);
+        }
+    }
+
+    /// The whole log.
+    pub(super) fn log(&mut self) -> Vec<Entry> {
+        let (base, last) = (self.storage.base().index, self.storage.last().index);
+        self.fetch(base.next(), last)
+    }
+
+    /// The power fails: of what is not synced, the places in `kept` survive.
+    pub(super) fn crash(mut self, kept: &BTreeSet<usize>) -> SimDisk {
+        let mut place = 0;
+        self.disk.crash(quorate_sim::disk::ChangeOrder::PerFile, |_| {
+            place += 1;
+            kept.contains(&(place - 1))
+        });
+        self.disk
+    }
+}

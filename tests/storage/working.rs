@@ -1,0 +1,65 @@
+//! A store in good order: what is written is reported, read, forgotten and found again.
+
+use std::collections::BTreeSet;
+
+use quorate::storage::{Event, OpenError, Storage};
+use quorate::types::{Index, Write, WriteId};
+
+use super::host::{CLUSTER, Host, NODE, config, entry, formatted, hard_state, snapshot, write};
+use super::host::{identity, membership};
+
+#[test]
+fn what_was_persisted_is_there_after_a_restart() {
+    let mut host = Host::fresh();
+    host.persist(Write { hard_state: Some(hard_state(2, 1)), ..write(1, 2, 1..=3) });
+    host.settle();
+    assert_eq!(host.events, [Event::Persisted(WriteId(1))]);
+    host.persist(Write { committed: Index(3), ..write(2, 2, 4..=40) });
+    host.settle();
+    assert_eq!(host.persisted(), WriteId(2));
+    let written: Vec<_> = (1..=40).map(|index| entry(2, index)).collect();
+    assert_eq!(host.log(), written);
+    let (mut host, opened) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
+    assert_eq!(opened.hard_state, hard_state(2, 1));
+    assert_eq!(opened.committed, Index(3));
+    assert_eq!(opened.runs, [written[0].id]);
+    assert_eq!(opened.last, written[39].id);
+    assert_eq!(opened.tail, written[40 - opened.tail.len()..]);
+    assert!(!opened.tail.is_empty());
+    assert_eq!(host.log(), written);
+}
+
+#[test]
+fn a_directory_is_formatted_once() {
+    let mut disk = formatted();
+    let again = Storage::format(&mut disk, identity(), &membership(), &config());
+    assert!(matches!(again, Err(OpenError::NotEmpty(_))), "{again:?}");
+    drop(Storage::open(&mut disk, CLUSTER, NODE, &config()).expect("it opens"));
+    let again = Storage::format(&mut disk, identity(), &membership(), &config());
+    assert!(matches!(again, Err(OpenError::NotEmpty(_))), "{again:?}");
+}
+
+#[test]
+fn segments_the_snapshot_covers_are_removed() {
+    let mut host = Host::fresh();
+    for id in 1..=30 {
+        host.persist(write(id, 0, id..=id));
+        host.settle();
+    }
+    host.act(|storage, events| storage.forget(Index(30), events));
+    host.settle();
+    assert_eq!(host.storage.base().index, Index(0), "no snapshot covers them");
+    let meta = snapshot(0, 20);
+    host.act(|storage, events| storage.set_snapshot(meta.clone(), events));
+    host.settle();
+    assert_eq!(host.events.last(), Some(&Event::SnapshotRecorded(meta.clone())));
+    host.act(|storage, events| storage.forget(Index(18), events));
+    host.settle();
+    let base = host.storage.base().index;
+    assert!(base > Index(10) && base <= Index(18), "{base}");
+    let expected: Vec<_> = (base.0 + 1..=30).map(|index| entry(0, index)).collect();
+    assert_eq!(host.log(), expected);
+    let (mut host, opened) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
+    assert_eq!((opened.base.index, opened.snapshot), (base, meta));
+    assert_eq!(host.log(), expected);
+}

@@ -1,0 +1,194 @@
+//! The bytes of one packet of every sort, kept in `tests/data/wire/frames.txt`: nodes of different
+//! releases must understand each other.
+
+use std::fmt::Write;
+
+use quorate::types::{
+    AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Packet, Part,
+    Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+};
+use quorate::wire::{Hello, Versions, decode};
+
+use crate::packets::frame;
+
+const GOLDEN: &str = include_str!("../data/wire/frames.txt");
+
+/// The number of a variant of [`Body`] on the wire, for good.
+fn number_of_body(body: &Body) -> u32 {
+    match body {
+        Body::PreVote { .. } => 0,
+        Body::PreVoteReply { .. } => 1,
+        Body::RequestVote { .. } => 2,
+        Body::RequestVoteReply { .. } => 3,
+        Body::AppendEntries { .. } => 4,
+        Body::AppendEntriesReply(_) => 5,
+        Body::Heartbeat { .. } => 6,
+        Body::HeartbeatReply { .. } => 7,
+        Body::ReadIndex { .. } => 8,
+        Body::ReadIndexReply { .. } => 9,
+        Body::InstallSnapshot { .. } => 10,
+        Body::InstallSnapshotReply { .. } => 11,
+    }
+}
+
+/// The number of a variant of [`AppendOutcome`] on the wire, for good.
+fn number_of_outcome(outcome: &AppendOutcome) -> u32 {
+    match outcome {
+        AppendOutcome::Accepted { .. } => 0,
+        AppendOutcome::Rejected { .. } => 1,
+        AppendOutcome::NoSpace { .. } => 2,
+    }
+}
+
+/// The numbers of a [`TransferBody`] and of its part on the wire, for good.
+fn numbers_of_transfer(body: &TransferBody) -> (u32, Option<u32>) {
+    let number_of_part = |part: &Part| match part {
+        Part::Manifest(_) => 0,
+        Part::Chunk(_) => 1,
+    };
+    match body {
+        TransferBody::Request(part) => (0, Some(number_of_part(part))),
+        TransferBody::Bytes(part, _) => (1, Some(number_of_part(part))),
+        TransferBody::Gone => (2, None),
+    }
+}
+
+fn bodies() -> Vec<(&'static str, Body)> {
+    let id = |term, index| EntryId::new(Term(term), Index(index));
+    let entries = vec![
+        Entry { id: id(2, 12), payload: Payload::Noop },
+        Entry { id: id(3, 13), payload: Payload::Command(Command::from("set x 1")) },
+        Entry { id: id(3, 14), payload: Payload::Command(Command::from("")) },
+    ];
+    let accepted = AppendOutcome::Accepted { matched: Index(14) };
+    let no_space = AppendOutcome::NoSpace { verified: Index(12) };
+    let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+    let membership =
+        Membership::new(nodes(&[1, 2, 3])).joint_with(nodes(&[1, 2])).with_learners(nodes(&[4]));
+    let root = Root([0xab; 32]);
+    let meta = SnapshotMeta { last: id(3, 14), membership, bytes: 0x01_0000_0000, root };
+    let rejected = AppendOutcome::Rejected { prev: Index(11), hint: id(1, 9) };
+    vec![
+        ("PreVote", Body::PreVote { next_term: Term(4), last: id(3, 14) }),
+        ("PreVoteReply", Body::PreVoteReply { next_term: Term(4), granted: true }),
+        ("RequestVote", Body::RequestVote { last: id(3, 14) }),
+        ("RequestVoteReply", Body::RequestVoteReply { granted: false }),
+        ("AppendEntries", Body::AppendEntries { prev: id(2, 11), entries, committed: Index(10) }),
+        ("AppendEntriesReply-accepted", Body::AppendEntriesReply(accepted)),
+        ("AppendEntriesReply-rejected", Body::AppendEntriesReply(rejected)),
+        ("AppendEntriesReply-no-space", Body::AppendEntriesReply(no_space)),
+        ("Heartbeat", Body::Heartbeat { round: 77, committed: Index(10) }),
+        (
+            "HeartbeatReply",
+            Body::HeartbeatReply { round: 77, verified: Index(14), matched: Index(13) },
+        ),
+        ("ReadIndex", Body::ReadIndex { boot: 0xb007, ticket: 5 }),
+        ("ReadIndexReply", Body::ReadIndexReply { boot: 0xb007, ticket: 5, index: Index(14) }),
+        ("InstallSnapshot", Body::InstallSnapshot { meta }),
+        ("InstallSnapshotReply", Body::InstallSnapshotReply { matched: Index(14) }),
+    ]
+}
+
+fn transfers() -> Vec<(&'static str, TransferBody)> {
+    vec![
+        ("Request-manifest", TransferBody::Request(Part::Manifest(0))),
+        ("Request-chunk", TransferBody::Request(Part::Chunk(258))),
+        ("Bytes-manifest", TransferBody::Bytes(Part::Manifest(1), [1, 2, 3].into())),
+        ("Bytes-chunk", TransferBody::Bytes(Part::Chunk(2), [255; 5].into())),
+        ("Gone", TransferBody::Gone),
+    ]
+}
+
+/// A packet of every sort, with its name.
+pub(crate) fn samples() -> Vec<(&'static str, Packet)> {
+    let (from, to) = (NodeId(0x0102_0304_0506_0708), NodeId(2));
+    let message = |(name, body)| (name, Packet::Message(Message { from, to, term: Term(3), body }));
+    let root = Root(std::array::from_fn(|place| place as u8));
+    let transfer = |(name, body)| (name, Packet::Transfer(Transfer { from, to, root, body }));
+    bodies().into_iter().map(message).chain(transfers().into_iter().map(transfer)).collect()
+}
+
+fn hello() -> Hello {
+    Hello {
+        versions: Versions { oldest: 1, newest: 0x0203 },
+        cluster: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
+        from: NodeId(1),
+        to: NodeId(2),
+        incarnation: 0xfedc_ba98_7654_3210,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes everything");
+        text
+    })
+}
+
+/// The name and the bytes of each kept frame.
+fn golden() -> Vec<(&'static str, Vec<u8>)> {
+    let digits = |pair: &str| u8::from_str_radix(pair, 16).expect("two hexadecimal digits");
+    let lines = GOLDEN.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let (name, hex) = line.split_once(' ').expect("a name and bytes");
+        let bytes = (0..hex.len()).step_by(2).map(|place| digits(&hex[place..place + 2]));
+        (name, bytes.collect())
+    });
+    lines.collect()
+}
+
+#[test]
+fn the_bytes_are_what_they_were() {
+    let mut frames = vec![("Hello", Vec::new())];
+    hello().encode(&mut frames[0].1);
+    frames.extend(samples().iter().map(|(name, packet)| (*name, frame(packet))));
+    let lines: String =
+        frames.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect();
+    let (_, kept) = GOLDEN.split_once('\n').expect("a first line, which says what this is");
+    assert!(lines == kept, "if a version changes them on purpose:\n{lines}");
+}
+
+#[test]
+fn the_bytes_of_earlier_releases_are_understood() {
+    let golden = golden();
+    let (first, rest) = golden.split_first().expect("there are some");
+    assert_eq!((first.0, Hello::decode(&first.1)), ("Hello", Ok(hello())));
+    let packets: Vec<_> = rest.iter().map(|(name, bytes)| (*name, decode(bytes))).collect();
+    let expected: Vec<_> = samples().into_iter().map(|(name, packet)| (name, Ok(packet))).collect();
+    assert_eq!(packets, expected);
+}
+
+#[test]
+fn numbers_of_variants_stay() {
+    let number_at = |bytes: &[u8], place: usize| {
+        u32::from_le_bytes(bytes[place..place + 4].try_into().expect("four bytes"))
+    };
+    let mut bodies = Vec::new();
+    let mut outcomes = Vec::new();
+    let mut transfers = Vec::new();
+    for (name, packet) in samples() {
+        let bytes = frame(&packet);
+        match &packet {
+            Packet::Message(message) => {
+                let place = 32 + 8 + 8 + 8;
+                bodies.push(number_of_body(&message.body));
+                assert_eq!(number_at(&bytes, place), number_of_body(&message.body), "{name}");
+                if let Body::AppendEntriesReply(outcome) = &message.body {
+                    outcomes.push(number_of_outcome(outcome));
+                    assert_eq!(number_at(&bytes, place + 4), number_of_outcome(outcome), "{name}");
+                }
+            }
+            Packet::Transfer(transfer) => {
+                let place = 32 + 8 + 8 + 32;
+                let (number, part) = numbers_of_transfer(&transfer.body);
+                transfers.push((number, part));
+                assert_eq!(number_at(&bytes, place), number, "{name}");
+                let found = part.map(|_| number_at(&bytes, place + 4));
+                assert_eq!(found, part, "{name}");
+            }
+        }
+    }
+    bodies.dedup();
+    assert!(bodies.iter().copied().eq(0..bodies.len() as u32), "each has a sample: {bodies:?}");
+    assert!(outcomes.iter().copied().eq(0..outcomes.len() as u32), "{outcomes:?}");
+    assert_eq!(transfers, [(0, Some(0)), (0, Some(1)), (1, Some(0)), (1, Some(1)), (2, None)]);
+}

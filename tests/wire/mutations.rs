@@ -1,0 +1,154 @@
+//! Frames that are damaged, or lie.
+
+use proptest::prelude::*;
+
+use quorate::wire::{Flaw, Kind, WireError, decode};
+
+use crate::driver::{drive, seal};
+use crate::golden::samples;
+use crate::packets::{any_packet, frame};
+
+/// The bodies of the samples with the number of their kind.
+fn sealed_bodies() -> Vec<(u8, Vec<u8>)> {
+    let bodies = samples().into_iter().map(|(_, packet)| {
+        let bytes = frame(&packet);
+        (bytes[6], bytes[32..].to_vec())
+    });
+    bodies.collect()
+}
+
+fn flaw(bytes: &[u8]) -> Flaw {
+    let WireError { offset, flaw } = decode(bytes).expect_err("it is no packet");
+    assert_eq!(offset, 0);
+    flaw
+}
+
+/// The reason against a body that has the right checksum.
+fn reason(kind: Kind, body: &[u8]) -> String {
+    match flaw(&seal(kind as u8, body)) {
+        Flaw::Body { reason, kind: found } if found == kind => reason,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn no_prefix_and_no_longer_frame_is_a_packet() {
+    for (name, packet) in samples() {
+        let bytes = frame(&packet);
+        for present in 0..bytes.len() {
+            let cut = flaw(&bytes[..present]);
+            assert!(matches!(cut, Flaw::CutShort { .. }), "{name} of {present}: {cut}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        let (present, needed) = (longer.len(), bytes.len());
+        assert_eq!(flaw(&longer), Flaw::GoesOn { present, needed }, "{name}");
+    }
+}
+
+#[test]
+fn no_frame_with_one_byte_changed_is_a_packet() {
+    for (name, packet) in samples() {
+        let bytes = frame(&packet);
+        for place in 0..bytes.len() {
+            for change in 1..=255 {
+                let mut changed = bytes.clone();
+                changed[place] ^= change;
+                assert!(decode(&changed).is_err(), "{name}: {change:#x} at {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_with_one_byte_changed_and_the_right_checksum_is_its_own_packet_or_none() {
+    for (kind, body) in sealed_bodies() {
+        let original = decode(&seal(kind, &body)).expect("it is a sample");
+        for place in 0..body.len() {
+            for change in [1, 2, 0x80, 0xff] {
+                let mut body = body.clone();
+                body[place] ^= change;
+                let sealed = seal(kind, &body);
+                if let Ok(packet) = decode(&sealed) {
+                    assert_ne!(packet, original, "{change:#x} at {place}");
+                    assert_eq!(frame(&packet), sealed);
+                }
+            }
+        }
+        for length in 0..body.len() {
+            assert!(decode(&seal(kind, &body[..length])).is_err(), "cut to {length}");
+        }
+        let longer = [&body[..], &[0]].concat();
+        assert!(decode(&seal(kind, &longer)).is_err(), "goes on");
+    }
+}
+
+/// The body of the sample of this name, up to `length`.
+fn start_of(name: &str, length: usize) -> Vec<u8> {
+    let (_, packet) = samples().into_iter().find(|(other, _)| *other == name).expect("a sample");
+    frame(&packet)[32..32 + length].to_vec()
+}
+
+#[test]
+fn a_claimed_length_is_worth_nothing() {
+    // from, to, term, variant, prev: then the number of entries.
+    let before_entries = start_of("AppendEntries", 8 + 8 + 8 + 4 + 16);
+    for claimed in [4096, 4097, u64::from(u32::MAX), u64::MAX] {
+        let body = [&before_entries[..], &claimed.to_le_bytes()].concat();
+        let reason = reason(Kind::Append, &body);
+        let expected = if claimed <= 4096 { "UnexpectedEnd" } else { "at most 4096" };
+        assert!(reason.contains(expected), "{claimed}: {reason}");
+    }
+    // One entry, its id, the variant of a command: then the number of its bytes.
+    let one = 1u64.to_le_bytes();
+    let before_bytes = [&before_entries[..], &one, &[0; 16], &1u32.to_le_bytes()].concat();
+    for claimed in [1, 8 << 20, u64::from(u32::MAX), u64::MAX] {
+        let body = [&before_bytes[..], &claimed.to_le_bytes()].concat();
+        let reason = reason(Kind::Append, &body);
+        assert!(reason.contains("UnexpectedEnd") || reason.contains("Limit"), "{reason}");
+    }
+}
+
+#[test]
+fn what_has_no_meaning_is_refused() {
+    let unknown = [&start_of("RequestVote", 24)[..], &99u32.to_le_bytes()].concat();
+    assert!(reason(Kind::Control, &unknown).contains("99"));
+    let mut vote = start_of("RequestVoteReply", 29);
+    vote[28] = 2;
+    assert!(reason(Kind::Control, &vote).contains('2'), "neither granted nor refused");
+}
+
+#[test]
+fn a_packet_travels_in_its_own_kind_only() {
+    for (kind, body) in sealed_bodies() {
+        for other in 0..=6 {
+            let is_packet = decode(&seal(other, &body)).is_ok();
+            assert_eq!(is_packet, other == kind, "{kind} as {other}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_read_without_harm(
+        kind in 0u8..6,
+        body in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        drive(&[&[kind], &body[..]].concat());
+    }
+
+    #[test]
+    fn any_packet_with_bytes_changed_is_read_without_harm(
+        packet in any_packet(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..5),
+    ) {
+        let bytes = frame(&packet);
+        let mut input = [&bytes[6..7], &bytes[32..]].concat();
+        for (place, byte) in changes {
+            let place = place.index(input.len());
+            input[place] = byte;
+        }
+        drive(&input);
+    }
+}

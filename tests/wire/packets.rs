@@ -1,0 +1,180 @@
+//! Arbitrary packets, and that each comes back from its bytes.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use quorate::types::{
+    AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Packet, Part,
+    Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+};
+use quorate::wire::{
+    APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, WireError, decode, encode,
+};
+
+fn any_index() -> impl Strategy<Value = Index> {
+    any::<u64>().prop_map(Index)
+}
+
+fn any_term() -> impl Strategy<Value = Term> {
+    any::<u64>().prop_map(Term)
+}
+
+fn any_id() -> impl Strategy<Value = EntryId> {
+    (any_term(), any_index()).prop_map(|(term, index)| EntryId { term, index })
+}
+
+fn any_entry() -> impl Strategy<Value = Entry> {
+    let command = prop::collection::vec(any::<u8>(), 0..200);
+    let payload = prop_oneof![
+        Just(Payload::Noop),
+        command.prop_map(|bytes| Payload::Command(Command::from(bytes))),
+    ];
+    (any_id(), payload).prop_map(|(id, payload)| Entry { id, payload })
+}
+
+fn any_outcome() -> impl Strategy<Value = AppendOutcome> {
+    prop_oneof![
+        any_index().prop_map(|matched| AppendOutcome::Accepted { matched }),
+        (any_index(), any_id()).prop_map(|(prev, hint)| AppendOutcome::Rejected { prev, hint }),
+        any_index().prop_map(|verified| AppendOutcome::NoSpace { verified }),
+    ]
+}
+
+fn any_membership() -> impl Strategy<Value = Membership> {
+    let nodes = || prop::collection::vec((1u64..20).prop_map(NodeId), 0..6);
+    (nodes(), nodes(), nodes()).prop_map(|(incoming, outgoing, learners)| {
+        Membership::new(incoming).joint_with(outgoing).with_learners(learners)
+    })
+}
+
+fn any_meta() -> impl Strategy<Value = SnapshotMeta> {
+    (any_id(), any_membership(), any::<u64>(), any::<[u8; 32]>()).prop_map(
+        |(last, membership, bytes, root)| SnapshotMeta {
+            last,
+            membership,
+            bytes,
+            root: Root(root),
+        },
+    )
+}
+
+fn any_body() -> impl Strategy<Value = Body> {
+    let entries = prop::collection::vec(any_entry(), 0..20);
+    prop_oneof![
+        (any_term(), any_id()).prop_map(|(next_term, last)| Body::PreVote { next_term, last }),
+        (any_term(), any::<bool>())
+            .prop_map(|(next_term, granted)| Body::PreVoteReply { next_term, granted }),
+        any_id().prop_map(|last| Body::RequestVote { last }),
+        any::<bool>().prop_map(|granted| Body::RequestVoteReply { granted }),
+        (any_id(), entries, any_index()).prop_map(|(prev, entries, committed)| {
+            Body::AppendEntries { prev, entries, committed }
+        }),
+        any_outcome().prop_map(Body::AppendEntriesReply),
+        (any::<u64>(), any_index())
+            .prop_map(|(round, committed)| Body::Heartbeat { round, committed }),
+        (any::<u64>(), any_index(), any_index()).prop_map(|(round, verified, matched)| {
+            Body::HeartbeatReply { round, verified, matched }
+        }),
+        (any::<u64>(), any::<u64>()).prop_map(|(boot, ticket)| Body::ReadIndex { boot, ticket }),
+        (any::<u64>(), any::<u64>(), any_index())
+            .prop_map(|(boot, ticket, index)| Body::ReadIndexReply { boot, ticket, index }),
+        any_meta().prop_map(|meta| Body::InstallSnapshot { meta }),
+        any_index().prop_map(|matched| Body::InstallSnapshotReply { matched }),
+    ]
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    (any::<u64>(), any::<u64>(), any_term(), any_body()).prop_map(|(from, to, term, body)| {
+        Message { from: NodeId(from), to: NodeId(to), term, body }
+    })
+}
+
+fn any_transfer() -> impl Strategy<Value = Transfer> {
+    let part =
+        || prop_oneof![any::<u32>().prop_map(Part::Manifest), any::<u32>().prop_map(Part::Chunk),];
+    let bytes = prop::collection::vec(any::<u8>(), 0..2000);
+    let body = prop_oneof![
+        part().prop_map(TransferBody::Request),
+        (part(), bytes).prop_map(|(part, bytes)| TransferBody::Bytes(part, bytes.into())),
+        Just(TransferBody::Gone),
+    ];
+    (any::<u64>(), any::<u64>(), any::<[u8; 32]>(), body).prop_map(|(from, to, root, body)| {
+        Transfer { from: NodeId(from), to: NodeId(to), root: Root(root), body }
+    })
+}
+
+/// Any packet at all.
+pub(crate) fn any_packet() -> impl Strategy<Value = Packet> {
+    prop_oneof![
+        4 => any_message().prop_map(Packet::Message),
+        1 => any_transfer().prop_map(Packet::Transfer),
+    ]
+}
+
+/// The frame of a packet.
+pub(crate) fn frame(packet: &Packet) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(packet, &mut bytes).expect("it is within the bounds");
+    bytes
+}
+
+/// An `AppendEntries` with these commands.
+fn append(commands: impl IntoIterator<Item = Command>) -> Packet {
+    let entry = |(place, command)| Entry {
+        id: EntryId::new(Term(3), Index(place)),
+        payload: Payload::Command(command),
+    };
+    let entries = (1..).zip(commands).map(entry).collect();
+    let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
+    Packet::Message(Message { from: NodeId(1), to: NodeId(2), term: Term(3), body })
+}
+
+/// What `encode` says against a packet; it leaves the bytes before it alone.
+fn refusal(packet: &Packet) -> Flaw {
+    let mut bytes = vec![1, 2];
+    let WireError { offset: 0, flaw } = encode(packet, &mut bytes).expect_err("it is too large")
+    else {
+        panic!("nothing stands before it");
+    };
+    assert_eq!(bytes, [1, 2]);
+    flaw
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_packet_comes_back(packet in any_packet()) {
+        let mut bytes = vec![7; 3];
+        encode(&packet, &mut bytes).expect("it is within the bounds");
+        prop_assert_eq!(&bytes[..3], &[7; 3]);
+        prop_assert_eq!(decode(&bytes[3..]), Ok(packet));
+    }
+}
+
+#[test]
+fn a_packet_at_its_bounds_comes_back_and_one_beyond_is_refused() {
+    let full = append(vec![Command::from("x"); APPEND_ENTRIES_MAX]);
+    assert_eq!(decode(&frame(&full)), Ok(full));
+    let many = append(vec![Command::from("x"); APPEND_ENTRIES_MAX + 1]);
+    let Flaw::Body { kind: Kind::Append, reason } = refusal(&many) else { panic!("too many") };
+    assert!(reason.contains("4097"), "{reason}");
+
+    let fixed = frame(&append([Command::from("")])).len() - FRAME_HEADER_BYTES;
+    let largest = Kind::Append.bytes_max() - fixed;
+    let large = append([Command::from(vec![5; largest])]);
+    assert_eq!(decode(&frame(&large)), Ok(large));
+    let larger = append([Command::from(vec![5; largest + 1])]);
+    let length = Kind::Append.bytes_max() + 1;
+    assert_eq!(refusal(&larger), Flaw::TooLong { kind: Kind::Append, length });
+}
+
+#[test]
+fn a_part_of_one_mebibyte_comes_back() {
+    let bytes: Arc<[u8]> = vec![3; 1 << 20].into();
+    let body = TransferBody::Bytes(Part::Chunk(u32::MAX), bytes);
+    let transfer = Transfer { from: NodeId(1), to: NodeId(2), root: Root([9; 32]), body };
+    let packet = Packet::Transfer(transfer);
+    assert_eq!(decode(&frame(&packet)), Ok(packet));
+}
