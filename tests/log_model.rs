@@ -218,7 +218,8 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             model.hot_from = model.hot_from.min(last + 1);
         }
         Operation::Persist { index } => {
-            let index = within(index, model.durable, model.last().index.0);
+            let low = model.base.index.0.min(model.durable);
+            let index = within(index, low, model.last().index.0);
             // The installation of a snapshot is durable as a whole.
             let index = if index < model.base.index.0 { model.durable } else { index };
             log.persisted(Index(index));
@@ -228,10 +229,6 @@ fn perform(log: &mut Log, model: &mut Model, operation: &Operation) {
             let index = within(index, model.snapshot.index.0, model.last().index.0);
             log.commit(Index(index));
             model.committed = model.committed.max(index);
-        }
-        Operation::HandOver { .. } if log.to_restore() => {
-            log.hand_over_snapshot();
-            model.applying = model.snapshot.index.0;
         }
         Operation::HandOver { entries_max, bytes_max } => {
             hand_over(log, model, entries_max, bytes_max);
@@ -340,6 +337,11 @@ fn append(log: &mut Log, model: &mut Model, terms: u64, bytes: usize) {
 }
 
 fn hand_over(log: &mut Log, model: &mut Model, entries_max: usize, bytes_max: usize) {
+    if log.to_restore() {
+        log.hand_over_snapshot();
+        model.applying = model.snapshot.index.0;
+        return;
+    }
     let last = model.committed.min(model.durable);
     let Some((first, slice)) = log.to_apply(entries_max, bytes_max) else {
         let busy = model.applying > model.applied || model.applied < model.snapshot.index.0;

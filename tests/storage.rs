@@ -3,8 +3,10 @@
 
 mod storage {
     mod crash;
+    mod damage;
     mod host;
     mod model;
+    mod operators;
     mod random;
     mod working;
 }

@@ -124,11 +124,16 @@ impl Progress {
         self.disk_full = false;
     }
 
-    /// The log goes back to what the peer needs next: it can be streamed, if a snapshot was
-    /// offered before.
-    pub fn resume(&mut self) {
-        if matches!(self.mode, Mode::Snapshot { .. }) {
-            self.mode = Mode::Replicate;
+    /// The log, which ends at `last`, goes back to what the peer needs next: it can be streamed to
+    /// if a snapshot was offered before, or if it had no space and lacks nothing by now.
+    pub fn resume(&mut self, last: Index) {
+        match self.mode {
+            Mode::Snapshot { .. } => self.mode = Mode::Replicate,
+            Mode::Probe { paused: false } if self.disk_full && self.next > last => {
+                self.disk_full = false;
+                self.mode = Mode::Replicate;
+            }
+            Mode::Probe { .. } | Mode::Replicate => {}
         }
     }
 
@@ -333,6 +338,77 @@ mod tests {
         progress.heartbeat_answered(2, Index(6), Index(0));
         assert_eq!((progress.mode(), progress.next()), (Mode::Replicate, Index(7)));
         assert_eq!(progress.matched(), Index(0));
+    }
+
+    #[test]
+    fn a_snapshot_is_offered_once_a_round_that_was_answered() {
+        let mut progress = streaming(6);
+        progress.sent(Index(8), 2, 20, 3);
+        progress.offered(Index(15), 3);
+        assert!(!progress.may_send(&WINDOW) && !progress.may_offer());
+        assert_eq!(progress.inflight().messages(), 0);
+        progress.heartbeat_answered(3, Index(6), Index(6));
+        assert!(!progress.may_offer(), "the round left before the offer");
+        progress.heartbeat_answered(4, Index(6), Index(6));
+        assert!(progress.may_offer() && !progress.may_send(&WINDOW));
+    }
+
+    #[test]
+    fn an_offer_ends_with_whatever_the_peer_has_by_then() {
+        type Answer = fn(&mut Progress);
+        let answers: [(Answer, u64); 3] = [
+            (|progress| progress.accepted(Index(12)), 12),
+            (|progress| progress.heartbeat_answered(1, Index(12), Index(12)), 12),
+            (|progress| progress.heartbeat_answered(2, Index(12), Index(6)), 6),
+        ];
+        for (answer, matched) in answers {
+            let mut progress = streaming(6);
+            progress.sent(Index(8), 2, 20, 1);
+            progress.heartbeat_answered(2, Index(6), Index(6));
+            assert!(!progress.rejected(Index(6), Index(2)));
+            progress.offered(Index(15), 1);
+            answer(&mut progress);
+            progress.resume(Index(20));
+            assert_eq!((progress.matched(), progress.next()), (Index(matched), Index(13)));
+            assert_eq!(progress.mode(), Mode::Replicate);
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_end_an_offer() {
+        let mut progress = streaming(6);
+        progress.offered(Index(15), 1);
+        let before = progress.clone();
+        assert!(!progress.rejected(Index(8), Index(3)));
+        progress.no_space(Index(7));
+        assert_eq!(progress, before);
+    }
+
+    #[test]
+    fn a_peer_without_space_is_probed_until_it_takes_an_entry() {
+        let mut progress = streaming(6);
+        progress.sent(Index(8), 2, 20, 1);
+        progress.no_space(Index(7));
+        assert_eq!((progress.next(), progress.may_send(&WINDOW)), (Index(8), false));
+        progress.accepted(Index(7));
+        assert!(matches!(progress.mode(), Mode::Probe { .. }), "it had that before");
+        progress.heartbeat_answered(2, Index(7), Index(7));
+        assert!(progress.may_send(&WINDOW));
+        progress.sent(Index(8), 1, 10, 2);
+        assert!(!progress.may_send(&WINDOW), "one message a round");
+        progress.accepted(Index(8));
+        assert_eq!((progress.mode(), progress.disk_full()), (Mode::Replicate, false));
+    }
+
+    #[test]
+    fn a_peer_without_space_that_lacks_nothing_is_streamed_to() {
+        let mut progress = streaming(6);
+        progress.no_space(Index(7));
+        progress.heartbeat_answered(1, Index(8), Index(6));
+        progress.resume(Index(9));
+        assert!(matches!(progress.mode(), Mode::Probe { .. }), "it lacks an entry");
+        progress.resume(Index(8));
+        assert_eq!((progress.mode(), progress.disk_full()), (Mode::Replicate, false));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Common {
     /// The disk has no space for more entries.
     pub(crate) disk_full: bool,
     pub(crate) now: Instant,
+    /// No step was taken yet: what was committed before the start waits to be applied.
+    pub(crate) is_new: bool,
     hard_state: HardState,
     pub(crate) log: Log,
     pub(crate) outbox: Outbox,
@@ -54,6 +56,7 @@ impl Common {
             snapshot,
             disk_full: false,
             now,
+            is_new: true,
             hard_state,
             log,
             outbox: Outbox::default(),

@@ -115,6 +115,7 @@ impl Raft {
     pub fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
         assert!(now >= self.common.now, "contract: now never goes back");
         self.common.now = now;
+        self.common.is_new = false;
         core::mem::swap(actions, &mut self.common.actions);
         let transition = self.receive(input);
         self.enter(transition);
@@ -128,9 +129,13 @@ impl Raft {
         }
     }
 
-    /// When the node wants [`Input::Timeout`] at the latest.
+    /// When the node wants [`Input::Timeout`] at the latest: at once after a start that found
+    /// something to apply.
     #[must_use]
     pub fn deadline(&self) -> Instant {
+        if self.common.is_new && self.common.log.committed() > self.common.log.applied() {
+            return self.common.now;
+        }
         match &self.role {
             Role::Follower(follower) => follower.deadline,
             Role::PreCandidate(candidate) => candidate.deadline,

@@ -58,13 +58,14 @@ impl Outbox {
     }
 
     /// The next write puts the snapshot in the place of the whole log: writes on their way make
-    /// nothing of the new log durable. Acknowledgements of the old one stay true, for the snapshot
-    /// covers what they speak of and comes after it on the disk.
+    /// nothing of the new log durable. An acknowledgement of the old one stays true if the snapshot
+    /// covers it. One beyond would be of a leader that contradicts itself, and is void.
     pub(crate) fn write_install(&mut self, meta: SnapshotMeta) {
         assert!(self.entries.is_empty(), "a step installs before it appends");
         for (_, durable) in &mut self.under_way {
             *durable = Index::ZERO;
         }
+        self.void_after(meta.last.index);
         self.install = Some(meta);
         self.entries_write = self.submitted.next();
     }
@@ -77,6 +78,11 @@ impl Outbox {
         for (_, durable) in &mut self.under_way {
             *durable = last.min(*durable);
         }
+        self.void_after(last);
+    }
+
+    /// Nobody acknowledges an index after `last` any more.
+    fn void_after(&mut self, last: Index) {
         let stands = |(_, message): &(WriteId, Message)| message.body.acknowledged() <= last;
         self.held.retain(stands);
         self.held_acknowledgements.retain(stands);

@@ -26,9 +26,9 @@ pub(crate) fn feed(common: &mut Common, peer: NodeId, progress: &mut Progress, r
     if progress.next() <= common.log.base().index {
         return snapshots::offer(common, peer, progress, round);
     }
-    progress.resume();
-    let window = window(common);
     let last = common.log.last().index;
+    progress.resume(last);
+    let window = window(common);
     while progress.next() <= last && progress.may_send(&window) {
         let Some(entries) = next_entries(common, peer, progress, &window) else { break };
         send_entries(common, peer, progress, entries, round);

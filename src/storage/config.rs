@@ -77,7 +77,7 @@ impl StorageConfig {
         if self.read_bytes_max < framed_bytes(record) + PAGE_BYTES {
             return Err("read_bytes_max must have room for command_bytes_max and its padding");
         }
-        Ok(())
+        self.snapshots.check()
     }
 
     /// How many of entries that carry `commands` bytes each go into one flush: at least one.
@@ -111,6 +111,12 @@ mod tests {
         assert!(refused(|c| c.flush_bytes_max = 1 << 20).starts_with("flush_bytes_max"));
         assert!(refused(|c| c.command_bytes_max = usize::MAX).starts_with("flush_bytes_max"));
         assert!(refused(|c| c.read_bytes_max = 1 << 20).starts_with("read_bytes_max"));
+        assert!(refused(|c| c.snapshots.chunk_bytes = 511).starts_with("chunk_bytes"));
+        assert!(refused(|c| c.snapshots.chunk_bytes = (1 << 20) + 1).starts_with("chunk_bytes"));
+        assert!(refused(|c| c.snapshots.manifest_bytes_max = 1).starts_with("manifest_bytes_max"));
+        assert!(refused(|c| c.snapshots.window = 0).starts_with("window"));
+        assert!(refused(|c| c.snapshots.sync_chunks = 0).starts_with("window"));
+        assert!(refused(|c| c.snapshots.serving_max = 0).starts_with("window"));
     }
 
     #[test]

@@ -101,7 +101,11 @@ impl Log {
             if self.writing.is_none() {
                 let Some(batch) = self.queue.pop() else { return };
                 let stage = self.request(&batch, keeper);
-                self.writing = Some(Writing { batch, stage, link: None });
+                let mut writing = Writing { batch, stage, link: None };
+                if matches!(writing.stage, Stage::Entries) {
+                    report(&mut writing, Index::ZERO, persisted);
+                }
+                self.writing = Some(writing);
             }
             let writing = self.writing.as_mut().expect("a batch is on its way");
             match writing.stage {

@@ -124,7 +124,12 @@ impl Storage {
         let (ready, next) = (recovered.ready, recovered.next_segment);
         let start = LogStart {
             index: recovered.index,
-            next_seq: recovered.last_seq.next(),
+            // Written once more, a flush keeps its number: it does not matter whether the first
+            // one is still there.
+            next_seq: match recovered.unacknowledged {
+                Some(_) => recovered.last_seq,
+                None => recovered.last_seq.next(),
+            },
             acknowledged: keeper.durable().ack_floor,
             ahead: Ahead::new(ready, next, config.segment_bytes),
         };

@@ -9,7 +9,7 @@ use crate::storage::failure::{Failure, OpenError};
 use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
 use crate::storage::scan::{HeaderBlock, Scan, Seen, at_most};
-use crate::storage::sector::framed_bytes;
+use crate::storage::sector::{PAGE_BYTES, framed_bytes};
 use crate::storage::superblock::Superblock;
 use crate::types::{Entry, EntryId, Index, Term};
 
@@ -47,22 +47,79 @@ pub(crate) fn recover(
             None => unused.push((*number, *bytes)),
         }
     }
+    // A segment whose only flush was cut short counts as unused: the flush may be one that was
+    // written once more, and the first of the two stands in the segment before.
+    let (ready, seen) = loop {
+        let behind = used.last().map_or(0, |(number, _, _)| *number);
+        let later = unused.partition_point(|(number, _)| *number <= behind);
+        let (ready, seen) = leftovers(disk, identity, &unused[later..], segment_bytes)?;
+        let Some((number, bytes, _)) = used.last().copied() else { break (ready, seen) };
+        let mut scan = Scan::new(identity, number, bytes);
+        if !is_torn_at_once(disk, superblock, &mut scan, seen)? {
+            break (ready, seen);
+        }
+        used.pop();
+        unused.insert(later, (number, bytes));
+    };
     let mut replay = Replay::new(superblock, tail_bytes_max);
     for (place, (number, bytes, _)) in used.iter().enumerate() {
-        if let Some((_, _, until)) = used.get(place + 1) {
-            replay.segment(disk, &mut Scan::new(identity, *number, *bytes), *until)?;
+        let mut scan = Scan::new(identity, *number, *bytes);
+        match used.get(place + 1) {
+            Some((_, _, until)) => replay.segment(disk, &mut scan, *until)?,
+            None => replay.last_segment(disk, &mut scan, seen)?,
         }
-    }
-    let behind = used.last().map_or(0, |(number, _, _)| *number);
-    let first_later = unused.partition_point(|(number, _)| *number < behind);
-    let (ready, seen) = leftovers(disk, identity, &unused[first_later..], segment_bytes)?;
-    if let Some((number, bytes, _)) = used.last() {
-        replay.last_segment(disk, &mut Scan::new(identity, *number, *bytes), seen)?;
+        if replay.index.room(*number).is_none() {
+            // All it has was written once more elsewhere.
+            unused.push((*number, *bytes));
+        }
     }
     let next = segments.last().map_or(1, |(number, _)| number + 1);
     let litter = unused.into_iter().map(|(number, _)| number);
     let litter = litter.filter(|number| !ready.contains(number)).collect();
     replay.finish(ready, litter, next)
+}
+
+/// Whether a segment's first flush is its only one and was cut short.
+fn is_torn_at_once(
+    disk: &mut impl Disk,
+    superblock: &Superblock,
+    scan: &mut Scan,
+    later: Seen,
+) -> Result<bool, OpenError> {
+    let Some(found) = scan.block(disk, 0)? else { return Ok(false) };
+    if scan.block(disk, found.end)?.is_some() {
+        return Ok(false);
+    }
+    let (start, end) = bodies(&found, scan, None)?;
+    let here = scan.rest(disk, found.end, start)?;
+    let acknowledged = is_acknowledged(superblock, found.block.seq, here, later);
+    Ok(!acknowledged && scan.torn(disk, start, end)?)
+}
+
+/// Whether something shows that flush `seq` was reported durable: the superblock, or a flush that
+/// began behind it, `here` in its segment or in a `later` one. In a later one the same flush may
+/// have begun once more, so that only a header that names another shows it.
+fn is_acknowledged(superblock: &Superblock, seq: FlushSeq, here: Seen, later: Seen) -> bool {
+    let another = later.stray.is_some_and(|(_, _, stray)| stray > seq);
+    seq <= superblock.ack_floor || superblock.clean || here.valid || another
+}
+
+/// The file range of a flush's bodies, which ends where those before it begin.
+fn bodies(found: &HeaderBlock, scan: &Scan, before: Option<u64>) -> Result<(u64, u64), OpenError> {
+    let block = &found.block;
+    let framed = at_most(block.body_bytes, scan.bytes).map(framed_bytes);
+    let end = framed.and_then(|framed| block.body_offset.checked_add(framed as u64));
+    let aligned = block.body_offset % PAGE_BYTES as u64 == 0;
+    match end {
+        Some(end) if aligned && end == before.unwrap_or(end) && end <= scan.bytes => {
+            if block.body_offset >= found.end {
+                return Ok((block.body_offset, end));
+            }
+        }
+        _ => {}
+    }
+    let what = "the bodies of a flush are said to be where they cannot be";
+    Err(damage(scan.number, found.offset, what))
 }
 
 /// The segments after the last one with a flush: those that are empty and of the right size, and
@@ -131,14 +188,14 @@ impl<'a> Replay<'a> {
         scan: &mut Scan,
         until: FlushSeq,
     ) -> Result<(), OpenError> {
-        let mut bodies: Option<(u64, u64)> = None;
+        let mut zone: Option<(u64, u64)> = None;
         let mut offset = 0;
         loop {
             match scan.block(disk, offset)? {
                 Some(found) if found.block.seq < until => {
                     offset = found.end;
-                    let (start, end) = self.bodies(&found, scan, bodies.map(|(start, _)| start))?;
-                    bodies = Some((start, bodies.map_or(end, |(_, top)| top)));
+                    let (start, end) = bodies(&found, scan, zone.map(|(start, _)| start))?;
+                    zone = Some((start, zone.map_or(end, |(_, top)| top)));
                     self.take(&found, scan)?;
                 }
                 Some(found) if found.block.seq > until => {
@@ -153,7 +210,7 @@ impl<'a> Replay<'a> {
             let what = format!("flush {} is damaged or missing", expected.0);
             return Err(damage(scan.number, offset, what));
         }
-        let Some((start, end)) = bodies else { return Ok(()) };
+        let Some((start, end)) = zone else { return Ok(()) };
         scan.bodies(disk, start, end)
     }
 
@@ -164,23 +221,24 @@ impl<'a> Replay<'a> {
         scan: &mut Scan,
         later: Seen,
     ) -> Result<(), OpenError> {
-        let mut bodies: Option<(u64, u64)> = None;
+        let mut zone: Option<(u64, u64)> = None;
         let mut last: Option<HeaderBlock> = None;
         let mut offset = 0;
         while let Some(found) = scan.block(disk, offset)? {
             offset = found.end;
             if let Some(before) = last.replace(found) {
-                let (start, end) = self.bodies(&before, scan, bodies.map(|(start, _)| start))?;
-                bodies = Some((start, bodies.map_or(end, |(_, top)| top)));
+                let (start, end) = bodies(&before, scan, zone.map(|(start, _)| start))?;
+                zone = Some((start, zone.map_or(end, |(_, top)| top)));
                 self.take(&before, scan)?;
             }
         }
         let last = last.expect("the segment was chosen for its first flush");
-        let (start, end) = self.bodies(&last, scan, bodies.map(|(start, _)| start))?;
-        if let Some((start, end)) = bodies {
+        let (start, end) = bodies(&last, scan, zone.map(|(start, _)| start))?;
+        if let Some((start, end)) = zone {
             scan.bodies(disk, start, end)?;
         }
-        let mut seen = scan.rest(disk, offset, start)?;
+        let here = scan.rest(disk, offset, start)?;
+        let mut seen = here;
         seen.join(later);
         let seq = last.block.seq;
         if let Some((file, offset, stray)) = seen.stray.filter(|(_, _, stray)| *stray > seq.next())
@@ -188,8 +246,7 @@ impl<'a> Replay<'a> {
             let what = format!("flush {} is damaged or missing before {}", seq.next().0, stray.0);
             return Err(Failure::damage(file, offset, what).into());
         }
-        let floor = self.superblock.ack_floor;
-        let acknowledged = seen.valid || seq <= floor || self.superblock.clean;
+        let acknowledged = is_acknowledged(self.superblock, seq, here, later);
         // A flush that nothing followed may have been cut short: then it was not acknowledged.
         if acknowledged {
             scan.bodies(disk, start, end)?;
@@ -197,33 +254,10 @@ impl<'a> Replay<'a> {
             return Ok(());
         }
         self.take(&last, scan)?;
-        if seq > floor {
+        if seq > self.superblock.ack_floor {
             self.unacknowledged = Some(last.block.prev.id);
         }
         Ok(())
-    }
-
-    /// The file range of a flush's bodies, which ends where those before it begin.
-    fn bodies(
-        &self,
-        found: &HeaderBlock,
-        scan: &Scan,
-        before: Option<u64>,
-    ) -> Result<(u64, u64), OpenError> {
-        let block = &found.block;
-        let framed = at_most(block.body_bytes, scan.bytes).map(framed_bytes);
-        let end = framed.and_then(|framed| block.body_offset.checked_add(framed as u64));
-        let limit = before.unwrap_or(scan.bytes);
-        match end {
-            Some(end) if end == before.unwrap_or(end) && end <= limit => {
-                if block.body_offset >= found.end && block.body_offset % 4096 == 0 {
-                    return Ok((block.body_offset, end));
-                }
-            }
-            _ => {}
-        }
-        let what = "the bodies of a flush are said to be where they cannot be";
-        Err(damage(scan.number, found.offset, what))
     }
 
     /// Takes a flush in that is whole.

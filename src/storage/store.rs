@@ -27,6 +27,8 @@ pub struct Storage {
     pub(crate) keeper: Keeper,
     pub(crate) log: Log,
     pub(crate) snapshots: Snapshots,
+    /// The snapshot the superblock named when the part above last learnt of it.
+    named: Index,
     /// How many empty segments are kept by now.
     pub(crate) segments_ahead: usize,
     /// Whether [`Event::Full`] said so last.
@@ -90,6 +92,7 @@ impl Storage {
             config,
             identity,
             operations: Operations::default(),
+            named: keeper.durable().snapshot.last.index,
             keeper,
             snapshots,
             segments_ahead: 0,
@@ -300,7 +303,8 @@ impl Storage {
             events.push(Event::SnapshotRecorded(meta));
         }
         let in_force = &self.keeper.durable().snapshot;
-        if in_force.last.index > self.snapshots.in_force().map_or(Index::ZERO, |m| m.last.index) {
+        if in_force.last.index > self.named {
+            self.named = in_force.last.index;
             self.snapshots.put_in_force(&mut self.operations, in_force);
         }
         events.extend(self.snapshots.take_events().map(Event::Snapshot));

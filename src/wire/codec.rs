@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::types::{Body, Entry, Packet, TransferBody};
 use crate::wire::error::{Flaw, WireError};
 use crate::wire::form::{OwnedMessage, OwnedTransfer, SharedMessage, SharedTransfer};
-use crate::wire::frame::{FRAME_HEADER_BYTES, Header, Kind, append, open};
+use crate::wire::frame::{FRAME_HEADER_BYTES, Header, append, open};
+use crate::wire::kind::Kind;
 
 /// Little-endian integers of fixed size, and no more than `MAX` bytes in all.
 type Bounded<const MAX: usize> = Configuration<LittleEndian, Fixint, Limit<MAX>>;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::wire::frame::{Kind, WIRE_VERSION};
+use crate::wire::kind::{Kind, WIRE_VERSION};
 
 /// A frame that cannot be read, or a packet that cannot be sent. The connection is of no use any
 /// more: nobody knows where its next frame begins.

@@ -19,8 +19,9 @@ use crate::types::{
 /// How many entries one message may have.
 pub const APPEND_ENTRIES_MAX: usize = 4096;
 
-/// How many nodes each list of a membership may have.
-pub const MEMBERS_MAX: usize = 1024;
+/// How many ids the three lists of a membership may have together: as many as a node's disk has
+/// room for.
+pub const MEMBERS_MAX: usize = 448;
 
 /// A message to be written.
 pub(super) struct SharedMessage<'a>(pub(super) &'a Message);
@@ -295,6 +296,12 @@ mod membership {
         Ok(owned.into_iter().map(|OwnedNode(node)| node).collect())
     }
 
+    /// The reason against a membership of `count` ids in all, if there is one.
+    fn refusal(count: usize) -> Option<String> {
+        let reason = || format!("a membership of {count}, and at most {MEMBERS_MAX} are allowed");
+        (count > MEMBERS_MAX).then(reason)
+    }
+
     pub(super) fn serialize<S: Serializer>(
         membership: &Membership,
         serializer: S,
@@ -302,7 +309,10 @@ mod membership {
         let incoming = Nodes(membership.incoming());
         let outgoing = Nodes(membership.outgoing());
         let learners = Nodes(membership.learners());
-        Shared { incoming, outgoing, learners }.serialize(serializer)
+        match refusal(incoming.0.len() + outgoing.0.len() + learners.0.len()) {
+            Some(reason) => Err(serde::ser::Error::custom(reason)),
+            None => Shared { incoming, outgoing, learners }.serialize(serializer),
+        }
     }
 
     /// Lists that are not as a membership keeps them are refused, not put in order: there is one
@@ -311,6 +321,10 @@ mod membership {
         deserializer: D,
     ) -> Result<Membership, D::Error> {
         let lists = Owned::deserialize(deserializer)?;
+        let count = lists.incoming.len() + lists.outgoing.len() + lists.learners.len();
+        if let Some(reason) = refusal(count) {
+            return Err(D::Error::custom(reason));
+        }
         let membership = Membership::new(lists.incoming.iter().copied())
             .joint_with(lists.outgoing.iter().copied())
             .with_learners(lists.learners.iter().copied());

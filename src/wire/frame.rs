@@ -1,20 +1,13 @@
 //! The header of a frame: 32 bytes that say what follows, how long it is, and whether it arrived
 //! whole.
 
-use std::fmt;
 use std::ops::Range;
 
 use crate::wire::error::Flaw;
+use crate::wire::kind::{Kind, WIRE_VERSION};
 
 /// The size of a frame's header.
 pub const FRAME_HEADER_BYTES: usize = 32;
-
-/// The version of the packets that this library writes, and the only one it reads.
-pub const WIRE_VERSION: u16 = 1;
-
-/// The version in the header of a hello. Header and hello never change their layout, or two nodes
-/// could not find out what they have in common.
-const HELLO_VERSION: u16 = 0;
 
 const MAGIC: [u8; 4] = *b"QRT\n";
 
@@ -25,20 +18,6 @@ const LENGTH: Range<usize> = 8..12;
 const BODY_CHECKSUM: Range<usize> = 12..16;
 const HEADER_CHECKSUM: Range<usize> = 28..32;
 
-/// What a frame carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Kind {
-    /// A [`crate::wire::Hello`].
-    Hello = 1,
-    /// A message without entries.
-    Control = 2,
-    /// A message with entries, `AppendEntries`.
-    Append = 3,
-    /// A step of a snapshot's transfer.
-    Transfer = 4,
-}
-
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -47,27 +26,6 @@ pub(super) struct Header {
     pub(super) length: usize,
     /// Of the body: CRC-32C.
     pub(super) checksum: u32,
-}
-
-impl Kind {
-    const ALL: [Kind; 4] = [Kind::Hello, Kind::Control, Kind::Append, Kind::Transfer];
-
-    /// How long the body may be, in bytes.
-    #[must_use]
-    pub const fn bytes_max(self) -> usize {
-        match self {
-            // It comes from someone who has not said yet who it is.
-            Kind::Hello => 4 << 10,
-            Kind::Control => 64 << 10,
-            Kind::Append => 8 << 20,
-            // A part of at most 1 MiB, and what it is a part of.
-            Kind::Transfer => (1 << 20) + (1 << 10),
-        }
-    }
-
-    fn version(self) -> u16 {
-        if self == Kind::Hello { HELLO_VERSION } else { WIRE_VERSION }
-    }
 }
 
 impl Header {
@@ -180,17 +138,6 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Header, &[u8]), Flaw> {
     }
     header.check(body)?;
     Ok((header, body))
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Hello => "hello",
-            Kind::Control => "control",
-            Kind::Append => "append",
-            Kind::Transfer => "transfer",
-        })
-    }
 }
 
 #[cfg(test)]

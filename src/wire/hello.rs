@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use crate::types::NodeId;
 use crate::wire::error::{Flaw, WireError};
-use crate::wire::frame::{Kind, WIRE_VERSION, append, open};
+use crate::wire::frame::{append, open};
+use crate::wire::kind::{Kind, WIRE_VERSION};
 
 /// How the body is laid out; integers are little-endian. What follows in a hello of a later
 /// version is not read.

@@ -3,8 +3,9 @@
 use crate::types::Packet;
 use crate::wire::codec::decode_body;
 use crate::wire::error::{Flaw, WireError};
-use crate::wire::frame::{FRAME_HEADER_BYTES, Header, Kind};
+use crate::wire::frame::{FRAME_HEADER_BYTES, Header};
 use crate::wire::hello::Hello;
+use crate::wire::kind::Kind;
 
 /// How much memory is taken beyond the bytes that have arrived.
 const STEP_BYTES: usize = 64 << 10;

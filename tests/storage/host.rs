@@ -51,10 +51,16 @@ pub(super) fn sized_entry(term: u64, index: u64, bytes: usize) -> Entry {
     Entry { id, payload }
 }
 
+/// A write without entries.
+pub(super) fn bare(id: u64) -> Write {
+    let (committed, entries) = (Index(0), Vec::new());
+    Write { id: WriteId(id), hard_state: None, committed, install: None, entries }
+}
+
 /// A write of entries of one term.
 pub(super) fn write(id: u64, term: u64, indices: std::ops::RangeInclusive<u64>) -> Write {
     let entries = indices.map(|index| entry(term, index)).collect();
-    Write { id: WriteId(id), hard_state: None, committed: Index(0), install: None, entries }
+    Write { entries, ..bare(id) }
 }
 
 pub(super) fn hard_state(term: u64, vote: u64) -> HardState {

@@ -1,1 +1,217 @@
-//! x
+//! Random work against the model: a store after any of it holds what a vector would.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use quorate::storage::{Event, Storage};
+use quorate::types::WriteId;
+use quorate::types::{Command, Entry, EntryId, HardState, Index, NodeId, Payload, Term, Write};
+use quorate_sim::disk::{ChangeOrder, SimDisk};
+
+use super::host::{Host, formatted, snapshot};
+use super::model::Model;
+
+/// One thing done to a store; numbers are scaled to what is possible then.
+#[derive(Clone, Debug)]
+enum Act {
+    /// Entries after a cut of so many, with these sizes, in this many later terms.
+    Append {
+        cut: u64,
+        sizes: Vec<u16>,
+        terms: u64,
+    },
+    Vote(u64),
+    Install(u64),
+    Snapshot(u64),
+    Forget(u64),
+    Fetch(u64, u64),
+    /// So many operations are carried out.
+    Work(usize),
+    /// Everything is carried out and the power fails, or the node stops in good order.
+    Restart {
+        closes: bool,
+    },
+    /// The power fails in between; so much of what is not durable stays.
+    Crash(u64),
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let sizes = proptest::collection::vec(prop_oneof![0_u16..60, 0_u16..4096], 0..12);
+    let append = (prop_oneof![4 => Just(0_u64), 1 => 0_u64..30], sizes, 0_u64..2);
+    let act = prop_oneof![
+        12 => append.prop_map(|(cut, sizes, terms)| Act::Append { cut, sizes, terms }),
+        2 => (1_u64..4).prop_map(Act::Vote),
+        1 => (1_u64..20).prop_map(Act::Install),
+        2 => any::<u64>().prop_map(Act::Snapshot),
+        2 => any::<u64>().prop_map(Act::Forget),
+        3 => (any::<u64>(), any::<u64>()).prop_map(|(first, last)| Act::Fetch(first, last)),
+        6 => (0_usize..20).prop_map(Act::Work),
+        2 => any::<bool>().prop_map(|closes| Act::Restart { closes }),
+        2 => any::<u64>().prop_map(Act::Crash),
+    ];
+    proptest::collection::vec(act, 1..60)
+}
+
+/// A store, and the states it was to pass through.
+struct Pair {
+    host: Host,
+    /// After each write since the start; the first is where the start found it.
+    states: Vec<Model>,
+    writes: Vec<Write>,
+    /// Number of the write before the first.
+    before: u64,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let (mut host, _) = Host::open(formatted()).expect("a formatted directory opens");
+        host.act(Storage::start);
+        Pair { host, states: vec![Model::new()], writes: Vec::new(), before: 0 }
+    }
+
+    fn model(&self) -> &Model {
+        self.states.last().expect("there is always one")
+    }
+
+    fn persist(&mut self, write: Write) {
+        self.states.push(self.model().after(&write));
+        self.writes.push(write.clone());
+        self.host.persist(write);
+    }
+
+    fn write(&self) -> Write {
+        let id = WriteId(self.before + self.writes.len() as u64 + 1);
+        Write { id, hard_state: None, committed: Index(0), install: None, entries: Vec::new() }
+    }
+
+    /// The term for what comes next, and the hard state if it has to change for it.
+    fn term(&self, later: u64) -> (Term, Option<HardState>) {
+        let term = Term(self.model().hard_state.term.0 + later);
+        let vote = Some(NodeId(1 + later % 3));
+        (term, (later > 0).then_some(HardState { term, vote }))
+    }
+
+    fn append(&mut self, cut: u64, sizes: &[u16], terms: u64) {
+        let model = self.model();
+        let floor = model.snapshot.last.index.max(self.host.storage.snapshot().last.index);
+        let last = Index(model.last().index.0.saturating_sub(cut)).max(floor);
+        // What cuts has a later term, as in Raft.
+        let (term, hard_state) = self.term(if last < model.last().index { 1 } else { terms });
+        let entry = |(place, bytes): (usize, &u16)| {
+            let id = EntryId::new(term, Index(last.0 + 1 + place as u64));
+            let text = format!("{id} ").repeat(usize::from(*bytes));
+            let command = Command::from(text.as_bytes()[..usize::from(*bytes)].to_vec());
+            Entry { id, payload: Payload::Command(command) }
+        };
+        let entries = sizes.iter().enumerate().map(entry).collect();
+        self.persist(Write { hard_state, entries, ..self.write() });
+    }
+
+    fn restart(&mut self, disk: SimDisk) {
+        let (mut host, opened) = Host::open(disk).expect("whatever happened, it opens");
+        let reported = (self.host.persisted().0.max(self.before) - self.before) as usize;
+        let base = opened.base;
+        let entries = host.log();
+        let parts = self.states[reported..].iter().zip(&self.writes[reported..]);
+        let mut possible = vec![self.states[reported].clone()];
+        possible.extend(parts.flat_map(|(state, write)| state.during(write)));
+        let found = possible.into_iter().find(|state| {
+            state.last() == opened.last && state.entries_after(base.index) == entries
+        });
+        let mut model = found.expect("a part of what was written, in its order");
+        let hard = self.states[reported..].iter().any(|s| s.hard_state == opened.hard_state);
+        assert!(hard, "{:?}", opened.hard_state);
+        assert!(opened.snapshot.last.index >= self.host.storage.snapshot().last.index);
+        assert_eq!(opened.runs, model.runs_after(base));
+        assert!(entries.ends_with(&opened.tail));
+        (model.hard_state, model.snapshot) = (opened.hard_state, opened.snapshot);
+        self.before += self.writes.len() as u64;
+        host.act(Storage::start);
+        (self.host, self.states, self.writes) = (host, vec![model], Vec::new());
+    }
+
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Append { cut, sizes, terms } => self.append(*cut, sizes, *terms),
+            Act::Vote(later) => {
+                let (_, hard_state) = self.term(*later);
+                self.persist(Write { hard_state, ..self.write() });
+            }
+            Act::Install(ahead) => {
+                let (term, hard_state) = self.term(1);
+                let index = self.model().last().index.0 + ahead;
+                let install = Some(snapshot(term.0, index));
+                self.persist(Write { hard_state, install, ..self.write() });
+            }
+            Act::Snapshot(place) => self.snapshot(*place),
+            Act::Forget(place) => {
+                let through = Index(place % (self.model().last().index.0 + 1));
+                self.host.act(|storage, events| storage.forget(through, events));
+            }
+            Act::Fetch(first, count) => self.fetch(*first, *count),
+            Act::Work(operations) => {
+                for _ in 0..*operations {
+                    self.host.step();
+                }
+            }
+            Act::Restart { closes } => {
+                self.host.settle();
+                if *closes {
+                    self.host.act(Storage::close);
+                    self.host.settle();
+                    assert_eq!(self.host.events.last(), Some(&Event::Closed));
+                }
+                let disk = self.host.clone().crash(&BTreeSet::new());
+                self.restart(disk);
+            }
+            Act::Crash(kept) => {
+                let mut disk = self.host.disk.clone();
+                let mut state = *kept;
+                disk.crash(ChangeOrder::PerFile, |_| {
+                    state = state.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    state >> 63 == 1
+                });
+                self.restart(disk);
+            }
+        }
+    }
+
+    /// A snapshot of something durable.
+    fn snapshot(&mut self, place: u64) {
+        self.host.settle();
+        let after = self.model().entries_after(self.host.storage.snapshot().last.index);
+        if after.is_empty() {
+            return;
+        }
+        let id = after[place as usize % after.len()].id;
+        let meta = snapshot(id.term.0, id.index.0);
+        self.host.act(|storage, events| storage.set_snapshot(meta.clone(), events));
+        self.states.last_mut().expect("there is always one").snapshot = meta;
+    }
+
+    fn fetch(&mut self, first: u64, count: u64) {
+        self.host.settle();
+        let (base, last) = (self.host.storage.base().index.0, self.host.storage.last().index.0);
+        if base == last {
+            return;
+        }
+        let first = base + 1 + first % (last - base);
+        let last = first + count % (last - first + 1);
+        let expected = self.model().entries_after(Index(first - 1));
+        let length = (last - first + 1) as usize;
+        assert_eq!(self.host.fetch(Index(first), Index(last)), expected[..length]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_store_holds_what_a_vector_would(acts in acts()) {
+        let mut pair = Pair::new();
+        for act in &acts {
+            pair.act(act);
+        }
+        pair.act(&Act::Restart { closes: true });
+    }
+}

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use quorate::wire::{Flaw, Kind, WireError, decode};
+use quorate::wire::{Flaw, Kind, MEMBERS_MAX, WireError, decode};
 
 use crate::driver::{drive, seal};
 use crate::golden::samples;
@@ -151,4 +151,42 @@ proptest! {
         }
         drive(&input);
     }
+}
+
+/// An offer of a snapshot with these lists of members.
+fn offer(incoming: &[u64], outgoing: &[u64], learners: &[u64]) -> Vec<u8> {
+    let mut body = start_of("InstallSnapshot", 8 + 8 + 8 + 4 + 16);
+    for list in [incoming, outgoing, learners] {
+        body.extend_from_slice(&(list.len() as u64).to_le_bytes());
+        list.iter().for_each(|node| body.extend_from_slice(&node.to_le_bytes()));
+    }
+    body.extend_from_slice(&[0; 8 + 32]);
+    body
+}
+
+#[test]
+fn a_membership_has_one_form_and_a_bound() {
+    let is_packet = |body: &[u8]| decode(&seal(Kind::Control as u8, body)).is_ok();
+    assert!(is_packet(&offer(&[1, 2], &[2, 3], &[4])));
+    for [incoming, outgoing, learners] in [
+        [&[2, 1][..], &[], &[]],
+        [&[1, 1], &[], &[]],
+        [&[1], &[3, 2], &[]],
+        [&[1], &[], &[5, 4]],
+        [&[1], &[], &[1]],
+        [&[1], &[2], &[2]],
+    ] {
+        let reason = reason(Kind::Control, &offer(incoming, outgoing, learners));
+        assert!(reason.contains("no list of members"), "{reason}");
+    }
+    let many: Vec<u64> = (1..=MEMBERS_MAX as u64).collect();
+    assert!(is_packet(&offer(&many, &[], &[])));
+    let (first, rest) = many.split_first().expect("there are many");
+    for body in [offer(&many, &[*first], &[]), offer(rest, &[], &[*first, u64::MAX])] {
+        let reason = reason(Kind::Control, &body);
+        assert!(reason.contains("a membership of 449"), "{reason}");
+    }
+    let more: Vec<u64> = (0..=MEMBERS_MAX as u64).collect();
+    let reason = reason(Kind::Control, &offer(&more, &[], &[]));
+    assert!(reason.contains("at most 448"), "{reason}");
 }

@@ -9,7 +9,7 @@ use quorate::types::{
     Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 use quorate::wire::{
-    APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, WireError, decode, encode,
+    APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, MEMBERS_MAX, WireError, decode, encode,
 };
 
 fn any_index() -> impl Strategy<Value = Index> {
@@ -168,6 +168,19 @@ fn a_packet_at_its_bounds_comes_back_and_one_beyond_is_refused() {
     let larger = append([Command::from(vec![5; largest + 1])]);
     let length = Kind::Append.bytes_max() + 1;
     assert_eq!(refusal(&larger), Flaw::TooLong { kind: Kind::Append, length });
+}
+
+#[test]
+fn a_membership_too_large_for_a_disk_is_not_sent() {
+    let offer = |members: usize| {
+        let membership = Membership::new((1..=members as u64).map(NodeId));
+        let body = Body::InstallSnapshot { meta: SnapshotMeta::empty(EntryId::ZERO, membership) };
+        Packet::Message(Message { from: NodeId(1), to: NodeId(2), term: Term(3), body })
+    };
+    let most = offer(MEMBERS_MAX);
+    assert_eq!(decode(&frame(&most)), Ok(most));
+    let Flaw::Body { reason, .. } = refusal(&offer(MEMBERS_MAX + 1)) else { panic!("too many") };
+    assert!(reason.contains("a membership of 449"), "{reason}");
 }
 
 #[test]

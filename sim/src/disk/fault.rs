@@ -5,14 +5,15 @@ use quorate::storage::{FileAction, FileName};
 /// A fault of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A creation fails and changes nothing.
+    /// A creation fails; a file that was to be replaced is gone.
     CreateFails,
     /// A write fails after its first `sectors` sectors went into the cache.
     WriteFails {
         /// How many sectors.
         sectors: u64,
     },
-    /// A write seems to succeed, and so does the sync after it, but the disk stores nothing.
+    /// A write seems to succeed, and so does the sync after it, but the disk stores nothing. The
+    /// cache of a segment goes on to show it; of another file, until the sync.
     WriteLost,
     /// As [`Fault::WriteLost`], and at once the disk has the sectors in another place, as far as
     /// the file goes there.

@@ -58,8 +58,9 @@ impl SimDisk {
     /// Carries one action out, and gives what was read.
     ///
     /// # Errors
-    /// [`DiskError::Full`] beyond the capacity; a write then got as far as there was room.
-    /// [`DiskError::Failed`] by a [`Fault`], or for a file that does not exist.
+    /// [`DiskError::Full`] beyond the capacity; a write then got as far as there was room, and a
+    /// file that was to be replaced is gone. [`DiskError::Failed`] by a [`Fault`], or for a file
+    /// that does not exist.
     pub fn apply(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
         let fault = self.faults.next(action);
         match action {
@@ -67,15 +68,7 @@ impl SimDisk {
             FileAction::Write { file, offset, bytes } => {
                 self.write(*file, *offset, bytes, fault)?;
             }
-            FileAction::Sync { file } => {
-                let file = self.find(*file)?;
-                let Some(Fault::SyncFails { sectors }) = fault else {
-                    file.sync(usize::MAX);
-                    return Ok(Vec::new());
-                };
-                file.sync(sectors);
-                return Err(input_output_error("sync"));
-            }
+            FileAction::Sync { file } => self.sync(*file, fault)?,
             FileAction::Read { file, offset, bytes } => {
                 let file = self.find(*file)?;
                 refuse_if(fault, "read")?;
@@ -110,19 +103,31 @@ impl SimDisk {
         bytes: u64,
         fault: Option<Fault>,
     ) -> Result<(), DiskError> {
-        refuse_if(fault, "create")?;
-        let replaced = self.directory.find(name);
-        let given_back = replaced.map_or(0, |id| self.file(id).bytes());
-        if bytes > self.free_bytes().saturating_add(given_back) {
-            return Err(DiskError::Full);
-        }
-        // A file system may lose the old file before it has the new one.
-        if let Some(replaced) = replaced {
+        // The old file is lost before the new one is there.
+        if let Some(replaced) = self.directory.find(name) {
             self.directory.change(Change::Remove(name), replaced);
+        }
+        refuse_if(fault, "create")?;
+        if bytes > self.free_bytes() {
+            return Err(DiskError::Full);
         }
         self.last = FileId(self.last.0 + 1);
         self.files.insert(self.last, File::new(name, bytes));
         self.directory.change(Change::Create(name), self.last);
+        Ok(())
+    }
+
+    fn sync(&mut self, name: FileName, fault: Option<Fault>) -> Result<(), DiskError> {
+        let file = self.find(name)?;
+        if let Some(Fault::SyncFails { sectors }) = fault {
+            file.sync(sectors);
+            return Err(input_output_error("sync"));
+        }
+        file.sync(usize::MAX);
+        // What is not a segment is read back to see what the disk has.
+        if !matches!(name, FileName::Segment(_)) {
+            file.forget_clean();
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What a simulated disk shows, stores and loses.
 
-use quorate::storage::{Disk, DiskError, FileAction, FileName};
+use quorate::storage::{Disk, DiskError, FileAction, FileName, check_disk};
 use quorate::types::Index;
 
 use super::{Change, ChangeOrder, Fault, Pending, SECTOR_BYTES, SimDisk};
@@ -49,6 +49,11 @@ fn names(disk: &mut SimDisk) -> Vec<FileName> {
 
 fn is_failed(result: Result<Vec<u8>, DiskError>) -> bool {
     matches!(result, Err(DiskError::Failed(_)))
+}
+
+#[test]
+fn it_is_a_disk() {
+    check_disk(SimDisk::default);
 }
 
 #[test]
@@ -255,6 +260,34 @@ fn a_lost_write_is_seen_until_the_cache_is_gone() {
     assert_eq!(firsts(&mut disk, A), [1, 2]);
     disk.forget_cache();
     assert_eq!(firsts(&mut disk, A), [0, 2]);
+}
+
+#[test]
+fn a_file_that_is_read_back_shows_after_a_sync_what_the_disk_has() {
+    let file = FileName::Superblock;
+    let mut disk = disk_with(file, 2);
+    disk.arm(Fault::WriteLost, 0);
+    apply_all(&mut disk, &[fill(file, 0, 1, 1), fill(file, 1, 1, 1)]);
+    assert_eq!(firsts(&mut disk, file), [1, 1]);
+    apply_all(&mut disk, &[FileAction::Sync { file }]);
+    assert_eq!(firsts(&mut disk, file), [0, 1]);
+}
+
+#[test]
+fn a_creation_that_fails_frees_the_name() {
+    for is_full in [false, true] {
+        let mut disk = disk_with(A, 1);
+        disk.set_capacity(Some(2 * SECTOR));
+        if !is_full {
+            disk.arm(Fault::CreateFails, 0);
+        }
+        let result = disk.apply(&create(A, if is_full { 3 } else { 1 }));
+        assert_eq!(result == Err(DiskError::Full), is_full);
+        assert!(result.is_err());
+        assert_eq!(names(&mut disk), []);
+        disk.crash(ChangeOrder::Prefix, |_| false);
+        assert_eq!(names(&mut disk), [A], "the removal was not durable");
+    }
 }
 
 #[test]

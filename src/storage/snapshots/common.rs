@@ -142,8 +142,7 @@ impl Common {
     /// # Panics
     /// If the bounds make no sense.
     pub(crate) fn new(cluster: ClusterId, config: SnapshotConfig) -> Common {
-        assert!((CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&config.chunk_bytes));
-        assert!(config.window > 0 && config.sync_chunks > 0 && config.serving_max > 0);
+        assert_eq!(config.check(), Ok(()));
         Common { cluster, config, under_way: BTreeMap::new(), events: Vec::new() }
     }
 
@@ -217,6 +216,25 @@ impl Common {
 impl Purpose {
     pub(crate) fn is_work(&self) -> bool {
         matches!(self, Purpose::Step | Purpose::Chunk(_) | Purpose::Check(_))
+    }
+}
+
+impl SnapshotConfig {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// A sentence that names the field that is out of its bounds.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if !(CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&self.chunk_bytes) {
+            return Err("chunk_bytes must be from 512 to 1048576");
+        }
+        if self.manifest_bytes_max < self.chunk_bytes {
+            return Err("manifest_bytes_max must be at least chunk_bytes");
+        }
+        if self.window == 0 || self.sync_chunks == 0 || self.serving_max == 0 {
+            return Err("window, sync_chunks and serving_max must be at least 1");
+        }
+        Ok(())
     }
 }
 

@@ -253,20 +253,18 @@ impl Snapshots {
         }
     }
 
-    /// The superblock names `meta`, durably: what is older than the snapshot before it goes.
-    ///
-    /// # Panics
-    /// If that snapshot was neither taken nor received.
+    /// The superblock names `meta`, durably: what is older than the snapshot before it goes. Does
+    /// nothing unless `meta` was seen to be whole.
     pub(crate) fn put_in_force(&mut self, operations: &mut Operations, meta: &SnapshotMeta) {
         if meta.root == Root::default() {
             return;
         }
-        self.in_force = meta.last.index;
-        assert!(self.files.contains_key(&self.in_force), "a snapshot is put in force once whole");
-        if self.in_force() != Some(meta) {
-            // Seen to be damaged meanwhile: no other may go now.
+        let named = self.files.get(&meta.last.index).and_then(Option::as_ref);
+        if named.is_none_or(|manifest| manifest.meta() != meta) {
+            // It is damaged, and no other may go for it.
             return;
         }
+        self.in_force = meta.last.index;
         let previous = self.previous().map_or(Index::ZERO, |previous| previous.last.index);
         let newer = self.files.split_off(&previous);
         let older = std::mem::replace(&mut self.files, newer);

@@ -1,0 +1,58 @@
+//! The kinds of frames, and how long each may be.
+
+use std::fmt;
+
+/// The version of the packets that this library writes, and the only one it reads.
+pub const WIRE_VERSION: u16 = 1;
+
+/// The version in the header of a hello. Header and hello never change their layout, or two nodes
+/// could not find out what they have in common.
+const HELLO_VERSION: u16 = 0;
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A [`crate::wire::Hello`].
+    Hello = 1,
+    /// A message without entries.
+    Control = 2,
+    /// A message with entries, `AppendEntries`.
+    Append = 3,
+    /// A step of a snapshot's transfer.
+    Transfer = 4,
+}
+
+impl Kind {
+    /// Every kind.
+    pub(super) const ALL: [Kind; 4] = [Kind::Hello, Kind::Control, Kind::Append, Kind::Transfer];
+
+    /// How long the body may be, in bytes.
+    #[must_use]
+    pub const fn bytes_max(self) -> usize {
+        match self {
+            // It comes from someone who has not said yet who it is.
+            Kind::Hello => 4 << 10,
+            Kind::Control => 64 << 10,
+            Kind::Append => 8 << 20,
+            // A part of at most 1 MiB, and what it is a part of.
+            Kind::Transfer => (1 << 20) + (1 << 10),
+        }
+    }
+
+    /// The version in the header of such a frame.
+    pub(super) fn version(self) -> u16 {
+        if self == Kind::Hello { HELLO_VERSION } else { WIRE_VERSION }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Hello => "hello",
+            Kind::Control => "control",
+            Kind::Append => "append",
+            Kind::Transfer => "transfer",
+        })
+    }
+}

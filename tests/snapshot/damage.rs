@@ -1,0 +1,174 @@
+//! A node whose snapshot in force is damaged stands on the one before it, as long as the log
+//! reaches back to there.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use quorate::storage::{
+    ClusterId, Completion, Disk, Event, FileDisk, FileName, Identity, Incarnation, SnapshotEvent,
+    SnapshotReader, Storage, StorageConfig,
+};
+use quorate::types::{
+    Entry, EntryId, HardState, Index, Membership, NodeId, Payload, SnapshotMeta, Term, Write,
+    WriteId,
+};
+
+const CLUSTER: ClusterId = ClusterId(5);
+const NODE: NodeId = NodeId(2);
+
+fn config() -> StorageConfig {
+    StorageConfig {
+        segment_bytes: 64 << 10,
+        command_bytes_max: 4 << 10,
+        flush_bytes_max: 16 << 10,
+        read_bytes_max: 16 << 10,
+        ..StorageConfig::default()
+    }
+}
+
+fn id(index: u64) -> EntryId {
+    EntryId::new(Term(1), Index(index))
+}
+
+/// A store with its disk; every event that is no operation is kept.
+struct Node {
+    disk: FileDisk,
+    storage: Storage,
+    snapshot: SnapshotMeta,
+    heard: Vec<Event>,
+}
+
+impl Node {
+    fn open(path: &Path) -> Result<Node, String> {
+        let mut disk = FileDisk::open(path).map_err(|error| error.to_string())?;
+        let opened = Storage::open(&mut disk, CLUSTER, NODE, &config());
+        let (mut storage, opened) = opened.map_err(|error| error.to_string())?;
+        let mut events = Vec::new();
+        storage.start(&mut events);
+        let mut node = Node { disk, storage, snapshot: opened.snapshot, heard: Vec::new() };
+        node.settle(events);
+        Ok(node)
+    }
+
+    fn settle(&mut self, mut events: Vec<Event>) {
+        while !events.is_empty() {
+            for event in std::mem::take(&mut events) {
+                let Event::Disk(operation) = event else {
+                    self.heard.push(event);
+                    continue;
+                };
+                let result = self.disk.execute(&operation.action);
+                self.storage.completed(Completion { id: operation.id, result }, &mut events);
+            }
+        }
+    }
+
+    fn append(&mut self, write: u64, entries: std::ops::RangeInclusive<u64>) {
+        let entry = |index| Entry { id: id(index), payload: Payload::Noop };
+        let write = Write {
+            id: WriteId(write),
+            hard_state: Some(HardState { term: Term(1), vote: None }),
+            committed: Index(*entries.start() - 1),
+            install: None,
+            entries: entries.map(entry).collect(),
+        };
+        let mut events = Vec::new();
+        self.storage.persist(write, &mut events);
+        self.settle(events);
+    }
+
+    /// Takes a snapshot of `content`, of less than a chunk, and has the superblock name it.
+    fn take_snapshot(&mut self, last: EntryId, content: &[u8]) {
+        let membership = Membership::new([NODE]);
+        let mut events = Vec::new();
+        assert!(self.storage.take_snapshot(last, membership, &mut events));
+        self.settle(std::mem::take(&mut events));
+        self.storage.write_snapshot(content.to_vec(), &mut events);
+        self.settle(std::mem::take(&mut events));
+        self.storage.end_snapshot(&mut events);
+        self.settle(std::mem::take(&mut events));
+        let taken = self.heard.drain(..).find_map(|event| match event {
+            Event::Snapshot(SnapshotEvent::Taken(meta)) => Some(meta),
+            _ => None,
+        });
+        self.storage.set_snapshot(taken.expect("it is taken"), &mut events);
+        self.settle(events);
+    }
+
+    fn content(&mut self) -> Vec<u8> {
+        let mut content = Vec::new();
+        let reader = SnapshotReader::open(&mut self.disk, CLUSTER, &self.snapshot);
+        reader.expect("it is whole").read_to_end(&mut content).expect("and readable");
+        content
+    }
+}
+
+/// A directory with snapshots at 4 and 8, and a log from the first entry to the tenth.
+fn with_two() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a directory for a test");
+    let path = folder.path().join("node");
+    let mut disk = FileDisk::open(&path).expect("a new directory");
+    let identity = Identity { cluster: CLUSTER, node: NODE, incarnation: Incarnation(1) };
+    Storage::format(&mut disk, identity, &Membership::new([NODE]), &config()).expect("it is new");
+    drop(disk);
+    let mut node = Node::open(&path).expect("it was formatted");
+    node.append(1, 1..=10);
+    node.take_snapshot(id(4), b"four");
+    node.take_snapshot(id(8), b"eight");
+    assert_eq!(node.storage.previous_snapshot(), Index(4));
+    (folder, path)
+}
+
+fn file(path: &Path, index: u64) -> PathBuf {
+    path.join(FileName::Snapshot(Index(index)).to_string())
+}
+
+fn damage(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("the file is there");
+    bytes[4096] ^= 1;
+    std::fs::write(path, bytes).expect("and writable");
+}
+
+/// The node stands on the older snapshot, again and again, until a newer one is in force.
+fn stands_on_the_older(path: &Path) {
+    for _ in 0..2 {
+        let mut node = Node::open(path).expect("the older snapshot is whole, and the log is there");
+        assert_eq!(node.snapshot.last, id(4));
+        assert_eq!(node.content(), b"four");
+        assert!(node.storage.base() <= id(4), "the log reaches back");
+    }
+    let mut node = Node::open(path).expect("as before");
+    node.take_snapshot(id(10), b"ten");
+    assert!(file(path, 4).exists(), "the two last whole ones stay");
+    drop(node);
+    let mut node = Node::open(path).expect("the newest is whole");
+    assert_eq!((node.snapshot.last, node.content()), (id(10), b"ten".to_vec()));
+}
+
+#[test]
+fn a_damaged_snapshot_is_stood_in_for_by_the_one_before() {
+    let (_folder, path) = with_two();
+    assert_eq!(Node::open(&path).expect("all is whole").content(), b"eight");
+    damage(&file(&path, 8));
+    stands_on_the_older(&path);
+    assert!(file(&path, 8).exists(), "damage is no reason to remove");
+}
+
+#[test]
+fn a_missing_snapshot_is_stood_in_for_by_the_one_before() {
+    let (_folder, path) = with_two();
+    std::fs::remove_file(file(&path, 8)).expect("it is there");
+    stands_on_the_older(&path);
+}
+
+#[test]
+fn without_any_whole_snapshot_the_node_does_not_start() {
+    let (_folder, path) = with_two();
+    damage(&file(&path, 4));
+    assert!(Node::open(&path).is_ok(), "the one in force is whole");
+    damage(&file(&path, 8));
+    let error = Node::open(&path).err().expect("nothing is left to start from");
+    assert!(error.starts_with("snapshot-0000000000000008 at 4096: chunk 0"), "{error}");
+    let files: Vec<_> = [4, 8].map(|index| file(&path, index).exists()).to_vec();
+    assert_eq!(files, [true, true], "nothing was changed");
+}

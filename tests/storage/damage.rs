@@ -1,0 +1,293 @@
+//! What is damaged is told from what a crash cut short, and refused with file and offset; what is
+//! another's is refused with its name.
+
+use std::collections::BTreeSet;
+
+use quorate::storage::{ClusterId, Event, Failure, FileAction, FileName, OpenError, Storage};
+use quorate::types::{Entry, Index, NodeId, Write, WriteId};
+use quorate_sim::disk::{ChangeOrder, Fault, SimDisk};
+
+use super::host::{
+    CLUSTER, Host, NODE, bare, config, entry, formatted, hard_state, identity, membership,
+    snapshot, write,
+};
+
+const SEGMENT: FileName = FileName::Segment(1);
+const MIDDLE: u64 = 4096;
+
+fn read(disk: &mut SimDisk, file: FileName, offset: u64, bytes: usize) -> Vec<u8> {
+    disk.apply(&FileAction::Read { file, offset, bytes }).expect("it can be read")
+}
+
+fn overwrite(disk: &mut SimDisk, file: FileName, offset: u64, bytes: &[u8]) {
+    let bytes = bytes.to_vec();
+    disk.apply(&FileAction::Write { file, offset, bytes }).expect("it can be written");
+    disk.apply(&FileAction::Sync { file }).expect("it can be synced");
+}
+
+/// Three flushes of three entries each in the first segment, in a store that was cut off. The last
+/// flush has been reported, and nothing on the disk says so.
+fn three_flushes() -> SimDisk {
+    let mut host = Host::fresh();
+    host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });
+    for id in 0..3 {
+        host.persist(write(id + 2, 1, id * 3 + 1..=id * 3 + 3));
+        host.settle();
+    }
+    host.crash(&BTreeSet::new())
+}
+
+fn refused(disk: &SimDisk) -> OpenError {
+    let mut changed = disk.clone();
+    let error = Storage::open(&mut changed, CLUSTER, NODE, &config()).expect_err("it is refused");
+    let files = |disk: &SimDisk| {
+        let mut disk = disk.clone();
+        let list = quorate::storage::Disk::list(&mut disk).expect("it can be listed");
+        let content = list.into_iter().map(|(file, bytes)| {
+            (file, read(&mut disk, file, 0, usize::try_from(bytes).expect("small files")))
+        });
+        content.collect::<Vec<_>>()
+    };
+    assert!(files(&changed) == files(disk), "what is refused is not changed");
+    error
+}
+
+fn place(error: &OpenError) -> (FileName, u64) {
+    let OpenError::Failed(failure) = error else { panic!("{error}") };
+    (failure.file.expect("a file is named"), failure.offset)
+}
+
+fn found(disk: SimDisk) -> Vec<Entry> {
+    Host::open(disk).expect("it opens").0.log()
+}
+
+fn entries(last: u64) -> Vec<Entry> {
+    (1..=last).map(|index| entry(1, index)).collect()
+}
+
+/// Where the bodies of the flush with this number, from 0, begin.
+fn bodies_at(flush: u64) -> u64 {
+    config().segment_bytes - (flush + 1) * 4096
+}
+
+#[test]
+fn any_flipped_bit_of_an_earlier_flush_is_refused_where_it_is() {
+    let disk = three_flushes();
+    for (start, sectors) in [(0, 8), (MIDDLE, 8), (bodies_at(0), 8), (bodies_at(1), 8)] {
+        for sector in 0..sectors {
+            for bit in [0_u64, 511 * 8 + 7, 77 * 8 + 3] {
+                let mut disk = disk.clone();
+                let offset = start + sector * 512;
+                assert!(disk.rot(SEGMENT, offset + bit / 8, 1 << (bit % 8)));
+                let (file, named) = place(&refused(&disk));
+                assert_eq!(file, SEGMENT);
+                let block = start < 2 * MIDDLE && named == start;
+                assert!(block || named == offset, "{offset} is bad, {named} was named");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_sector_in_the_last_flush_is_refused_and_an_unwritten_one_cuts_it() {
+    let disk = three_flushes();
+    for start in [2 * MIDDLE, bodies_at(2)] {
+        for sector in 0..8 {
+            let offset = start + sector * 512;
+            let mut rotten = disk.clone();
+            assert!(rotten.rot(SEGMENT, offset + 9, 0x10));
+            assert_eq!(place(&refused(&rotten)), (SEGMENT, offset));
+            let mut torn = disk.clone();
+            overwrite(&mut torn, SEGMENT, offset, &[0; 512]);
+            assert_eq!(found(torn), entries(6));
+        }
+    }
+}
+
+#[test]
+fn what_the_superblock_knows_to_be_acknowledged_is_never_cut() {
+    // The start writes the last flush once more, into the second segment, and goes on there.
+    let mut host = Host::open(three_flushes()).expect("it opens").0;
+    host.act(Storage::start);
+    host.persist(write(9, 1, 10..=10));
+    host.settle();
+    host.act(Storage::close);
+    host.settle();
+    let disk = host.crash(&BTreeSet::new());
+    let second = FileName::Segment(2);
+    let mut without_header = disk.clone();
+    overwrite(&mut without_header, second, MIDDLE, &[0; 4096]);
+    let error = refused(&without_header).to_string();
+    assert!(error.contains("acknowledged flush 4 is nowhere"), "{error}");
+    let mut without_body = disk.clone();
+    overwrite(&mut without_body, second, bodies_at(1), &[0; 512]);
+    assert_eq!(place(&refused(&without_body)), (second, bodies_at(1)));
+    assert_eq!(found(disk), entries(10));
+}
+
+#[test]
+fn a_flush_that_another_followed_is_never_cut() {
+    let disk = three_flushes();
+    // The second flush is gone, the third is there.
+    let mut hole = disk.clone();
+    overwrite(&mut hole, SEGMENT, MIDDLE, &[0; 4096]);
+    assert_eq!(place(&refused(&hole)).0, SEGMENT);
+    // A third segment is in use, and the second is lost.
+    let mut host = Host::fresh();
+    for id in 1..=12 {
+        host.persist(write(id, 0, id..=id));
+        host.settle();
+    }
+    let mut disk = host.crash(&BTreeSet::new());
+    for file in [FileName::Segment(1), FileName::Segment(2)] {
+        let mut lost = disk.clone();
+        lost.apply(&FileAction::Remove { file }).expect("it can be removed");
+        let error = refused(&lost);
+        assert!(matches!(error, OpenError::Failed(_)), "{error}");
+    }
+    overwrite(&mut disk, FileName::Segment(2), 0, &[0; 512]);
+    refused(&disk);
+}
+
+#[test]
+fn a_file_of_another_cluster_node_life_or_version_is_named() {
+    let mut disk = three_flushes();
+    let open = |disk: &mut SimDisk, cluster, node| {
+        let error = Storage::open(disk, cluster, node, &config()).expect_err("it is another's");
+        error.to_string()
+    };
+    let text = open(&mut disk, ClusterId(0xc2), NODE);
+    let (ours, theirs) = (ClusterId(0xc2), ClusterId(0xc1));
+    assert_eq!(text, format!("superblock: its cluster is {theirs}, and here it must be {ours}"));
+    let text = open(&mut disk, CLUSTER, NodeId(4));
+    assert_eq!(text, "superblock: its node is n3, and here it must be n4");
+    // A segment out of another node's directory.
+    let mut other = SimDisk::default();
+    let mut theirs = identity();
+    theirs.node = NodeId(9);
+    Storage::format(&mut other, theirs, &membership(), &config()).expect("a new directory");
+    let (mut storage, _) =
+        Storage::open(&mut other, CLUSTER, NodeId(9), &config()).expect("it opens");
+    let mut host = Host::open(three_flushes()).expect("it opens").0;
+    let mut events = Vec::new();
+    storage.start(&mut events);
+    std::mem::swap(&mut host.storage, &mut storage);
+    std::mem::swap(&mut host.disk, &mut other);
+    host.act(|_, all| all.append(&mut events));
+    host.persist(write(1, 0, 1..=1));
+    host.settle();
+    let segment = read(&mut host.disk, SEGMENT, 0, 32 << 10);
+    let mut mixed = disk.clone();
+    overwrite(&mut mixed, SEGMENT, 0, &segment);
+    let text = refused(&mixed).to_string();
+    assert_eq!(text, "log-0000000000000001: its node is n9, and here it must be n3");
+    let mut newer = disk.clone();
+    overwrite(&mut newer, SEGMENT, 8, &2_u32.to_le_bytes());
+    let text = refused(&newer).to_string();
+    assert_eq!(text, "log-0000000000000001: its version is 2, and here it must be 1");
+    let mut newer = disk.clone();
+    for copy in 0..4 {
+        overwrite(&mut newer, FileName::Superblock, (copy << 20) + 8, &7_u32.to_le_bytes());
+    }
+    let text = refused(&newer).to_string();
+    assert_eq!(text, "superblock: its version is 7, and here it must be 1");
+}
+
+#[test]
+fn two_copies_of_the_superblock_are_enough_and_one_is_not() {
+    let disk = three_flushes();
+    for mask in 0_u64..16 {
+        let mut disk = disk.clone();
+        for copy in (0..4).filter(|copy| mask >> copy & 1 == 1) {
+            assert!(disk.rot(FileName::Superblock, (copy << 20) + 100, 1));
+        }
+        match mask.count_ones() {
+            0..=2 => assert_eq!(found(disk), entries(9)),
+            _ => assert_eq!(place(&refused(&disk)), (FileName::Superblock, 0)),
+        }
+    }
+}
+
+#[test]
+fn damage_below_a_fetch_ends_the_store_and_names_the_place() {
+    let mut host = Host::open(three_flushes()).expect("it opens").0;
+    assert!(host.disk.rot(SEGMENT, bodies_at(0) + 60, 1));
+    host.act(|storage, events| {
+        storage.fetch(quorate::storage::FetchId(1), Index(1), Index(9), 1 << 20, events);
+    });
+    host.settle();
+    let Some(Event::Failed(Failure { file, offset, .. })) = host.events.pop() else {
+        panic!("it fails")
+    };
+    assert_eq!((file, offset), (Some(SEGMENT), bodies_at(0)));
+}
+
+#[test]
+fn a_failed_write_or_sync_is_the_end() {
+    let faults = [Fault::SyncFails { sectors: 0 }, Fault::WriteFails { sectors: 1 }];
+    for fault in faults {
+        for after in 0..3 {
+            let mut host = Host::fresh();
+            host.settle();
+            host.disk.arm(fault, after);
+            for id in 1..=4 {
+                host.persist(write(id, 0, id..=id));
+                host.settle();
+            }
+            let reported = host.persisted();
+            let failed = |event: &&Event| matches!(event, Event::Failed(_));
+            assert_eq!(host.events.iter().filter(failed).count(), 1, "{:?}", host.events);
+            assert!(matches!(host.events.last(), Some(Event::Failed(_))), "nothing follows it");
+            assert!(reported < WriteId(4));
+            let before = host.events.len();
+            host.persist(write(5, 0, 5..=5));
+            host.act(Storage::retry_space);
+            host.act(Storage::close);
+            host.settle();
+            assert_eq!(host.events.len(), before, "nothing is taken after it");
+            // The cache shows what the disk lacks: what the next start reports must be written.
+            let (mut next, opened) = Host::open(host.disk.clone()).expect("it opens");
+            assert!(opened.last.index.0 >= reported.0);
+            next.disk.forget_cache();
+            next.disk.crash(ChangeOrder::PerFile, |_| false);
+            let (mut again, _) = Host::open(next.disk).expect("it opens");
+            let expected = (1..=opened.last.index.0).map(|index| entry(0, index));
+            assert_eq!(again.log(), expected.collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_early_and_space_comes_back_without_a_restart() {
+    let mut host = Host::fresh();
+    host.settle();
+    host.disk.set_capacity(Some((3 << 20) + 4096 + 4 * (32 << 10)));
+    let mut written = 0;
+    while !host.events.contains(&Event::Full(true)) {
+        written += 1;
+        host.persist(write(written, 0, written..=written));
+        host.settle();
+    }
+    let said_at = host.persisted();
+    assert_eq!(said_at, WriteId(written), "what was accepted goes on");
+    for _ in 0..40 {
+        written += 1;
+        host.persist(write(written, 0, written..=written));
+        host.settle();
+    }
+    let stopped_at = host.persisted();
+    assert!(stopped_at.0 >= said_at.0 + 8, "the segments ahead are used: {said_at} {stopped_at}");
+    assert!(stopped_at < WriteId(written), "at last it waits");
+    host.persist(Write { hard_state: Some(hard_state(9, 1)), ..bare(written + 1) });
+    host.act(|storage, events| storage.set_snapshot(snapshot(0, stopped_at.0), events));
+    host.settle();
+    host.act(|storage, events| storage.forget(Index(stopped_at.0), events));
+    host.settle();
+    assert_eq!(host.persisted(), WriteId(written + 1), "removed segments make room");
+    host.disk.set_capacity(None);
+    host.act(Storage::retry_space);
+    host.settle();
+    assert_eq!(host.events.last(), Some(&Event::Full(false)));
+    let count = |full| host.events.iter().filter(|event| **event == Event::Full(full)).count();
+    assert_eq!((count(true), count(false)), (1, 1));
+}

@@ -1,0 +1,217 @@
+//! The catalogue of what befalls logs, each entry with what recovery must make of it, and the
+//! checksum's known answers.
+
+use std::collections::BTreeSet;
+
+use quorate::storage::{Event, FileAction, FileName, SnapshotEvent, Storage};
+use quorate::types::{EntryId, HardState, Index, Term, Write, WriteId};
+use quorate_sim::disk::{ChangeOrder, Fault, SimDisk};
+use serde::Deserialize;
+
+use super::host::{Host, bare, config, entry, hard_state, membership, write};
+
+#[derive(Deserialize)]
+struct Catalogue {
+    crc_known_answers: Vec<Answer>,
+    operators: Vec<Operator>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    name: String,
+    hex: String,
+    crc32c: String,
+}
+
+#[derive(Deserialize)]
+struct Operator {
+    id: String,
+}
+
+fn catalogue() -> Catalogue {
+    let text = include_str!("../data/wal/wal_operators.json");
+    serde_json::from_str(text).expect("the catalogue reads")
+}
+
+#[test]
+fn the_checksum_is_crc32c() {
+    for Answer { name, hex, crc32c: expected } in catalogue().crc_known_answers {
+        let digit = |place| u8::from_str_radix(&hex[place..place + 2], 16).expect("a byte");
+        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(digit).collect();
+        assert_eq!(format!("{:08x}", crc32c::crc32c(&bytes)), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_operator_of_the_catalogue_has_its_outcome() {
+    for Operator { id } in catalogue().operators {
+        match id.as_str() {
+            "garbage-tail" => garbage_tail(),
+            "bit-flip-middle" => bit_flip_middle(),
+            "snapshot-torn" => snapshot_torn(),
+            "hardstate-only" => hardstate_only(),
+            "truncate-then-append" => truncate_then_append(),
+            "fsync-error" => fsync_error(),
+            "readonly-recovery" => readonly_recovery(),
+            "double-crash" => double_crash(),
+            other => panic!("{other} has no outcome here"),
+        }
+    }
+}
+
+/// Nine entries of term 1, reported and synced, one flush each for three of them.
+fn nine() -> Host {
+    let mut host = Host::fresh();
+    host.persist(Write { hard_state: Some(hard_state(1, 1)), ..bare(1) });
+    for id in 0..3 {
+        host.persist(write(id + 2, 1, id * 3 + 1..=id * 3 + 3));
+        host.settle();
+    }
+    host
+}
+
+fn log_of(disk: SimDisk) -> Vec<EntryId> {
+    Host::open(disk).expect("it opens").0.log().iter().map(|entry| entry.id).collect()
+}
+
+fn ids(runs: &[(u64, std::ops::RangeInclusive<u64>)]) -> Vec<EntryId> {
+    let run = |(term, indices): &(u64, std::ops::RangeInclusive<u64>)| {
+        let term = Term(*term);
+        indices.clone().map(move |index| EntryId::new(term, Index(index))).collect::<Vec<_>>()
+    };
+    runs.iter().flat_map(run).collect()
+}
+
+/// Behind the end of a file of fixed size, garbage is nobody's; inside, where nothing was written,
+/// it may have been acknowledged once.
+fn garbage_tail() {
+    let mut disk = nine().crash(&BTreeSet::new());
+    let garbage: Vec<u8> = (0..3000_u32).map(|place| (place * 37 % 251) as u8).collect();
+    for number in 1..=4 {
+        let file = FileName::Segment(number);
+        let offset = config().segment_bytes;
+        let bytes = garbage.clone();
+        disk.apply(&FileAction::Write { file, offset, bytes }).expect("it can be written");
+        disk.apply(&FileAction::Sync { file }).expect("it can be synced");
+    }
+    let error = Host::open(disk.clone()).map(|_| ());
+    let mut first_only = nine().crash(&BTreeSet::new());
+    let (file, offset) = (FileName::Segment(1), config().segment_bytes);
+    let bytes = garbage.clone();
+    first_only.apply(&FileAction::Write { file, offset, bytes }).expect("it can be written");
+    assert_eq!(log_of(first_only.clone()), ids(&[(1, 1..=9)]));
+    assert!(error.is_err(), "an empty segment with garbage in it is not empty");
+    let bytes = garbage;
+    first_only.apply(&FileAction::Write { file, offset: 12_288, bytes }).expect("it can");
+    let error = Host::open(first_only).map(|_| ()).expect_err("it may have been acknowledged");
+    assert!(error.to_string().starts_with("log-0000000000000001 at 12288: "), "{error}");
+}
+
+fn bit_flip_middle() {
+    let mut disk = nine().crash(&BTreeSet::new());
+    assert!(disk.rot(FileName::Segment(1), config().segment_bytes - 4096 + 70, 2));
+    let error = Host::open(disk).map(|_| ()).expect_err("later records are whole");
+    assert!(error.to_string().starts_with("log-0000000000000001 at 28672: "), "{error}");
+}
+
+/// The snapshot before, with the log after it, takes the place of a damaged one.
+fn snapshot_torn() {
+    let mut host = nine();
+    for index in [4, 8] {
+        let last = EntryId::new(Term(1), Index(index));
+        let mut begun = false;
+        host.act(|storage, events| begun = storage.take_snapshot(last, membership(), events));
+        assert!(begun);
+        host.settle();
+        host.act(|storage, events| storage.write_snapshot(vec![7; 100], events));
+        host.settle();
+        host.act(Storage::end_snapshot);
+        host.settle();
+        let taken = host.events.iter().rev().find_map(|event| match event {
+            Event::Snapshot(SnapshotEvent::Taken(meta)) => Some(meta.clone()),
+            _ => None,
+        });
+        let meta = taken.unwrap_or_else(|| panic!("it was taken: {:?}", host.events));
+        host.act(|storage, events| storage.set_snapshot(meta, events));
+        host.settle();
+    }
+    let mut disk = host.crash(&BTreeSet::new());
+    let file = FileName::Snapshot(Index(8));
+    assert!(disk.rot(file, 64, 0xff));
+    let (_, opened) = Host::open(disk.clone()).expect("it opens");
+    assert_eq!(opened.snapshot.last.index, Index(4));
+    assert!(disk.rot(FileName::Snapshot(Index(4)), 64, 0xff));
+    assert!(Host::open(disk).is_err(), "neither is whole");
+}
+
+/// A vote whose update was cut short was never given.
+fn hardstate_only() {
+    let mut host = nine();
+    host.persist(Write { hard_state: Some(hard_state(2, 3)), ..bare(9) });
+    for kept in [BTreeSet::new(), BTreeSet::from([0]), (0..8).collect()] {
+        let mut host = host.clone();
+        host.step_silently();
+        host.step_silently();
+        let (host, opened) = Host::open(host.crash(&kept)).expect("it opens");
+        assert_eq!(opened.hard_state, hard_state(1, 1));
+        assert_eq!(host.storage.last().index, Index(9));
+    }
+}
+
+fn truncate_then_append() {
+    let mut host = nine();
+    let later = HardState { term: Term(2), vote: None };
+    host.persist(Write { hard_state: Some(later), ..write(9, 2, 5..=6) });
+    let (old, new) = (ids(&[(1, 1..=9)]), ids(&[(1, 1..=4), (2, 5..=6)]));
+    let (mut olds, mut news) = (0, 0);
+    loop {
+        let pending = host.disk.pending().len();
+        for kept in 0..=pending {
+            let found = log_of(host.clone().crash(&(0..kept).collect()));
+            assert!(found == old || found == new, "{found:?}");
+            olds += usize::from(found == old);
+            news += usize::from(found == new);
+        }
+        if !host.step() {
+            break;
+        }
+    }
+    assert!(olds > 0 && news > 0);
+}
+
+fn fsync_error() {
+    let mut host = nine();
+    host.disk.arm(Fault::SyncFails { sectors: 3 }, 0);
+    host.persist(write(9, 1, 10..=10));
+    host.persist(write(10, 1, 11..=11));
+    host.settle();
+    assert!(matches!(host.events.last(), Some(Event::Failed(_))));
+    assert_eq!(host.persisted(), WriteId(4), "nothing after it is acknowledged");
+}
+
+fn readonly_recovery() {
+    let disk = nine().crash(&BTreeSet::new());
+    let (first, opened) = Host::open(disk).expect("it opens");
+    let (mut again, opened_again) = Host::open(first.disk).expect("it opens again");
+    assert_eq!(opened, opened_again);
+    assert_eq!(again.log(), (1..=9).map(|index| entry(1, index)).collect::<Vec<_>>());
+}
+
+/// Recovery is cut short at each of its operations by a disk that fails: `crash.rs` does so for
+/// every loss, and this for the plainest.
+fn double_crash() {
+    let disk = nine().crash(&BTreeSet::new());
+    for fault in [Fault::WriteFails { sectors: 0 }, Fault::SyncFails { sectors: 1 }] {
+        for after in 0..8 {
+            let mut disk = disk.clone();
+            disk.arm(fault, after);
+            let mut cut_short = disk.clone();
+            let node = super::host::NODE;
+            let open = Storage::open(&mut cut_short, super::host::CLUSTER, node, &config());
+            drop(open);
+            cut_short.disarm();
+            cut_short.crash(ChangeOrder::PerFile, |_| false);
+            assert_eq!(log_of(cut_short), ids(&[(1, 1..=9)]));
+        }
+    }
+}
