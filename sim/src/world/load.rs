@@ -90,8 +90,10 @@ impl World {
         self.queue.push(at, Event::Client { client, nap });
     }
 
-    /// A client sends everything again that its session has no answer to.
+    /// A client sends everything again that its session has no answer to: to anybody, for whom it
+    /// asked before has not answered.
     fn repeat(&mut self, client: u16, witness: &mut Witness) {
+        self.clients.believes(client, None);
         let Some(session) = &self.clients.get(client).session else { return };
         let calls: Vec<Call> = session.calls().collect();
         for call in calls {
