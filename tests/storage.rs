@@ -4,6 +4,8 @@
 mod storage {
     mod crash;
     mod damage;
+    mod formatting;
+    mod golden;
     mod host;
     mod model;
     mod operators;

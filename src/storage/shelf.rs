@@ -1,5 +1,5 @@
-//! What the store does with snapshots: it hands on what their own part says, and lets the superblock
-//! name the one in force.
+//! What the store does with snapshots: it hands on what their own part says, and lets the
+//! superblock name the one in force.
 
 use crate::storage::snapshots::PartOutcome;
 use crate::storage::store::{Event, Storage};
