@@ -109,14 +109,13 @@ fn bodies(found: &HeaderBlock, scan: &Scan, before: Option<u64>) -> Result<(u64,
     let block = &found.block;
     let framed = at_most(block.body_bytes, scan.bytes).map(framed_bytes);
     let end = framed.and_then(|framed| block.body_offset.checked_add(framed as u64));
-    let aligned = block.body_offset % PAGE_BYTES as u64 == 0;
-    match end {
-        Some(end) if aligned && end == before.unwrap_or(end) && end <= scan.bytes => {
-            if block.body_offset >= found.end {
-                return Ok((block.body_offset, end));
-            }
-        }
-        _ => {}
+    let aligned = block.body_offset.is_multiple_of(PAGE_BYTES as u64);
+    let end = end.filter(|end| {
+        let fits = block.body_offset >= found.end && *end <= scan.bytes;
+        aligned && fits && *end == before.unwrap_or(*end)
+    });
+    if let Some(end) = end {
+        return Ok((block.body_offset, end));
     }
     let what = "the bodies of a flush are said to be where they cannot be";
     Err(damage(scan.number, found.offset, what))
