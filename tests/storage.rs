@@ -2,10 +2,14 @@
 //! any crash, and everything else is told from damage.
 
 mod storage {
+    mod corpus;
     mod crash;
     mod damage;
+    mod formatting;
+    mod golden;
     mod host;
     mod model;
+    mod mutated;
     mod operators;
     mod random;
     mod working;

@@ -71,6 +71,9 @@ pub(crate) enum BlockError {
 }
 
 impl FlushSeq {
+    /// The highest that is read: the room above it keeps arithmetic from overflowing.
+    pub(crate) const MAX: FlushSeq = FlushSeq(1 << 62);
+
     pub(crate) const fn next(self) -> FlushSeq {
         FlushSeq(self.0 + 1)
     }
@@ -232,6 +235,9 @@ impl Block {
         let ids = [block.prev.id.index, block.committed, block.watermark];
         if ids.iter().any(|index| *index > Index::MAX) || block.prev.id.term > Term::MAX {
             return nonsense("the header block names an impossible entry");
+        }
+        if block.seq > FlushSeq::MAX || block.seq == FlushSeq(0) {
+            return nonsense("the flush has an impossible number");
         }
         if block.watermark > block.prev.id.index {
             return nonsense("the watermark is ahead of the log");

@@ -60,7 +60,7 @@ impl StorageConfig {
         const BYTES_MAX: u64 = 1 << 32;
         const COUNT_MAX: usize = 1 << 16;
         let record = self.command_bytes_max.saturating_add(Self::ENTRY_BYTES);
-        if self.segment_bytes % PAGE_BYTES as u64 != 0 || self.segment_bytes > BYTES_MAX {
+        if !self.segment_bytes.is_multiple_of(PAGE_BYTES as u64) || self.segment_bytes > BYTES_MAX {
             return Err("segment_bytes must be a multiple of 4096 and at most 4 GiB");
         }
         if self.segments_ahead == 0 || self.segments_ahead > COUNT_MAX {

@@ -15,6 +15,9 @@ use crate::storage::store::{Event, Storage};
 use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Copy, Superblock, choose};
 use crate::types::{Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta};
 
+/// The highest number of a segment; none comes near it.
+const SEGMENT_MAX: u64 = 1 << 62;
+
 /// What a directory held: all that `Restored` needs but how far the machine has applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -99,6 +102,10 @@ impl Storage {
             _ => None,
         };
         let segments: Vec<(u64, u64)> = files.iter().filter_map(segment).collect();
+        if let Some((number, _)) = segments.last().filter(|(number, _)| *number > SEGMENT_MAX) {
+            let what = "no segment has so high a number";
+            return Err(Failure::damage(FileName::Segment(*number), 0, what).into());
+        }
         let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
         let recovered = recover(disk, superblock, &segments, bytes, tail)?;
         let base = recovered.index.base().id;

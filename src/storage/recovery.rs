@@ -109,21 +109,20 @@ fn bodies(found: &HeaderBlock, scan: &Scan, before: Option<u64>) -> Result<(u64,
     let block = &found.block;
     let framed = at_most(block.body_bytes, scan.bytes).map(framed_bytes);
     let end = framed.and_then(|framed| block.body_offset.checked_add(framed as u64));
-    let aligned = block.body_offset % PAGE_BYTES as u64 == 0;
-    match end {
-        Some(end) if aligned && end == before.unwrap_or(end) && end <= scan.bytes => {
-            if block.body_offset >= found.end {
-                return Ok((block.body_offset, end));
-            }
-        }
-        _ => {}
+    let aligned = block.body_offset.is_multiple_of(PAGE_BYTES as u64);
+    let end = end.filter(|end| {
+        let fits = block.body_offset >= found.end && *end <= scan.bytes;
+        aligned && fits && *end == before.unwrap_or(*end)
+    });
+    if let Some(end) = end {
+        return Ok((block.body_offset, end));
     }
     let what = "the bodies of a flush are said to be where they cannot be";
     Err(damage(scan.number, found.offset, what))
 }
 
 /// The segments after the last one with a flush: those that are empty and of the right size, and
-/// what else was seen. They are filled in their order, so that after an empty one all are.
+/// what else was seen. They are filled in their order: what is in one after an empty one is nobody's.
 fn leftovers(
     disk: &mut impl Disk,
     identity: Identity,
@@ -132,18 +131,16 @@ fn leftovers(
 ) -> Result<(Vec<u64>, Seen), OpenError> {
     let mut ready = Vec::new();
     let mut seen = Seen::default();
-    let mut after_an_empty_one = false;
     for (number, bytes) in segments {
-        let whole = *bytes == segment_bytes;
-        let mut empty = after_an_empty_one;
-        if !empty {
-            let mut scan = Scan::new(identity, *number, *bytes);
+        let scan = Scan::new(identity, *number, *bytes);
+        let empty = if ready.is_empty() {
             let here = scan.rest(disk, 0, *bytes)?;
-            empty = !here.valid;
             seen.join(here);
-        }
-        after_an_empty_one |= empty && whole;
-        if empty && whole {
+            !here.valid
+        } else {
+            scan.is_empty(disk)?
+        };
+        if empty && *bytes == segment_bytes {
             ready.push(*number);
         }
     }

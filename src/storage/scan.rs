@@ -207,12 +207,25 @@ impl Scan {
         Ok(torn)
     }
 
+    /// Whether nothing was ever written to the segment.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn is_empty(&self, disk: &mut impl Disk) -> Result<bool, OpenError> {
+        let mut empty = true;
+        self.sectors(disk, 0, self.bytes, |_, _, sector| {
+            empty &= sector.iter().all(|byte| *byte == 0);
+            Ok(())
+        })?;
+        Ok(empty)
+    }
+
     /// What is written between `start` and `end`, where no whole flush is known.
     ///
     /// # Errors
     /// A sector is neither as somebody wrote it nor untouched.
     pub(crate) fn rest(
-        &mut self,
+        &self,
         disk: &mut impl Disk,
         start: u64,
         end: u64,

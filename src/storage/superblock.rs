@@ -136,15 +136,21 @@ impl Superblock {
         let (bytes, root) = (reader.u64()?, Root(reader.array()?));
         let counts = [reader.u16()?, reader.u16()?, reader.u16()?];
         reader.u16()?;
+        let members: usize = counts.iter().map(|count| usize::from(*count)).sum();
+        (members <= MEMBERS_MAX).then_some(())?;
         let mut list = |count: u16| -> Option<Vec<NodeId>> {
-            (usize::from(count) <= MEMBERS_MAX).then_some(())?;
             (0..count).map(|_| reader.u64().map(NodeId)).collect()
         };
         let (incoming, outgoing, learners) = (list(counts[0])?, list(counts[1])?, list(counts[2])?);
         let membership = Membership::new(incoming).joint_with(outgoing).with_learners(learners);
         let known = FLAG_HEAD_CERTAIN | FLAG_CLEAN | FLAG_VOTED;
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
-        (flags & !known == 0 && term <= Term::MAX && last.index <= Index::MAX).then_some(())?;
+        let terms = term <= Term::MAX && last.term <= Term::MAX;
+        let indices = last.index <= Index::MAX && committed <= Index::MAX;
+        let flushes = (FlushSeq(1)..=FlushSeq::MAX).contains(&log_start)
+            && ack_floor <= FlushSeq::MAX
+            && seq <= FlushSeq::MAX.0;
+        (flags & !known == 0 && terms && indices && flushes).then_some(())?;
         Some(Superblock {
             identity,
             seq,

@@ -8,8 +8,7 @@ use quorate::types::{Entry, Index, NodeId, Write, WriteId};
 use quorate_sim::disk::{ChangeOrder, Fault, SimDisk};
 
 use super::host::{
-    CLUSTER, Host, NODE, bare, config, entry, formatted, hard_state, identity, membership,
-    snapshot, write,
+    CLUSTER, Host, NODE, bare, config, entry, hard_state, identity, membership, snapshot, write,
 };
 
 const SEGMENT: FileName = FileName::Segment(1);

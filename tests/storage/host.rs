@@ -12,11 +12,11 @@ use quorate::types::{
 };
 use quorate_sim::disk::SimDisk;
 
-pub(super) const CLUSTER: ClusterId = ClusterId(0xc1);
-pub(super) const NODE: NodeId = NodeId(3);
+pub(crate) const CLUSTER: ClusterId = ClusterId(0xc1);
+pub(crate) const NODE: NodeId = NodeId(3);
 
 /// Small segments, so that a few writes fill one.
-pub(super) fn config() -> StorageConfig {
+pub(crate) fn config() -> StorageConfig {
     StorageConfig {
         snapshots: SnapshotConfig::default(),
         segment_bytes: 32 << 10,
@@ -28,20 +28,20 @@ pub(super) fn config() -> StorageConfig {
     }
 }
 
-pub(super) fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity { cluster: CLUSTER, node: NODE, incarnation: Incarnation(7) }
 }
 
-pub(super) fn membership() -> Membership {
+pub(crate) fn membership() -> Membership {
     Membership::new([NodeId(1), NodeId(2), NODE])
 }
 
-pub(super) fn entry(term: u64, index: u64) -> Entry {
+pub(crate) fn entry(term: u64, index: u64) -> Entry {
     sized_entry(term, index, (index % 5) as usize * 40)
 }
 
 /// An entry whose bytes tell its term and index; without any it is a no-op.
-pub(super) fn sized_entry(term: u64, index: u64, bytes: usize) -> Entry {
+pub(crate) fn sized_entry(term: u64, index: u64, bytes: usize) -> Entry {
     let id = EntryId::new(Term(term), Index(index));
     let text = format!("{index}@{term} ");
     let payload = match bytes {
@@ -52,27 +52,27 @@ pub(super) fn sized_entry(term: u64, index: u64, bytes: usize) -> Entry {
 }
 
 /// A write without entries.
-pub(super) fn bare(id: u64) -> Write {
+pub(crate) fn bare(id: u64) -> Write {
     let (committed, entries) = (Index(0), Vec::new());
     Write { id: WriteId(id), hard_state: None, committed, install: None, entries }
 }
 
 /// A write of entries of one term.
-pub(super) fn write(id: u64, term: u64, indices: std::ops::RangeInclusive<u64>) -> Write {
+pub(crate) fn write(id: u64, term: u64, indices: std::ops::RangeInclusive<u64>) -> Write {
     let entries = indices.map(|index| entry(term, index)).collect();
     Write { entries, ..bare(id) }
 }
 
-pub(super) fn hard_state(term: u64, vote: u64) -> HardState {
+pub(crate) fn hard_state(term: u64, vote: u64) -> HardState {
     HardState { term: Term(term), vote: Some(NodeId(vote)) }
 }
 
-pub(super) fn snapshot(term: u64, index: u64) -> SnapshotMeta {
+pub(crate) fn snapshot(term: u64, index: u64) -> SnapshotMeta {
     SnapshotMeta::empty(EntryId::new(Term(term), Index(index)), membership())
 }
 
 /// A formatted disk.
-pub(super) fn formatted() -> SimDisk {
+pub(crate) fn formatted() -> SimDisk {
     let mut disk = SimDisk::default();
     Storage::format(&mut disk, identity(), &membership(), &config()).expect("a new directory");
     disk
@@ -80,24 +80,24 @@ pub(super) fn formatted() -> SimDisk {
 
 /// A store that runs, and its disk.
 #[derive(Clone, Debug)]
-pub(super) struct Host {
-    pub(super) storage: Storage,
-    pub(super) disk: SimDisk,
+pub(crate) struct Host {
+    pub(crate) storage: Storage,
+    pub(crate) disk: SimDisk,
     /// Operations asked for and not carried out.
     log: VecDeque<Operation>,
     bulk: VecDeque<Operation>,
     /// Whether the bulk lane is the quicker one.
-    pub(super) bulk_first: bool,
+    pub(crate) bulk_first: bool,
     /// What was reported, operations apart.
-    pub(super) events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Host {
-    pub(super) fn open(disk: SimDisk) -> Result<(Host, Opened), OpenError> {
+    pub(crate) fn open(disk: SimDisk) -> Result<(Host, Opened), OpenError> {
         Host::open_with(disk, &config())
     }
 
-    pub(super) fn open_with(
+    pub(crate) fn open_with(
         mut disk: SimDisk,
         config: &StorageConfig,
     ) -> Result<(Host, Opened), OpenError> {
@@ -107,14 +107,14 @@ impl Host {
     }
 
     /// A store that has been started on a new disk.
-    pub(super) fn fresh() -> Host {
+    pub(crate) fn fresh() -> Host {
         let (mut host, _) = Host::open(formatted()).expect("a formatted directory opens");
         host.act(Storage::start);
         host
     }
 
     /// Lets the store do something, and sorts what it wants.
-    pub(super) fn act(&mut self, act: impl FnOnce(&mut Storage, &mut Vec<Event>)) {
+    pub(crate) fn act(&mut self, act: impl FnOnce(&mut Storage, &mut Vec<Event>)) {
         let mut events = Vec::new();
         act(&mut self.storage, &mut events);
         for event in events {
@@ -128,7 +128,7 @@ impl Host {
         }
     }
 
-    pub(super) fn persist(&mut self, write: Write) {
+    pub(crate) fn persist(&mut self, write: Write) {
         self.act(|storage, events| storage.persist(write, events));
     }
 
@@ -141,7 +141,7 @@ impl Host {
     }
 
     /// Carries one operation out and reports it; false if there is none.
-    pub(super) fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         let Some(operation) = self.next() else { return false };
         let result = self.disk.execute(&operation.action);
         self.complete(Completion { id: operation.id, result });
@@ -149,7 +149,7 @@ impl Host {
     }
 
     /// Carries one operation out, which is never reported.
-    pub(super) fn step_silently(&mut self) -> bool {
+    pub(crate) fn step_silently(&mut self) -> bool {
         let Some(operation) = self.next() else { return false };
         // Nobody learns whether it failed.
         drop(self.disk.execute(&operation.action));
@@ -160,12 +160,12 @@ impl Host {
         self.act(|storage, events| storage.completed(completion, events));
     }
 
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while self.step() {}
     }
 
     /// The last write that was reported.
-    pub(super) fn persisted(&self) -> WriteId {
+    pub(crate) fn persisted(&self) -> WriteId {
         let persisted = self.events.iter().filter_map(|event| match event {
             Event::Persisted(id) => Some(*id),
             _ => None,
@@ -174,7 +174,7 @@ impl Host {
     }
 
     /// Every entry from `first` to `last`, by as many fetches as it takes.
-    pub(super) fn fetch(&mut self, first: Index, last: Index) -> Vec<Entry> {
+    pub(crate) fn fetch(&mut self, first: Index, last: Index) -> Vec<Entry> {
         let mut all: Vec<Entry> = Vec::new();
         loop {
             let next = all.last().map_or(first, |entry| entry.id.index.next());
@@ -193,13 +193,13 @@ impl Host {
     }
 
     /// The whole log.
-    pub(super) fn log(&mut self) -> Vec<Entry> {
+    pub(crate) fn log(&mut self) -> Vec<Entry> {
         let (base, last) = (self.storage.base().index, self.storage.last().index);
         self.fetch(base.next(), last)
     }
 
     /// The power fails: of what is not synced, the places in `kept` survive.
-    pub(super) fn crash(mut self, kept: &BTreeSet<usize>) -> SimDisk {
+    pub(crate) fn crash(mut self, kept: &BTreeSet<usize>) -> SimDisk {
         let mut place = 0;
         self.disk.crash(quorate_sim::disk::ChangeOrder::PerFile, |_| {
             place += 1;

@@ -1,0 +1,78 @@
+//! Golden files: what this version writes is, byte for byte, what it has always written, and it
+//! reads it. A changed byte is a new version of the format.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use quorate::storage::{Disk, FileAction, FileName, Storage, StorageConfig};
+use quorate::types::{HardState, Index, NodeId, Term, Write};
+use quorate_sim::disk::SimDisk;
+
+use super::host::{CLUSTER, Host, NODE, bare, config, hard_state, sized_entry, snapshot, write};
+
+/// One page for headers and one for bodies: two flushes fill a segment.
+fn small() -> StorageConfig {
+    StorageConfig {
+        segment_bytes: 16 << 10,
+        segments_ahead: 1,
+        command_bytes_max: 1000,
+        flush_bytes_max: 2048,
+        ..config()
+    }
+}
+
+/// A vote, a snapshot, and a flush of three entries with another behind it.
+fn sample() -> SimDisk {
+    let disk = super::host::formatted();
+    let (mut host, _) = Host::open_with(disk, &small()).expect("a formatted directory opens");
+    host.act(Storage::start);
+    let entries = vec![sized_entry(1, 1, 0), sized_entry(2, 2, 5), sized_entry(2, 3, 600)];
+    host.persist(Write { hard_state: Some(hard_state(2, 1)), entries, ..bare(1) });
+    host.settle();
+    let later = HardState { term: Term(3), vote: Some(NodeId(2)) };
+    let committed = Index(2);
+    host.persist(Write { hard_state: Some(later), committed, ..write(2, 3, 3..=3) });
+    host.settle();
+    host.act(|storage, events| storage.set_snapshot(snapshot(1, 1), events));
+    host.settle();
+    host.crash(&BTreeSet::new())
+}
+
+fn bytes_of(disk: &mut SimDisk, file: FileName, bytes: usize) -> Vec<u8> {
+    disk.execute(&FileAction::Read { file, offset: 0, bytes }).expect("it can be read")
+}
+
+fn golden(name: &str, written: &[u8]) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format").join(name);
+    let kept = std::fs::read(&path).unwrap_or_default();
+    assert!(kept == written, "{} is not what is written today", path.display());
+    kept
+}
+
+#[test]
+fn what_is_written_is_what_was_always_written_and_is_read() {
+    let mut disk = sample();
+    let superblock = bytes_of(&mut disk, FileName::Superblock, 4096);
+    let segment = bytes_of(&mut disk, FileName::Segment(1), 16 << 10);
+    let superblock = golden("superblock-v1.bin", &superblock);
+    let segment = golden("segment-v1.bin", &segment);
+
+    let mut disk = SimDisk::default();
+    let file = FileName::Superblock;
+    disk.execute(&FileAction::Create { file, bytes: (3 << 20) + 4096 }).expect("there is room");
+    for copy in 0..4 {
+        let (offset, bytes) = (copy << 20, superblock.clone());
+        disk.execute(&FileAction::Write { file, offset, bytes }).expect("it exists");
+    }
+    let file = FileName::Segment(1);
+    disk.execute(&FileAction::Create { file, bytes: 16 << 10 }).expect("there is room");
+    disk.execute(&FileAction::Write { file, offset: 0, bytes: segment }).expect("it exists");
+    let (mut storage, opened) =
+        Storage::open(&mut disk, CLUSTER, NODE, &small()).expect("it reads");
+    storage.start(&mut Vec::new());
+    assert_eq!(opened.hard_state, HardState { term: Term(3), vote: Some(NodeId(2)) });
+    assert_eq!(opened.snapshot, snapshot(1, 1));
+    assert_eq!(opened.committed, Index(2));
+    let last = write(2, 3, 3..=3).entries.remove(0);
+    assert_eq!(opened.tail, [sized_entry(1, 1, 0), sized_entry(2, 2, 5), last]);
+}
