@@ -189,7 +189,8 @@ impl World {
     fn command(&self, op: OpId, in_session: bool, draw: &mut Draw<'_>) -> Vec<u8> {
         let length = command_length(draw, &self.settings);
         // What can never be carried out would be repeated in a session for ever.
-        let length = if in_session { length.min(self.settings.command_bytes_max()) } else { length };
+        let length =
+            if in_session { length.min(self.settings.command_bytes_max()) } else { length };
         // Its bytes come first, padding next, the mark last.
         let mut command = self.workload.command(op, draw);
         command.resize(command.len().max((length as usize).saturating_sub(OP_BYTES)), 0);
