@@ -65,12 +65,12 @@ impl World {
         let majority = voters / 2 + 1;
         let spare = draw.below(u64::from(voters - majority) + 1).min(draw.below(8)) as u8;
         let first = draw.below(u64::from(voters)) as u8;
-        let stride = *draw.pick(&[1, voters - 1]);
+        let backward = *draw.pick(&[false, true]);
         // Whoever lost something of its disk may be down for ever.
         let whole = |place: &Place| !self.nodes[place.0 as usize].damaged;
         let fit: Vec<Place> = (0..voters).map(Place).filter(whole).collect();
         assert!(fit.len() >= majority.into(), "most voters' disks are whole");
-        let step = usize::from(stride.max(1));
+        let step = if backward { fit.len() - 1 } else { 1 };
         let places = (0..usize::from(majority + spare)).map(|at| usize::from(first) + at * step);
         let mut core: Vec<Place> = places.map(|at| fit[at % fit.len()]).collect();
         let learners = (voters..self.settings.nodes()).filter(|_| !draw.chance(200));
