@@ -7,7 +7,7 @@ use crate::types::{EntryId, Index, Membership, Part, Root, SnapshotMeta};
 
 impl Storage {
     /// Begins to take a snapshot of the state after `last`, under `membership`. Each
-    /// [`SnapshotEvent::ChunkWanted`] is answered by [`Storage::write_snapshot`] or
+    /// [`ChunkWanted`](crate::storage::SnapshotEvent::ChunkWanted) is answered by [`Storage::write_snapshot`] or
     /// [`Storage::end_snapshot`]. False if it is of no use, or other work of the kind is under way.
     #[must_use]
     pub fn take_snapshot(
@@ -72,8 +72,8 @@ impl Storage {
         outcome
     }
 
-    /// A peer wants a part of the snapshot `root`: [`SnapshotEvent::Part`] or
-    /// [`SnapshotEvent::Gone`] follows.
+    /// A peer wants a part of the snapshot `root`: [`Part`](crate::storage::SnapshotEvent::Part) or
+    /// [`Gone`](crate::storage::SnapshotEvent::Gone) follows.
     pub fn serve_part(&mut self, root: Root, part: Part, events: &mut Vec<Event>) {
         self.snapshots.serve(&mut self.operations, root, part);
         self.advance(events);
