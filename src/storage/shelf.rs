@@ -7,8 +7,9 @@ use crate::types::{EntryId, Index, Membership, Part, Root, SnapshotMeta};
 
 impl Storage {
     /// Begins to take a snapshot of the state after `last`, under `membership`. Each
-    /// [`ChunkWanted`](crate::storage::SnapshotEvent::ChunkWanted) is answered by [`Storage::write_snapshot`] or
-    /// [`Storage::end_snapshot`]. False if it is of no use, or other work of the kind is under way.
+    /// [`ChunkWanted`](crate::storage::SnapshotEvent::ChunkWanted) is answered by
+    /// [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. False if it is of no use,
+    /// or other work of the kind is under way.
     #[must_use]
     pub fn take_snapshot(
         &mut self,
