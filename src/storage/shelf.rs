@@ -6,9 +6,10 @@ use crate::storage::store::{Event, Storage};
 use crate::types::{EntryId, Index, Membership, Part, Root, SnapshotMeta};
 
 impl Storage {
-    /// Begins to take a snapshot of the state after `last`, under `membership`. Each `ChunkWanted`
-    /// is answered by [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. False if it is of
-    /// no use, or other work of the kind is under way.
+    /// Begins to take a snapshot of the state after `last`, under `membership`. Each
+    /// [`ChunkWanted`](crate::storage::SnapshotEvent::ChunkWanted) is answered by
+    /// [`Storage::write_snapshot`] or [`Storage::end_snapshot`]. False if it is of no use,
+    /// or other work of the kind is under way.
     #[must_use]
     pub fn take_snapshot(
         &mut self,
@@ -16,9 +17,6 @@ impl Storage {
         membership: Membership,
         events: &mut Vec<Event>,
     ) -> bool {
-        if self.failed {
-            return false;
-        }
         let begun = self.snapshots.begin(&mut self.operations, last, membership);
         self.advance(events);
         begun
@@ -29,9 +27,6 @@ impl Storage {
     /// # Panics
     /// If it was not asked for, or has the wrong size.
     pub fn write_snapshot(&mut self, bytes: Vec<u8>, events: &mut Vec<Event>) {
-        if self.failed {
-            return;
-        }
         self.snapshots.chunk(&mut self.operations, bytes);
         self.advance(events);
     }
@@ -41,18 +36,12 @@ impl Storage {
     /// # Panics
     /// If no chunk was asked for.
     pub fn end_snapshot(&mut self, events: &mut Vec<Event>) {
-        if self.failed {
-            return;
-        }
         self.snapshots.end(&mut self.operations);
         self.advance(events);
     }
 
     /// Gives up the snapshot that is being taken or received.
     pub fn abandon_snapshot(&mut self, events: &mut Vec<Event>) {
-        if self.failed {
-            return;
-        }
         self.snapshots.abandon(&mut self.operations);
         self.advance(events);
     }
@@ -60,9 +49,6 @@ impl Storage {
     /// Begins to receive the snapshot `meta`, or goes on with it. False if it is of no use.
     #[must_use]
     pub fn receive_snapshot(&mut self, meta: &SnapshotMeta, events: &mut Vec<Event>) -> bool {
-        if self.failed {
-            return false;
-        }
         let begun = self.snapshots.receive(&mut self.operations, meta);
         self.advance(events);
         begun
@@ -82,19 +68,14 @@ impl Storage {
         bytes: &[u8],
         events: &mut Vec<Event>,
     ) -> PartOutcome {
-        if self.failed {
-            return PartOutcome::NotWanted;
-        }
         let outcome = self.snapshots.part(&mut self.operations, root, part, bytes);
         self.advance(events);
         outcome
     }
 
-    /// A peer wants a part of the snapshot `root`: `Part` or `Gone` follows.
+    /// A peer wants a part of the snapshot `root`: [`Part`](crate::storage::SnapshotEvent::Part) or
+    /// [`Gone`](crate::storage::SnapshotEvent::Gone) follows.
     pub fn serve_part(&mut self, root: Root, part: Part, events: &mut Vec<Event>) {
-        if self.failed {
-            return;
-        }
         self.snapshots.serve(&mut self.operations, root, part);
         self.advance(events);
     }
