@@ -75,8 +75,7 @@ impl World {
         // A process that starts reads what the disk has, not what the cache believes.
         node.disk.forget_cache();
         let own = node.clock.read(now);
-        let mut replica =
-            Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
+        let mut replica = Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
         replica.node.watch(true);
         Ok(replica)
     }
@@ -145,7 +144,8 @@ impl World {
                 let _ = node.disk.apply(&operation.action);
             }
         }
-        let pending = node.disk.pending().len() + running.lanes.iter().map(|l| l.len()).sum::<usize>();
+        let pending =
+            node.disk.pending().len() + running.lanes.iter().map(|l| l.len()).sum::<usize>();
         let order = *draw.pick(&[ChangeOrder::Prefix, ChangeOrder::PerFile]);
         let mode = draw.below(4);
         let prefix = draw.below(pending as u64 + 1);
