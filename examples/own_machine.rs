@@ -1,14 +1,9 @@
-//! Your own state machine in the storms: the machine is what a service runs, the workload says what
-//! clients ask for and what must always hold. `cargo test` runs the test below.
+//! Your own state machine in the storms: what a service runs, what is asked of it, what must hold.
 
 use std::io::{self, Read};
 
-use quorate::machine::StateMachine;
-use quorate::types::Index;
-use quorate_sim::choice::Draw;
-use quorate_sim::observe::OpId;
-use quorate_sim::storms::storms;
-use quorate_sim::workload::Workload;
+use quorate::{machine::StateMachine, types::Index};
+use quorate_sim::{choice::Draw, observe::OpId, storms::storms, workload::Workload};
 
 /// Four accounts with a hundred coins each.
 #[derive(Clone)]
