@@ -110,7 +110,7 @@ fn seal(disk: &mut SimDisk, file: FileName, sector: u64, bytes: &mut [u8]) {
 /// The checksum of a superblock covers eight sectors; all four copies become equal.
 fn seal_copies(disk: &mut SimDisk, sector: u64, bytes: &mut [u8]) {
     let (file, within) = (FileName::Superblock, (sector % 2048) as usize * 512);
-    let read = FileAction::Read { file, offset: sector / 2048 << 20, bytes: 4096 };
+    let read = FileAction::Read { file, offset: (sector / 2048) << 20, bytes: 4096 };
     let Ok(mut copy) = disk.execute(&read) else { return };
     copy[within..within + 512].copy_from_slice(bytes);
     let sum = blake3::hash(&copy[..4080]);

@@ -55,6 +55,7 @@ impl World {
             reads_served: 0,
             storm_lands,
         });
+        self.wake_clients();
         self.queue.push(self.now, Event::Look);
     }
 
