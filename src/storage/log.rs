@@ -41,6 +41,8 @@ pub(crate) struct Log {
     acknowledged: FlushSeq,
     /// Segments to be removed once nothing is read from them.
     forgotten: VecDeque<u64>,
+    /// The sync that ends the removal under way.
+    removal: Option<OperationId>,
 }
 
 /// The batch on its way, and how far it is.
@@ -78,6 +80,7 @@ impl Log {
             next_seq: start.next_seq,
             acknowledged: start.acknowledged,
             forgotten: VecDeque::new(),
+            removal: None,
         }
     }
 
@@ -267,13 +270,25 @@ impl Log {
         self.remove_forgotten(operations);
     }
 
-    /// Removes what was forgotten, as far as nothing is read from it. Each name is durably gone
-    /// before the next one is removed: a crash leaves no hole.
+    /// Removes what was forgotten, as far as nothing is read from it. Each name is known to be
+    /// durably gone before the next one is removed: neither a crash nor a failure leaves a hole.
     pub(crate) fn remove_forgotten(&mut self, operations: &mut Operations) {
-        while let Some(segment) = self.forgotten.pop_front_if(|first| !self.reads.needs(*first)) {
+        if self.removal.is_some() {
+            return;
+        }
+        let segment = self.forgotten.pop_front_if(|first| !self.reads.needs(*first));
+        if let Some(segment) = segment {
             let file = FileName::Segment(segment);
             operations.ask(Owner::Log, Lane::Bulk, FileAction::Remove { file });
-            operations.ask(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
+            let sync = operations.ask(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
+            self.removal = Some(sync);
+        }
+    }
+
+    /// An operation is done that may have been the last of a removal.
+    pub(crate) fn removed(&mut self, id: OperationId, operations: &mut Operations) {
+        if self.removal.take_if(|removal| *removal == id).is_some() {
+            self.remove_forgotten(operations);
         }
     }
 
