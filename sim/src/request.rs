@@ -22,7 +22,7 @@ pub(crate) enum Said {
 }
 
 /// How many bytes a mark has: padding's length, operation.
-const MARK_BYTES: usize = 12;
+pub(crate) const MARK_BYTES: usize = 12;
 
 /// The user's `command`, marked as that of `op`, and padded to `length` bytes if it is shorter.
 pub(crate) fn mark(mut command: Vec<u8>, op: OpId, length: usize) -> Vec<u8> {
