@@ -41,8 +41,8 @@ pub(crate) struct Log {
     acknowledged: FlushSeq,
     /// Segments to be removed once nothing is read from them.
     forgotten: VecDeque<u64>,
-    /// The sync that ends the removal under way.
-    removal: Option<OperationId>,
+    /// Makes the removal under way durable.
+    removing: Option<OperationId>,
 }
 
 /// The batch on its way, and how far it is.
@@ -80,7 +80,7 @@ impl Log {
             next_seq: start.next_seq,
             acknowledged: start.acknowledged,
             forgotten: VecDeque::new(),
-            removal: None,
+            removing: None,
         }
     }
 
@@ -270,26 +270,28 @@ impl Log {
         self.remove_forgotten(operations);
     }
 
-    /// Removes what was forgotten, as far as nothing is read from it. Each name is known to be
-    /// durably gone before the next one is removed: neither a crash nor a failure leaves a hole.
+    /// Removes what was forgotten, as far as nothing is read from it. Each name is durably gone
+    /// before the next removal is asked for: neither a crash nor a failed removal leaves a hole.
     pub(crate) fn remove_forgotten(&mut self, operations: &mut Operations) {
-        if self.removal.is_some() {
+        if self.removing.is_some() {
             return;
         }
-        let segment = self.forgotten.pop_front_if(|first| !self.reads.needs(*first));
-        if let Some(segment) = segment {
+        if let Some(segment) = self.forgotten.pop_front_if(|first| !self.reads.needs(*first)) {
             let file = FileName::Segment(segment);
             operations.ask(Owner::Log, Lane::Bulk, FileAction::Remove { file });
             let sync = operations.ask(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
-            self.removal = Some(sync);
+            self.removing = Some(sync);
         }
     }
 
-    /// An operation is done that may have been the last of a removal.
-    pub(crate) fn removed(&mut self, id: OperationId, operations: &mut Operations) {
-        if self.removal.take_if(|removal| *removal == id).is_some() {
-            self.remove_forgotten(operations);
+    /// A removal, or the sync that makes it durable, is done: true if a segment is durably gone.
+    pub(crate) fn removed(&mut self, id: OperationId, operations: &mut Operations) -> bool {
+        if self.removing != Some(id) {
+            return false;
         }
+        self.removing = None;
+        self.remove_forgotten(operations);
+        true
     }
 
     /// Segments that hold nothing: they are removed like forgotten ones.

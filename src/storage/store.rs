@@ -285,10 +285,9 @@ impl Storage {
             let mut persisted = Vec::new();
             self.log.flushed(id, &mut persisted);
             events.extend(persisted.into_iter().map(Event::Persisted));
-        } else {
-            // A segment is gone, or its name is: there may be room for another.
+        } else if self.log.removed(id, &mut self.operations) {
+            // A segment is gone: there may be room for another.
             self.log.ahead.retry();
-            self.log.removed(id, &mut self.operations);
         }
         Ok(())
     }
