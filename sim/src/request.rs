@@ -3,7 +3,9 @@
 use quorate::machine::{Request, Sequence, SessionId};
 use quorate::types::Payload;
 
-use crate::observe::OpId;
+/// The number of one client operation, from 0 in the order of invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
 
 /// What an entry's payload says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +26,17 @@ pub(crate) enum Said {
 /// How many bytes of every command name its operation.
 pub(crate) const OP_BYTES: usize = 8;
 
-/// `command`, marked as that of `op`.
-pub(crate) fn mark(mut command: Vec<u8>, op: OpId) -> Vec<u8> {
+/// `command`, marked as that of `op`: every command of the world ends with such a mark, which the
+/// user's state machine does not see.
+#[must_use]
+pub fn mark(mut command: Vec<u8>, op: OpId) -> Vec<u8> {
     command.extend(op.0.to_le_bytes());
     command
 }
 
-/// A marked command without its mark, and the operation.
-pub(crate) fn unmark(command: &[u8]) -> Option<(&[u8], OpId)> {
+/// A marked command without its mark, and the operation; none if there is no room for a mark.
+#[must_use]
+pub fn unmark(command: &[u8]) -> Option<(&[u8], OpId)> {
     let (command, mark) = command.split_last_chunk::<OP_BYTES>()?;
     Some((command, OpId(u64::from_le_bytes(*mark))))
 }

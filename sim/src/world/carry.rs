@@ -22,12 +22,7 @@ const MILLION: u64 = 1_000_000;
 
 impl World {
     /// What the algorithm heard of its disk in the last step.
-    pub(super) fn note_durable(
-        &mut self,
-        place: Place,
-        outputs: &[Output],
-        witness: &mut Witness,
-    ) {
+    pub(super) fn note_durable(&mut self, place: Place, outputs: &[Output], witness: &mut Witness) {
         for output in outputs {
             if let Output::Note(Note::Took(raft::Input::Persisted(write))) = output {
                 self.durable(place, *write, witness);
@@ -231,10 +226,10 @@ impl World {
                 running.answered(tag);
                 self.client_commits(tag, place, id, &outcome, witness);
             }
-            Output::Answered { tag, index, applied, .. } => {
+            Output::Answered { tag, index, applied, answer } => {
                 running.answered(tag);
                 let state = running.answered_in.remove(&tag).flatten();
-                self.client_reads(tag, place, (index, applied), state, witness);
+                self.client_reads(tag, place, (index, applied), (state, &answer), witness);
             }
             Output::Rejected { tag, reason } => {
                 running.answered(tag);
@@ -254,7 +249,9 @@ impl World {
     /// A write of the log or the superblock is in the cache of the disk, and not durable yet. True
     /// if the node crashed over it.
     pub(super) fn wrote(&mut self, place: Place, file: FileName, witness: &mut Witness) -> bool {
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return true };
+        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else {
+            return true;
+        };
         let vote = running.writes.iter().find_map(|write| write.hard_state?.vote);
         let leader = running.status.leader;
         let cuts = std::mem::take(&mut running.cuts);

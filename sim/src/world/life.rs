@@ -11,11 +11,11 @@ use crate::disk::{ChangeOrder, Pending};
 use crate::fault::Fault;
 use crate::observe::Seen;
 use crate::plan::{Keep, Trigger};
+use crate::subject::Subject;
 use crate::witness::Witness;
 use crate::workload::Workload;
 use crate::world::node::{Place, Running};
 use crate::world::queue::Event;
-use crate::world::subject::Subject;
 use crate::world::{EventKind, World};
 
 /// The cluster of every run.
@@ -75,8 +75,7 @@ impl World {
         // A process that starts reads what the disk has, not what the cache believes.
         node.disk.forget_cache();
         let own = node.clock.read(now);
-        let mut replica =
-            Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
+        let mut replica = Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
         replica.node.watch(true);
         Ok(replica)
     }
@@ -85,11 +84,9 @@ impl World {
     fn refuses_to_start(&mut self, place: Place, error: &OpenError, witness: &mut Witness) {
         let node = &mut self.nodes[place.0 as usize];
         node.refuses = true;
-        if node.damaged {
-            witness.refuses(self.now, place.id(), error);
-        } else {
-            witness.fail(crate::check::cannot_start(self.now, place.id(), error));
-        }
+        let (node, damaged, why) = (place.id(), node.damaged, &error.to_string()[..]);
+        witness.refuses(self.now, node, error);
+        witness.see(self.now, Seen::Refused { node, damaged, why });
     }
 
     /// Crashes a node that runs, whatever it is doing; false if it is down. It starts again after
@@ -145,7 +142,8 @@ impl World {
                 let _ = node.disk.apply(&operation.action);
             }
         }
-        let pending = node.disk.pending().len() + running.lanes.iter().map(|l| l.len()).sum::<usize>();
+        let pending =
+            node.disk.pending().len() + running.lanes.iter().map(|l| l.len()).sum::<usize>();
         let order = *draw.pick(&[ChangeOrder::Prefix, ChangeOrder::PerFile]);
         let mode = draw.below(4);
         let prefix = draw.below(pending as u64 + 1);

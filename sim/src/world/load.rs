@@ -150,8 +150,8 @@ impl World {
         let gives_up = self.now.after(travels + self.settings.patience);
         self.queue.push(gives_up, Event::Client { client, nap: nap.number });
         if reads {
-            witness.see(self.now, Seen::ReadInvoked { op });
             let query = self.workload.query(op, &mut draw);
+            witness.see(self.now, Seen::ReadInvoked { op, query: &query });
             return self.ask(client, op, (to, travels), Asked::Read(query));
         }
         let in_session = target.is_none() && self.has_session(client);
@@ -189,7 +189,8 @@ impl World {
     fn command(&self, op: OpId, in_session: bool, draw: &mut Draw<'_>) -> Vec<u8> {
         let length = command_length(draw, &self.settings);
         // What can never be carried out would be repeated in a session for ever.
-        let length = if in_session { length.min(self.settings.command_bytes_max()) } else { length };
+        let length =
+            if in_session { length.min(self.settings.command_bytes_max()) } else { length };
         // Its bytes come first, padding next, the mark last.
         let mut command = self.workload.command(op, draw);
         command.resize(command.len().max((length as usize).saturating_sub(OP_BYTES)), 0);
@@ -280,7 +281,7 @@ impl World {
         tag: Tag,
         at: Place,
         (index, applied): (Index, Index),
-        state: Option<Digest>,
+        (state, answer): (Option<Digest>, &[u8]),
         witness: &mut Witness,
     ) {
         let Some(Try { client, op: Some(op), .. }) = self.clients.ends(tag) else {
@@ -291,7 +292,8 @@ impl World {
             witness.reach(Spot::OutcomeTooLate);
             return;
         }
-        witness.see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state });
+        witness
+            .see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state, answer });
         if client == self.clients.prober() {
             self.probe_served();
         } else {

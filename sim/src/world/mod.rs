@@ -19,7 +19,6 @@ mod queue;
 mod recovery;
 mod storm;
 mod stray;
-mod subject;
 #[cfg(test)]
 mod tests;
 

@@ -24,11 +24,11 @@ fn a_quiet_life_is_accepted() {
     let early = stage.asks();
     stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
     stage.commits(1, 2);
-    stage.confirms(write, id(2, 1));
-    stage.serves(early, 1, 1, 1);
-    let late = stage.asks();
+    stage.serves(early, 1, 1);
     stage.applies(1, 2);
-    stage.serves(late, 1, 2, 2);
+    stage.confirms(write, id(2, 1));
+    let late = stage.asks();
+    stage.serves(late, 1, 2);
     for node in [2, 3] {
         stage.commits(node, 2);
         stage.applies(node, 2);
@@ -88,14 +88,21 @@ fn a_torn_write_is_accepted() {
     stage.wins(4, 3, &[3, 5]);
     stage.takes(4, &[noop(2, 3), noop(3, 3)]);
     stage.submits(2, Some(voted(3, 4)), &[noop(2, 3), noop(3, 3)]);
-    let mut write = stage.pending(2);
-    write.entries.pop();
-    stage.flushed(2, &write);
+    let mut shorter = stage.clone();
     stage.crashes(2);
-    stage.starts(2);
+    stage.starts_from(2, voted(3, 4), 0, &[noop(1, 1), noop(2, 3)]);
+    stage.steps(2);
     stage.holds(2, &[noop(3, 3)]);
     stage.ends();
     accepted(&stage);
+    // Nothing of it may be there, or the vote alone.
+    for (term, vote) in [(1, 1), (3, 4)] {
+        shorter.crashes(2);
+        shorter.starts_from(2, voted(term, vote), 0, &[noop(1, 1), command(2, 1, 0)]);
+        accepted(&shorter);
+        shorter.enters(2, 3);
+        shorter.submits(2, Some(voted(3, 4)), &[noop(2, 3)]);
+    }
 }
 
 #[test]
@@ -110,7 +117,7 @@ fn a_read_that_outlives_its_leader_is_accepted() {
     stage.sends(3, 1, 1, forwarded.clone());
     // Its leader confirmed it before another was elected.
     stage.wins(2, 2, &[3, 4]);
-    stage.serves(op, 1, 1, 1);
+    stage.serves(op, 1, 1);
     stage.sends(3, 1, 2, forwarded);
     stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 7, ticket: 1, index: Index(1) });
     stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 6, ticket: 1, index: Index(0) });
