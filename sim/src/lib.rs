@@ -27,6 +27,7 @@ pub mod request;
 pub mod run;
 pub mod settings;
 pub mod span;
+pub mod storms;
 mod subject;
 pub mod summary;
 pub mod sweep;

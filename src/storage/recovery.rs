@@ -122,7 +122,8 @@ fn bodies(found: &HeaderBlock, scan: &Scan, before: Option<u64>) -> Result<(u64,
 }
 
 /// The segments after the last one with a flush: those that are empty and of the right size, and
-/// what else was seen. They are filled in their order: what is in one after an empty one is nobody's.
+/// what else was seen. They are filled in their order: what is in one after an empty one is
+/// nobody's.
 fn leftovers(
     disk: &mut impl Disk,
     identity: Identity,

@@ -7,7 +7,9 @@ use crate::storage::block::{
 use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::failure::{Failure, OpenError};
 use crate::storage::identity::Identity;
-use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, Seal, SectorState, Zone, framed_bytes};
+use crate::storage::sector::{
+    PAGE_BYTES, SECTOR_BYTES, Seal, SectorState, Zone, framed_bytes, is_zero,
+};
 
 /// The most bytes read at once; no header block is larger.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -214,7 +216,7 @@ impl Scan {
     pub(crate) fn is_empty(&self, disk: &mut impl Disk) -> Result<bool, OpenError> {
         let mut empty = true;
         self.sectors(disk, 0, self.bytes, |_, _, sector| {
-            empty &= sector.iter().all(|byte| *byte == 0);
+            empty &= is_zero(sector);
             Ok(())
         })?;
         Ok(empty)
@@ -232,12 +234,11 @@ impl Scan {
     ) -> Result<Seen, OpenError> {
         let mut seen = Seen::default();
         self.sectors(disk, start, end, |scan, offset, sector| {
-            if sector.len() < SECTOR_BYTES && sector.iter().all(|byte| *byte == 0) {
+            if is_zero(sector) {
                 return Ok(());
             }
             let header = scan.headers.state(offset, sector);
             match (header, scan.bodies.state(offset, sector)) {
-                (SectorState::Zero, _) => {}
                 (SectorState::Valid, _) => {
                     seen.valid = true;
                     if offset % PAGE_BYTES as u64 == 0
@@ -248,7 +249,7 @@ impl Scan {
                     }
                 }
                 (_, SectorState::Valid) => seen.valid = true,
-                (SectorState::Bad, _) => return Err(scan.uncertain(offset)),
+                _ => return Err(scan.uncertain(offset)),
             }
             Ok(())
         })?;

@@ -56,8 +56,7 @@ impl Seal {
             return SectorState::Bad;
         }
         if sum == 0 {
-            let zero = payload.iter().all(|byte| *byte == 0);
-            return if zero { SectorState::Zero } else { SectorState::Bad };
+            return if is_zero(payload) { SectorState::Zero } else { SectorState::Bad };
         }
         if sum == self.checksum(offset, payload) { SectorState::Valid } else { SectorState::Bad }
     }
@@ -99,6 +98,12 @@ impl Seal {
         }
         Ok(payload)
     }
+}
+
+/// Whether a sector, or a part of one, has never been written.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
+    *bytes == ZEROS[..bytes.len()]
 }
 
 /// How many bytes `payload` bytes take in a zone.

@@ -219,14 +219,14 @@ mod tests {
     }
 
     fn ask(sequence: u64, operation: Operation<'_>) -> Command {
-        let command = &mark(operation.encode(), OpId(sequence));
+        let command = &mark(operation.encode(), OpId(sequence), 0);
         let (session, acknowledged) = (SessionId(Index(1)), Sequence(1));
         let sequence = Sequence(sequence);
         Request::InSession { session, sequence, acknowledged, command }.encode()
     }
 
     fn plain(operation: Operation<'_>) -> Command {
-        Request::Plain(&mark(operation.encode(), OpId(7))).encode()
+        Request::Plain(&mark(operation.encode(), OpId(7), 0)).encode()
     }
 
     /// A node's machine, which is not shown the marks.

@@ -31,6 +31,10 @@ pub(super) struct Client {
     tries: BTreeMap<u32, (Option<OpId>, Option<Call>)>,
     /// Counts its tries.
     tried: u32,
+    /// How often in a row it was disappointed: it takes the more time for that.
+    pub(super) disappointed: u32,
+    /// Whether it was told whom to ask since it last asked.
+    pub(super) redirected: bool,
     /// Counts its operations.
     turn: u32,
     /// Counts its naps: an event that wakes it from an earlier one comes to nothing.

@@ -9,7 +9,7 @@ use quorate::types::{EntryId, Index, NodeId, Tag};
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
 use crate::observe::{OpId, Seen};
-use crate::request::{self, OP_BYTES};
+use crate::request;
 use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -25,12 +25,29 @@ impl World {
         }
     }
 
+    /// The storm is over: whoever waits asks again soon.
+    pub(super) fn wake_clients(&mut self) {
+        for client in 0..self.settings.clients {
+            if self.clients.is_waiting(client) {
+                self.clients.get(client).disappointed = 0;
+                self.nap(client);
+            }
+        }
+    }
+
     /// The client waits a while before its next operation.
     fn nap(&mut self, client: u16) {
         let nap = self.clients.nap(client);
         let key = Key { peer: client, counter: nap.turn, ..Kind::Think.key() };
-        let at = self.now.after(self.choices.within(key, self.settings.think));
+        let think = self.choices.within(key, self.settings.think);
+        let at = self.now.after(think * self.slowness(client, 3));
         self.queue.push(at, Event::Client { client, nap: nap.number });
+    }
+
+    /// How many times longer than usual a client waits: a crowd that asks again and again, faster
+    /// than it is served, would be served ever more slowly.
+    fn slowness(&mut self, client: u16, doublings_max: u32) -> u32 {
+        1 << self.clients.get(client).disappointed.min(doublings_max)
     }
 
     /// A client gives up waiting, repeats what is not answered, or invokes its next operation.
@@ -43,9 +60,7 @@ impl World {
             self.clients.believes(client, None);
             witness.reach(Spot::UnknownByPatience);
             witness.see(self.now, Seen::Unknown { op });
-            if stormy {
-                self.nap(client);
-            }
+            self.goes_on(client);
         } else if stormy && self.has_session(client) {
             self.in_session(client, witness);
         } else if stormy {
@@ -86,14 +101,17 @@ impl World {
     /// The client waits as long as it is willing to.
     fn patience(&mut self, client: u16) {
         let nap = self.clients.nap(client).number;
-        let at = self.now.after(self.settings.patience);
+        let at = self.now.after(self.settings.patience * self.slowness(client, 1));
         self.queue.push(at, Event::Client { client, nap });
     }
 
-    /// A client sends everything again that its session has no answer to: to anybody, for whom it
-    /// asked before has not answered.
+    /// A client sends everything again that its session has no answer to: to anybody, unless it
+    /// was told whom to ask.
     fn repeat(&mut self, client: u16, witness: &mut Witness) {
-        self.clients.believes(client, None);
+        if !std::mem::take(&mut self.clients.get(client).redirected) {
+            self.clients.believes(client, None);
+            self.clients.get(client).disappointed += 1;
+        }
         let Some(session) = &self.clients.get(client).session else { return };
         let calls: Vec<Call> = session.calls().collect();
         for call in calls {
@@ -191,10 +209,7 @@ impl World {
         // What can never be carried out would be repeated in a session for ever.
         let length =
             if in_session { length.min(self.settings.command_bytes_max()) } else { length };
-        // Its bytes come first, padding next, the mark last.
-        let mut command = self.workload.command(op, draw);
-        command.resize(command.len().max((length as usize).saturating_sub(OP_BYTES)), 0);
-        request::mark(command, op)
+        request::mark(self.workload.command(op, draw), op, length as usize)
     }
 
     /// A request reaches its node.
@@ -231,6 +246,7 @@ impl World {
             return;
         };
         self.clients.believes(client, Some(at.id()));
+        self.clients.get(client).disappointed = 0;
         let waited = call.is_some() || op.is_some_and(|op| self.clients.get(client).ends(op));
         if let Some(op) = op.filter(|_| waited) {
             witness.see(self.now, Seen::Replied { op, id, outcome });
@@ -292,6 +308,7 @@ impl World {
             witness.reach(Spot::OutcomeTooLate);
             return;
         }
+        self.clients.get(client).disappointed = 0;
         witness
             .see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state, answer });
         if client == self.clients.prober() {
@@ -310,7 +327,10 @@ impl World {
     ) {
         let Some(Try { client, op, call }) = self.clients.ends(tag) else { return };
         match reason {
-            RejectReason::NotLeader { leader } => self.clients.believes(client, leader),
+            RejectReason::NotLeader { leader } => {
+                self.clients.believes(client, leader);
+                self.clients.get(client).redirected = leader.is_some();
+            }
             RejectReason::NoLeader | RejectReason::Stopped => self.clients.believes(client, None),
             _ => {}
         }
@@ -342,6 +362,8 @@ impl World {
 
     /// A client goes on after a disappointment: while the storm lasts, or as long as it waits.
     fn goes_on(&mut self, client: u16) {
+        let state = self.clients.get(client);
+        state.disappointed += u32::from(!state.redirected);
         if self.calm.is_none() || self.clients.is_waiting(client) {
             self.nap(client);
         }

@@ -59,7 +59,7 @@ crate::forgeries! {
     }
 
     S29 a_message_has_too_many_bytes
-    "n1 sends 5243090 bytes of entries at once, the bound is 2097152"
+    "n1 sends 5243110 bytes of entries at once, the bound is 2097152"
     |stage| {
         stage.wins(1, 1, &[2, 3]);
         let (prev, committed) = (EntryId::ZERO, Index::ZERO);
@@ -67,7 +67,7 @@ crate::forgeries! {
     }
 
     S29 a_batch_has_too_many_bytes
-    "n1 applies 5243090 bytes of entries at once, the bound is 4194304"
+    "n1 applies 5243110 bytes of entries at once, the bound is 4194304"
     |stage| {
         for _ in heavy() {
             stage.proposes();

@@ -55,7 +55,7 @@ pub(crate) fn command(index: u64, term: u64, op: u64) -> Entry {
 
 /// Entry `index@term` with a command of these bytes.
 pub(crate) fn written(index: u64, term: u64, op: u64, bytes: &[u8]) -> Entry {
-    let command = Request::Plain(&mark(bytes.to_vec(), OpId(op))).encode();
+    let command = Request::Plain(&mark(bytes.to_vec(), OpId(op), 0)).encode();
     Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn register(index: u64, term: u64) -> Entry {
 
 /// Entry `index@term` with the command of an operation, as a request of a session.
 pub(crate) fn request(index: u64, term: u64, op: u64, session: u64, sequence: u64) -> Entry {
-    let command = &mark(b"x".to_vec(), OpId(op))[..];
+    let command = &mark(b"x".to_vec(), OpId(op), 0)[..];
     let (session, sequence) = (SessionId(Index(session)), Sequence(sequence));
     let acknowledged = Sequence(1);
     let command = Request::InSession { session, sequence, acknowledged, command }.encode();
@@ -470,7 +470,7 @@ impl Stage {
 
     fn proposes_in(&mut self, session: Option<(SessionId, Sequence)>) -> OpId {
         let op = self.next_op();
-        let command = &mark(b"x".to_vec(), op)[..];
+        let command = &mark(b"x".to_vec(), op, 0)[..];
         self.sees(Seen::ProposeInvoked { op, command, session });
         op
     }
