@@ -84,7 +84,8 @@ fn run_plan(
         trace(&settings.to_string());
         plan.ops.iter().for_each(|op| trace(&op.to_string()));
     }
-    let mut witness = Witness::new(&settings, options.checks, options.trace.clone());
+    let checks = options.checks.then_some(&options.workload);
+    let mut witness = Witness::new(&settings, checks, options.trace.clone());
     let mut world = World::new(settings, options.workload.clone(), plan, choices);
     let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness)));
     let (now, events) = world.position();

@@ -3,7 +3,7 @@
 use quorate::machine::StateMachine;
 
 use crate::choice::Draw;
-use crate::observe::OpId;
+use crate::request::OpId;
 
 /// A state machine to be run in the simulator, and what is asked of it.
 ///

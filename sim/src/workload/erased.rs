@@ -8,7 +8,7 @@ use quorate::machine::{Digest, StateMachine};
 use quorate::types::Index;
 
 use crate::choice::Draw;
-use crate::observe::OpId;
+use crate::request::OpId;
 use crate::workload::contract::Workload;
 
 /// Some [`Workload`].

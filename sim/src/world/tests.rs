@@ -27,7 +27,7 @@ fn calm_settings() -> Settings {
 
 fn world_of(settings: Settings, ops: Vec<Op>) -> (World, Witness) {
     let choices = Choices::new(SEED, Overrides::new());
-    let witness = Witness::new(&settings, true, None);
+    let witness = Witness::new(&settings, Some(&workload()), None);
     (World::new(settings, workload(), Plan { ops }, choices), witness)
 }
 
@@ -161,13 +161,13 @@ fn a_clone_goes_on_exactly_as_the_original() {
     let settings = Settings::draw(<&Profile>::default(), &choices, 1, 64);
     let plan = Plan::draw(&settings, &choices);
     let mut world = World::new(settings.clone(), workload(), plan, choices);
-    let mut witness = Witness::new(&settings, false, None);
+    let mut witness = Witness::new(&settings, None, None);
     for _ in 0..5_000 {
         world.advance(&mut witness);
     }
     let mut clone = world.clone();
     world.run(&mut witness);
-    clone.run(&mut Witness::new(&settings, false, None));
+    clone.run(&mut Witness::new(&settings, None, None));
     assert_eq!((world.digest(), world.events), (clone.digest(), clone.events));
 }
 

@@ -7,7 +7,7 @@ mod store;
 
 use crate::choice::Draw;
 use crate::digest::mix;
-use crate::observe::OpId;
+use crate::request::OpId;
 use crate::workload::contract::Workload;
 use crate::workload::kv::model::Model;
 

@@ -26,6 +26,11 @@ impl Subject {
     pub(crate) fn take_executed(&self) -> Vec<Executed> {
         self.executed.take()
     }
+
+    /// The workload's machine.
+    pub(crate) fn machine(&self) -> &AnyMachine {
+        &self.machine
+    }
 }
 
 impl StateMachine for Subject {
