@@ -5,6 +5,11 @@
 //! second thread did, done again: the same writes of the same sizes at the same offsets, with the
 //! same syncs between them, in a file of the same size that was written in full before.
 //!
+//! The clients append together, all of them waiting for the same flush: nothing can be prepared
+//! while the disk works, and whatever the store computes for a flush stands in its way. Or they
+//! append in turns: one half comes back while the flush of the other is on its way, and is digested
+//! meanwhile, as it is when requests come when they like. Half as many are in a flush then.
+//!
 //! Two limits are given. The bare one is a single thread with nothing to do between two syncs: what
 //! the disk can do. The handed one gets each flush from another thread, over the same channels, and
 //! answers it: no store that leaves its thread free while the disk works can be faster than that.
@@ -19,25 +24,38 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate::storage::{Event, FileDisk, Storage, StorageConfig};
+use quorate::storage::{Event, Storage, StorageConfig};
 use quorate::types::{Command, Index, WriteId};
 
-use crate::carrier::{Done, Worker, log_worker, settle, split};
+use crate::carrier::{Done, LogWorker, Worker, log_worker, settle};
 use crate::{Effort, first_write, fresh, median, percent, timed, write};
 
-/// How many clients, the bytes of a command, and the flushes of a round.
-const LOADS: [(usize, usize, usize); 6] = [
-    (1, 128, 250),
-    (64, 128, 250),
-    (256, 128, 200),
-    (1, 1024, 250),
-    (64, 1024, 150),
-    (256, 1024, 60),
+/// Who appends how.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    clients: usize,
+    /// Of each command.
+    bytes: usize,
+    /// In how many parts the clients come: 1 together, 2 in turns.
+    turns: usize,
+    /// Of one round.
+    flushes: usize,
+}
+
+const LOADS: [Load; 10] = [
+    Load { clients: 1, bytes: 128, turns: 1, flushes: 250 },
+    Load { clients: 64, bytes: 128, turns: 1, flushes: 250 },
+    Load { clients: 64, bytes: 128, turns: 2, flushes: 250 },
+    Load { clients: 256, bytes: 128, turns: 1, flushes: 200 },
+    Load { clients: 256, bytes: 128, turns: 2, flushes: 200 },
+    Load { clients: 1, bytes: 1024, turns: 1, flushes: 250 },
+    Load { clients: 64, bytes: 1024, turns: 1, flushes: 150 },
+    Load { clients: 64, bytes: 1024, turns: 2, flushes: 150 },
+    Load { clients: 256, bytes: 1024, turns: 1, flushes: 60 },
+    Load { clients: 256, bytes: 1024, turns: 2, flushes: 60 },
 ];
 /// What a flush takes beside its entries: its fixed part, and two pages begun.
 const PADDING: usize = 12 << 10;
-/// The load of the goal, in percent of the handed limit.
-const GOAL: (usize, usize) = (64, 128);
 
 /// Measures and prints.
 pub(crate) fn report(path: &Path, effort: Effort) {
@@ -48,113 +66,130 @@ pub(crate) fn report(path: &Path, effort: Effort) {
     };
     println!("\nappends against the same writes and syncs alone, medians of {rounds} rounds");
     println!(
-        "{:<20}{:>12}{:>12}{:>12}{:>12}{:>11}{:>11}",
+        "{:<30}{:>10}{:>11}{:>11}{:>11}{:>11}{:>10}",
         "", "appends/s", "flush", "handed", "bare", "of handed", "of bare"
     );
-    for (clients, bytes, flushes) in LOADS {
-        let path = path.join(format!("{clients}-{bytes}"));
-        let flushes = flushes.div_ceil(share);
-        let mut subject = Subject::new(&path, clients, bytes, flushes * (rounds + 1));
-        let mut peer = Peer::new(&path.join("peer"), subject.config.segment_bytes);
-        subject.run(flushes);
-        let (mut stores, mut handed, mut bares) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            let (time, done) = subject.run(flushes);
-            stores.push(time);
-            let done = Arc::new(done);
-            handed.push(peer.handed(&done));
-            bares.push(peer.bare(&done));
-        }
-        subject.end();
-        peer.end();
-        let ratio = |limits: &[Duration]| {
-            let ratios = limits.iter().zip(&stores).map(|(limit, store)| percent(*limit, *store));
-            median(&ratios.collect::<Vec<_>>())
-        };
-        let micros = |times: &[Duration]| median(times).as_secs_f64() * 1e6 / flushes as f64;
-        let goal = if (clients, bytes) == GOAL { "  (goal: 90 %)" } else { "" };
-        println!(
-            "{:<20}{:>12.0}{:>9.0} µs{:>9.0} µs{:>9.0} µs{:>9.1} %{:>9.1} %{goal}",
-            format!("{clients} of {bytes} bytes"),
-            clients as f64 * 1e6 / micros(&stores),
-            micros(&stores),
-            micros(&handed),
-            micros(&bares),
-            ratio(&handed),
-            ratio(&bares),
-        );
+    for load in LOADS {
+        row(path, load, rounds, load.flushes.div_ceil(share));
     }
+}
+
+fn row(path: &Path, load: Load, rounds: usize, flushes: usize) {
+    let Load { clients, bytes, turns, .. } = load;
+    let path = path.join(format!("{clients}-{bytes}-{turns}"));
+    let mut subject = Subject::new(&path, load, flushes * (rounds + 1));
+    let mut peer = Peer::new(&path.join("peer"), subject.segment_bytes);
+    subject.run(flushes);
+    let (mut stores, mut handed, mut bares) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (time, done) = subject.run(flushes);
+        stores.push(time);
+        handed.push(peer.handed(&done));
+        bares.push(peer.bare(&done));
+    }
+    subject.worker.join();
+    peer.worker.join();
+    let ratio = |limits: &[Duration]| {
+        let ratios = limits.iter().zip(&stores).map(|(limit, store)| percent(*limit, *store));
+        median(&ratios.collect::<Vec<_>>())
+    };
+    let micros = |times: &[Duration]| median(times).as_secs_f64() * 1e6 / flushes as f64;
+    println!(
+        "{:<30}{:>10.0}{:>8.0} µs{:>8.0} µs{:>8.0} µs{:>9.1} %{:>8.1} %",
+        format!("{clients} of {bytes} bytes{}", if turns == 1 { "" } else { ", in turns" }),
+        (clients / turns) as f64 * 1e6 / micros(&stores),
+        micros(&stores),
+        micros(&handed),
+        micros(&bares),
+        ratio(&handed),
+        ratio(&bares),
+    );
 }
 
 /// A store on its thread, and the clients that append.
 struct Subject {
-    config: StorageConfig,
+    load: Load,
+    segment_bytes: u64,
     storage: Storage,
-    disk: FileDisk,
-    worker: Worker<Vec<quorate::storage::Operation>, (Vec<quorate::storage::Completion>, Vec<Done>)>,
-    clients: usize,
+    worker: LogWorker,
     command: Command,
     next: Index,
     last_write: WriteId,
 }
 
 impl Subject {
-    fn new(path: &Path, clients: usize, bytes: usize, flushes: usize) -> Subject {
-        let flush = clients * (bytes + StorageConfig::ENTRY_BYTES);
+    /// With room for so many flushes in one segment.
+    fn new(path: &Path, load: Load, flushes: usize) -> Subject {
+        let flush = load.clients / load.turns * (load.bytes + StorageConfig::ENTRY_BYTES);
         let flush = flush + flush / 100 + PADDING;
         let segment_bytes = (flushes * flush).next_multiple_of(1 << 20).max(16 << 20) as u64;
-        let config = StorageConfig {
-            segment_bytes,
-            segments_ahead: 1,
-            ..StorageConfig::default()
-        };
+        let config = StorageConfig { segment_bytes, segments_ahead: 2, ..StorageConfig::default() };
         let (mut disk, mut storage) = fresh(path, &config);
         let mut events = Vec::new();
         storage.start(&mut events);
         storage.persist(first_write(), &mut events);
         settle(&mut storage, &mut disk, events, drop);
-        let worker = log_worker(disk.clone());
-        let command = Command::from(vec![7; bytes]);
+        let command = Command::from(vec![7; load.bytes]);
         let (next, last_write) = (Index(1), WriteId(1));
-        Subject { config, storage, disk, worker, clients, command, next, last_write }
+        Subject {
+            load,
+            segment_bytes,
+            storage,
+            worker: log_worker(disk),
+            command,
+            next,
+            last_write,
+        }
     }
 
-    /// So many flushes, each with an append of every client.
+    /// So many flushes, each with an append of every client whose turn it is.
     fn run(&mut self, flushes: usize) -> (Duration, Vec<Done>) {
         let mut done = Vec::new();
-        let time = timed(|| {
-            for _ in 0..flushes {
-                self.append(&mut done);
-            }
-        });
+        let time = timed(|| self.append(flushes, &mut done));
         (time, done)
     }
 
-    /// All clients append, and wait.
-    fn append(&mut self, done: &mut Vec<Done>) {
-        self.last_write = WriteId(self.last_write.0 + 1);
-        let write = write(self.last_write, self.next, self.clients, &self.command);
-        self.next = Index(self.next.0 + self.clients as u64);
-        let mut durable = false;
+    fn append(&mut self, flushes: usize, done: &mut Vec<Done>) {
+        let (mut left, mut ready) = (flushes, self.load.turns);
+        let mut under_way = false;
         let mut events = Vec::new();
-        self.storage.persist(write, &mut events);
-        while !durable {
-            let mut other = |event| durable |= event == Event::Persisted(self.last_write);
-            let log = split(&mut self.storage, &mut self.disk, &mut events, &mut other);
-            if durable {
-                return;
+        loop {
+            // What the disk can begin with comes first, then who has got an answer.
+            let mut operations = Vec::new();
+            for event in events.drain(..) {
+                match event {
+                    Event::Disk(operation) => operations.push(operation),
+                    Event::Persisted(_) => ready += 1,
+                    event => panic!("nothing else happens while entries are appended: {event:?}"),
+                }
             }
-            self.worker.requests.send(log).expect("the worker waits for requests");
-            let (completions, more) = self.worker.answers.recv().expect("and answers them");
-            done.extend(more);
-            for completion in completions {
-                self.storage.completed(completion, &mut events);
+            if !operations.is_empty() {
+                self.worker.requests.send(operations).expect("the worker waits for requests");
+                under_way = true;
+            }
+            if ready > 0 && left > 0 {
+                (ready, left) = (ready - 1, left - 1);
+                self.submit(&mut events);
+            } else if under_way {
+                let (completions, more) = self.worker.answers.recv().expect("and answers them");
+                done.extend(more);
+                under_way = false;
+                for completion in completions {
+                    self.storage.completed(completion, &mut events);
+                }
+            } else {
+                return;
             }
         }
     }
 
-    fn end(self) {
-        self.worker.join();
+    /// The clients whose turn it is append.
+    fn submit(&mut self, events: &mut Vec<Event>) {
+        let count = self.load.clients / self.load.turns;
+        self.last_write = WriteId(self.last_write.0 + 1);
+        let write = write(self.last_write, self.next, count, &self.command);
+        self.next = Index(self.next.0 + count as u64);
+        self.storage.persist(write, events);
     }
 }
 
@@ -195,10 +230,6 @@ impl Peer {
                 self.worker.answers.recv().expect("and answers them");
             }
         })
-    }
-
-    fn end(self) {
-        self.worker.join();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use quorate::storage::{Completion, Disk, Event, FileAction, FileDisk, Lane, Operation, Storage};
+use quorate::storage::{Completion, Disk, Event, FileAction, FileDisk, Operation, Storage};
 
 /// What a thread did, in order.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,11 @@ impl<Request: Send + 'static, Answer: Send + 'static> Worker<Request, Answer> {
     }
 }
 
-/// The thread of the lane `Log`: all operations of a step at once, in their order.
-pub(crate) fn log_worker(
-    mut disk: FileDisk,
-) -> Worker<Vec<Operation>, (Vec<Completion>, Vec<Done>)> {
+/// Takes the operations of a step at once, and carries them out in their order.
+pub(crate) type LogWorker = Worker<Vec<Operation>, (Vec<Completion>, Vec<Done>)>;
+
+/// The thread of the lane `Log`.
+pub(crate) fn log_worker(mut disk: FileDisk) -> LogWorker {
     Worker::new(move |operations: Vec<Operation>| {
         let mut done = Vec::with_capacity(operations.len());
         let complete = |operation: Operation| {
@@ -81,22 +82,4 @@ pub(crate) fn settle(
             }
         }
     }
-}
-
-/// The operations of the lane `Log` among the events; the others are carried out at once.
-pub(crate) fn split(
-    storage: &mut Storage,
-    disk: &mut FileDisk,
-    events: &mut Vec<Event>,
-    mut other: impl FnMut(Event),
-) -> Vec<Operation> {
-    let (mut log, mut bulk) = (Vec::new(), Vec::new());
-    for event in events.drain(..) {
-        match event {
-            Event::Disk(operation) if operation.lane == Lane::Log => log.push(operation),
-            event => bulk.push(event),
-        }
-    }
-    settle(storage, disk, bulk, &mut other);
-    log
 }

@@ -30,7 +30,10 @@ pub(crate) fn report(path: &Path, effort: Effort) {
         "memory of the store with commands of {BYTES} bytes; caps: tail, flush, read {} MiB",
         caps >> 20
     );
-    println!("{:>12}{:>12}{:>12}{:>12}{:>12}", "entries", "on disk", "appending", "opening", "fetching");
+    println!(
+        "{:>12}{:>12}{:>12}{:>12}{:>12}",
+        "entries", "on disk", "appending", "opening", "fetching"
+    );
     drop(fresh(path, &config));
     for entries in lengths {
         let before = reset_peak();

@@ -40,7 +40,8 @@ pub(crate) fn report(path: &Path, effort: Effort) {
         drop(FileDisk::open(path).expect("a directory of the store's"));
         reads.push(timed(|| bytes = read(path)));
     }
-    let ratios = opens.iter().zip(&reads).map(|(open, read)| open.as_secs_f64() / read.as_secs_f64());
+    let ratios =
+        opens.iter().zip(&reads).map(|(open, read)| open.as_secs_f64() / read.as_secs_f64());
     let ratio = median(&ratios.collect::<Vec<_>>());
     let millis = |times: &[Duration]| median(times).as_secs_f64() * 1e3;
     println!(
