@@ -47,6 +47,12 @@ spots! {
     CrashWhileApplying "crash/while-applying" true
     /// A leader crashes with entries that are not committed.
     CrashUncommitted "crash/leader-with-uncommitted" true
+    /// A crash keeps a part of a flush.
+    CrashTornFlush "crash/torn-flush" true
+    /// A crash loses something in both zones of a segment, and keeps something of it.
+    CrashBothZones "crash/torn-in-both-zones" true
+    /// A crash loses the making, renaming or removing of a file.
+    CrashLostName "crash/lost-name" true
     /// A node starts again with a log.
     RestartWithLog "restart/with-log" true
     /// A node starts again with a log of which it has nothing in hand.
@@ -155,6 +161,8 @@ spots! {
     DiskStopped "disk/node-stopped" true
     /// A node refuses to start because its disk is damaged.
     DiskRefused "disk/node-refuses" true
+    /// A node cannot start while its disk is full, or because a read fails.
+    DiskRefusedForNow "disk/node-cannot-start-yet" true
     /// A node outside the core is up after the storm.
     CalmOutsideUp "calm/outside-up" true
     /// A node outside the core is down after the storm.
@@ -205,7 +213,7 @@ const REFUSED: [Mark; Refusal::ALL.len()] = [
     must("refused/impossible-match"),
     must("refused/read-not-ready"),
     must("refused/outbox-full"),
-    may("refused/disk-full"),
+    must("refused/disk-full"),
 ];
 
 const REJECTED: [Mark; 6] = [
@@ -214,7 +222,7 @@ const REJECTED: [Mark; 6] = [
     must("rejected/busy"),
     must("rejected/too-large"),
     must("rejected/no-leader"),
-    may("rejected/disk-full"),
+    must("rejected/disk-full"),
 ];
 
 const RECEIVED: [Mark; 12] = [
@@ -228,8 +236,8 @@ const RECEIVED: [Mark; 12] = [
     must("received/heartbeat-reply"),
     must("received/read-index"),
     must("received/read-index-reply"),
-    may("received/install-snapshot"),
-    may("received/install-snapshot-reply"),
+    must("received/install-snapshot"),
+    must("received/install-snapshot-reply"),
 ];
 
 macro_rules! by_role {
@@ -247,6 +255,8 @@ macro_rules! by_role {
 const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "loss" "duplicate" "delay" "reorder" "clog" "one-way" "partition" "bridge" "flap" "crash"
     "pause" "drift" "jump" "slow-disk" "slow-apply" "lag" "stray" "replay" "campaign"
+    "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
+    "misdirected-write" "lost-write"
 };
 
 const REFUSED_FROM: usize = SPOTS.len();

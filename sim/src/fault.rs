@@ -44,6 +44,22 @@ pub enum Fault {
     Replay,
     /// A node campaigns although its leader is well.
     Campaign,
+    /// A flush of a node's fails, of a file or of the directory.
+    FailedFlush,
+    /// A write of a node's fails half-way, or the making, renaming or removing of a file does.
+    FailedWrite,
+    /// A read of a node's fails.
+    FailedRead,
+    /// A node's disk has no room for new files.
+    FullDisk,
+    /// A node's disk does nothing for many election timeouts.
+    StalledDisk,
+    /// What a node has durably changes on its disk.
+    Rot,
+    /// A write goes to another place on a node's disk, and seems to succeed.
+    MisdirectedWrite,
+    /// A node's disk does not store a write, which seems to succeed and to be flushed.
+    LostWrite,
 }
 
 /// A set of fault kinds.
@@ -52,7 +68,7 @@ pub struct Faults(u32);
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 19] = [
+    pub const ALL: [Fault; 27] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -72,6 +88,26 @@ impl Fault {
         Fault::Stray,
         Fault::Replay,
         Fault::Campaign,
+        Fault::FailedFlush,
+        Fault::FailedWrite,
+        Fault::FailedRead,
+        Fault::FullDisk,
+        Fault::StalledDisk,
+        Fault::Rot,
+        Fault::MisdirectedWrite,
+        Fault::LostWrite,
+    ];
+
+    /// The kinds that befall disks, save crashes and slowness.
+    pub(crate) const OF_DISKS: [Fault; 8] = [
+        Fault::FailedFlush,
+        Fault::FailedWrite,
+        Fault::FailedRead,
+        Fault::FullDisk,
+        Fault::StalledDisk,
+        Fault::Rot,
+        Fault::MisdirectedWrite,
+        Fault::LostWrite,
     ];
 
     /// The kind's name in summaries and marks.
@@ -97,6 +133,14 @@ impl Fault {
             Fault::Stray => "stray",
             Fault::Replay => "replay",
             Fault::Campaign => "campaign",
+            Fault::FailedFlush => "failed-flush",
+            Fault::FailedWrite => "failed-write",
+            Fault::FailedRead => "failed-read",
+            Fault::FullDisk => "full-disk",
+            Fault::StalledDisk => "stalled-disk",
+            Fault::Rot => "rot",
+            Fault::MisdirectedWrite => "misdirected-write",
+            Fault::LostWrite => "lost-write",
         }
     }
 }
@@ -106,6 +150,21 @@ impl Faults {
     pub const NONE: Faults = Faults(0);
     /// Every kind.
     pub const ALL: Faults = Faults((1 << Fault::ALL.len()) - 1);
+
+    /// These kinds.
+    pub(crate) const fn of(kinds: &[Fault]) -> Faults {
+        let (mut set, mut at) = (0, 0);
+        while at < kinds.len() {
+            set |= 1 << kinds[at] as u8;
+            at += 1;
+        }
+        Faults(set)
+    }
+
+    /// The kinds of both sets.
+    pub(crate) const fn and(self, other: Faults) -> Faults {
+        Faults(self.0 | other.0)
+    }
 
     /// Whether the set has `fault`.
     #[must_use]

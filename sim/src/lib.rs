@@ -27,6 +27,7 @@ mod request;
 pub mod run;
 pub mod settings;
 pub mod span;
+pub mod storms;
 pub mod summary;
 pub mod sweep;
 pub mod time;

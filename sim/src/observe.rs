@@ -6,9 +6,7 @@
 use quorate::log::Log;
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{RejectReason, Status};
-use quorate::types::{
-    Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Write,
-};
+use quorate::types::{Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Write};
 
 use crate::time::SimTime;
 

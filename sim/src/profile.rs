@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 
 /// A named family of runs. The seed draws one run from it.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,27 +13,68 @@ pub struct Profile {
     pub summary: &'static str,
     /// The kinds of faults its runs draw from.
     pub(crate) faults: Faults,
+    /// Those of them that every run may meet.
+    pub(crate) always: Faults,
     /// How many voters its runs have, unless the seed decides.
     pub(crate) voters: Option<u8>,
+    /// Whether snapshots are taken every few entries, and travel slowly.
+    pub(crate) snapshots: bool,
 }
 
 /// No profile has the name that was asked for; its text lists those that exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownProfile(pub String);
 
-static PROFILES: [Profile; 3] = [
-    Profile {
-        name: "default",
-        summary: "every fault kind, a random subset in each run",
-        faults: Faults::ALL,
-        voters: None,
-    },
-    Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, voters: None },
+/// Crashes, and what makes it likely that they find something half done.
+const CRASHES: Faults =
+    Faults::of(&[Fault::Crash, Fault::SlowDisk, Fault::SlowApply, Fault::Lag, Fault::Pause]);
+
+const EVERYTHING: Profile = Profile {
+    name: "default",
+    summary: "every fault kind, a random subset in each run",
+    faults: Faults::ALL,
+    always: Faults::NONE,
+    voters: None,
+    snapshots: false,
+};
+
+static PROFILES: [Profile; 6] = [
+    EVERYTHING,
+    Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..EVERYTHING },
     Profile {
         name: "five",
         summary: "as default, always with five voters and no learners",
-        faults: Faults::ALL,
         voters: Some(5),
+        ..EVERYTHING
+    },
+    Profile {
+        name: "disk",
+        summary: "disks that fail, fill up, stall, rot and lose writes; crashes; no network faults",
+        faults: Faults::of(&Fault::OF_DISKS).and(Faults::of(&[Fault::Crash, Fault::SlowDisk])),
+        always: Faults::of(&[Fault::Crash]),
+        ..EVERYTHING
+    },
+    Profile {
+        name: "crash",
+        summary: "crashes in the middle of everything; no network faults, no failing disks",
+        faults: CRASHES,
+        always: Faults::of(&[Fault::Crash]),
+        ..EVERYTHING
+    },
+    Profile {
+        name: "snapshot",
+        summary: "snapshots every few entries, slow transfers, nodes that fall behind",
+        faults: CRASHES.and(Faults::of(&Fault::OF_DISKS)).and(Faults::of(&[
+            Fault::Loss,
+            Fault::Duplicate,
+            Fault::Delay,
+            Fault::Clog,
+            Fault::OneWay,
+            Fault::Partition,
+        ])),
+        always: Faults::of(&[Fault::Crash, Fault::Partition]),
+        snapshots: true,
+        ..EVERYTHING
     },
 ];
 

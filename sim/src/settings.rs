@@ -77,13 +77,16 @@ impl Settings {
     #[must_use]
     pub fn draw(profile: &Profile, choices: &Choices, length: u32) -> Settings {
         let mut draw = choices.draw(Kind::Setting.key());
-        let faults = draw_faults(&mut draw, profile.faults);
+        let faults = draw_faults(&mut draw, profile);
         let (voters, learners) = draw_cluster(&mut draw, profile);
         let unit = *draw.pick(&[1_000, 300, 3_000, 8_000]);
         let mut config = draw_config(&mut draw, unit);
         config.outbox_messages_max = *draw.pick(&[256, 16, 3]);
         let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length;
         let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
+        let storage = draw_storage(&mut draw, &config);
+        let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
+            draw_snapshots(&mut draw, profile.snapshots);
         Settings {
             voters,
             learners,
@@ -94,11 +97,11 @@ impl Settings {
             duplicate_permille: permille(&mut draw, faults, Fault::Duplicate, &[10, 3, 50, 200]),
             delay_permille: permille(&mut draw, faults, Fault::Delay, &[5, 1, 20, 50]),
             flush: draw_flush(&mut draw, unit),
-            storage: draw_storage(&mut draw, &config),
-            snapshot_entries: *draw.pick(&[400, 20, 60, 1_000]),
-            snapshot_bytes: *draw.pick(&[1 << 20, 4_000, 20_000]),
-            trailing_entries: *draw.pick(&[20, 0, 3, 100]),
-            snapshot_bytes_per_second: *draw.pick(&[1 << 20, 1 << 15, 1 << 13]),
+            storage,
+            snapshot_entries,
+            snapshot_bytes,
+            trailing_entries,
+            snapshot_bytes_per_second,
             session_limits: SessionLimits {
                 sessions_max: *draw.pick(&[64, 2, 3]),
                 window: *draw.pick(&[16, 1, 3]),
@@ -161,13 +164,14 @@ impl Settings {
 }
 
 /// A random part of `allowed`: usually about half, sometimes all.
-fn draw_faults(draw: &mut Draw<'_>, allowed: Faults) -> Faults {
+fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);
-    Fault::ALL
+    let drawn: Faults = Fault::ALL
         .into_iter()
         .filter(|_| draw.chance(share))
-        .filter(|fault| allowed.has(*fault))
-        .collect()
+        .filter(|fault| profile.faults.has(*fault))
+        .collect();
+    drawn.and(profile.always)
 }
 
 fn draw_cluster(draw: &mut Draw<'_>, profile: &Profile) -> (u8, u8) {
@@ -225,6 +229,27 @@ fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
     storage.snapshots.chunk_bytes = *draw.pick(&[4096, 512, 1024]);
     debug_assert_eq!(storage.check(), Ok(()));
     storage
+}
+
+/// After how many entries and bytes there is a snapshot, how many entries before it are kept, and
+/// how many of its bytes pass in a second.
+fn draw_snapshots(draw: &mut Draw<'_>, often: bool) -> [u64; 4] {
+    let options: [[u64; 4]; 4] = if often {
+        [
+            [40, 5, 10, 20],
+            [4_000, 1 << 20, 1_000, 2_000],
+            [3, 0, 1, 20],
+            [1 << 15, 8_192, 4_096, 2_048],
+        ]
+    } else {
+        [
+            [400, 20, 60, 1_000],
+            [1 << 20, 4_000, 20_000, 1 << 20],
+            [20, 0, 3, 100],
+            [1 << 20, 1 << 15, 1 << 13, 1 << 20],
+        ]
+    };
+    options.map(|options| *draw.pick(&options))
 }
 
 fn draw_flush(draw: &mut Draw<'_>, unit: u64) -> Span {

@@ -335,6 +335,12 @@ impl Witness {
         self.note(now, node, &format_args!("refuses to start: {error}"));
     }
 
+    /// A node cannot start from its disk as it is for now.
+    pub(crate) fn refuses_for_now(&mut self, now: SimTime, node: NodeId, error: &OpenError) {
+        self.reach(Spot::DiskRefusedForNow);
+        self.note(now, node, &format_args!("cannot start yet: {error}"));
+    }
+
     fn note(&self, now: SimTime, node: NodeId, event: &dyn Display) {
         if let Some(trace) = &self.trace {
             trace(&format!("{now:>10}  {node} {event}"));

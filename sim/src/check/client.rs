@@ -71,12 +71,7 @@ impl Clients {
         self.invoked(op, term, None);
     }
 
-    fn invoked(
-        &mut self,
-        op: OpId,
-        term: Term,
-        proposes: Option<Option<(SessionId, Sequence)>>,
-    ) {
+    fn invoked(&mut self, op: OpId, term: Term, proposes: Option<Option<(SessionId, Sequence)>>) {
         let floor = self.floor;
         let (place, executed, reply, ended) = (None, None, None, None);
         let new = Op { floor, term, proposes, place, executed, reply, ended };

@@ -88,7 +88,9 @@ impl Log {
             let before = log.back_to(at.index, Term(at.term.0 - 1));
             let ours = self.id_at(before.index).unwrap_or_default();
             let next = self.id_at(before.index.next());
-            if before.index > base.index && (ours != before || next.is_none_or(|id| id.term != at.term)) {
+            if before.index > base.index
+                && (ours != before || next.is_none_or(|id| id.term != at.term))
+            {
                 return false;
             }
             at = before;
@@ -138,7 +140,9 @@ impl Image {
             self.log.links.last().map_or((chain::EMPTY, 0), |link| (link.chain, link.bytes));
         let payload = chain::payload(&entry.payload);
         let chain = chain::link(prefix, id, payload);
-        if let Err(known) = entries.admit(id, Known { chain, payload, said: Said::by(&entry.payload), holder: by }) {
+        if let Err(known) =
+            entries.admit(id, Known { chain, payload, said: Said::by(&entry.payload), holder: by })
+        {
             let other = known.holder;
             let what = if known.payload == payload { "prefix" } else { "content" };
             return S8.broken(format!("{by} holds {id} with another {what} than {other} did"));

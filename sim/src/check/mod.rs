@@ -129,9 +129,7 @@ impl Checks {
                 self.clients.asked(op, self.election.latest());
                 Ok(())
             }
-            Seen::Replied { op, id, outcome } => {
-                self.clients.replied(&self.model, op, id, outcome)
-            }
+            Seen::Replied { op, id, outcome } => self.clients.replied(&self.model, op, id, outcome),
             Seen::ReadServed { op, node, index, applied, state } => {
                 let answer = Answer { node, index, applied, state };
                 self.clients.served(&self.model, &self.states, op, answer)

@@ -220,7 +220,9 @@ impl Model {
         if let Some(meta) = &write.install {
             if committed.id_at(meta.last.index) != Some(meta.last) {
                 let (id, last) = (node.id, meta.last);
-                return S25.broken(format!("{id} installs a snapshot that ends with {last}, which is not committed"));
+                return S25.broken(format!(
+                    "{id} installs a snapshot that ends with {last}, which is not committed"
+                ));
             }
             node.memory.log.install(committed, meta.last.index);
             node.synced = Index::ZERO;

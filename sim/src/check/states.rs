@@ -52,9 +52,8 @@ impl States {
         }
         let (root, first) = *self.snapshots.entry(last.index).or_insert((meta.root, id));
         if root != meta.root {
-            return S25.broken(format!(
-                "the snapshots of {id} and {first} that end with {last} differ"
-            ));
+            return S25
+                .broken(format!("the snapshots of {id} and {first} that end with {last} differ"));
         }
         Ok(())
     }

@@ -45,6 +45,7 @@ pub enum Fault {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     armed: Vec<Armed>,
+    hits: Vec<Fault>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +83,11 @@ impl Faults {
         self.armed.clear();
     }
 
+    /// Those that have hit since the last call.
+    pub(super) fn take_hits(&mut self) -> Vec<Fault> {
+        std::mem::take(&mut self.hits)
+    }
+
     /// How many have not hit yet.
     pub(super) fn len(&self) -> usize {
         self.armed.len()
@@ -99,6 +105,8 @@ impl Faults {
                 }
             }
         }
-        due.map(|place| self.armed.remove(place).fault)
+        let fault = due.map(|place| self.armed.remove(place).fault);
+        self.hits.extend(fault);
+        fault
     }
 }

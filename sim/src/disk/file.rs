@@ -125,6 +125,19 @@ impl File {
         }
     }
 
+    /// Stores what the cache shows of these sectors.
+    pub(super) fn store_shown(&mut self, sectors: std::ops::Range<u64>) {
+        for number in sectors {
+            let end = self.bytes.min((number + 1) * SECTOR_BYTES as u64);
+            self.store(number, Version { sector: self.shown(number), end });
+        }
+    }
+
+    /// The sectors on the disk that are not zeros.
+    pub(super) fn stored(&self) -> impl Iterator<Item = u64> {
+        self.durable.keys().copied()
+    }
+
     /// Every unsynced write of a sector: the sector's number, and the write's place among those
     /// of the sector.
     pub(super) fn unsynced(&self) -> impl Iterator<Item = (u64, usize)> {

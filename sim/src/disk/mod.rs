@@ -24,6 +24,7 @@ mod crash;
 mod directory;
 mod fault;
 mod file;
+mod head;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use quorate::storage::{Disk, DiskError, FileAction, FileName};
 use crate::disk::directory::{Directory, FileId};
 use crate::disk::fault::Faults;
 use crate::disk::file::File;
+use crate::disk::head::Head;
 
 pub use crate::disk::crash::{Crash, Pending};
 pub use crate::disk::directory::{Change, ChangeOrder};
@@ -52,6 +54,7 @@ pub struct SimDisk {
     /// Bounds the sizes of all files together.
     capacity: Option<u64>,
     faults: Faults,
+    head: Head,
 }
 
 impl SimDisk {
@@ -124,8 +127,10 @@ impl SimDisk {
             return Err(input_output_error("sync"));
         }
         file.sync(usize::MAX);
-        // What is not a segment is read back to see what the disk has.
-        if !matches!(name, FileName::Segment(_)) {
+        if matches!(name, FileName::Segment(_)) {
+            self.head.synced(name);
+        } else {
+            // What is not a segment is read back to see what the disk has.
             file.forget_clean();
         }
         Ok(())
@@ -150,6 +155,7 @@ impl SimDisk {
             return Err(input_output_error("write"));
         }
         let room = self.file(id).bytes().saturating_add(self.free_bytes());
+        self.head.written(name, file::sectors(offset, bytes.len()), fault.is_none());
         let file = self.find(name)?;
         if end > room {
             let count = room.saturating_sub(offset) as usize;
@@ -177,6 +183,7 @@ impl SimDisk {
     /// and all there is is durable.
     pub fn crash(&mut self, order: ChangeOrder, mut keep: impl FnMut(Pending) -> bool) -> Crash {
         let mut crash = Crash::default();
+        self.head.crashed();
         let lost = self.directory.crash(order, |change| {
             let kept = keep(Pending::Change(change));
             crash.kept.extend(kept.then_some(Pending::Change(change)));
@@ -222,6 +229,7 @@ impl SimDisk {
     pub fn wipe(&mut self) {
         self.files.clear();
         self.directory = Directory::default();
+        self.head = Head::default();
     }
 
     /// Bounds the sizes of all files together, in bytes; none means no bound. Files that are
@@ -248,6 +256,11 @@ impl SimDisk {
         self.faults.disarm();
     }
 
+    /// The faults that have hit since this was last asked.
+    pub fn take_hits(&mut self) -> Vec<Fault> {
+        self.faults.take_hits()
+    }
+
     /// How many faults have not hit yet.
     #[must_use]
     pub fn faults_armed(&self) -> usize {
@@ -258,6 +271,30 @@ impl SimDisk {
     /// What the cache shows stays while it shows it.
     pub fn rot(&mut self, file: FileName, offset: u64, bits: u8) -> bool {
         self.find(file).is_ok_and(|file| file.flip(offset, bits))
+    }
+
+    /// The sectors of a file that the disk has and that are not zeros, in order.
+    #[must_use]
+    pub fn stored(&self, file: FileName) -> Vec<u64> {
+        let id = self.directory.find(file);
+        id.map_or_else(Vec::new, |id| self.file(id).stored().collect())
+    }
+
+    /// Whether a sector of a segment belongs to the last flush that was completed, or to one that
+    /// was not: nothing on the disk shows later whether it ever stood there.
+    #[must_use]
+    pub fn is_at_head(&self, file: FileName, sector: u64) -> bool {
+        self.head.has(file, sector)
+    }
+
+    /// Stores what a [`Fault::WriteLost`] or [`Fault::WriteMisdirected`] left out of the last flush
+    /// that was completed.
+    pub fn store_head(&mut self) {
+        for (name, sectors) in self.head.take_lost() {
+            if let Ok(file) = self.find(name) {
+                file.store_shown(sectors);
+            }
+        }
     }
 
     /// Everything that is not durable, in the order in which a crash asks about it. Of files that

@@ -1,12 +1,13 @@
 //! Draws a plan: single faults, triggered ones, and small schedules known to be treacherous.
 
+use std::iter;
 use std::time::Duration;
 
 use quorate::types::NodeId;
 
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::Fault;
-use crate::plan::{Keep, Op, Plan, Trigger, Verb, When, Who};
+use crate::plan::{Call, Keep, Op, Plan, Region, Trigger, Verb, When, Who};
 use crate::settings::Settings;
 use crate::time::SimTime;
 
@@ -17,6 +18,11 @@ enum Pattern {
     Single(Fault),
     /// A node crashes at a boundary of one of its writes.
     Boundary,
+    /// A node crashes, or its disk fails, in the middle of its work on files.
+    Upkeep,
+    /// A node's disk fails at the next thing the node asks of it, just when the node promises
+    /// something or takes on another role.
+    Treason,
     /// Every new leader meets the same fault.
     Chase,
     /// A node meets a fault when it, or another, advances its commit index or takes entries.
@@ -59,8 +65,18 @@ impl Plan {
 fn patterns(settings: &Settings) -> Vec<Pattern> {
     let faults = settings.faults;
     let singles = planned_faults(settings);
-    let mut patterns: Vec<Pattern> =
-        singles.iter().flat_map(|fault| [Pattern::Single(*fault); 2]).collect();
+    let single = |fault: &Fault| {
+        let times = if Fault::OF_DISKS.contains(fault) { 1 } else { 2 };
+        iter::repeat_n(Pattern::Single(*fault), times)
+    };
+    let mut patterns: Vec<Pattern> = singles.iter().flat_map(single).collect();
+    let has_disk_faults = singles.iter().any(|fault| Fault::OF_DISKS.contains(fault));
+    if has_disk_faults {
+        patterns.extend([Pattern::Treason; 4]);
+    }
+    if has_disk_faults || faults.has(Fault::Crash) {
+        patterns.extend([Pattern::Upkeep; 4]);
+    }
     if !singles.is_empty() {
         patterns.extend([Pattern::Ambush; 6]);
     }
@@ -108,6 +124,8 @@ impl Planner<'_> {
                 self.ops.push(Op { when, verb });
             }
             Pattern::Boundary => self.boundary(),
+            Pattern::Upkeep => self.upkeep(),
+            Pattern::Treason => self.treason(),
             Pattern::Chase => self.chase(),
             Pattern::Progress => self.progress(),
             Pattern::Ambush => self.ambush(),
@@ -134,6 +152,67 @@ impl Planner<'_> {
         let keep = *self.draw.pick(&[Keep::None, Keep::Part, Keep::None]);
         let down = self.downtime();
         self.ops.push(Op { when, verb: Verb::Crash(Who::It, keep, down) });
+    }
+
+    fn upkeep(&mut self) {
+        let trigger = *self.draw.pick(&[
+            Trigger::UpdatesSuperblock,
+            Trigger::CreatesSegment,
+            Trigger::BeginsSegment,
+            Trigger::RemovesFile,
+            Trigger::TakesSnapshot,
+            Trigger::WritesSnapshot,
+            Trigger::NamesSnapshot,
+            Trigger::ReceivesPart,
+            Trigger::SendsPart,
+            Trigger::InstallsSnapshot,
+            Trigger::RestoresSnapshot,
+        ]);
+        let by = self.perhaps_node();
+        let nth = self.draw.between(1, 6) as u32;
+        let times = self.draw.between(1, 3) as u32;
+        // Some of these are rare: it waits until the storm is over.
+        let from = self.moment();
+        let to = SimTime::default().after(self.settings.storm);
+        let later = self.delay();
+        let when = When::On { from, to, trigger, by, nth, times, later };
+        let crash = self.settings.faults.has(Fault::Crash).then_some(Fault::Crash);
+        let on_disk = self.disk_fault();
+        let fault = if self.draw.chance(600) { crash.or(on_disk) } else { on_disk.or(crash) };
+        let fault = fault.expect("the run has one of them");
+        let verb = self.verb(fault, Who::It);
+        self.ops.push(Op { when, verb });
+    }
+
+    fn treason(&mut self) {
+        let trigger = *self.draw.pick(&[
+            Trigger::SubmitsEntries,
+            Trigger::AboutToSubmit,
+            Trigger::SubmitsVote,
+            Trigger::BecomesLeader,
+            Trigger::BecomesCandidate,
+            Trigger::BecomesPreCandidate,
+            Trigger::Starts,
+            Trigger::Promises,
+        ]);
+        let nth = self.draw.between(1, 4) as u32;
+        let times = self.draw.between(1, 2) as u32;
+        let by = self.perhaps_node();
+        let from = self.moment();
+        let to = SimTime::default().after(self.settings.storm);
+        let when = When::On { from, to, trigger, by, nth, times, later: Duration::ZERO };
+        let fault = self.disk_fault().expect("the run has one of them");
+        let verb = self.verb(fault, Who::It);
+        self.ops.push(Op { when, verb });
+    }
+
+    /// A kind of fault that befalls disks, among those of the run, if it has any.
+    fn disk_fault(&mut self) -> Option<Fault> {
+        let faults = self.settings.faults;
+        let kinds = Fault::OF_DISKS.into_iter().filter(|fault| faults.has(*fault));
+        let kinds: Vec<Fault> = kinds.collect();
+        let place = self.draw.below(kinds.len().max(1) as u64);
+        kinds.get(place as usize).copied()
     }
 
     fn chase(&mut self) {
@@ -274,7 +353,39 @@ impl Planner<'_> {
             Fault::SlowApply => Verb::SlowApply(who, self.slowness(), lasting * 2),
             Fault::Stray => Verb::Stray(who, self.draw.between(1, 8) as u32),
             Fault::Replay => Verb::Replay(who, self.draw.between(1, 30) as u32),
-            _ => Verb::Campaign(who),
+            Fault::Campaign => Verb::Campaign(who),
+            _ => self.disk_verb(fault, who, lasting),
+        }
+    }
+
+    fn disk_verb(&mut self, fault: Fault, who: Who, lasting: Duration) -> Verb {
+        let after = *self.draw.pick(&[0, 0, 1, 3, 10]);
+        let sectors = *self.draw.pick(&[0, 1, 2, 7, 20]);
+        let region = *self.draw.pick(&[
+            Region::Bodies,
+            Region::Headers,
+            Region::Superblock,
+            Region::Snapshot,
+        ]);
+        match fault {
+            Fault::FailedFlush => {
+                let calls = [Call::Flush, Call::Flush, Call::FlushDirectory];
+                Verb::Fail(who, *self.draw.pick(&calls), after, sectors)
+            }
+            Fault::FailedWrite => {
+                let calls = [Call::Write, Call::Write, Call::Create, Call::Rename, Call::Remove];
+                Verb::Fail(who, *self.draw.pick(&calls), after, sectors)
+            }
+            Fault::FailedRead => Verb::Fail(who, Call::Read, after, 0),
+            Fault::FullDisk => {
+                let segment = self.settings.storage.segment_bytes as u32;
+                let room = *self.draw.pick(&[0, 0, 512, 4096, segment / 2, segment - 1]);
+                Verb::Fill(who, room, lasting * 4)
+            }
+            Fault::StalledDisk => Verb::Stall(who, lasting * 3),
+            Fault::MisdirectedWrite => Verb::Misdirect(who, region, after),
+            Fault::LostWrite => Verb::LoseWrite(who, after),
+            _ => Verb::Rot(who, region),
         }
     }
 
@@ -290,6 +401,8 @@ impl Planner<'_> {
             Fault::Clog,
             Fault::Stray,
             Fault::Jump,
+            Fault::StalledDisk,
+            Fault::FailedFlush,
         ];
         let faults = self.settings.faults;
         let allowed: Vec<Fault> = kinds.into_iter().filter(|fault| faults.has(*fault)).collect();

@@ -81,6 +81,28 @@ pub enum Trigger {
     BecomesCandidate,
     /// Its commit index rises.
     AdvancesCommit,
+    /// It has written a part of the superblock, not durably.
+    UpdatesSuperblock,
+    /// It has created a segment of which it does not know.
+    CreatesSegment,
+    /// It has written the first flush of a segment, not durably.
+    BeginsSegment,
+    /// It has removed a file, not durably.
+    RemovesFile,
+    /// It has asked for a view of its state machine.
+    TakesSnapshot,
+    /// It has written a part of a snapshot, not durably.
+    WritesSnapshot,
+    /// A whole snapshot has its final name, not durably.
+    NamesSnapshot,
+    /// It has got a part of a snapshot.
+    ReceivesPart,
+    /// It has given a part of a snapshot to the network.
+    SendsPart,
+    /// It has written to the superblock, not durably, that a snapshot takes the place of its log.
+    InstallsSnapshot,
+    /// Its state machine has started over from a snapshot.
+    RestoresSnapshot,
 }
 
 /// Whom an operation concerns.
@@ -106,6 +128,38 @@ pub enum Keep {
     Part,
     /// Everything.
     All,
+}
+
+/// What a node asks of its disk, as far as it may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// To write.
+    Write,
+    /// To make a file.
+    Create,
+    /// To give a file another name.
+    Rename,
+    /// To remove a file.
+    Remove,
+    /// To flush a file.
+    Flush,
+    /// To flush the directory.
+    FlushDirectory,
+    /// To read.
+    Read,
+}
+
+/// A part of what a disk has durably.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Region {
+    /// A copy of the superblock.
+    Superblock,
+    /// The headers of a segment.
+    Headers,
+    /// The bodies of a segment.
+    Bodies,
+    /// A snapshot.
+    Snapshot,
 }
 
 /// What a planned operation does.
@@ -147,6 +201,19 @@ pub enum Verb {
     Replay(Who, u32),
     /// The node campaigns.
     Campaign(Who),
+    /// A call of the node to its disk fails, after so many others of the kind; so many sectors of
+    /// what it is about are done.
+    Fail(Who, Call, u32, u32),
+    /// The node's disk has room for so many bytes more, until the end.
+    Fill(Who, u32, Duration),
+    /// The node's disk does nothing until the end.
+    Stall(Who, Duration),
+    /// Bits flip in that part of the node's disk.
+    Rot(Who, Region),
+    /// A write of the node's, after so many others, hits that part of its disk instead.
+    Misdirect(Who, Region, u32),
+    /// A write of the node's, after so many others, is not stored.
+    LoseWrite(Who, u32),
 }
 
 impl Verb {
@@ -168,6 +235,14 @@ impl Verb {
             Verb::Stray(..) => Fault::Stray,
             Verb::Replay(..) => Fault::Replay,
             Verb::Campaign(..) => Fault::Campaign,
+            Verb::Fail(_, Call::Flush | Call::FlushDirectory, ..) => Fault::FailedFlush,
+            Verb::Fail(_, Call::Read, ..) => Fault::FailedRead,
+            Verb::Fail(..) => Fault::FailedWrite,
+            Verb::Fill(..) => Fault::FullDisk,
+            Verb::Stall(..) => Fault::StalledDisk,
+            Verb::Rot(..) => Fault::Rot,
+            Verb::Misdirect(..) => Fault::MisdirectedWrite,
+            Verb::LoseWrite(..) => Fault::LostWrite,
         }
     }
 }
@@ -225,6 +300,17 @@ impl fmt::Display for Trigger {
             Trigger::BecomesPreCandidate => "becomes pre-candidate",
             Trigger::BecomesCandidate => "becomes candidate",
             Trigger::AdvancesCommit => "advances commit",
+            Trigger::UpdatesSuperblock => "updates superblock",
+            Trigger::CreatesSegment => "creates segment",
+            Trigger::BeginsSegment => "begins segment",
+            Trigger::RemovesFile => "removes file",
+            Trigger::TakesSnapshot => "takes snapshot",
+            Trigger::WritesSnapshot => "writes snapshot",
+            Trigger::NamesSnapshot => "names snapshot",
+            Trigger::ReceivesPart => "receives part",
+            Trigger::SendsPart => "sends part",
+            Trigger::InstallsSnapshot => "installs snapshot",
+            Trigger::RestoresSnapshot => "restores snapshot",
         })
     }
 }
@@ -236,6 +322,43 @@ impl fmt::Display for Who {
             Who::It => f.write_str("it"),
             Who::Other => f.write_str("other"),
             Who::Leader => f.write_str("leader"),
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Call::Write => "write",
+            Call::Create => "creation",
+            Call::Rename => "renaming",
+            Call::Remove => "removal",
+            Call::Flush => "flush",
+            Call::FlushDirectory => "directory flush",
+            Call::Read => "read",
+        })
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Region::Superblock => "superblock",
+            Region::Headers => "headers",
+            Region::Bodies => "bodies",
+            Region::Snapshot => "snapshot",
+        })
+    }
+}
+
+/// A number with its name, unless it is 0.
+struct Given(&'static str, u32);
+
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Given(_, 0) => Ok(()),
+            Given(name, number) => write!(f, " {name}={number}"),
         }
     }
 }
@@ -276,6 +399,23 @@ impl fmt::Display for Verb {
             Verb::Stray(who, count) => write!(f, "stray {who} count={count}")?,
             Verb::Replay(who, count) => write!(f, "replay {who} count={count}")?,
             Verb::Campaign(who) => write!(f, "campaign {who}")?,
+            Verb::Fail(who, call, after, sectors) => {
+                write!(
+                    f,
+                    "fail {call} {who}{}{}",
+                    Given("after", *after),
+                    Given("sectors", *sectors)
+                )?;
+            }
+            Verb::Fill(who, room, _) => write!(f, "fill disk {who} room={room}")?,
+            Verb::Stall(who, _) => write!(f, "stall disk {who}")?,
+            Verb::Rot(who, region) => write!(f, "rot {region} {who}")?,
+            Verb::Misdirect(who, region, after) => {
+                write!(f, "misdirect write {who} to {region}{}", Given("after", *after))?;
+            }
+            Verb::LoseWrite(who, after) => {
+                write!(f, "lose write {who}{}", Given("after", *after))?;
+            }
         }
         match self.lasting() {
             Some(lasting) => write!(f, " for {}", Seconds::of(lasting)),
@@ -302,8 +442,17 @@ impl Verb {
             | Verb::Clog(_, lasting)
             | Verb::Drift(_, _, lasting)
             | Verb::SlowDisk(_, _, lasting)
-            | Verb::SlowApply(_, _, lasting) => Some(*lasting),
-            Verb::Jump(..) | Verb::Stray(..) | Verb::Replay(..) | Verb::Campaign(_) => None,
+            | Verb::SlowApply(_, _, lasting)
+            | Verb::Fill(_, _, lasting)
+            | Verb::Stall(_, lasting) => Some(*lasting),
+            Verb::Jump(..)
+            | Verb::Stray(..)
+            | Verb::Replay(..)
+            | Verb::Campaign(_)
+            | Verb::Fail(..)
+            | Verb::Rot(..)
+            | Verb::Misdirect(..)
+            | Verb::LoseWrite(..) => None,
         }
     }
 }
@@ -384,6 +533,13 @@ mod tests {
             (at(20), Verb::Cut(Who::Leader, Who::Node(n(4)), ms(1))),
             (at(20), Verb::Only(vec![(n(1), n(2)), (n(2), n(3))], ms(5))),
             (at(20), Verb::Drift(Who::Node(n(2)), -500, ms(5))),
+            (at(20), Verb::Fail(Who::It, Call::Flush, 0, 3)),
+            (at(20), Verb::Fail(Who::Leader, Call::FlushDirectory, 2, 0)),
+            (at(20), Verb::Fill(Who::Node(n(2)), 4096, ms(900))),
+            (at(20), Verb::Stall(Who::Node(n(2)), ms(900))),
+            (at(20), Verb::Rot(Who::Node(n(2)), Region::Headers)),
+            (at(20), Verb::Misdirect(Who::Node(n(2)), Region::Superblock, 1)),
+            (at(20), Verb::LoseWrite(Who::Node(n(2)), 0)),
         ]
         .map(|(when, verb)| Op { when, verb }.to_string());
         assert_eq!(
@@ -395,6 +551,13 @@ mod tests {
                 "at 0.020000s cut leader -> n4 for 0.001000s",
                 "at 0.020000s only n1-n2 n2-n3 for 0.005000s",
                 "at 0.020000s drift n2 -500ppm for 0.005000s",
+                "at 0.020000s fail flush it sectors=3",
+                "at 0.020000s fail directory flush leader after=2",
+                "at 0.020000s fill disk n2 room=4096 for 0.900000s",
+                "at 0.020000s stall disk n2 for 0.900000s",
+                "at 0.020000s rot headers n2",
+                "at 0.020000s misdirect write n2 to superblock after=1",
+                "at 0.020000s lose write n2",
             ]
         );
     }

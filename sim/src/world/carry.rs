@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::raft::{self, Action, RoleName, Status};
 use quorate::replica::{Note, Output};
 use quorate::storage::{Failure, FileAction, FileName, Lane, Operation};
-use quorate::types::{AppendOutcome, Body, Message, NodeId, Packet, Write, WriteId};
+use quorate::types::{AppendOutcome, Body, Message, NodeId, Packet, TransferBody, Write, WriteId};
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
@@ -22,28 +22,26 @@ const MILLION: u64 = 1_000_000;
 
 impl World {
     /// What the algorithm heard of its disk in the last step.
-    pub(super) fn note_durable(
-        &mut self,
-        place: Place,
-        outputs: &[Output],
-        witness: &mut Witness,
-    ) {
+    pub(super) fn note_durable(&mut self, place: Place, outputs: &[Output], witness: &mut Witness) {
+        let mut writes = 0;
         for output in outputs {
             if let Output::Note(Note::Took(raft::Input::Persisted(write))) = output {
-                self.durable(place, *write, witness);
+                writes += self.durable(place, *write, witness);
             }
         }
+        witness.reach_if(writes > 1, Spot::GroupFlush);
     }
 
-    fn durable(&mut self, place: Place, through: WriteId, witness: &mut Witness) {
+    /// Everything through a write is durable: how many writes that are.
+    fn durable(&mut self, place: Place, through: WriteId, witness: &mut Witness) -> u32 {
         let now = self.now;
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
+        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return 0 };
         let mut writes = 0;
         while let Some(write) = running.writes.pop_front_if(|write| write.id <= through) {
             witness.see(now, Seen::Durable { node: place.id(), write: &write });
             writes += 1;
         }
-        witness.reach_if(writes > 1, Spot::GroupFlush);
+        writes
     }
 
     /// Takes the notes out of a step's outputs: what the algorithm took and wants.
@@ -225,7 +223,10 @@ impl World {
                 self.operate(place, operation);
             }
             Output::Work(work) => self.work(place, work),
-            Output::Freeze => self.view(place, Viewing::Freeze),
+            Output::Freeze => {
+                self.view(place, Viewing::Freeze);
+                self.pull(Trigger::TakesSnapshot, place, None, witness);
+            }
             Output::View { bytes } => self.view(place, Viewing::Read(bytes)),
             Output::Replied { tag, id, outcome } => {
                 running.answered(tag);
@@ -254,7 +255,9 @@ impl World {
     /// A write of the log or the superblock is in the cache of the disk, and not durable yet. True
     /// if the node crashed over it.
     pub(super) fn wrote(&mut self, place: Place, file: FileName, witness: &mut Witness) -> bool {
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return true };
+        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else {
+            return true;
+        };
         let vote = running.writes.iter().find_map(|write| write.hard_state?.vote);
         let leader = running.status.leader;
         let cuts = std::mem::take(&mut running.cuts);
@@ -291,6 +294,8 @@ impl World {
     fn send(&mut self, place: Place, packet: Packet, witness: &mut Witness) {
         let now = self.now;
         let Some(to) = self.place(packet.to()) else { return };
+        let part = matches!(&packet, Packet::Transfer(transfer)
+            if matches!(transfer.body, TransferBody::Bytes(..)));
         let (promise, beat) = match &packet {
             Packet::Message(message) => {
                 witness.see(now, Seen::Sent { message });
@@ -323,6 +328,8 @@ impl World {
             self.pull(Trigger::Promises, place, Some(to), witness);
         } else if beat {
             self.pull(Trigger::Beats, place, Some(to), witness);
+        } else if part {
+            self.pull(Trigger::SendsPart, place, Some(to), witness);
         }
     }
 

@@ -143,6 +143,16 @@ impl World {
                     self.network.clog(links, self.now.after(lasting));
                 }
             }
+            Verb::Fail(node, ..)
+            | Verb::Fill(node, ..)
+            | Verb::Stall(node, _)
+            | Verb::Rot(node, _)
+            | Verb::Misdirect(node, ..)
+            | Verb::LoseWrite(node, _) => {
+                if let Some(place) = who(node) {
+                    self.strike_disk(place, verb, witness);
+                }
+            }
             _ => self.strike_lasting(verb, it, other, witness),
         }
     }
@@ -239,15 +249,16 @@ impl World {
                 .nodes
                 .iter()
                 .any(|other| links.has(place, other.place) || links.has(other.place, place)),
-            Effect::Drifting(slow) | Effect::DiskSlowed(slow, _) | Effect::ApplySlowed(slow, _) => {
-                *slow == place
-            }
+            Effect::Drifting(befallen)
+            | Effect::DiskSlowed(befallen, _)
+            | Effect::ApplySlowed(befallen, _)
+            | Effect::DiskFilled(befallen) => *befallen == place,
         };
         let roles = self.nodes.iter().filter(|node| befallen(node.place));
         witness.fault_of_many(fault, roles.filter_map(|node| node.role()));
     }
 
-    fn take_effect(&mut self, effect: Effect, lasting: Option<Duration>) {
+    pub(super) fn take_effect(&mut self, effect: Effect, lasting: Option<Duration>) {
         let number = self.storm.begin(effect);
         match lasting {
             Some(lasting) => {
@@ -274,6 +285,13 @@ impl World {
             }
             Effect::ApplySlowed(place, by) => {
                 self.nodes[place.0 as usize].work_delay -= by;
+            }
+            Effect::DiskFilled(place) => {
+                let node = &mut self.nodes[place.0 as usize];
+                node.fills -= 1;
+                if node.fills == 0 {
+                    node.disk.set_capacity(None);
+                }
             }
         }
     }

@@ -31,6 +31,7 @@ impl World {
     fn begin_operation(&mut self, place: Place, lane: usize) {
         let node = &mut self.nodes[place.0 as usize];
         let (incarnation, delay) = (node.incarnation, node.flush_delay);
+        let stalled = node.stalled_until.since(self.now.min(node.stalled_until));
         let Some(running) = node.running.as_deref_mut() else { return };
         let Some(operation) = running.lanes[lane].front() else { return };
         running.counts.operations += 1;
@@ -38,11 +39,11 @@ impl World {
         let key = |kind| Key { node: place.0 + 1, incarnation, counter, ..Kind::key(kind) };
         let lasts = match operation.action {
             FileAction::Sync { .. } | FileAction::Create { .. } | FileAction::SyncDirectory => {
-                self.choices.within(key(Kind::Flush), self.settings.flush) + delay
+                stalled.max(self.choices.within(key(Kind::Flush), self.settings.flush) + delay)
             }
             // What the log waits for is read from, and written to, the cache.
             _ if operation.lane == Lane::Log => Duration::ZERO,
-            _ => self.choices.within(key(Kind::Work), self.settings.work),
+            _ => stalled.max(self.choices.within(key(Kind::Work), self.settings.work)),
         };
         let lane = lane as u8;
         let event = Event::Operated { node: place.0, incarnation, lane };
@@ -65,18 +66,12 @@ impl World {
         let counter = running.counts.operations;
         let result = node.disk.apply(&action);
         self.count_event(EventKind::Operation, u64::from(place.0) << 56 ^ id.0);
+        self.meet_disk_faults(place, witness);
         if let Err(error) = &result {
             self.disk_failed(place, &action, error, witness);
         }
         let synced = matches!(action, FileAction::Sync { .. }) && lane == 0;
-        let crashed = match action {
-            FileAction::Write { file, .. } if lane == 0 => self.wrote(place, file, witness),
-            FileAction::Sync { .. } if lane == 0 => {
-                self.pull(Trigger::Flushes, place, None, witness)
-            }
-            _ => false,
-        };
-        if crashed {
+        if self.after_operation(place, &action, lane == 0, witness) {
             return;
         }
         self.begin_operation(place, lane);
@@ -149,6 +144,10 @@ impl World {
         match done {
             Done::Restored(index) => {
                 witness.see(now, Seen::Restored { node: place.id(), index, state });
+                self.meet_disk_faults(place, witness);
+                if self.pull(Trigger::RestoresSnapshot, place, None, witness) {
+                    return;
+                }
             }
             Done::Answered { tag, .. } => {
                 running.answered_in.insert(tag, state);

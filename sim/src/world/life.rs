@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use quorate::replica::{OpenError, Replica};
-use quorate::storage::{ClusterId, Identity, Incarnation};
+use quorate::storage::{self, ClusterId, Identity, Incarnation};
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
-use crate::disk::{ChangeOrder, Pending};
 use crate::fault::Fault;
 use crate::observe::Seen;
 use crate::plan::{Keep, Trigger};
@@ -33,6 +32,7 @@ impl World {
             Ok(replica) => replica,
             Err(error) => return self.refuses_to_start(place, &error, witness),
         };
+        self.meet_disk_faults(place, witness);
         let running = Running::new(replica);
         let (status, log) = (running.status, running.node.raft().log());
         let seen = Seen::Started {
@@ -75,15 +75,23 @@ impl World {
         // A process that starts reads what the disk has, not what the cache believes.
         node.disk.forget_cache();
         let own = node.clock.read(now);
-        let mut replica =
-            Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
+        let mut replica = Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
         replica.node.watch(true);
         Ok(replica)
     }
 
-    /// A node may refuse to start only where a fault destroyed what was durable.
+    /// A node may refuse to start only where a fault destroyed what was durable; or for now, where
+    /// its disk is full or has just failed.
     fn refuses_to_start(&mut self, place: Place, error: &OpenError, witness: &mut Witness) {
+        let failed = self.meet_disk_faults(place, witness);
         let node = &mut self.nodes[place.0 as usize];
+        let full = *error == OpenError::Storage(storage::OpenError::Full) && node.fills > 0;
+        if failed || full {
+            let again = Event::Restart { node: place.0, incarnation: node.incarnation };
+            witness.refuses_for_now(self.now, place.id(), error);
+            let down = self.settings.config.election_timeout_max;
+            return self.queue.push(self.now.after(down), again);
+        }
         node.refuses = true;
         if node.damaged {
             witness.refuses(self.now, place.id(), error);
@@ -106,7 +114,7 @@ impl World {
         let Some(running) = node.running.take() else { return false };
         let incarnation = node.incarnation;
         let unreported = running.reports.iter().any(|reports| !reports.is_empty());
-        let (pending, lost) = self.lose_power(place, &running, keep);
+        let (pending, lost) = self.lose_power(place, &running, keep, witness);
         let applying = !running.work.is_empty();
         witness.crashed(&running.status, pending, pending - lost, unreported, applying);
         witness.fault(Fault::Crash, Some(running.status.role));
@@ -125,48 +133,6 @@ impl World {
             self.client_loses(tag, witness);
         }
         true
-    }
-
-    /// What the disk was asked for and what is not durable survives as `keep` says. Tells how many
-    /// things were at stake, and how many of them are lost.
-    fn lose_power(&mut self, place: Place, running: &Running, keep: Keep) -> (usize, usize) {
-        let node = &mut self.nodes[place.0 as usize];
-        let key = Key { node: place.0 + 1, incarnation: node.incarnation, ..Kind::Keep.key() };
-        let mut draw = self.choices.draw(key);
-        // Operations that were on their way may have been carried out, those of a lane in order.
-        for lane in &running.lanes {
-            let begun = match keep {
-                Keep::None => 0,
-                Keep::Part => draw.below(lane.len() as u64 + 1) as usize,
-                Keep::All => lane.len(),
-            };
-            for operation in lane.iter().take(begun) {
-                // A disk that fails now fails unheard.
-                let _ = node.disk.apply(&operation.action);
-            }
-        }
-        let pending = node.disk.pending().len() + running.lanes.iter().map(|l| l.len()).sum::<usize>();
-        let order = *draw.pick(&[ChangeOrder::Prefix, ChangeOrder::PerFile]);
-        let mode = draw.below(4);
-        let prefix = draw.below(pending as u64 + 1);
-        let mut asked = 0;
-        let crash = node.disk.crash(order, |pending: Pending| {
-            asked += 1;
-            let sector = matches!(pending, Pending::Sector { .. });
-            match keep {
-                Keep::None => false,
-                Keep::All => true,
-                // Names and contents are lost together or apart.
-                Keep::Part => match mode {
-                    0 => draw.chance(500),
-                    1 => asked <= prefix,
-                    2 => sector || draw.chance(500),
-                    _ => draw.chance(900),
-                },
-            }
-        });
-        let kept = crash.kept.len();
-        (pending, pending.saturating_sub(kept))
     }
 
     /// Stops a process for a while; false if it is down or stands still already.

@@ -9,7 +9,7 @@ use quorate::types::{EntryId, Index, NodeId, Tag};
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
 use crate::observe::{OpId, Seen};
-use crate::request::{self, OP_BYTES};
+use crate::request;
 use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -207,11 +207,9 @@ impl World {
     fn command(&self, op: OpId, in_session: bool, draw: &mut Draw<'_>) -> Vec<u8> {
         let length = command_length(draw, &self.settings);
         // What can never be carried out would be repeated in a session for ever.
-        let length = if in_session { length.min(self.settings.command_bytes_max()) } else { length };
-        // Its bytes come first, padding next, the mark last.
-        let mut command = self.workload.command(op, draw);
-        command.resize(command.len().max((length as usize).saturating_sub(OP_BYTES)), 0);
-        request::mark(command, op)
+        let length =
+            if in_session { length.min(self.settings.command_bytes_max()) } else { length };
+        request::mark(self.workload.command(op, draw), op, length as usize)
     }
 
     /// A request reaches its node.

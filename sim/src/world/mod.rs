@@ -9,12 +9,14 @@ mod calm;
 mod carry;
 mod client;
 mod clock;
+mod disks;
 mod faults;
 mod host;
 mod life;
 mod load;
 mod network;
 mod node;
+mod power;
 mod queue;
 mod recovery;
 mod storm;
@@ -27,12 +29,12 @@ use std::time::Duration;
 
 use quorate::raft::Status;
 use quorate::replica::{Input, Output};
-use quorate::types::{Instant, Message, NodeId, Packet};
+use quorate::types::{Instant, Message, NodeId, Packet, TransferBody};
 
 use crate::choice::{Choices, Key, Kind};
 use crate::digest;
 use crate::observe::Seen;
-use crate::plan::Plan;
+use crate::plan::{Plan, Trigger};
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::witness::Witness;
@@ -244,10 +246,17 @@ impl World {
             return;
         };
         let packet = parcel.unpack();
-        if let Packet::Message(message) = &packet {
-            witness.received(message, &running.status);
-        }
+        let part = match &packet {
+            Packet::Message(message) => {
+                witness.received(message, &running.status);
+                false
+            }
+            Packet::Transfer(transfer) => matches!(transfer.body, TransferBody::Bytes(..)),
+        };
         self.step(to, Input::Packet(packet), witness);
+        if part {
+            self.pull(Trigger::ReceivesPart, to, None, witness);
+        }
     }
 
     fn wake(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {

@@ -42,6 +42,12 @@ pub(crate) struct Node {
     pub(crate) work_delay: Duration,
     /// When it crashed last.
     pub(crate) down_since: SimTime,
+    /// How many faults that stand leave the disk no room.
+    pub(crate) fills: u8,
+    /// Until when the disk does nothing.
+    pub(crate) stalled_until: SimTime,
+    /// Counts the faults that may have destroyed what the disk had durably.
+    pub(crate) damages: u16,
     /// A fault may have destroyed what the disk had durably: the node may refuse to start.
     pub(crate) damaged: bool,
     /// The node has refused to start, and will again.
@@ -128,6 +134,9 @@ impl Node {
             flush_delay: Duration::ZERO,
             work_delay: Duration::ZERO,
             down_since: SimTime::default(),
+            fills: 0,
+            stalled_until: SimTime::default(),
+            damages: 0,
             damaged: false,
             refuses: false,
         }

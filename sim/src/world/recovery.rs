@@ -66,17 +66,16 @@ impl World {
         let majority = voters / 2 + 1;
         let spare = draw.below(u64::from(voters - majority) + 1).min(draw.below(8)) as u8;
         let first = draw.below(u64::from(voters)) as u8;
-        let stride = *draw.pick(&[1, voters - 1]);
-        let mut core: Vec<Place> = (0..majority + spare)
-            .map(|step| {
-                Place(
-                    ((u32::from(first) + u32::from(step) * u32::from(stride.max(1)))
-                        % u32::from(voters)) as u8,
-                )
-            })
-            .collect();
+        let backward = *draw.pick(&[false, true]);
+        // Whoever lost something of its disk may be down for ever.
+        let whole = |place: &Place| !self.nodes[place.0 as usize].damaged;
+        let fit: Vec<Place> = (0..voters).map(Place).filter(whole).collect();
+        assert!(fit.len() >= majority.into(), "most voters' disks are whole");
+        let step = if backward { fit.len() - 1 } else { 1 };
+        let places = (0..usize::from(majority + spare)).map(|at| usize::from(first) + at * step);
+        let mut core: Vec<Place> = places.map(|at| fit[at % fit.len()]).collect();
         let learners = (voters..self.settings.nodes()).filter(|_| !draw.chance(200));
-        core.extend(learners.map(Place));
+        core.extend(learners.map(Place).filter(whole));
         core.sort_unstable();
         core.dedup();
         core
@@ -125,6 +124,8 @@ impl World {
         node.clock.drift(now, 0);
         node.disk.set_capacity(None);
         node.disk.disarm();
+        node.fills = 0;
+        node.stalled_until = now;
         node.flush_delay = Duration::ZERO;
         node.work_delay = Duration::ZERO;
         let (incarnation, pause) = (node.incarnation, node.pause);

@@ -15,7 +15,7 @@ pub(super) struct Storm {
     plan: Plan,
     armed: Vec<Armed>,
     /// One bit for each trigger that some armed operation waits for.
-    triggers: u16,
+    triggers: u32,
     firings: Vec<Firing>,
     effects: Vec<Effect>,
 }
@@ -49,6 +49,8 @@ pub(super) enum Effect {
     DiskSlowed(Place, Duration),
     /// A state machine that takes longer.
     ApplySlowed(Place, Duration),
+    /// A disk without room.
+    DiskFilled(Place),
 }
 
 impl Storm {
@@ -142,7 +144,7 @@ impl Storm {
     }
 }
 
-fn bit(trigger: Trigger) -> u16 {
+fn bit(trigger: Trigger) -> u32 {
     1 << trigger as u8
 }
 

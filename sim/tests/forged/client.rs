@@ -18,8 +18,8 @@ fn led() -> Stage {
 /// As before, and operation 0 proposed `a`, which is committed at 2 and applied on 1.
 fn written() -> Stage {
     let mut stage = led();
-    stage.proposes("a");
-    stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+    stage.proposes();
+    stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
     stage.commits(1, 2);
     stage.applies(1, 2);
     stage
@@ -29,30 +29,30 @@ crate::forgeries! {
     S18 an_uncommitted_command_is_acknowledged on led
     "operation 0 is acknowledged at 2@t1, which is not in the log committed to 1@t1"
     |stage| {
-        let op = stage.proposes("a");
-        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        let op = stage.proposes();
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
         stage.confirms(op, id(2, 1));
     }
 
     S18 a_command_is_acknowledged_where_another_is on written
     "operation 1 is acknowledged at 2@t1, where another is"
     |stage| {
-        let op = stage.proposes("b");
+        let op = stage.proposes();
         stage.confirms(op, id(2, 1));
     }
 
     S18 a_command_is_acknowledged_in_another_term on written
     "operation 1 is acknowledged at 2@t2, which is not in the log committed to 2@t1"
     |stage| {
-        let op = stage.proposes("b");
+        let op = stage.proposes();
         stage.confirms(op, id(2, 2));
     }
 
     S18 an_acknowledged_command_is_missing_at_the_end on led
     "n3 has applied 0 at the end, though 2 is acknowledged"
     |stage| {
-        let op = stage.proposes("a");
-        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        let op = stage.proposes();
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
         stage.commits(1, 2);
         stage.applies(1, 2);
         stage.confirms(op, id(2, 1));
@@ -66,22 +66,22 @@ crate::forgeries! {
     S19 a_command_is_committed_twice on written
     "operation 0 is committed at 2 and at 3@t1"
     |stage| {
-        stage.all_hold(&[1, 2, 3], &[command(3, 1, "a")]);
+        stage.all_hold(&[1, 2, 3], &[command(3, 1, 0)]);
         stage.commits(1, 3);
     }
 
     S19 a_command_nobody_proposed_is_committed on led
     "2@t1 commits a command that nobody proposed"
     |stage| {
-        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
         stage.commits(1, 2);
     }
 
     S19 a_rejected_command_is_committed on led
     "operation 0, rejected, is committed at 2@t1"
     |stage| {
-        let op = stage.proposes("a");
-        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        let op = stage.proposes();
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
         stage.rejects(op);
         stage.commits(1, 2);
     }
@@ -89,8 +89,8 @@ crate::forgeries! {
     S19 a_committed_command_is_rejected on led
     "operation 0, committed at 2, is rejected"
     |stage| {
-        let op = stage.proposes("a");
-        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        let op = stage.proposes();
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
         stage.commits(1, 2);
         stage.rejects(op);
     }
@@ -98,7 +98,7 @@ crate::forgeries! {
     S19 an_operation_ends_twice on led
     "operation 0 ends Rejected after Unknown"
     |stage| {
-        let op = stage.proposes("a");
+        let op = stage.proposes();
         stage.sees(Seen::Unknown { op });
         stage.rejects(op);
     }
@@ -172,8 +172,8 @@ crate::forgeries! {
     S20 a_read_shows_what_is_not_committed on led
     "n1 serves read 1 from a state that is not the committed one at 2"
     |stage| {
-        stage.proposes("a");
-        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+        stage.proposes();
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
         let op = stage.asks();
         stage.serves(op, 1, 1, 2);
     }

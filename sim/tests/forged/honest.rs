@@ -20,9 +20,9 @@ fn a_quiet_life_is_accepted() {
     [2, 3].into_iter().for_each(|node| stage.acknowledges(node, 1, 1, 1));
     stage.commits(1, 1);
     stage.applies(1, 1);
-    let write = stage.proposes("a");
+    let write = stage.proposes();
     let early = stage.asks();
-    stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
+    stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
     stage.commits(1, 2);
     stage.confirms(write, id(2, 1));
     stage.serves(early, 1, 1, 1);
@@ -50,19 +50,19 @@ fn crashes_and_overwritten_tails_are_accepted() {
     stage.wins(1, 1, &[2, 3]);
     stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
     stage.commits(1, 1);
-    let lost = stage.proposes("lost");
-    let kept = stage.proposes("kept");
-    stage.takes(1, &[command(2, 1, "lost"), command(3, 1, "kept")]);
-    stage.holds(2, &[command(2, 1, "lost")]);
+    let lost = stage.proposes();
+    let kept = stage.proposes();
+    stage.takes(1, &[command(2, 1, 0), command(3, 1, 1)]);
+    stage.holds(2, &[command(2, 1, 0)]);
     stage.crashes(1);
     stage.sees(Seen::Unknown { op: lost });
     stage.sees(Seen::Unknown { op: kept });
     stage.wins(3, 2, &[4, 5]);
-    stage.all_hold(&[3], &[noop(2, 2), command(3, 2, "kept")]);
-    stage.all_hold(&[4, 5], &[noop(1, 1), noop(2, 2), command(3, 2, "kept")]);
+    stage.all_hold(&[3], &[noop(2, 2), command(3, 2, 1)]);
+    stage.all_hold(&[4, 5], &[noop(1, 1), noop(2, 2), command(3, 2, 1)]);
     stage.commits(3, 3);
     stage.enters(2, 2);
-    stage.takes(2, &[noop(2, 2), command(3, 2, "kept")]);
+    stage.takes(2, &[noop(2, 2), command(3, 2, 1)]);
     stage.commits(2, 3);
     stage.flushes(2);
     stage.says(2, |status| status.durable = Index(3));
@@ -70,7 +70,7 @@ fn crashes_and_overwritten_tails_are_accepted() {
     stage.applies(2, 3);
     stage.starts(1);
     stage.enters(1, 2);
-    stage.holds(1, &[noop(2, 2), command(3, 2, "kept")]);
+    stage.holds(1, &[noop(2, 2), command(3, 2, 1)]);
     stage.commits(1, 3);
     stage.applies(1, 1);
     stage.applies(1, 3);
@@ -82,8 +82,8 @@ fn crashes_and_overwritten_tails_are_accepted() {
 fn a_torn_write_is_accepted() {
     let mut stage = Stage::new();
     stage.wins(1, 1, &[2, 3, 4]);
-    stage.holds(1, &[noop(1, 1), command(2, 1, "old")]);
-    stage.holds(2, &[noop(1, 1), command(2, 1, "old")]);
+    stage.holds(1, &[noop(1, 1), command(2, 1, 0)]);
+    stage.holds(2, &[noop(1, 1), command(2, 1, 0)]);
     stage.holds(4, &[noop(1, 1)]);
     stage.wins(4, 3, &[3, 5]);
     stage.takes(4, &[noop(2, 3), noop(3, 3)]);

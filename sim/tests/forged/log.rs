@@ -102,8 +102,8 @@ crate::forgeries! {
     S8 one_id_has_two_contents on led
     "n2 holds 1@t1 with another content than n1 did"
     |stage| {
-        stage.takes(1, &[command(1, 1, "a")]);
-        stage.takes(2, &[command(1, 1, "b")]);
+        stage.takes(1, &[command(1, 1, 0)]);
+        stage.takes(2, &[command(1, 1, 1)]);
     }
 
     S8 one_id_has_two_prefixes on led
@@ -139,14 +139,14 @@ crate::forgeries! {
     S9 a_leader_overwrites_its_log on led
     "n1 leads t1 and overwrites its log, which ends at 2, with 2@t1"
     |stage| {
-        stage.holds(1, &[noop(1, 1), command(2, 1, "a")]);
-        stage.submits(1, None, &[command(2, 1, "a")]);
+        stage.holds(1, &[noop(1, 1), command(2, 1, 0)]);
+        stage.submits(1, None, &[command(2, 1, 0)]);
     }
 
     S9 a_leader_cuts_its_log on led
     "n1 leads t1 and cuts its log from 2@t1 to 1@t1"
     |stage| {
-        stage.holds(1, &[noop(1, 1), command(2, 1, "a")]);
+        stage.holds(1, &[noop(1, 1), command(2, 1, 0)]);
         stage.says(1, |status| (status.last, status.durable) = (id(1, 1), Index(1)));
     }
 
@@ -214,7 +214,7 @@ crate::forgeries! {
     S11 another_command_is_applied on one_entry
     "n1 applies 1@t1 where 1@t1 with other content is committed"
     |stage| {
-        stage.applies_these(1, &[command(1, 1, "a")]);
+        stage.applies_these(1, &[command(1, 1, 0)]);
     }
 
     S12 a_minority_commits on led
@@ -292,18 +292,18 @@ crate::forgeries! {
     S15 an_entry_is_left_out on one_entry
     "n1 applies 2 after 0"
     |stage| {
-        stage.all_hold(&[1, 2, 3], &[command(2, 1, "a")]);
-        stage.proposes("a");
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
+        stage.proposes();
         stage.commits(1, 2);
-        stage.applies_these(1, &[command(2, 1, "a")]);
+        stage.applies_these(1, &[command(2, 1, 0)]);
     }
 
     S16 a_restart_forgets_the_commit_index on one_entry
     "n1 restarts with commit index 0 though its disk says 1 of 2"
     |stage| {
-        stage.holds(1, &[command(2, 1, "a")]);
+        stage.holds(1, &[command(2, 1, 0)]);
         stage.crashes(1);
-        stage.starts_from(1, voted(1, 1), 1, &[noop(1, 1), command(2, 1, "a")]);
+        stage.starts_from(1, voted(1, 1), 1, &[noop(1, 1), command(2, 1, 0)]);
         stage.says(1, |status| status.committed = Index::ZERO);
     }
 
