@@ -44,13 +44,15 @@ fn main() {
         std::process::exit(1);
     }
     // First memory, while nothing else has touched that of the process.
-    let parts: [(&str, fn(&Path, Effort)); 3] =
-        [("memory", memory::report), ("appends", appends::report), ("recovery", recovery::report)];
-    let all = !parts.iter().any(|(name, _)| has(name));
-    for (name, report) in parts {
-        if all || has(name) {
-            report(&root.path().join(name), effort);
-        }
+    let all = !["memory", "appends", "recovery"].into_iter().any(has);
+    if all || has("memory") {
+        memory::report(&root.path().join("memory"), effort);
+    }
+    if all || has("appends") {
+        appends::report(&root.path().join("appends"), effort);
+    }
+    if all || has("recovery") {
+        recovery::report(&root.path().join("recovery"), effort);
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn report(path: &Path, effort: Effort) {
         drop(opened);
         fetch(&mut storage, &mut disk);
         let fetching = peak().saturating_sub(before);
-        let mib = |kib: u64| format!("{}.{} MiB", kib >> 10, (kib & 1023) * 10 >> 10);
+        let mib = |kib: u64| format!("{}.{} MiB", kib >> 10, ((kib & 1023) * 10) >> 10);
         println!(
             "{entries:>12}{:>12}{:>12}{:>12}{:>12}",
             mib(on_disk(path)),

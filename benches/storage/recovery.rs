@@ -46,7 +46,7 @@ pub(crate) fn report(path: &Path, effort: Effort) {
     let millis = |times: &[Duration]| median(times).as_secs_f64() * 1e3;
     println!(
         "\nrecovery of {} MiB of commands, {BYTES} bytes each, medians of {rounds} rounds",
-        entries * BYTES >> 20
+        (entries * BYTES) >> 20
     );
     println!("{:<34}{:>9.0} ms", "opening the store", millis(&opens));
     let label = format!("read and checksum of {} MiB", bytes >> 20);

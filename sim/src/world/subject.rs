@@ -26,7 +26,6 @@ impl Subject {
     pub(crate) fn take_executed(&self) -> Vec<Executed> {
         self.executed.take()
     }
-
 }
 
 impl StateMachine for Subject {
