@@ -2,6 +2,7 @@
 //! any crash, and everything else is told from damage.
 
 mod storage {
+    mod copies;
     mod corpus;
     mod crash;
     mod damage;

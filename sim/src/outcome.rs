@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use crate::observe::Violation;
@@ -60,11 +61,55 @@ pub enum Failure {
     Stalled(String),
 }
 
+impl Tally {
+    /// Adds what another run came to.
+    pub fn add(&mut self, other: &Tally) {
+        // Taken apart in full, so that no count to come is forgotten here.
+        let Tally {
+            events,
+            simulated,
+            faults,
+            elections,
+            leader_changes,
+            commands_committed,
+            entries_committed,
+            operations_checked,
+            messages,
+        } = other;
+        self.events += events;
+        self.simulated += *simulated;
+        for (kind, landed) in faults {
+            *self.faults.entry(kind).or_default() += landed;
+        }
+        self.elections += elections;
+        self.leader_changes += leader_changes;
+        self.commands_committed += commands_committed;
+        self.entries_committed += entries_committed;
+        self.operations_checked += operations_checked;
+        self.messages += messages;
+    }
+}
+
 impl Failure {
     /// The failure of a run that ended in a panic with this payload.
     pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Failure {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
         Failure::Panic(text.unwrap_or_else(|| "a panic without a message".to_owned()))
+    }
+}
+
+impl fmt::Display for Failure {
+    /// In one line: what failed, and what was seen.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Safety(Violation { number, check, saw, at })
+            | Failure::Liveness(Violation { number, check, saw, at }) => {
+                write!(f, "{number} {check} at {at} s: {saw}")
+            }
+            Failure::Panic(text) => write!(f, "panic: {text}"),
+            Failure::Nondeterminism(text) => write!(f, "not deterministic: {text}"),
+            Failure::Stalled(text) => write!(f, "stalled: {text}"),
+        }
     }
 }

@@ -3,7 +3,9 @@
 use quorate::machine::{Request, Sequence, SessionId};
 use quorate::types::Payload;
 
-use crate::observe::OpId;
+/// The number of one client operation, from 0 in the order of invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
 
 /// What an entry's payload says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,19 +23,31 @@ pub(crate) enum Said {
     Nonsense,
 }
 
-/// How many bytes of every command name its operation.
-pub(crate) const OP_BYTES: usize = 8;
+/// How many bytes a mark has: padding's length, operation.
+pub(crate) const MARK_BYTES: usize = 12;
 
-/// `command`, marked as that of `op`.
-pub(crate) fn mark(mut command: Vec<u8>, op: OpId) -> Vec<u8> {
+/// The user's `command`, marked as that of `op`, and padded to `length` bytes if it is shorter. Every
+/// command of the world is so; the user's state machine sees neither mark nor padding.
+///
+/// # Panics
+/// If the padding is 4 GiB or longer.
+#[must_use]
+pub fn mark(mut command: Vec<u8>, op: OpId, length: usize) -> Vec<u8> {
+    let padding = length.saturating_sub(command.len() + MARK_BYTES);
+    command.resize(command.len() + padding, 0);
+    let padding = u32::try_from(padding).expect("commands are short");
+    command.extend(padding.to_le_bytes());
     command.extend(op.0.to_le_bytes());
     command
 }
 
-/// A marked command without its mark, and the operation.
-pub(crate) fn unmark(command: &[u8]) -> Option<(&[u8], OpId)> {
-    let (command, mark) = command.split_last_chunk::<OP_BYTES>()?;
-    Some((command, OpId(u64::from_le_bytes(*mark))))
+/// A marked command as the user made it, and the operation; none if it has no mark.
+#[must_use]
+pub fn unmark(command: &[u8]) -> Option<(&[u8], OpId)> {
+    let (command, op) = command.split_last_chunk()?;
+    let (command, padding) = command.split_last_chunk()?;
+    let length = command.len().checked_sub(u32::from_le_bytes(*padding) as usize)?;
+    Some((&command[..length], OpId(u64::from_le_bytes(*op))))
 }
 
 impl Said {
@@ -63,8 +77,11 @@ mod tests {
 
     #[test]
     fn a_mark_names_the_operation_in_and_outside_sessions() {
-        let marked = mark(b"put".to_vec(), OpId(7));
+        let marked = mark(b"put".to_vec(), OpId(7), 40);
+        assert_eq!(marked.len(), 40);
         assert_eq!(unmark(&marked), Some((&b"put"[..], OpId(7))));
+        let long = mark(vec![1; 50], OpId(8), 40);
+        assert_eq!(unmark(&long), Some((&[1; 50][..], OpId(8))));
         let plain = Payload::Command(Request::Plain(&marked).encode());
         assert_eq!(Said::by(&plain), Said::Command { op: OpId(7), session: None });
         assert_eq!(Said::by(&Payload::Noop), Said::Nothing);

@@ -80,7 +80,7 @@ impl Summary {
         self.commands_committed.push(outcome.tally.commands_committed);
         self.faults_landed.push(outcome.tally.faults.values().sum());
         self.leader_changes.push(outcome.tally.leader_changes);
-        add_tally(&mut self.tally, &outcome.tally);
+        self.tally.add(&outcome.tally);
         self.marks.resize(MARKS.len(), 0);
         for (seeds, reached) in self.marks.iter_mut().zip(&outcome.marks) {
             *seeds += u64::from(*reached > 0);
@@ -133,32 +133,6 @@ impl Summary {
         let marks = MARKS.iter().enumerate();
         marks.filter(|(at, m)| m.must == must && !reached(*at)).map(|(_, m)| m.name).collect()
     }
-}
-
-fn add_tally(sum: &mut Tally, tally: &Tally) {
-    // Taken apart in full, so that no count to come is forgotten here.
-    let Tally {
-        events,
-        simulated,
-        faults,
-        elections,
-        leader_changes,
-        commands_committed,
-        entries_committed,
-        operations_checked,
-        messages,
-    } = tally;
-    sum.events += events;
-    sum.simulated += *simulated;
-    for (kind, landed) in faults {
-        *sum.faults.entry(kind).or_default() += landed;
-    }
-    sum.elections += elections;
-    sum.leader_changes += leader_changes;
-    sum.commands_committed += commands_committed;
-    sum.entries_committed += entries_committed;
-    sum.operations_checked += operations_checked;
-    sum.messages += messages;
 }
 
 /// The lower median; 0 of nothing.

@@ -1,10 +1,10 @@
 //! Images of a disk, changed as bytes say: recovery refuses them or finds a log, and never panics.
 
 use quorate::storage::{ClusterId, Disk, Event, FileAction, FileName, Storage};
-use quorate::types::{Index, NodeId, Write};
+use quorate::types::{Entry, Index, NodeId, Write};
 use quorate_sim::disk::SimDisk;
 
-use super::host::{Host, bare, hard_state, identity, snapshot, write};
+use super::host::{Host, bare, entry, hard_state, identity, snapshot, write};
 
 /// Three segments in use, a cut, a snapshot, and what lies ahead.
 pub(crate) fn image() -> SimDisk {
@@ -19,6 +19,12 @@ pub(crate) fn image() -> SimDisk {
     host.act(|storage, events| storage.set_snapshot(snapshot(1, 5), events));
     host.settle();
     host.disk.image()
+}
+
+/// What was reported durable when the image was made.
+fn acknowledged() -> Vec<Entry> {
+    let first = (1..=9).map(|index| entry(1, index));
+    first.chain((10..=12).map(|index| entry(2, index))).collect()
 }
 
 /// Changes the image, opens it, and goes on if it opens.
@@ -50,8 +56,10 @@ pub(crate) fn drive(image: &SimDisk, bytes: &[u8]) {
     if sealed_anew {
         return;
     }
+    // The superblock says that every flush was acknowledged: all of the log is there, or none.
     let entries = host.log();
-    assert!(entries.iter().map(|entry| entry.id.index.0).eq(opened.base.index.0 + 1..=last.0));
+    assert_eq!(opened.base.index, Index(0));
+    assert_eq!(entries, acknowledged());
     let term = opened.hard_state.term.0;
     host.persist(write(1, term, last.0 + 1..=last.0 + 2));
     host.settle();

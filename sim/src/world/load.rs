@@ -9,7 +9,7 @@ use quorate::types::{EntryId, Index, NodeId, Tag};
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
 use crate::observe::{OpId, Seen};
-use crate::request::{self, OP_BYTES};
+use crate::request;
 use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -168,8 +168,8 @@ impl World {
         let gives_up = self.now.after(travels + self.settings.patience);
         self.queue.push(gives_up, Event::Client { client, nap: nap.number });
         if reads {
-            witness.see(self.now, Seen::ReadInvoked { op });
             let query = self.workload.query(op, &mut draw);
+            witness.see(self.now, Seen::ReadInvoked { op, query: &query });
             return self.ask(client, op, (to, travels), Asked::Read(query));
         }
         let in_session = target.is_none() && self.has_session(client);
@@ -209,10 +209,7 @@ impl World {
         // What can never be carried out would be repeated in a session for ever.
         let length =
             if in_session { length.min(self.settings.command_bytes_max()) } else { length };
-        // Its bytes come first, padding next, the mark last.
-        let mut command = self.workload.command(op, draw);
-        command.resize(command.len().max((length as usize).saturating_sub(OP_BYTES)), 0);
-        request::mark(command, op)
+        request::mark(self.workload.command(op, draw), op, length as usize)
     }
 
     /// A request reaches its node.
@@ -300,7 +297,7 @@ impl World {
         tag: Tag,
         at: Place,
         (index, applied): (Index, Index),
-        state: Option<Digest>,
+        (state, answer): (Option<Digest>, &[u8]),
         witness: &mut Witness,
     ) {
         let Some(Try { client, op: Some(op), .. }) = self.clients.ends(tag) else {
@@ -312,7 +309,8 @@ impl World {
             return;
         }
         self.clients.get(client).disappointed = 0;
-        witness.see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state });
+        witness
+            .see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state, answer });
         if client == self.clients.prober() {
             self.probe_served();
         } else {

@@ -338,7 +338,7 @@ mod tests {
     fn settings(faults: &[Fault]) -> Settings {
         let choices = Choices::new(1, Overrides::new());
         let calm = Profile::by_name("calm").expect("the profile exists");
-        let mut settings = Settings::draw(calm, &choices, 1);
+        let mut settings = Settings::draw(calm, &choices, 1, 64);
         settings.faults = faults.iter().copied().collect::<Faults>();
         settings
     }
@@ -415,11 +415,13 @@ mod tests {
         let mut network = Network::new(2);
         let body = Body::RequestVoteReply { granted: true };
         let message = Message { from: NodeId(1), to: NodeId(2), term: Term(1), body };
-        let first = network.dispatch(message.clone());
-        let second = network.dispatch(message.clone());
+        let packet = Packet::Message(message);
+        let parcel = || Parcel::pack(&packet).expect("it can be read");
+        let first = network.dispatch(parcel());
+        let second = network.dispatch(parcel());
         assert_ne!(first, second);
-        assert_eq!(network.collect(first).as_ref(), Some(&message));
-        assert_eq!(network.collect(first), None);
-        assert_eq!(network.dispatch(message), first);
+        assert_eq!(network.collect(first).map(|parcel| parcel.unpack()), Some(packet.clone()));
+        assert!(network.collect(first).is_none());
+        assert_eq!(network.dispatch(parcel()), first);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use quorate::types::{HardState, NodeId, Term};
+use quorate::types::{EntryId, NodeId, Term};
 
 use super::*;
 use crate::choice::Overrides;
@@ -14,20 +14,20 @@ use crate::workload::kv::Kv;
 const SEED: u64 = 11;
 
 fn workload() -> AnyWorkload {
-    AnyWorkload::new(Kv::new(8, 24))
+    AnyWorkload::new(Kv::new(8, 8))
 }
 
 fn calm_settings() -> Settings {
     let choices = Choices::new(SEED, Overrides::new());
     let profile = Profile::by_name("calm").expect("the profile exists");
-    let mut settings = Settings::draw(profile, &choices, 1);
+    let mut settings = Settings::draw(profile, &choices, 1, 64);
     (settings.voters, settings.learners) = (3, 0);
     settings
 }
 
 fn world_of(settings: Settings, ops: Vec<Op>) -> (World, Witness) {
     let choices = Choices::new(SEED, Overrides::new());
-    let witness = Witness::new(&settings, true, None);
+    let witness = Witness::new(&settings, Some(&workload()), None);
     (World::new(settings, workload(), Plan { ops }, choices), witness)
 }
 
@@ -54,43 +54,57 @@ fn is_down(node: &Node) -> bool {
     node.incarnation > 1 && node.running.is_none()
 }
 
+fn crashes(world: &mut World, witness: &mut Witness) -> Place {
+    advance_until(world, witness, |world| world.nodes.iter().any(is_down));
+    world.nodes.iter().find(|node| is_down(node)).expect("one crashed").place
+}
+
+/// What a node that is down says of itself as soon as it has started again.
+fn starts_again(world: &mut World, witness: &mut Witness, place: Place) -> Status {
+    let place = place.0 as usize;
+    advance_until(world, witness, |world| world.nodes[place].running.is_some());
+    world.nodes[place].running.as_ref().expect("it runs").status
+}
+
 #[test]
 fn a_crash_before_the_flush_forgets_the_vote() {
     let ops = crash_on(Trigger::SubmitsVote, Keep::None);
     let (mut world, mut witness) = world_of(calm_settings(), ops);
-    advance_until(&mut world, &mut witness, |world| world.nodes.iter().any(is_down));
-    let crashed = world.nodes.iter().find(|node| is_down(node)).expect("one crashed");
-    assert_eq!(crashed.disk.hard_state(), HardState::default());
-    assert_eq!(crashed.disk.parts_unflushed(), 0);
+    let crashed = crashes(&mut world, &mut witness);
+    assert_eq!(world.nodes[crashed.0 as usize].disk.pending().len(), 0);
+    let status = starts_again(&mut world, &mut witness, crashed);
+    assert_eq!((status.term, status.vote), (Term::ZERO, None));
 }
 
 #[test]
 fn a_crash_that_keeps_all_remembers_the_vote() {
     let ops = crash_on(Trigger::SubmitsVote, Keep::All);
     let (mut world, mut witness) = world_of(calm_settings(), ops);
-    advance_until(&mut world, &mut witness, |world| world.nodes.iter().any(is_down));
-    let crashed = world.nodes.iter().find(|node| is_down(node)).expect("one crashed");
-    assert_eq!(crashed.disk.hard_state().term, Term(1));
-    assert!(crashed.disk.hard_state().vote.is_some());
+    let crashed = crashes(&mut world, &mut witness);
+    let status = starts_again(&mut world, &mut witness, crashed);
+    assert_eq!(status.term, Term(1));
+    assert!(status.vote.is_some());
 }
 
 #[test]
 fn a_crash_may_fall_before_the_write_that_it_loses() {
     let ops = crash_on(Trigger::AboutToSubmit, Keep::All);
     let (mut world, mut witness) = world_of(calm_settings(), ops);
-    advance_until(&mut world, &mut witness, |world| world.nodes.iter().any(is_down));
-    let crashed = world.nodes.iter().find(|node| is_down(node)).expect("one crashed");
-    assert_eq!(crashed.disk.hard_state(), HardState::default());
+    let crashed = crashes(&mut world, &mut witness);
+    let status = starts_again(&mut world, &mut witness, crashed);
+    assert_eq!((status.term, status.vote), (Term::ZERO, None));
 }
 
 #[test]
 fn packets_outlive_the_start_that_sent_them() {
     let ops = crash_on(Trigger::Promises, Keep::None);
     let (mut world, mut witness) = world_of(calm_settings(), ops);
-    advance_until(&mut world, &mut witness, |world| world.nodes.iter().any(is_down));
-    let crashed = world.nodes.iter().find(|node| is_down(node)).expect("one crashed").place;
-    let travels =
-        (0..64).filter_map(|slot| world.network.peek(slot)).any(|sent| sent.from == crashed.id());
+    let crashed = crashes(&mut world, &mut witness);
+    let mut parcels = (0..64).filter_map(|slot| world.network.peek(slot));
+    let travels = parcels.any(|parcel| match parcel.unpack() {
+        Packet::Message(message) => message.from == crashed.id(),
+        Packet::Transfer(transfer) => transfer.from == crashed.id(),
+    });
     assert!(travels, "the promise is on its way although its sender is down");
 }
 
@@ -98,14 +112,12 @@ fn packets_outlive_the_start_that_sent_them() {
 fn a_crashed_node_starts_again_with_its_disk() {
     let ops = crash_on(Trigger::BecomesLeader, Keep::All);
     let (mut world, mut witness) = world_of(calm_settings(), ops);
-    advance_until(&mut world, &mut witness, |world| world.nodes.iter().any(is_down));
-    let crashed = world.nodes.iter().find(|node| is_down(node)).expect("one crashed").place;
-    let term = world.nodes[crashed.0 as usize].disk.hard_state().term;
-    let up = |world: &World| world.nodes[crashed.0 as usize].running.is_some();
-    advance_until(&mut world, &mut witness, up);
+    let crashed = crashes(&mut world, &mut witness);
+    let status = starts_again(&mut world, &mut witness, crashed);
+    assert_eq!((status.term, status.vote), (Term(1), Some(crashed.id())));
     let running = world.nodes[crashed.0 as usize].running.as_ref().expect("it runs");
-    assert_eq!(running.status.term, term);
-    assert_eq!(running.machine, Default::default(), "the state machine starts from nothing");
+    let applied = running.worker.machine().applied();
+    assert_eq!(applied, EntryId::ZERO, "the state machine starts from nothing");
 }
 
 #[test]
@@ -146,16 +158,16 @@ fn an_isolated_node_neither_hears_nor_is_heard() {
 #[test]
 fn a_clone_goes_on_exactly_as_the_original() {
     let choices = Choices::new(SEED, Overrides::new());
-    let settings = Settings::draw(<&Profile>::default(), &choices, 1);
+    let settings = Settings::draw(<&Profile>::default(), &choices, 1, 64);
     let plan = Plan::draw(&settings, &choices);
     let mut world = World::new(settings.clone(), workload(), plan, choices);
-    let mut witness = Witness::new(&settings, false, None);
+    let mut witness = Witness::new(&settings, None, None);
     for _ in 0..5_000 {
         world.advance(&mut witness);
     }
     let mut clone = world.clone();
     world.run(&mut witness);
-    clone.run(&mut Witness::new(&settings, false, None));
+    clone.run(&mut Witness::new(&settings, None, None));
     assert_eq!((world.digest(), world.events), (clone.digest(), clone.events));
 }
 
