@@ -97,8 +97,10 @@ fn what_a_crash_cut_short_in_a_new_segment_may_stay_there() {
         let before = next.disk.pending().len();
         assert!(next.step_silently(), "the headers");
         let first = next.disk.pending()[before];
-        let begins = matches!(first, Pending::Sector { file: FileName::Segment(number), sector: 0, .. }
-            if number > 1);
+        let begins = match first {
+            Pending::Sector { file: FileName::Segment(number), sector: 0, .. } => number > 1,
+            _ => false,
+        };
         if begins {
             break next;
         }
