@@ -24,7 +24,7 @@ pub(crate) enum Said {
 }
 
 /// How many bytes a mark has: padding's length, operation.
-const MARK_BYTES: usize = 12;
+pub(crate) const MARK_BYTES: usize = 12;
 
 /// The user's `command`, marked as that of `op`, and padded to `length` bytes if it is shorter.
 /// Every command of the world is so; the user's state machine sees neither mark nor padding.

@@ -9,8 +9,8 @@ use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::settings::Settings;
 use crate::witness::Witness;
-use crate::workload::AnyWorkload;
 use crate::workload::kv::Kv;
+use crate::workload::{AnyWorkload, Workload};
 use crate::world::World;
 
 pub use crate::trace::TraceSink;
@@ -62,7 +62,12 @@ impl fmt::Debug for RunOptions {
 #[must_use]
 pub fn run(seed: u64, options: &RunOptions) -> Outcome {
     let choices = Choices::new(seed, options.overrides.clone());
-    let settings = Settings::draw(options.profile, &choices, options.length.max(1));
+    let settings = Settings::draw(
+        options.profile,
+        &choices,
+        options.length.max(1),
+        options.workload.command_bytes_max(),
+    );
     let plan = Plan::draw(&settings, &choices);
     run_plan(seed, settings, plan, choices, options)
 }

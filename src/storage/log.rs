@@ -12,7 +12,7 @@ use crate::storage::index::{Flush, LogIndex};
 use crate::storage::keeper::Keeper;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{Purpose, Reads};
-use crate::storage::sector::{Seal, Zone, framed_bytes};
+use crate::storage::sector::{Framer, Seal, Zone, framed_bytes};
 use crate::types::{Index, SnapshotMeta, WriteId};
 
 /// What recovery found, and an appending log begins with.
@@ -41,6 +41,8 @@ pub(crate) struct Log {
     acknowledged: FlushSeq,
     /// Segments to be removed once nothing is read from them.
     forgotten: VecDeque<u64>,
+    /// Makes the removal under way durable.
+    removing: Option<OperationId>,
 }
 
 /// The batch on its way, and how far it is.
@@ -78,6 +80,7 @@ impl Log {
             next_seq: start.next_seq,
             acknowledged: start.acknowledged,
             forgotten: VecDeque::new(),
+            removing: None,
         }
     }
 
@@ -217,13 +220,17 @@ impl Log {
             body_bytes: body_bytes as u64,
         };
         let salt = salt(&self.identity, segment);
-        let header = Seal::new(salt, Zone::Headers).frame(start, &block.encode(&records));
-        let bodies = bodies(batch, &records, body_bytes);
-        let bodies = Seal::new(salt, Zone::Bodies).frame(body_start, &bodies);
+        let mut header = Framer::new(Seal::new(salt, Zone::Headers), start, block.bytes());
+        header.push(&block.encode(&records));
+        let mut bodies = Framer::new(Seal::new(salt, Zone::Bodies), body_start, body_bytes);
+        for (record, (entry, _)) in records.iter().zip(&batch.entries) {
+            bodies.push(&record.encode());
+            bodies.push(body_of(entry));
+        }
         let file = FileName::Segment(segment);
         let operations = [
-            FileAction::Write { file, offset: start, bytes: header },
-            FileAction::Write { file, offset: body_start, bytes: bodies },
+            FileAction::Write { file, offset: start, bytes: header.finish() },
+            FileAction::Write { file, offset: body_start, bytes: bodies.finish() },
             FileAction::Sync { file },
         ]
         .map(|action| operations.ask(Owner::Log, Lane::Log, action));
@@ -268,13 +275,27 @@ impl Log {
     }
 
     /// Removes what was forgotten, as far as nothing is read from it. Each name is durably gone
-    /// before the next one is removed: a crash leaves no hole.
+    /// before the next removal is asked for: neither a crash nor a failed removal leaves a hole.
     pub(crate) fn remove_forgotten(&mut self, operations: &mut Operations) {
-        while let Some(segment) = self.forgotten.pop_front_if(|first| !self.reads.needs(*first)) {
+        if self.removing.is_some() {
+            return;
+        }
+        if let Some(segment) = self.forgotten.pop_front_if(|first| !self.reads.needs(*first)) {
             let file = FileName::Segment(segment);
             operations.ask(Owner::Log, Lane::Bulk, FileAction::Remove { file });
-            operations.ask(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
+            let sync = operations.ask(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
+            self.removing = Some(sync);
         }
+    }
+
+    /// A removal, or the sync that makes it durable, is done: true if a segment is durably gone.
+    pub(crate) fn removed(&mut self, id: OperationId, operations: &mut Operations) -> bool {
+        if self.removing != Some(id) {
+            return false;
+        }
+        self.removing = None;
+        self.remove_forgotten(operations);
+        true
     }
 
     /// Segments that hold nothing: they are removed like forgotten ones.
@@ -302,15 +323,4 @@ fn records(batch: &Batch, entries: usize, prev: Link) -> Vec<Record> {
         records.push(record);
     }
     records
-}
-
-/// Each header once more, and its entry's bytes.
-fn bodies(batch: &Batch, records: &[Record], length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length);
-    for (record, (entry, _)) in records.iter().zip(&batch.entries) {
-        bytes.extend(record.encode());
-        bytes.extend(body_of(entry));
-    }
-    assert_eq!(bytes.len(), length, "the bodies are as long as their headers say");
-    bytes
 }

@@ -137,6 +137,9 @@ impl Storage {
     /// Begins: creates segments ahead, removes empty leftovers. Call it once, after opening.
     pub fn start(&mut self, events: &mut Vec<Event>) {
         self.segments_ahead = self.config.segments_ahead;
+        // That the opening found no room, nobody has heard.
+        self.full = false;
+        self.log.ahead.retry();
         let litter = std::mem::take(&mut self.litter);
         self.log.remove(litter, &mut self.operations);
         self.advance(events);
@@ -282,7 +285,7 @@ impl Storage {
             let mut persisted = Vec::new();
             self.log.flushed(id, &mut persisted);
             events.extend(persisted.into_iter().map(Event::Persisted));
-        } else if file.is_some() {
+        } else if self.log.removed(id, &mut self.operations) {
             // A segment is gone: there may be room for another.
             self.log.ahead.retry();
         }

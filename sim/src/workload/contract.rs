@@ -22,6 +22,11 @@ pub trait Workload: Clone + Send + Sync + 'static {
     /// first option of each choice is the plainest.
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
 
+    /// The largest command that [`Workload::command`] ever makes, in bytes.
+    fn command_bytes_max(&self) -> usize {
+        64
+    }
+
     /// The query that an operation wants answered, like [`Workload::command`].
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
 

@@ -14,13 +14,13 @@ use crate::workload::kv::Kv;
 const SEED: u64 = 11;
 
 fn workload() -> AnyWorkload {
-    AnyWorkload::new(Kv::new(8, 24))
+    AnyWorkload::new(Kv::new(8, 8))
 }
 
 fn calm_settings() -> Settings {
     let choices = Choices::new(SEED, Overrides::new());
     let profile = Profile::by_name("calm").expect("the profile exists");
-    let mut settings = Settings::draw(profile, &choices, 1);
+    let mut settings = Settings::draw(profile, &choices, 1, 64);
     (settings.voters, settings.learners) = (3, 0);
     settings
 }
@@ -158,7 +158,7 @@ fn an_isolated_node_neither_hears_nor_is_heard() {
 #[test]
 fn a_clone_goes_on_exactly_as_the_original() {
     let choices = Choices::new(SEED, Overrides::new());
-    let settings = Settings::draw(<&Profile>::default(), &choices, 1);
+    let settings = Settings::draw(<&Profile>::default(), &choices, 1, 64);
     let plan = Plan::draw(&settings, &choices);
     let mut world = World::new(settings.clone(), workload(), plan, choices);
     let mut witness = Witness::new(&settings, None, None);
