@@ -9,9 +9,9 @@ use quorate::raft::{RejectReason, Status};
 use quorate::types::{Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Write};
 
 use crate::time::SimTime;
-use crate::workload::AnyMachine;
 
 pub use crate::request::OpId;
+pub use crate::workload::Look;
 
 /// A command that a user's state machine carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,19 +20,6 @@ pub struct Executed {
     pub index: Index,
     /// What came of it.
     pub reply: Vec<u8>,
-}
-
-/// A node's state machine, looked at.
-#[derive(Clone, Copy, Debug)]
-pub struct Look<'a> {
-    /// The last entry it has applied.
-    pub applied: EntryId,
-    /// Names its state; none if it cannot know.
-    pub digest: Option<Digest>,
-    /// As in [`Seen::Applied`].
-    pub results: Option<Digest>,
-    /// The user's part of it.
-    pub machine: &'a AnyMachine,
 }
 
 /// One thing that happened in the world.

@@ -26,8 +26,8 @@ pub(crate) enum Said {
 /// How many bytes a mark has: padding's length, operation.
 pub(crate) const MARK_BYTES: usize = 12;
 
-/// The user's `command`, marked as that of `op`, and padded to `length` bytes if it is shorter. Every
-/// command of the world is so; the user's state machine sees neither mark nor padding.
+/// The user's `command`, marked as that of `op`, and padded to `length` bytes if it is shorter.
+/// Every command of the world is so; the user's state machine sees neither mark nor padding.
 ///
 /// # Panics
 /// If the padding is 4 GiB or longer.

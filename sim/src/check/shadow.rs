@@ -52,7 +52,8 @@ impl Shadow {
             if found != expected {
                 let at = entry.id;
                 return S26.broken(format!(
-                    "restored from the snapshot of {id} to {last}, {at} leads to {found:?}, and not to {expected:?}"
+                    "restored from the snapshot of {id} to {last}, {at} leads to {found:?}, and \
+                     not to {expected:?}"
                 ));
             }
         }

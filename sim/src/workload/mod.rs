@@ -57,4 +57,4 @@ mod reference;
 
 pub use contract::Workload;
 pub use erased::{AnyMachine, AnyWorkload};
-pub use reference::{Reference, Wrong};
+pub use reference::{Look, Reference, Wrong};

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use quorate::machine::{Digest, Machine, Outcome, Request, Sequence, SessionId, StateMachine};
 use quorate::types::{Entry, EntryId, Index, Payload};
 
-use crate::observe::Look;
 use crate::request::unmark;
 use crate::workload::contract::Workload;
 use crate::workload::erased::{AnyMachine, AnyWorkload};
@@ -31,6 +30,19 @@ struct Watched {
     executed: u64,
     /// The first thing that was wrong.
     wrong: Option<String>,
+}
+
+/// A node's state machine, looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The last entry it has applied.
+    pub applied: EntryId,
+    /// Names its state; none if it cannot know.
+    pub digest: Option<Digest>,
+    /// Its rolling hash over all it has applied; none if it cannot know.
+    pub results: Option<Digest>,
+    /// The user's part of it.
+    pub machine: &'a AnyMachine,
 }
 
 /// What a [`Reference`] finds wrong, in a sentence.
