@@ -65,6 +65,7 @@ pub(crate) fn report(path: &Path, effort: Effort) {
         Effort::Smoke => (1, 50),
     };
     println!("\nappends against the same writes and syncs alone, medians of {rounds} rounds");
+    println!("(goal: 90 % of the handed limit with 64 clients of 128 bytes)");
     println!(
         "{:<30}{:>10}{:>11}{:>11}{:>11}{:>11}{:>10}",
         "", "appends/s", "flush", "handed", "bare", "of handed", "of bare"

@@ -1,9 +1,9 @@
 //! What the store costs beside the disk under it: appends, recovery, and memory.
 //!
 //! `cargo bench --bench storage` prints three tables; with `-- --quick` smaller ones, in less than
-//! 20 seconds; with `-- appends`, `memory` or `recovery` those alone. Every figure is a ratio to a peer that was measured in turns with it: absolute times
-//! depend on the machine. The files are real, below `target/`, and never on a tmpfs, where a sync
-//! costs nothing.
+//! 20 seconds; with `-- appends`, `memory` or `recovery` those alone. Every figure that has a goal
+//! is a ratio to a peer that was measured in turns with it: absolute times depend on the machine.
+//! The files are real, below `target/`, and never on a tmpfs, where a sync costs nothing.
 
 mod appends;
 mod carrier;
