@@ -41,6 +41,8 @@ pub(crate) struct Log {
     acknowledged: FlushSeq,
     /// Segments to be removed once nothing is read from them.
     forgotten: VecDeque<u64>,
+    /// Makes the removal under way durable.
+    removing: Option<OperationId>,
 }
 
 /// The batch on its way, and how far it is.
@@ -78,6 +80,7 @@ impl Log {
             next_seq: start.next_seq,
             acknowledged: start.acknowledged,
             forgotten: VecDeque::new(),
+            removing: None,
         }
     }
 
@@ -268,13 +271,27 @@ impl Log {
     }
 
     /// Removes what was forgotten, as far as nothing is read from it. Each name is durably gone
-    /// before the next one is removed: a crash leaves no hole.
+    /// before the next removal is asked for: neither a crash nor a failed removal leaves a hole.
     pub(crate) fn remove_forgotten(&mut self, operations: &mut Operations) {
-        while let Some(segment) = self.forgotten.pop_front_if(|first| !self.reads.needs(*first)) {
+        if self.removing.is_some() {
+            return;
+        }
+        if let Some(segment) = self.forgotten.pop_front_if(|first| !self.reads.needs(*first)) {
             let file = FileName::Segment(segment);
             operations.ask(Owner::Log, Lane::Bulk, FileAction::Remove { file });
-            operations.ask(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
+            let sync = operations.ask(Owner::Log, Lane::Bulk, FileAction::SyncDirectory);
+            self.removing = Some(sync);
         }
+    }
+
+    /// A removal, or the sync that makes it durable, is done: true if a segment is durably gone.
+    pub(crate) fn removed(&mut self, id: OperationId, operations: &mut Operations) -> bool {
+        if self.removing != Some(id) {
+            return false;
+        }
+        self.removing = None;
+        self.remove_forgotten(operations);
+        true
     }
 
     /// Segments that hold nothing: they are removed like forgotten ones.

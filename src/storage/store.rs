@@ -282,7 +282,7 @@ impl Storage {
             let mut persisted = Vec::new();
             self.log.flushed(id, &mut persisted);
             events.extend(persisted.into_iter().map(Event::Persisted));
-        } else if file.is_some() {
+        } else if self.log.removed(id, &mut self.operations) {
             // A segment is gone: there may be room for another.
             self.log.ahead.retry();
         }

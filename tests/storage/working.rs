@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use quorate::storage::{Event, OpenError, Storage};
 use quorate::types::{Index, Write, WriteId};
+use quorate_sim::disk::Fault;
 
 use super::host::{CLUSTER, Host, NODE, config, entry, formatted, hard_state, snapshot, write};
 use super::host::{identity, membership};
@@ -62,4 +63,24 @@ fn segments_the_snapshot_covers_are_removed() {
     let (mut host, opened) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
     assert_eq!((opened.base.index, opened.snapshot), (base, meta));
     assert_eq!(host.log(), expected);
+}
+
+#[test]
+fn a_removal_that_fails_leaves_no_hole() {
+    for fault in [Fault::RemoveFails, Fault::SyncDirectoryFails] {
+        let mut host = Host::fresh();
+        for id in 1..=60 {
+            host.persist(write(id, 0, id..=id));
+            host.settle();
+        }
+        host.act(|storage, events| storage.set_snapshot(snapshot(0, 60), events));
+        host.settle();
+        host.disk.arm(fault, 0);
+        host.act(|storage, events| storage.forget(Index(58), events));
+        // What was asked for is carried out, though the store has failed meanwhile.
+        host.settle();
+        assert!(matches!(host.events.last(), Some(Event::Failed(_))), "{fault:?}");
+        let (_, opened) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
+        assert_eq!(opened.last.index, Index(60), "{fault:?}");
+    }
 }
