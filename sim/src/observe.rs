@@ -9,10 +9,9 @@ use quorate::raft::{RejectReason, Status};
 use quorate::types::{Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Write};
 
 use crate::time::SimTime;
+use crate::workload::AnyMachine;
 
-/// The number of one client operation, from 0 in the order of invocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OpId(pub u64);
+pub use crate::request::OpId;
 
 /// A command that a user's state machine carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +20,19 @@ pub struct Executed {
     pub index: Index,
     /// What came of it.
     pub reply: Vec<u8>,
+}
+
+/// A node's state machine, looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The last entry it has applied.
+    pub applied: EntryId,
+    /// Names its state; none if it cannot know.
+    pub digest: Option<Digest>,
+    /// As in [`Seen::Applied`].
+    pub results: Option<Digest>,
+    /// The user's part of it.
+    pub machine: &'a AnyMachine,
 }
 
 /// One thing that happened in the world.
@@ -39,6 +51,15 @@ pub enum Seen<'a> {
         log: &'a Log,
         /// As in [`Seen::Applied`]: its state machine starts from a snapshot, or empty.
         state: Option<Digest>,
+    },
+    /// A node that was to start does not.
+    Refused {
+        /// The node.
+        node: NodeId,
+        /// Whether a fault may have destroyed what its disk had durably.
+        damaged: bool,
+        /// What it says.
+        why: &'a str,
     },
     /// A node crashed: it lost its memory. What it keeps of the writes not yet seen as durable
     /// shows when it starts again.
@@ -115,11 +136,27 @@ pub enum Seen<'a> {
         /// As in [`Seen::Applied`].
         state: Option<Digest>,
     },
+    /// A node's state machine is looked at: where a snapshot is taken, and at the end.
+    Looked {
+        /// The node.
+        node: NodeId,
+        /// What is seen.
+        look: Look<'a>,
+    },
+    /// A node's state machine is frozen, for a snapshot.
+    Frozen {
+        /// The node.
+        node: NodeId,
+        /// The last entry that the state covers.
+        last: EntryId,
+        /// The snapshot's bytes.
+        bytes: &'a [u8],
+    },
     /// A client wants a command carried out: once, in a session, or whenever it is in the log.
     ProposeInvoked {
         /// The operation.
         op: OpId,
-        /// The user's bytes.
+        /// The user's bytes, with the operation's mark.
         command: &'a [u8],
         /// The client's session, and the operation's number in it.
         session: Option<(SessionId, Sequence)>,
@@ -128,6 +165,8 @@ pub enum Seen<'a> {
     ReadInvoked {
         /// The operation.
         op: OpId,
+        /// The user's bytes.
+        query: &'a [u8],
     },
     /// A proposal, or one of its repetitions, is answered to its client. A repetition may be
     /// answered long after the operation ended.
@@ -151,6 +190,8 @@ pub enum Seen<'a> {
         applied: Index,
         /// As in [`Seen::Applied`], when it answered.
         state: Option<Digest>,
+        /// The answer.
+        answer: &'a [u8],
     },
     /// The client was told that its operation had no effect.
     Rejected {

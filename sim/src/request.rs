@@ -3,7 +3,9 @@
 use quorate::machine::{Request, Sequence, SessionId};
 use quorate::types::Payload;
 
-use crate::observe::OpId;
+/// The number of one client operation, from 0 in the order of invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
 
 /// What an entry's payload says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +24,15 @@ pub(crate) enum Said {
 }
 
 /// How many bytes a mark has: padding's length, operation.
-const MARK_BYTES: usize = 12;
+pub(crate) const MARK_BYTES: usize = 12;
 
-/// The user's `command`, marked as that of `op`, and padded to `length` bytes if it is shorter.
-pub(crate) fn mark(mut command: Vec<u8>, op: OpId, length: usize) -> Vec<u8> {
+/// The user's `command`, marked as that of `op`, and padded to `length` bytes if it is shorter. Every
+/// command of the world is so; the user's state machine sees neither mark nor padding.
+///
+/// # Panics
+/// If the padding is 4 GiB or longer.
+#[must_use]
+pub fn mark(mut command: Vec<u8>, op: OpId, length: usize) -> Vec<u8> {
     let padding = length.saturating_sub(command.len() + MARK_BYTES);
     command.resize(command.len() + padding, 0);
     let padding = u32::try_from(padding).expect("commands are short");
@@ -34,8 +41,9 @@ pub(crate) fn mark(mut command: Vec<u8>, op: OpId, length: usize) -> Vec<u8> {
     command
 }
 
-/// A marked command as the user made it, and the operation.
-pub(crate) fn unmark(command: &[u8]) -> Option<(&[u8], OpId)> {
+/// A marked command as the user made it, and the operation; none if it has no mark.
+#[must_use]
+pub fn unmark(command: &[u8]) -> Option<(&[u8], OpId)> {
     let (command, op) = command.split_last_chunk()?;
     let (command, padding) = command.split_last_chunk()?;
     let length = command.len().checked_sub(u32::from_le_bytes(*padding) as usize)?;

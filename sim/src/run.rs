@@ -9,8 +9,8 @@ use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::settings::Settings;
 use crate::witness::Witness;
-use crate::workload::AnyWorkload;
 use crate::workload::kv::Kv;
+use crate::workload::{AnyWorkload, Workload};
 use crate::world::World;
 
 pub use crate::trace::TraceSink;
@@ -62,7 +62,12 @@ impl fmt::Debug for RunOptions {
 #[must_use]
 pub fn run(seed: u64, options: &RunOptions) -> Outcome {
     let choices = Choices::new(seed, options.overrides.clone());
-    let settings = Settings::draw(options.profile, &choices, options.length.max(1));
+    let settings = Settings::draw(
+        options.profile,
+        &choices,
+        options.length.max(1),
+        options.workload.command_bytes_max(),
+    );
     let plan = Plan::draw(&settings, &choices);
     run_plan(seed, settings, plan, choices, options)
 }
@@ -79,7 +84,8 @@ fn run_plan(
         trace(&settings.to_string());
         plan.ops.iter().for_each(|op| trace(&op.to_string()));
     }
-    let mut witness = Witness::new(&settings, options.checks, options.trace.clone());
+    let checks = options.checks.then_some(&options.workload);
+    let mut witness = Witness::new(&settings, checks, options.trace.clone());
     let mut world = World::new(settings, options.workload.clone(), plan, choices);
     let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness)));
     let (now, events) = world.position();

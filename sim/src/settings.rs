@@ -12,6 +12,7 @@ use quorate::types::{Entry, Membership, NodeId};
 use crate::choice::{Choices, Draw, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
+use crate::request::MARK_BYTES;
 use crate::span::Span;
 
 /// The parameters of one run, fixed before it starts.
@@ -73,14 +74,19 @@ pub struct Settings {
 
 impl Settings {
     /// The settings that `choices` draw from `profile`, for a storm `length` times as long as
-    /// usual.
+    /// usual, and for commands of up to `command_bytes` bytes of a user's.
     #[must_use]
-    pub fn draw(profile: &Profile, choices: &Choices, length: u32) -> Settings {
+    pub fn draw(
+        profile: &Profile,
+        choices: &Choices,
+        length: u32,
+        command_bytes: usize,
+    ) -> Settings {
         let mut draw = choices.draw(Kind::Setting.key());
         let faults = draw_faults(&mut draw, profile);
         let (voters, learners) = draw_cluster(&mut draw, profile);
         let unit = *draw.pick(&[1_000, 300, 3_000, 8_000]);
-        let mut config = draw_config(&mut draw, unit);
+        let mut config = draw_config(&mut draw, unit, command_bytes);
         config.outbox_messages_max = *draw.pick(&[256, 16, 3]);
         let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length;
         let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
@@ -181,7 +187,7 @@ fn draw_cluster(draw: &mut Draw<'_>, profile: &Profile) -> (u8, u8) {
     (voters, if profile.voters.is_some() { 0 } else { learners })
 }
 
-fn draw_config(draw: &mut Draw<'_>, unit: u64) -> Config {
+fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     let mut config = Config::new(NodeId(1));
     let heartbeat = unit * draw.between(10, 30);
     config.heartbeat_interval = Duration::from_micros(heartbeat.max(10_000));
@@ -201,7 +207,8 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64) -> Config {
         (true, true, false),
         (false, true, true),
     ]);
-    config.command_bytes_max = *draw.pick(&[256, 90, 128, 512]);
+    let command = MARK_BYTES + Request::OVERHEAD_BYTES_MAX + command_bytes;
+    config.command_bytes_max = command + *draw.pick(&[128, 0, 32, 256]);
     let largest = config.command_bytes_max + Entry::OVERHEAD_BYTES;
     config.message_entries_max = *draw.pick(&[64, 1, 2, 5, 512]);
     config.message_bytes_max = largest * *draw.pick(&[4, 1, 2, 20]);

@@ -21,6 +21,7 @@ use crate::outcome::Tally;
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::trace::TraceSink;
+use crate::workload::AnyWorkload;
 
 /// What watches one run.
 pub(crate) struct Witness {
@@ -45,11 +46,16 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    pub(crate) fn new(settings: &Settings, checks: bool, trace: Option<TraceSink>) -> Witness {
+    /// Who watches a run of `settings`, with checks of its workload if there is one.
+    pub(crate) fn new(
+        settings: &Settings,
+        checks: Option<&AnyWorkload>,
+        trace: Option<TraceSink>,
+    ) -> Witness {
         let membership: Membership = settings.membership();
         let bounds = Bounds::of(&settings.config);
         let mut witness = Witness {
-            checks: checks.then(|| Checks::new(&membership, bounds)),
+            checks: checks.map(|workload| Checks::new(&membership, bounds, workload)),
             violation: None,
             trace,
             config: settings.config.clone(),

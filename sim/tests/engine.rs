@@ -1,13 +1,20 @@
 //! Whole runs: the same seed gives the same outcome, whoever watches; overrides simplify; the
 //! storms are neither empty nor failing.
 
+use std::cell::Cell;
+use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex};
 
-use quorate_sim::choice::{Key, Kind, Overrides};
+use quorate::machine::StateMachine;
+use quorate::types::Index;
+
+use quorate_sim::choice::{Draw, Key, Kind, Overrides};
 use quorate_sim::coverage::MARKS;
-use quorate_sim::outcome::Outcome;
+use quorate_sim::observe::{OpId, Violation};
+use quorate_sim::outcome::{Failure, Outcome};
 use quorate_sim::profile::Profile;
 use quorate_sim::run::{RunOptions, run};
+use quorate_sim::workload::{AnyWorkload, Workload};
 
 fn default_run(seed: u64) -> Outcome {
     run(seed, &RunOptions::default())
@@ -97,4 +104,141 @@ fn an_unknown_profile_is_named_with_those_that_exist() {
     let error = Profile::by_name("stormy").expect_err("there is none").to_string();
     assert!(error.contains("stormy"));
     assert!(Profile::names().iter().all(|name| error.contains(name)));
+}
+
+/// Counts commands; what is wrong with it is up to its clients.
+#[derive(Clone)]
+struct Counter {
+    count: u64,
+    /// Which of all the counters of this thread it is.
+    number: u64,
+    flaw: Flaw,
+}
+
+/// Clients of a [`Counter`].
+#[derive(Clone)]
+struct Counting {
+    flaw: Flaw,
+    followed: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    /// All is well.
+    None,
+    /// The reply says which counter it is.
+    Number,
+    /// The reply says how many commands all counters together have carried out.
+    Together,
+    /// A snapshot leaves out the count.
+    Forgets,
+    /// Every hundredth command is counted twice.
+    Hundredth,
+}
+
+thread_local! {
+    static COUNTERS: Cell<u64> = const { Cell::new(0) };
+    static COMMANDS: Cell<u64> = const { Cell::new(0) };
+}
+
+impl StateMachine for Counter {
+    fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+        self.count += 1;
+        COMMANDS.set(COMMANDS.get() + 1);
+        let odd = match self.flaw {
+            Flaw::Number => self.number,
+            Flaw::Together => COMMANDS.get(),
+            Flaw::Hundredth if self.count.is_multiple_of(100) => 1,
+            _ => 0,
+        };
+        (self.count + odd).to_le_bytes().to_vec()
+    }
+
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        self.count.to_le_bytes().to_vec()
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        let kept = if self.flaw == Flaw::Forgets { 0 } else { self.count };
+        Box::new(Cursor::new(kept.to_le_bytes()))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut count = [0; 8];
+        snapshot.read_exact(&mut count)?;
+        self.count = u64::from_le_bytes(count);
+        Ok(())
+    }
+}
+
+impl Workload for Counting {
+    type Machine = Counter;
+
+    fn machine(&self) -> Counter {
+        COUNTERS.set(COUNTERS.get() + 1);
+        Counter { count: 0, number: COUNTERS.get(), flaw: self.flaw }
+    }
+
+    fn command(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn query(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn check_reply(&mut self, _: &[u8], reply: &[u8]) -> Result<(), String> {
+        self.followed += 1;
+        match self.flaw {
+            Flaw::Number | Flaw::Together => Ok(()),
+            _ if *reply == self.followed.to_le_bytes() => Ok(()),
+            _ => Err(format!("the count is not {}", self.followed)),
+        }
+    }
+}
+
+fn count_with(flaw: Flaw, profile: &str, seed: u64) -> Outcome {
+    let workload = AnyWorkload::new(Counting { flaw, followed: 0 });
+    let profile = Profile::by_name(profile).expect("the profile exists");
+    run(seed, &RunOptions { workload, profile, ..RunOptions::default() })
+}
+
+#[track_caller]
+fn assert_finds(flaw: Flaw, profile: &str, number: &str, saw: &str) {
+    for seed in 0..3 {
+        match count_with(flaw, profile, seed).failure {
+            Some(Failure::Safety(Violation { number: found, saw: text, .. })) => {
+                assert!(found == number && text.contains(saw), "seed {seed}: {found} {text}");
+            }
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_users_machine_without_a_flaw_passes() {
+    for seed in 0..3 {
+        assert_eq!(count_with(Flaw::None, "default", seed).failure, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_machine_that_depends_on_which_one_it_is_is_found() {
+    assert_finds(Flaw::Number, "calm", "S26", "where the log leads to");
+}
+
+#[test]
+fn a_machine_that_depends_on_what_others_do_is_found() {
+    assert_finds(Flaw::Together, "calm", "S26", "where the log leads to");
+}
+
+/// In calm weather no node ever starts from a snapshot.
+#[test]
+fn a_snapshot_that_leaves_something_out_is_found_in_calm_weather() {
+    assert_finds(Flaw::Forgets, "calm", "S26", "restored from the snapshot");
+}
+
+#[test]
+fn what_the_workload_knows_better_is_found() {
+    assert_finds(Flaw::Hundredth, "default", "U1", "the count is not");
 }

@@ -40,6 +40,7 @@ impl Queue {
         batch.hard_state = write.hard_state.or(batch.hard_state);
         batch.install = write.install.or(batch.install.take());
         batch.committed = batch.committed.max(write.committed);
+        batch.entries.reserve(write.entries.len());
         for entry in write.entries {
             let digest = Digest::of(body_of(&entry));
             batch.entries.push_back((entry, digest));

@@ -197,7 +197,7 @@ impl Block {
         }
         assert_eq!(bytes.len(), BLOCK_BYTES, "the fixed part has its size");
         for record in records {
-            bytes.extend(record.encode());
+            bytes.extend_from_slice(&record.encode());
         }
         bytes
     }

@@ -12,7 +12,7 @@ use crate::storage::index::{Flush, LogIndex};
 use crate::storage::keeper::Keeper;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{Purpose, Reads};
-use crate::storage::sector::{Seal, Zone, framed_bytes};
+use crate::storage::sector::{Framer, Seal, Zone, framed_bytes};
 use crate::types::{Index, SnapshotMeta, WriteId};
 
 /// What recovery found, and an appending log begins with.
@@ -220,13 +220,17 @@ impl Log {
             body_bytes: body_bytes as u64,
         };
         let salt = salt(&self.identity, segment);
-        let header = Seal::new(salt, Zone::Headers).frame(start, &block.encode(&records));
-        let bodies = bodies(batch, &records, body_bytes);
-        let bodies = Seal::new(salt, Zone::Bodies).frame(body_start, &bodies);
+        let mut header = Framer::new(Seal::new(salt, Zone::Headers), start, block.bytes());
+        header.push(&block.encode(&records));
+        let mut bodies = Framer::new(Seal::new(salt, Zone::Bodies), body_start, body_bytes);
+        for (record, (entry, _)) in records.iter().zip(&batch.entries) {
+            bodies.push(&record.encode());
+            bodies.push(body_of(entry));
+        }
         let file = FileName::Segment(segment);
         let operations = [
-            FileAction::Write { file, offset: start, bytes: header },
-            FileAction::Write { file, offset: body_start, bytes: bodies },
+            FileAction::Write { file, offset: start, bytes: header.finish() },
+            FileAction::Write { file, offset: body_start, bytes: bodies.finish() },
             FileAction::Sync { file },
         ]
         .map(|action| operations.ask(Owner::Log, Lane::Log, action));
@@ -319,15 +323,4 @@ fn records(batch: &Batch, entries: usize, prev: Link) -> Vec<Record> {
         records.push(record);
     }
     records
-}
-
-/// Each header once more, and its entry's bytes.
-fn bodies(batch: &Batch, records: &[Record], length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(length);
-    for (record, (entry, _)) in records.iter().zip(&batch.entries) {
-        bytes.extend(record.encode());
-        bytes.extend(body_of(entry));
-    }
-    assert_eq!(bytes.len(), length, "the bodies are as long as their headers say");
-    bytes
 }

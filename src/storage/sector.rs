@@ -61,23 +61,6 @@ impl Seal {
         if sum == self.checksum(offset, payload) { SectorState::Valid } else { SectorState::Bad }
     }
 
-    /// `payload` in sectors for `offset`, padded to whole pages.
-    pub(crate) fn frame(self, offset: u64, payload: &[u8]) -> Vec<u8> {
-        let length = framed_bytes(payload.len());
-        let mut framed = vec![0; length];
-        let mut pieces = payload.chunks(PAYLOAD_BYTES);
-        let mut place = offset;
-        for sector in framed.chunks_exact_mut(SECTOR_BYTES) {
-            let piece = pieces.next().unwrap_or(&[]);
-            sector[..piece.len()].copy_from_slice(piece);
-            let sum = self.checksum(place, &sector[..PAYLOAD_BYTES]);
-            sector[PAYLOAD_BYTES..].copy_from_slice(&sum.to_le_bytes());
-            place += SECTOR_BYTES as u64;
-        }
-        assert!(pieces.next().is_none(), "all of it found a place");
-        framed
-    }
-
     /// What the sectors carry that were read at `offset`.
     ///
     /// # Errors
@@ -100,6 +83,54 @@ impl Seal {
     }
 }
 
+/// A payload on its way into sectors, piece by piece: it is copied once.
+#[derive(Clone, Debug)]
+pub(crate) struct Framer {
+    seal: Seal,
+    offset: u64,
+    framed: Vec<u8>,
+    length: usize,
+}
+
+impl Framer {
+    /// For `payload` bytes in sectors that begin at `offset`.
+    pub(crate) fn new(seal: Seal, offset: u64, payload: usize) -> Framer {
+        let length = framed_bytes(payload);
+        Framer { seal, offset, framed: Vec::with_capacity(length), length }
+    }
+
+    /// The next bytes of the payload.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = PAYLOAD_BYTES - self.framed.len() % SECTOR_BYTES;
+            let (piece, rest) = bytes.split_at(room.min(bytes.len()));
+            self.framed.extend_from_slice(piece);
+            if piece.len() == room {
+                self.end_sector();
+            }
+            bytes = rest;
+        }
+    }
+
+    fn end_sector(&mut self) {
+        let start = self.framed.len() - PAYLOAD_BYTES;
+        assert!(start.is_multiple_of(SECTOR_BYTES), "a sector ends when it is full");
+        let sum = self.seal.checksum(self.offset + start as u64, &self.framed[start..]);
+        self.framed.extend_from_slice(&sum.to_le_bytes());
+    }
+
+    /// The sectors, padded to whole pages.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        while self.framed.len() < self.length {
+            let room = PAYLOAD_BYTES - self.framed.len() % SECTOR_BYTES;
+            self.framed.resize(self.framed.len() + room, 0);
+            self.end_sector();
+        }
+        assert_eq!(self.framed.len(), self.length, "the payload is as long as was said");
+        self.framed
+    }
+}
+
 /// Whether a sector, or a part of one, has never been written.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     const ZEROS: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
@@ -116,23 +147,34 @@ pub(crate) const fn framed_bytes(payload: usize) -> usize {
 mod tests {
     use super::*;
 
+    fn frame(seal: Seal, offset: u64, payload: &[u8]) -> Vec<u8> {
+        let mut framer = Framer::new(seal, offset, payload.len());
+        framer.push(payload);
+        framer.finish()
+    }
+
     #[test]
     fn what_is_framed_comes_back_and_is_padded_to_pages() {
         let seal = Seal::new(7, Zone::Bodies);
         for length in [1, 507, 508, 509, 4064, 4065, 9000] {
             let payload: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
-            let framed = seal.frame(8192, &payload);
+            let framed = frame(seal, 8192, &payload);
             assert_eq!(framed.len(), framed_bytes(length));
             assert_eq!(framed.len() % PAGE_BYTES, 0);
             let back = seal.unframe(8192, &framed).expect("as it was written");
             assert_eq!(back[..length], payload);
             assert!(back[length..].iter().all(|byte| *byte == 0));
+            for size in [1, 100, 508, 600] {
+                let mut framer = Framer::new(seal, 8192, length);
+                payload.chunks(size).for_each(|piece| framer.push(piece));
+                assert_eq!(framer.finish(), framed, "in pieces of {size}");
+            }
         }
     }
 
     #[test]
     fn a_sector_elsewhere_of_another_segment_or_zone_is_bad() {
-        let framed = Seal::new(7, Zone::Bodies).frame(0, &[0; 508]);
+        let framed = frame(Seal::new(7, Zone::Bodies), 0, &[0; 508]);
         let sector = &framed[..512];
         assert_eq!(Seal::new(7, Zone::Bodies).state(0, sector), SectorState::Valid);
         assert_eq!(Seal::new(7, Zone::Bodies).state(512, sector), SectorState::Bad);
@@ -145,7 +187,7 @@ mod tests {
         let seal = Seal::new(1, Zone::Headers);
         assert_eq!(seal.state(0, &[0; 512]), SectorState::Zero);
         assert_eq!(seal.state(0, &[0; 100]), SectorState::Bad);
-        let framed = seal.frame(0, b"content");
+        let framed = frame(seal, 0, b"content");
         for bit in 0..512 * 8 {
             let mut sector = framed[..512].to_vec();
             sector[bit / 8] ^= 1 << (bit % 8);

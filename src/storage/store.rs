@@ -137,6 +137,9 @@ impl Storage {
     /// Begins: creates segments ahead, removes empty leftovers. Call it once, after opening.
     pub fn start(&mut self, events: &mut Vec<Event>) {
         self.segments_ahead = self.config.segments_ahead;
+        // That the opening found no room, nobody has heard.
+        self.full = false;
+        self.log.ahead.retry();
         let litter = std::mem::take(&mut self.litter);
         self.log.remove(litter, &mut self.operations);
         self.advance(events);

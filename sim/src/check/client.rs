@@ -9,8 +9,7 @@ use quorate::types::{EntryId, Index, NodeId, Term};
 use crate::check::finding::{S18, S19, S20, Verdict};
 use crate::check::model::Model;
 use crate::check::states::States;
-use crate::observe::OpId;
-use crate::request::Said;
+use crate::request::{OpId, Said};
 
 /// Every operation, and what is ordered before the next one.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +31,8 @@ struct Op {
     floor: Index,
     /// The latest term that had been won by then.
     term: Term,
+    /// What it asks, if it reads.
+    query: Vec<u8>,
     /// Whether it proposes, and in which session as which request.
     proposes: Option<Option<(SessionId, Sequence)>>,
     /// Where its command was first committed.
@@ -63,18 +64,24 @@ pub(super) struct Answer {
 
 impl Clients {
     pub(super) fn proposed(&mut self, op: OpId, session: Option<(SessionId, Sequence)>) {
-        self.invoked(op, Term::ZERO, Some(session));
+        self.invoked(op, Term::ZERO, Vec::new(), Some(session));
     }
 
     /// A read is invoked when `term` is the latest that was won.
-    pub(super) fn asked(&mut self, op: OpId, term: Term) {
-        self.invoked(op, term, None);
+    pub(super) fn asked(&mut self, op: OpId, term: Term, query: &[u8]) {
+        self.invoked(op, term, query.to_vec(), None);
     }
 
-    fn invoked(&mut self, op: OpId, term: Term, proposes: Option<Option<(SessionId, Sequence)>>) {
+    fn invoked(
+        &mut self,
+        op: OpId,
+        term: Term,
+        query: Vec<u8>,
+        proposes: Option<Option<(SessionId, Sequence)>>,
+    ) {
         let floor = self.floor;
         let (place, executed, reply, ended) = (None, None, None, None);
-        let new = Op { floor, term, proposes, place, executed, reply, ended };
+        let new = Op { floor, term, query, proposes, place, executed, reply, ended };
         let earlier = self.ops.insert(op, new);
         assert!(earlier.is_none(), "an operation is invoked once");
     }
@@ -167,7 +174,8 @@ impl Clients {
         if model.committed.id_at(id.index) != Some(id) {
             let reached = model.committed.last_id();
             return S18.broken(format!(
-                "operation {number} is acknowledged at {id}, which is not in the log committed                  to {reached}"
+                "operation {number} is acknowledged at {id}, which is not in the log committed \
+                 to {reached}"
             ));
         }
         if !same {
@@ -195,14 +203,16 @@ impl Clients {
         Ok(())
     }
 
+    /// A read is answered. Gives what it asked.
     pub(super) fn served(
         &mut self,
         model: &Model,
         states: &States,
         op: OpId,
         answer: Answer,
-    ) -> Verdict {
+    ) -> Verdict<Vec<u8>> {
         let operation = self.end(op, Ended::Served)?;
+        let query = std::mem::take(&mut operation.query);
         let (floor, won) = (operation.floor, operation.term);
         let Answer { node, index, applied, state } = answer;
         if index < floor {
@@ -226,7 +236,7 @@ impl Clients {
         }
         superseded(model, op, node, won)?;
         self.floor = self.floor.max(applied);
-        Ok(())
+        Ok(query)
     }
 
     pub(super) fn rejected(&mut self, op: OpId) -> Verdict {

@@ -20,8 +20,10 @@ impl Commit {
         Commit { compared: vec![Index::ZERO; model.nodes.len()], reached: Vec::new() }
     }
 
-    pub(super) fn started(&mut self, slot: Slot) {
+    /// A node started from its disk.
+    pub(super) fn started(&mut self, model: &Model, slot: Slot, status: &Status) -> Verdict {
         self.compared[slot.0] = Index::ZERO;
+        survives(model, slot, status)
     }
 
     /// A node took an input. Extends the committed log if the node is the first to go further.
@@ -98,8 +100,13 @@ fn advances(model: &Model, slot: Slot, status: &Status) -> Verdict {
         if committed < before {
             return S14.broken(format!("{id}'s commit index falls from {before} to {committed}"));
         }
-        return Ok(());
     }
+    Ok(())
+}
+
+fn survives(model: &Model, slot: Slot, status: &Status) -> Verdict {
+    let node = model.node(slot);
+    let (id, committed) = (node.id, status.committed);
     let (hint, last) = (node.hint, node.disk.log.last());
     if committed < hint.min(last) {
         return S16.broken(format!(

@@ -6,7 +6,7 @@ use crate::time::SimTime;
 /// One check: its number in the list of invariants, its name, and what must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// `S1`, or `L3` for one about progress.
+    /// `S1`, `L3` for one about progress, or `U1` for what is the user's to say.
     pub number: &'static str,
     /// `election-safety`.
     pub name: &'static str,
@@ -70,13 +70,14 @@ checks! {
     S16 "commit-survives" "After a restart, the commit index is no less than the disk says."
     S17 "memory-equals-disk" "What a node believes of its disk is so, and all of it once written."
     S18 "acknowledged-stays" "An acknowledged command is where it was said to be, for ever."
-    S19 "exactly-once" "A proposal has one outcome and at most one place in the log."
+    S19 "exactly-once" "A command is carried out at most once, and has one outcome and reply."
     S20 "linearizable" "Reads and writes take effect between their call and their return."
     S25 "snapshot-coherent" "A snapshot is of the committed log, and equal wherever it ends alike."
-    S26 "state-equality" "State machines that applied the same log are in the same state."
+    S26 "state-equality" "The same log leads to the same replies, answers and states."
     S27 "starts-again" "A node starts from its disk, unless that was damaged."
     S28 "fail-stop" "After its disk failed, a node says and writes nothing more."
     S29 "bounded" "No queue and no message exceeds its bound."
     S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
+    U1 "user-model" "The user's workload finds no reply, answer or state wrong."
     L3 "churn" "After the storm, few elections are won."
 }

@@ -16,12 +16,12 @@ mod forwarded;
 mod log;
 mod model;
 mod quiet;
+mod shadow;
 mod states;
+mod user;
 
 pub use bounds::Bounds;
 pub use finding::{CHECKS, Check};
-
-use std::fmt::Display;
 
 use quorate::log::Log;
 use quorate::machine::Digest;
@@ -39,9 +39,11 @@ use crate::check::forwarded::Forwarded;
 use crate::check::model::{Model, Node, Nodes, shown};
 use crate::check::quiet::Quiet;
 use crate::check::states::States;
+use crate::check::user::User;
 use crate::observe::{Executed, Seen, Violation};
 use crate::request::Said;
 use crate::time::SimTime;
+use crate::workload::AnyWorkload;
 
 /// Every check at once, fed with what the world shows.
 #[derive(Clone, Debug)]
@@ -54,21 +56,25 @@ pub struct Checks {
     apply: Apply,
     clients: Clients,
     states: States,
+    user: User,
     forwarded: Forwarded,
     sends: Sends,
     quiet: Quiet,
 }
 
 impl Checks {
-    /// Checks for a cluster that starts with `membership`, every node within `bounds`.
+    /// Checks for a cluster that starts with `membership`, every node within `bounds`, each with
+    /// the machine of `workload`.
     #[must_use]
-    pub fn new(membership: &Membership, bounds: Bounds) -> Checks {
+    pub fn new(membership: &Membership, bounds: Bounds, workload: &AnyWorkload) -> Checks {
         let model = Model::new(membership);
         let (election, commit) = (Election::new(&model), Commit::new(&model));
         let acknowledgements = Acknowledgements::new(&model);
         let forwarded = Forwarded::new(&model);
         let (apply, sends) = (Apply::new(&model), Sends::new(&model, &bounds));
-        let (clients, quiet, states) = (Clients::default(), Quiet::default(), States::default());
+        let (clients, quiet) = (Clients::default(), Quiet::default());
+        let mut states = States::default();
+        let user = User::new(workload, &mut states);
         Checks {
             bounds,
             model,
@@ -78,6 +84,7 @@ impl Checks {
             apply,
             clients,
             states,
+            user,
             forwarded,
             sends,
             quiet,
@@ -97,6 +104,8 @@ impl Checks {
             Seen::Started { node, status, log, state, .. } => {
                 self.started(node, status, log, state)
             }
+            Seen::Refused { damaged: true, .. } => Ok(()),
+            Seen::Refused { node, why, .. } => S27.broken(format!("{node} does not start: {why}")),
             Seen::Crashed { node } => {
                 self.model.crash(self.model.slot(node));
                 Ok(())
@@ -121,21 +130,8 @@ impl Checks {
                 self.model.disk_failed(self.model.slot(node));
                 Ok(())
             }
-            Seen::ProposeInvoked { op, session, .. } => {
-                self.clients.proposed(op, session);
-                Ok(())
-            }
-            Seen::ReadInvoked { op } => {
-                self.clients.asked(op, self.election.latest());
-                Ok(())
-            }
-            Seen::Replied { op, id, outcome } => self.clients.replied(&self.model, op, id, outcome),
-            Seen::ReadServed { op, node, index, applied, state } => {
-                let answer = Answer { node, index, applied, state };
-                self.clients.served(&self.model, &self.states, op, answer)
-            }
-            Seen::Rejected { op, .. } => self.clients.rejected(op),
-            Seen::Unknown { op } => self.clients.unknown(op),
+            Seen::Looked { node, look } => self.user.looked(node, look),
+            Seen::Frozen { node, last, bytes } => self.user.frozen(node, last, bytes),
             Seen::Calm { core } => {
                 let mut nodes = Nodes::default();
                 core.iter().for_each(|id| nodes.insert(self.model.slot(*id)));
@@ -147,7 +143,36 @@ impl Checks {
                 Ok(())
             }
             Seen::Ended => self.ended(),
+            Seen::ProposeInvoked { .. }
+            | Seen::ReadInvoked { .. }
+            | Seen::Replied { .. }
+            | Seen::ReadServed { .. }
+            | Seen::Rejected { .. }
+            | Seen::Unknown { .. } => self.client(seen),
         }
+    }
+
+    /// Takes what happened to a client.
+    fn client(&mut self, seen: Seen<'_>) -> Verdict {
+        match seen {
+            Seen::ProposeInvoked { op, session, .. } => self.clients.proposed(op, session),
+            Seen::ReadInvoked { op, query } => {
+                self.clients.asked(op, self.election.latest(), query);
+            }
+            Seen::Replied { op, id, outcome } => {
+                self.clients.replied(&self.model, op, id, outcome)?;
+                self.user.replied(op, id.index, outcome)?;
+            }
+            Seen::ReadServed { op, node, index, applied, state, answer } => {
+                let served = Answer { node, index, applied, state };
+                let query = self.clients.served(&self.model, &self.states, op, served)?;
+                self.user.answered(applied, &query, answer)?;
+            }
+            Seen::Rejected { op, .. } => self.clients.rejected(op)?,
+            Seen::Unknown { op } => self.clients.unknown(op)?,
+            _ => unreachable!("only what happens to clients comes here"),
+        }
+        Ok(())
     }
 
     fn started(
@@ -161,7 +186,7 @@ impl Checks {
         let hard_state = HardState { term: status.term, vote: status.vote };
         self.election.persisted(&self.model, slot, hard_state)?;
         self.model.start(slot, status, log)?;
-        self.commit.started(slot);
+        self.commit.started(&self.model, slot, status)?;
         self.apply.starts_at(slot, status.applied);
         self.states.reached(id, status.applied, state)
     }
@@ -224,10 +249,12 @@ impl Checks {
     ) -> Verdict {
         let slot = self.model.slot(id);
         self.apply.applies(&self.model, slot, entries)?;
-        for Executed { index, .. } in executed {
+        self.user.follow(&mut self.states, entries)?;
+        for one @ Executed { index, .. } in executed {
             let entry = self.model.committed.id_at(*index).unwrap_or_default();
             let said = self.model.entries.get(entry).map_or(Said::Nothing, |entry| entry.said);
             self.clients.executed(*index, said)?;
+            self.user.executed(id, one)?;
         }
         for (entry, state) in entries.iter().zip(states) {
             self.states.reached(id, entry.id.index, *state)?;
@@ -263,10 +290,4 @@ fn at_rest(node: &Node) -> Verdict {
     S17.broken(format!(
         "{id} at rest is in {says} with a log to {ends}, but its disk has {has} and a log to {last}"
     ))
-}
-
-/// A node does not start although its disk was not damaged.
-pub(crate) fn cannot_start(at: SimTime, id: NodeId, why: &dyn Display) -> Violation {
-    let broken: Verdict<()> = S27.broken(format!("{id} does not start: {why}"));
-    broken.expect_err("it is broken").at(at)
 }

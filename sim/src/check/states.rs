@@ -8,38 +8,45 @@ use quorate::types::{Index, NodeId, Root, SnapshotMeta};
 use crate::check::finding::{S25, S26, Verdict};
 use crate::check::model::Model;
 
-/// The state after every index, as the first node to get there had it.
+/// The state after every index, as a machine has it that meets no fault.
 #[derive(Clone, Debug, Default)]
 pub(super) struct States {
-    /// By index; the first is the empty state.
+    /// By index, from the empty state on.
     after: Vec<Option<Digest>>,
     /// What the snapshots that end at an index hold, as the first was.
     snapshots: BTreeMap<Index, (Root, NodeId)>,
 }
 
 impl States {
+    /// The log leads to this state after `index`.
+    pub(super) fn learn(&mut self, index: Index, state: Option<Digest>) {
+        let place = usize::try_from(index.0).expect("a log fits into memory");
+        assert_eq!(place, self.after.len(), "each index has its state, in order");
+        self.after.push(state);
+    }
+
     /// A node's state machine has applied the log up to `index`.
     pub(super) fn reached(&mut self, id: NodeId, index: Index, state: Option<Digest>) -> Verdict {
-        let place = usize::try_from(index.0).expect("a log fits into memory");
-        if place >= self.after.len() {
-            self.after.resize(place + 1, None);
-        }
-        match (&mut self.after[place], state) {
-            (known @ None, _) => *known = state,
-            (Some(known), Some(state)) if *known != state => {
-                return S26.broken(format!(
-                    "{id} is in another state after {index} than the first node that got there"
-                ));
-            }
-            (Some(_), _) => {}
+        let Some(known) = self.known(index) else {
+            let reached = self.after.len() - 1;
+            return S25.broken(format!(
+                "{id} has a state after {index}, though no node has applied more than {reached}"
+            ));
+        };
+        if known.is_some() && state.is_some() && known != state {
+            return S26
+                .broken(format!("{id} is in another state after {index} than the log leads to"));
         }
         Ok(())
     }
 
     /// Whether `state` is the one after `index`. A machine that cannot know says nothing.
     pub(super) fn is_at(&self, index: Index, state: Option<Digest>) -> bool {
-        let known = usize::try_from(index.0).ok().and_then(|place| self.after.get(place).copied());
-        index == Index::ZERO || state.is_none() || known.is_some_and(|known| known == state)
+        state.is_none() || self.known(index) == Some(state)
+    }
+
+    fn known(&self, index: Index) -> Option<Option<Digest>> {
+        self.after.get(usize::try_from(index.0).ok()?).copied()
     }
 
     /// A node took a snapshot.

@@ -482,7 +482,7 @@ mod tests {
 
     fn drawn(seed: u64, overrides: &Overrides) -> Plan {
         let choices = Choices::new(seed, overrides.clone());
-        let settings = Settings::draw(<&Profile>::default(), &choices, 1);
+        let settings = Settings::draw(<&Profile>::default(), &choices, 1, 64);
         Plan::draw(&settings, &choices)
     }
 

@@ -3,7 +3,7 @@
 use quorate::machine::StateMachine;
 
 use crate::choice::Draw;
-use crate::observe::OpId;
+use crate::request::OpId;
 
 /// A state machine to be run in the simulator, and what is asked of it.
 ///
@@ -21,6 +21,11 @@ pub trait Workload: Clone + Send + Sync + 'static {
     /// operation of a run and makes values unique; everything else is drawn from `draw`, where the
     /// first option of each choice is the plainest.
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
+
+    /// The largest command that [`Workload::command`] ever makes, in bytes.
+    fn command_bytes_max(&self) -> usize {
+        64
+    }
 
     /// The query that an operation wants answered, like [`Workload::command`].
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;

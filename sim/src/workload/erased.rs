@@ -8,7 +8,7 @@ use quorate::machine::{Digest, StateMachine};
 use quorate::types::Index;
 
 use crate::choice::Draw;
-use crate::observe::OpId;
+use crate::request::OpId;
 use crate::workload::contract::Workload;
 
 /// Some [`Workload`].
@@ -21,6 +21,7 @@ trait ErasedWorkload: Send + Sync {
     fn boxed(&self) -> Box<dyn ErasedWorkload>;
     fn machine(&self) -> AnyMachine;
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
+    fn command_bytes_max(&self) -> usize;
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String>;
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String>;
@@ -49,6 +50,10 @@ impl Workload for AnyWorkload {
 
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         self.0.command(op, draw)
+    }
+
+    fn command_bytes_max(&self) -> usize {
+        self.0.command_bytes_max()
     }
 
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
@@ -81,6 +86,10 @@ impl<W: Workload> ErasedWorkload for W {
 
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         Workload::command(self, op, draw)
+    }
+
+    fn command_bytes_max(&self) -> usize {
+        Workload::command_bytes_max(self)
     }
 
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {

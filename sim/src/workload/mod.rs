@@ -57,4 +57,4 @@ mod reference;
 
 pub use contract::Workload;
 pub use erased::{AnyMachine, AnyWorkload};
-pub use reference::Reference;
+pub use reference::{Reference, Wrong};

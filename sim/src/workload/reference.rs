@@ -8,6 +8,8 @@ use std::sync::Arc;
 use quorate::machine::{Digest, Machine, Outcome, Request, Sequence, SessionId, StateMachine};
 use quorate::types::{Entry, EntryId, Index, Payload};
 
+use crate::observe::Look;
+use crate::request::unmark;
 use crate::workload::contract::Workload;
 use crate::workload::erased::{AnyMachine, AnyWorkload};
 
@@ -31,6 +33,17 @@ struct Watched {
     wrong: Option<String>,
 }
 
+/// What a [`Reference`] finds wrong, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// The workload says so.
+    Workload(String),
+    /// A request of a session was carried out twice, or answered in two ways.
+    Session(String),
+    /// The same log led to something else.
+    Otherwise(String),
+}
+
 impl Reference {
     /// The machine of `workload` before the first entry.
     #[must_use]
@@ -41,21 +54,23 @@ impl Reference {
     }
 
     /// Follows committed entries, save those that it has followed before; returns what came of
-    /// each command.
+    /// each command. Commands are marked as [`mark`] does it.
+    ///
+    /// [`mark`]: crate::request::mark
     ///
     /// # Errors
     /// What was wrong first, in a sentence.
     ///
     /// # Panics
     /// If there is a gap before the entries.
-    pub fn follow(&mut self, entries: &[Entry]) -> Result<Vec<(Index, Outcome)>, String> {
+    pub fn follow(&mut self, entries: &[Entry]) -> Result<Vec<(Index, Outcome)>, Wrong> {
         let known = self.applied().index;
         let mut outcomes = Vec::new();
         for entry in entries.iter().filter(|entry| entry.id.index > known) {
             let before = self.machine.user().executed;
             let outcome = self.machine.apply(slice::from_ref(entry)).pop();
             if let Some(wrong) = &self.machine.user().wrong {
-                return Err(format!("entry {}: {wrong}", entry.id));
+                return Err(Wrong::Workload(format!("entry {}: {wrong}", entry.id)));
             }
             let is_executed = self.machine.user().executed > before;
             if let (Some(request), Some((_, Outcome::Reply(reply)))) = (request_of(entry), &outcome)
@@ -74,22 +89,23 @@ impl Reference {
     ///
     /// # Panics
     /// If the node's machine has applied more or less.
-    pub fn compare(&self, machine: &Machine<AnyMachine>) -> Result<(), String> {
-        assert_eq!(machine.applied(), self.applied(), "only states at one entry are compared");
-        let digest = |found: io::Result<Option<Digest>>| {
-            found.map_err(|error| format!("the state cannot be read: {error}"))
-        };
-        if let Some(found) = digest(machine.digest())? {
-            self.machine.user().workload.check_state(machine.user())?;
-            let expected = digest(self.machine.digest())?;
+    pub fn compare(&self, look: Look<'_>) -> Result<(), Wrong> {
+        assert_eq!(look.applied, self.applied(), "only states at one entry are compared");
+        if let Some(found) = look.digest {
+            let workload = &self.machine.user().workload;
+            workload.check_state(look.machine).map_err(Wrong::Workload)?;
+            let expected = self.machine.digest().expect("a state in memory can be read");
             if Some(found) != expected {
-                return Err(format!("the same log led to another state at {}", self.applied()));
+                let applied = self.applied();
+                let wrong = format!("the same log led to another state at {applied}");
+                return Err(Wrong::Otherwise(wrong));
             }
         }
-        match (machine.results(), self.machine.results()) {
-            (Some(found), Some(expected)) if found != expected => {
-                Err(format!("the same log led to other replies through {}", self.applied()))
-            }
+        match (look.results, self.results()) {
+            (Some(found), Some(expected)) if found != expected => Err(Wrong::Otherwise(format!(
+                "the same log led to other replies through {}",
+                self.applied()
+            ))),
             _ => Ok(()),
         }
     }
@@ -98,12 +114,21 @@ impl Reference {
     ///
     /// # Errors
     /// What is wrong with it, in a sentence.
-    pub fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String> {
-        self.machine.user().workload.check_answer(query, answer)?;
+    pub fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), Wrong> {
+        let workload = &self.machine.user().workload;
+        workload.check_answer(query, answer).map_err(Wrong::Workload)?;
         if self.machine.query(query) != answer {
-            return Err(format!("the same state at {} answers otherwise", self.applied()));
+            let applied = self.applied();
+            let wrong = format!("the same state at {applied} answers otherwise");
+            return Err(Wrong::Otherwise(wrong));
         }
         Ok(())
+    }
+
+    /// The rolling hash over what came of every entry followed.
+    #[must_use]
+    pub fn results(&self) -> Option<Digest> {
+        self.machine.results()
     }
 
     /// The last entry followed.
@@ -117,7 +142,7 @@ impl Reference {
         request: (SessionId, Sequence),
         is_executed: bool,
         reply: &Arc<[u8]>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Wrong> {
         let (session, sequence) = request;
         let first = self.replies.get(&request);
         match (first, is_executed) {
@@ -125,9 +150,13 @@ impl Reference {
                 self.replies.insert(request, Arc::clone(reply));
                 Ok(())
             }
-            (Some(_), true) => Err(format!("{session}{sequence} was carried out twice")),
+            (Some(_), true) => {
+                Err(Wrong::Session(format!("{session}{sequence} was carried out twice")))
+            }
             (Some(first), false) if first == reply => Ok(()),
-            (_, false) => Err(format!("{session}{sequence} got a reply that is not its own")),
+            (_, false) => {
+                Err(Wrong::Session(format!("{session}{sequence} got a reply that is not its own")))
+            }
         }
     }
 }
@@ -143,6 +172,7 @@ fn request_of(entry: &Entry) -> Option<(SessionId, Sequence)> {
 
 impl StateMachine for Watched {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        let command = unmark(command).map_or(command, |(command, _)| command);
         let reply = self.machine.apply(index, command);
         self.executed += 1;
         let wrong = self.workload.check_reply(command, &reply).err();
@@ -174,7 +204,7 @@ mod tests {
 
     use super::*;
     use crate::choice::Draw;
-    use crate::observe::OpId;
+    use crate::request::{OpId, mark};
     use crate::workload::kv::{Kv, Operation, Reply};
 
     const PUT: Operation<'_> = Operation::Put { key: b"k", value: b"v" };
@@ -189,10 +219,51 @@ mod tests {
     }
 
     fn ask(sequence: u64, operation: Operation<'_>) -> Command {
-        let command = &operation.encode();
+        let command = &mark(operation.encode(), OpId(sequence), 0);
         let (session, acknowledged) = (SessionId(Index(1)), Sequence(1));
         let sequence = Sequence(sequence);
         Request::InSession { session, sequence, acknowledged, command }.encode()
+    }
+
+    fn plain(operation: Operation<'_>) -> Command {
+        Request::Plain(&mark(operation.encode(), OpId(7), 0)).encode()
+    }
+
+    /// A node's machine, which is not shown the marks.
+    #[derive(Clone)]
+    struct Unmarked(AnyMachine);
+
+    impl StateMachine for Unmarked {
+        fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+            self.0.apply(index, unmark(command).expect("it is marked").0)
+        }
+        fn query(&self, query: &[u8]) -> Vec<u8> {
+            self.0.query(query)
+        }
+        fn snapshot(&self) -> Box<dyn Read + Send> {
+            self.0.snapshot()
+        }
+        fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+            self.0.restore(snapshot)
+        }
+    }
+
+    fn node(entries: &[Entry]) -> (Machine<Unmarked>, Vec<(Index, Outcome)>) {
+        let mut node = Machine::new(Unmarked(AnyWorkload::new(Kv::default()).machine()));
+        let outcomes = node.apply(entries);
+        (node, outcomes)
+    }
+
+    fn look(node: &Machine<Unmarked>) -> Look<'_> {
+        let digest = node.digest().expect("it is in memory");
+        let (applied, results) = (node.applied(), node.results());
+        Look { applied, digest, results, machine: &node.user().0 }
+    }
+
+    fn said(wrong: Result<(), Wrong>) -> String {
+        match wrong.expect_err("something is wrong") {
+            Wrong::Workload(wrong) | Wrong::Session(wrong) | Wrong::Otherwise(wrong) => wrong,
+        }
     }
 
     fn requests() -> Vec<Entry> {
@@ -204,12 +275,11 @@ mod tests {
     #[test]
     fn it_equals_every_machine_that_applied_the_same() {
         let workload = AnyWorkload::new(Kv::default());
-        let (mut reference, mut node) =
-            (Reference::new(&workload), Machine::new(workload.machine()));
-        let outcomes = node.apply(&requests());
+        let mut reference = Reference::new(&workload);
+        let (node, outcomes) = node(&requests());
         assert_eq!(reference.follow(&requests()[..2]).map(|found| found.len()), Ok(2));
         assert_eq!(reference.follow(&requests()), Ok(outcomes[2..].to_vec()), "each once");
-        assert_eq!(reference.compare(&node), Ok(()));
+        assert_eq!(reference.compare(look(&node)), Ok(()));
         let query = GET.encode();
         assert_eq!(reference.check_answer(&query, &node.query(&query)), Ok(()));
         assert!(reference.check_answer(&query, &Reply::Absent.encode()).is_err());
@@ -223,23 +293,20 @@ mod tests {
         let delete = ask(1, Operation::Delete { key: b"k" });
         let mut other = requests();
         other[1].payload = Payload::Command(delete);
-        let mut node = Machine::new(workload.machine());
-        node.apply(&other);
-        assert!(reference.compare(&node).unwrap_err().contains("keys"));
+        let (found, _) = node(&other);
+        assert!(said(reference.compare(look(&found))).contains("keys"));
         // The same state, and a session that knows more.
-        let mut plain = requests();
-        plain[2].payload = Payload::Command(Request::Plain(&GET.encode()).encode());
-        let mut node = Machine::new(workload.machine());
-        node.apply(&plain);
-        assert!(reference.compare(&node).unwrap_err().contains("another state"));
+        let mut outside = requests();
+        outside[2].payload = Payload::Command(plain(GET));
+        let (found, _) = node(&outside);
+        assert!(said(reference.compare(look(&found))).contains("another state"));
         // The same state altogether, but one reply less.
-        let mut odd = log(1, vec![Request::Plain(&PUT.encode()).encode(); 2]);
+        let mut odd = log(1, vec![plain(PUT); 2]);
         let mut reference = Reference::new(&workload);
         reference.follow(&odd).unwrap();
         odd[1].payload = Payload::Noop;
-        let mut node = Machine::new(workload.machine());
-        node.apply(&odd);
-        assert!(reference.compare(&node).unwrap_err().contains("other replies"));
+        let (found, _) = node(&odd);
+        assert!(said(reference.compare(look(&found))).contains("other replies"));
     }
 
     #[test]
@@ -249,11 +316,10 @@ mod tests {
         let [first, second] = [b"a", b"b"].map(|bytes| Arc::from(&bytes[..]));
         assert_eq!(reference.note(request, true, &first), Ok(()));
         assert_eq!(reference.note(request, false, &first), Ok(()));
-        let error = |found: Result<(), String>| found.expect_err("it contradicts the first");
-        assert!(error(reference.note(request, true, &first)).contains("twice"));
-        assert!(error(reference.note(request, false, &second)).contains("not its own"));
+        assert!(said(reference.note(request, true, &first)).contains("twice"));
+        assert!(said(reference.note(request, false, &second)).contains("not its own"));
         let unknown = (SessionId(Index(1)), Sequence(2));
-        assert!(error(reference.note(unknown, false, &first)).contains("not its own"));
+        assert!(said(reference.note(unknown, false, &first)).contains("not its own"));
     }
 
     /// A key-value store that the workload never believes.
@@ -283,6 +349,9 @@ mod tests {
     #[test]
     fn what_the_workload_finds_wrong_is_told_with_its_entry() {
         let mut reference = Reference::new(&AnyWorkload::new(Doubting));
-        assert_eq!(reference.follow(&requests()), Err("entry 2@t1: doubtful".to_owned()));
+        assert_eq!(
+            reference.follow(&requests()),
+            Err(Wrong::Workload("entry 2@t1: doubtful".to_owned()))
+        );
     }
 }

@@ -232,10 +232,10 @@ impl World {
                 running.answered(tag);
                 self.client_commits(tag, place, id, &outcome, witness);
             }
-            Output::Answered { tag, index, applied, .. } => {
+            Output::Answered { tag, index, applied, answer } => {
                 running.answered(tag);
                 let state = running.answered_in.remove(&tag).flatten();
-                self.client_reads(tag, place, (index, applied), state, witness);
+                self.client_reads(tag, place, (index, applied), (state, &answer), witness);
             }
             Output::Rejected { tag, reason } => {
                 running.answered(tag);

@@ -192,6 +192,7 @@ impl World {
 
     /// The driver has done it.
     pub(super) fn viewed(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
+        let now = self.now;
         let Some(running) = self.nodes[place.0 as usize].started_as(incarnation) else { return };
         let input = match running.viewing.take() {
             None => return,
@@ -199,8 +200,11 @@ impl World {
                 Some(mut frozen) => {
                     let mut bytes = Vec::new();
                     frozen.read_to_end(&mut bytes).expect("a view in memory can be read");
+                    let last = frozen.last();
+                    witness.see(now, Seen::Frozen { node: place.id(), last, bytes: &bytes });
+                    running.look(now, witness);
                     running.view = bytes.into();
-                    Input::Frozen(frozen.last())
+                    Input::Frozen(last)
                 }
                 None => Input::ViewFailed,
             },

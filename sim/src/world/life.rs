@@ -10,11 +10,11 @@ use crate::coverage::Spot;
 use crate::fault::Fault;
 use crate::observe::Seen;
 use crate::plan::{Keep, Trigger};
+use crate::subject::Subject;
 use crate::witness::Witness;
 use crate::workload::Workload;
 use crate::world::node::{Place, Running};
 use crate::world::queue::Event;
-use crate::world::subject::Subject;
 use crate::world::{EventKind, World};
 
 /// The cluster of every run.
@@ -93,11 +93,9 @@ impl World {
             return self.queue.push(self.now.after(down), again);
         }
         node.refuses = true;
-        if node.damaged {
-            witness.refuses(self.now, place.id(), error);
-        } else {
-            witness.fail(crate::check::cannot_start(self.now, place.id(), error));
-        }
+        let (node, damaged, why) = (place.id(), node.damaged, &error.to_string()[..]);
+        witness.refuses(self.now, node, error);
+        witness.see(self.now, Seen::Refused { node, damaged, why });
     }
 
     /// Crashes a node that runs, whatever it is doing; false if it is down. It starts again after

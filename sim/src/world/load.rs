@@ -168,8 +168,8 @@ impl World {
         let gives_up = self.now.after(travels + self.settings.patience);
         self.queue.push(gives_up, Event::Client { client, nap: nap.number });
         if reads {
-            witness.see(self.now, Seen::ReadInvoked { op });
             let query = self.workload.query(op, &mut draw);
+            witness.see(self.now, Seen::ReadInvoked { op, query: &query });
             return self.ask(client, op, (to, travels), Asked::Read(query));
         }
         let in_session = target.is_none() && self.has_session(client);
@@ -297,7 +297,7 @@ impl World {
         tag: Tag,
         at: Place,
         (index, applied): (Index, Index),
-        state: Option<Digest>,
+        (state, answer): (Option<Digest>, &[u8]),
         witness: &mut Witness,
     ) {
         let Some(Try { client, op: Some(op), .. }) = self.clients.ends(tag) else {
@@ -309,7 +309,8 @@ impl World {
             return;
         }
         self.clients.get(client).disappointed = 0;
-        witness.see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state });
+        witness
+            .see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state, answer });
         if client == self.clients.prober() {
             self.probe_served();
         } else {

@@ -21,7 +21,6 @@ mod queue;
 mod recovery;
 mod storm;
 mod stray;
-mod subject;
 #[cfg(test)]
 mod tests;
 

@@ -338,7 +338,7 @@ mod tests {
     fn settings(faults: &[Fault]) -> Settings {
         let choices = Choices::new(1, Overrides::new());
         let calm = Profile::by_name("calm").expect("the profile exists");
-        let mut settings = Settings::draw(calm, &choices, 1);
+        let mut settings = Settings::draw(calm, &choices, 1, 64);
         settings.faults = faults.iter().copied().collect::<Faults>();
         settings
     }

@@ -11,11 +11,12 @@ use quorate::types::{Index, NodeId, Tag, Write};
 
 use crate::coverage::Spot;
 use crate::disk::SimDisk;
+use crate::observe::{Look, Seen};
+use crate::subject::Subject;
 use crate::time::SimTime;
 use crate::witness::Witness;
 use crate::world::clock::Clock;
 use crate::world::queue::Event;
-use crate::world::subject::Subject;
 
 /// A node's place in the world's list: its id less one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,6 +177,18 @@ impl Running {
             led_from: Index::ZERO,
             counts: Counts::default(),
         }
+    }
+
+    /// Shows the state machine to whoever checks.
+    pub(crate) fn look(&self, now: SimTime, witness: &mut Witness) {
+        if !witness.checks() {
+            return;
+        }
+        let machine = self.worker.machine();
+        let digest = machine.digest().expect("a state in memory can be read");
+        let (applied, results) = (machine.applied(), machine.results());
+        let look = Look { applied, digest, results, machine: machine.user().machine() };
+        witness.see(now, Seen::Looked { node: self.status.id, look });
     }
 
     /// Notes what the last step changed for a leader.

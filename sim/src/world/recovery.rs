@@ -203,6 +203,9 @@ impl World {
             witness.fail(Violation { number: "L1", check: "progress", saw, at: self.now });
         }
         self.calm = calm;
+        for running in self.nodes.iter().filter_map(|node| node.running.as_deref()) {
+            running.look(self.now, witness);
+        }
         witness.see(self.now, Seen::Ended);
         self.ended = true;
     }

@@ -14,20 +14,20 @@ use crate::workload::kv::Kv;
 const SEED: u64 = 11;
 
 fn workload() -> AnyWorkload {
-    AnyWorkload::new(Kv::new(8, 24))
+    AnyWorkload::new(Kv::new(8, 8))
 }
 
 fn calm_settings() -> Settings {
     let choices = Choices::new(SEED, Overrides::new());
     let profile = Profile::by_name("calm").expect("the profile exists");
-    let mut settings = Settings::draw(profile, &choices, 1);
+    let mut settings = Settings::draw(profile, &choices, 1, 64);
     (settings.voters, settings.learners) = (3, 0);
     settings
 }
 
 fn world_of(settings: Settings, ops: Vec<Op>) -> (World, Witness) {
     let choices = Choices::new(SEED, Overrides::new());
-    let witness = Witness::new(&settings, true, None);
+    let witness = Witness::new(&settings, Some(&workload()), None);
     (World::new(settings, workload(), Plan { ops }, choices), witness)
 }
 
@@ -158,16 +158,16 @@ fn an_isolated_node_neither_hears_nor_is_heard() {
 #[test]
 fn a_clone_goes_on_exactly_as_the_original() {
     let choices = Choices::new(SEED, Overrides::new());
-    let settings = Settings::draw(<&Profile>::default(), &choices, 1);
+    let settings = Settings::draw(<&Profile>::default(), &choices, 1, 64);
     let plan = Plan::draw(&settings, &choices);
     let mut world = World::new(settings.clone(), workload(), plan, choices);
-    let mut witness = Witness::new(&settings, false, None);
+    let mut witness = Witness::new(&settings, None, None);
     for _ in 0..5_000 {
         world.advance(&mut witness);
     }
     let mut clone = world.clone();
     world.run(&mut witness);
-    clone.run(&mut Witness::new(&settings, false, None));
+    clone.run(&mut Witness::new(&settings, None, None));
     assert_eq!((world.digest(), world.events), (clone.digest(), clone.events));
 }
 

@@ -1,9 +1,10 @@
 //! Forged answers to clients: S18 to S20.
 
+use quorate::machine::{Digest, Outcome};
 use quorate::types::{Body, Index, NodeId};
-use quorate_sim::observe::{OpId, Seen};
+use quorate_sim::observe::{Executed, OpId, Seen};
 
-use crate::stage::{Stage, command, id, noop};
+use crate::stage::{Stage, command, id, noop, register, request};
 
 /// Node 1 leads term 1, and its first entry is committed on 1, 2 and 3 and applied on 1.
 fn led() -> Stage {
@@ -23,6 +24,30 @@ fn written() -> Stage {
     stage.commits(1, 2);
     stage.applies(1, 2);
     stage
+}
+
+/// As at first, and entry 2 opens a session, in which operation 0 is the first request: it is
+/// carried out at 3.
+fn in_session() -> Stage {
+    let mut stage = led();
+    stage.requests(2, 1);
+    stage.all_hold(&[1, 2, 3], &[register(2, 1), request(3, 1, 0, 2, 1)]);
+    stage.commits(1, 3);
+    stage.applies(1, 3);
+    stage
+}
+
+/// As before, and the request is committed again, at 4.
+fn repeated() -> Stage {
+    let mut stage = in_session();
+    stage.confirms(OpId(0), id(3, 1));
+    stage.all_hold(&[1, 2, 3], &[request(4, 1, 0, 2, 1)]);
+    stage.commits(1, 4);
+    stage
+}
+
+fn reply(bytes: &[u8]) -> Outcome {
+    Outcome::Reply(bytes.into())
 }
 
 crate::forgeries! {
@@ -95,6 +120,66 @@ crate::forgeries! {
         stage.rejects(op);
     }
 
+    S19 a_request_is_carried_out_twice on repeated
+    "operation 0 is carried out at 3 and again at 4"
+    |stage| {
+        stage.applies_but(1, &[request(4, 1, 0, 2, 1)], |executed, _| {
+            executed.push(Executed { index: Index(4), reply: b"x".to_vec() });
+        });
+    }
+
+    S19 an_entry_without_a_command_is_carried_out on led
+    "2 is carried out, though it holds no command"
+    |stage| {
+        stage.all_hold(&[1, 2, 3], &[register(2, 1)]);
+        stage.commits(1, 2);
+        stage.applies_but(1, &[register(2, 1)], |executed, _| {
+            executed.push(Executed { index: Index(2), reply: Vec::new() });
+        });
+    }
+
+    S19 a_reply_comes_before_the_command_is_carried_out on led
+    "operation 0 has a reply at 2@t1, though it was not carried out by then"
+    |stage| {
+        let op = stage.proposes();
+        stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
+        stage.commits(1, 2);
+        stage.confirms(op, id(2, 1));
+    }
+
+    S19 a_repetition_has_another_reply on repeated
+    "operation 0 has another reply at 4@t1 than before"
+    |stage| {
+        stage.applies(1, 4);
+        stage.tells(OpId(0), id(4, 1), &reply(b"y"));
+    }
+
+    S19 a_reply_is_not_what_the_log_leads_to on written
+    "operation 0 is told reply \"y\" of 2, which leads to reply \"x\""
+    |stage| stage.tells(OpId(0), id(2, 1), &reply(b"y"))
+
+    S19 a_session_is_said_to_be_over_and_is_not on in_session
+    "operation 0 is told session expired of 3, which leads to reply \"x\""
+    |stage| stage.tells(OpId(0), id(3, 1), &Outcome::SessionExpired)
+
+    S19 a_command_outside_a_session_is_declined on written
+    "operation 0 comes to session expired"
+    |stage| stage.tells(OpId(0), id(2, 1), &Outcome::SessionExpired)
+
+    S19 a_command_outside_a_session_is_answered_twice on written
+    "operation 0 ends twice"
+    |stage| {
+        stage.confirms(OpId(0), id(2, 1));
+        stage.confirms(OpId(0), id(2, 1));
+    }
+
+    S19 a_request_is_committed_in_another_session on in_session
+    "4@t1 commits a command that nobody proposed"
+    |stage| {
+        stage.all_hold(&[1, 2, 3], &[request(4, 1, 0, 1, 1)]);
+        stage.commits(1, 4);
+    }
+
     S19 an_operation_ends_twice on led
     "operation 0 ends Rejected after Unknown"
     |stage| {
@@ -118,31 +203,35 @@ crate::forgeries! {
         stage.confirms(OpId(0), id(2, 1));
         let op = stage.asks();
         stage.commits(2, 1);
-        stage.serves(op, 2, 1, 1);
+        stage.applies(2, 1);
+        stage.serves(op, 2, 1);
     }
 
     S20 a_read_goes_back_behind_another on written
     "n2 serves read 2 at read index 1, below 2, which was complete before the read"
     |stage| {
         let ahead = stage.asks();
-        stage.serves(ahead, 1, 1, 2);
+        stage.serves(ahead, 1, 1);
+        stage.commits(2, 1);
+        stage.applies(2, 1);
         let op = stage.asks();
-        stage.serves(op, 2, 1, 1);
+        stage.serves(op, 2, 1);
     }
 
     S20 a_read_is_served_before_its_index_is_applied on written
     "n2 serves read 1 with 1 applied, below read index 2"
     |stage| {
+        stage.commits(2, 2);
+        stage.applies(2, 1);
         let op = stage.asks();
-        stage.serves(op, 2, 2, 1);
+        stage.serves(op, 2, 2);
     }
 
     S20 a_read_is_served_from_another_state on written
     "n1 serves read 1 from a state that is not the committed one at 2"
     |stage| {
         let op = stage.asks();
-        let (node, index, applied) = (NodeId(1), Index(2), Index(2));
-        stage.sees(Seen::ReadServed { op, node, index, applied, state: 1 });
+        stage.serves_but(op, 1, 2, |state, _| *state = Some(Digest::default()));
     }
 
     S20 a_superseded_leader_serves_a_read on led
@@ -150,7 +239,7 @@ crate::forgeries! {
     |stage| {
         stage.wins(2, 2, &[3, 4]);
         let op = stage.asks();
-        stage.serves(op, 1, 1, 1);
+        stage.serves(op, 1, 1);
     }
 
     S20 a_superseded_leader_answers_forwarded_reads on led
@@ -175,6 +264,8 @@ crate::forgeries! {
         stage.proposes();
         stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
         let op = stage.asks();
-        stage.serves(op, 1, 1, 2);
+        let (node, index, applied) = (NodeId(1), Index(1), Index(2));
+        let (state, answer) = (Some(Digest::default()), &[1][..]);
+        stage.sees(Seen::ReadServed { op, node, index, applied, state, answer });
     }
 }

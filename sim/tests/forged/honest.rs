@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use quorate::types::{Body, EntryId, Index};
+use quorate::machine::Outcome;
+use quorate::types::{Body, EntryId, Index, NodeId};
 use quorate_sim::observe::Seen;
 
-use crate::stage::{Stage, command, id, noop, voted};
+use crate::stage::{Stage, command, id, noop, register, request, voted};
 
 #[track_caller]
 fn accepted(stage: &Stage) {
@@ -24,11 +25,11 @@ fn a_quiet_life_is_accepted() {
     let early = stage.asks();
     stage.all_hold(&[1, 2, 3], &[command(2, 1, 0)]);
     stage.commits(1, 2);
-    stage.confirms(write, id(2, 1));
-    stage.serves(early, 1, 1, 1);
-    let late = stage.asks();
+    stage.serves(early, 1, 1);
     stage.applies(1, 2);
-    stage.serves(late, 1, 2, 2);
+    stage.confirms(write, id(2, 1));
+    let late = stage.asks();
+    stage.serves(late, 1, 2);
     for node in [2, 3] {
         stage.commits(node, 2);
         stage.applies(node, 2);
@@ -88,14 +89,21 @@ fn a_torn_write_is_accepted() {
     stage.wins(4, 3, &[3, 5]);
     stage.takes(4, &[noop(2, 3), noop(3, 3)]);
     stage.submits(2, Some(voted(3, 4)), &[noop(2, 3), noop(3, 3)]);
-    let mut write = stage.pending(2);
-    write.entries.pop();
-    stage.flushed(2, &write);
+    let mut shorter = stage.clone();
     stage.crashes(2);
-    stage.starts(2);
+    stage.starts_from(2, voted(3, 4), 0, &[noop(1, 1), noop(2, 3)]);
+    stage.steps(2);
     stage.holds(2, &[noop(3, 3)]);
     stage.ends();
     accepted(&stage);
+    // Nothing of it may be there, or the vote alone.
+    for (term, vote) in [(1, 1), (3, 4)] {
+        shorter.crashes(2);
+        shorter.starts_from(2, voted(term, vote), 0, &[noop(1, 1), command(2, 1, 0)]);
+        accepted(&shorter);
+        shorter.enters(2, 3);
+        shorter.submits(2, Some(voted(3, 4)), &[noop(2, 3)]);
+    }
 }
 
 #[test]
@@ -110,7 +118,7 @@ fn a_read_that_outlives_its_leader_is_accepted() {
     stage.sends(3, 1, 1, forwarded.clone());
     // Its leader confirmed it before another was elected.
     stage.wins(2, 2, &[3, 4]);
-    stage.serves(op, 1, 1, 1);
+    stage.serves(op, 1, 1);
     stage.sends(3, 1, 2, forwarded);
     stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 7, ticket: 1, index: Index(1) });
     stage.sends(1, 3, 1, Body::ReadIndexReply { boot: 6, ticket: 1, index: Index(0) });
@@ -176,5 +184,69 @@ fn a_lagging_driver_is_accepted() {
     stage.submits(1, None, &[noop(1, 2)]);
     stage.flushes(1);
     stage.acknowledges(1, 4, 2, 1);
+    accepted(&stage);
+}
+
+#[test]
+fn requests_of_a_session_may_be_repeated() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    let first = stage.requests(1, 1);
+    let second = stage.requests(1, 2);
+    let entries = [
+        register(1, 1),
+        request(2, 1, first.0, 1, 1),
+        request(3, 1, second.0, 1, 2),
+        request(4, 1, first.0, 1, 1),
+        register(5, 1),
+        request(6, 1, first.0, 1, 1),
+    ];
+    stage.all_hold(&[1, 2, 3], &entries);
+    stage.commits(1, 6);
+    stage.applies(1, 4);
+    // Another copy is answered first, and with the same reply.
+    stage.confirms(first, id(4, 1));
+    stage.confirms(first, id(2, 1));
+    stage.confirms(second, id(3, 1));
+    // The other registration left no room for the session: a late copy is not carried out.
+    stage.applies(1, 6);
+    stage.tells(first, id(6, 1), &Outcome::SessionExpired);
+    // A client whose session is over may hear of its request later.
+    let over = stage.requests(1, 3);
+    stage.sees(Seen::Unknown { op: over });
+    stage.holds(1, &[request(7, 1, over.0, 1, 3)]);
+    stage.all_hold(&[2, 3], &[request(7, 1, over.0, 1, 3)]);
+    stage.commits(1, 7);
+    stage.applies(1, 7);
+    stage.tells(over, id(7, 1), &Outcome::SessionExpired);
+    stage.ends();
+    accepted(&stage);
+}
+
+#[test]
+fn a_failed_disk_is_left_alone_until_the_node_starts_again() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.takes(1, &[noop(1, 1)]);
+    stage.sees(Seen::DiskFailed { node: NodeId(1) });
+    stage.crashes(1);
+    stage.starts_from(1, voted(1, 1), 0, &[noop(1, 1)]);
+    stage.steps(1);
+    stage.enters(1, 2);
+    accepted(&stage);
+}
+
+#[test]
+fn a_commit_index_may_be_behind_what_was_committed_last() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1), noop(2, 1)]);
+    stage.commits(1, 1);
+    stage.holds(1, &[noop(3, 1)]);
+    stage.commits(1, 2);
+    stage.crashes(1);
+    // Only the first commit stood beside an entry.
+    stage.starts(1);
+    stage.commits(1, 2);
     accepted(&stage);
 }

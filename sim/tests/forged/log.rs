@@ -2,6 +2,8 @@
 
 use quorate::types::{Body, EntryId, HardState, Index, Membership, NodeId, Term};
 
+use quorate_sim::observe::Seen;
+
 use crate::stage::{Stage, command, id, noop, voted};
 
 /// Voters 1 to 3 are replaced by 3 to 5.
@@ -303,8 +305,7 @@ crate::forgeries! {
     |stage| {
         stage.holds(1, &[command(2, 1, 0)]);
         stage.crashes(1);
-        stage.starts_from(1, voted(1, 1), 1, &[noop(1, 1), command(2, 1, 0)]);
-        stage.says(1, |status| status.committed = Index::ZERO);
+        stage.starts_from(1, voted(1, 1), 0, &[noop(1, 1), command(2, 1, 0)]);
     }
 
     S17 a_disk_writes_something_else
@@ -353,6 +354,45 @@ crate::forgeries! {
         stage.starts_from(1, voted(1, 1), 0, &[noop(1, 1)]);
     }
 
+    S17 a_restart_finds_another_log on led
+    "n2 restarts from a log that ends with 3@t2 but its disk held 2@t1"
+    |stage| {
+        stage.holds(1, &[noop(1, 1), noop(2, 1)]);
+        stage.holds(2, &[noop(1, 1), noop(2, 1)]);
+        stage.wins(2, 2, &[3, 4]);
+        stage.takes(2, &[noop(3, 2)]);
+        stage.crashes(2);
+        stage.starts_from(2, voted(2, 2), 0, &[noop(1, 1), noop(2, 2), noop(3, 2)]);
+    }
+
+    S17 a_restart_finds_a_cut_without_what_replaced_it on led
+    "n2 restarts from a log that ends with 1@t1 but its disk held 2@t1"
+    |stage| {
+        stage.all_hold(&[1, 2], &[noop(1, 1), noop(2, 1)]);
+        stage.wins(3, 2, &[2, 4]);
+        stage.takes(3, &[noop(1, 2)]);
+        stage.takes(2, &[noop(1, 2)]);
+        stage.crashes(2);
+        stage.starts_from(2, voted(2, 3), 0, &[noop(1, 1)]);
+    }
+
+    S17 a_restart_finds_what_was_not_yet_written on led
+    "n2 restarts from a log that ends with 2@t1 but its disk held 0@t0"
+    |stage| {
+        stage.takes(1, &[noop(1, 1), noop(2, 1)]);
+        stage.takes(2, &[noop(1, 1)]);
+        stage.crashes(2);
+        stage.starts_from(2, voted(1, 1), 0, &[noop(1, 1), noop(2, 1)]);
+    }
+
+    S17 a_restart_finds_a_vote_that_was_not_given
+    "n1 restarts from t1 with a vote for n2 but its disk held t0 without a vote"
+    |stage| {
+        stage.submits(1, Some(voted(1, 1)), &[]);
+        stage.crashes(1);
+        stage.starts_from(1, voted(1, 2), 0, &[]);
+    }
+
     S17 a_restart_finds_no_vote
     "n1 restarts from t1 without a vote but its disk held t1 with a vote for n1"
     |stage| {
@@ -377,6 +417,14 @@ crate::forgeries! {
         stage.enters(1, 2);
         stage.takes(1, &[noop(1, 2)]);
         stage.says(1, |status| status.durable = Index(1));
+    }
+
+    S28 a_write_is_durable_after_the_disk_failed on led
+    "n1 takes w2 for durable after its disk failed"
+    |stage| {
+        stage.takes(1, &[noop(1, 1)]);
+        stage.sees(Seen::DiskFailed { node: NodeId(1) });
+        stage.flushes(1);
     }
 
     S17 a_term_is_never_written

@@ -2,11 +2,13 @@
 //! event and not before; and an honest trace, at which none may fire.
 
 mod client;
+mod echo;
 mod election;
 mod honest;
 mod log;
 mod rest;
 mod stage;
+mod state;
 
 use quorate_sim::check::CHECKS;
 
@@ -73,7 +75,8 @@ pub(crate) use {first_of, forgeries};
 
 #[test]
 fn every_check_has_a_forgery() {
-    let lists = [election::FORGERIES, log::FORGERIES, client::FORGERIES, rest::FORGERIES];
+    let lists =
+        [election::FORGERIES, log::FORGERIES, client::FORGERIES, rest::FORGERIES, state::FORGERIES];
     println!("{:<5} {:<22} forged in", "check", "name");
     for check in CHECKS {
         let forged = lists.iter().copied().flatten();

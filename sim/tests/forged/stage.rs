@@ -6,15 +6,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use quorate::log::Log;
+use quorate::machine::{Digest, Machine, Outcome, Request, Sequence, SessionId, SessionLimits};
 use quorate::raft::{Config, RejectReason, RoleName, Status};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Index, Membership, Message, NodeId, Payload,
-    Term, Write, WriteId,
+    Restored, Root, SnapshotMeta, Term, Write, WriteId,
 };
-use quorate_sim::chain;
 use quorate_sim::check::{Bounds, Checks};
-use quorate_sim::observe::{OpId, Seen, Violation};
+use quorate_sim::observe::{Executed, Look, OpId, Seen, Violation};
+use quorate_sim::request::mark;
 use quorate_sim::time::SimTime;
+use quorate_sim::workload::AnyWorkload;
+
+use crate::echo::{Echo, Player};
 
 /// What one node would say of itself, and what its disk holds.
 #[derive(Clone)]
@@ -24,9 +29,11 @@ struct Actor {
     disk: (HardState, Index, Vec<Entry>),
     pending: Vec<Write>,
     write: WriteId,
+    machine: Machine<Player>,
 }
 
 /// The stage.
+#[derive(Clone)]
 pub(crate) struct Stage {
     membership: Membership,
     checks: Checks,
@@ -41,9 +48,32 @@ pub(crate) fn noop(index: u64, term: u64) -> Entry {
     Entry { id: id(index, term), payload: Payload::Noop }
 }
 
-/// Entry `index@term` with a command.
-pub(crate) fn command(index: u64, term: u64, text: &str) -> Entry {
-    Entry { id: id(index, term), payload: Payload::Command(text.into()) }
+/// Entry `index@term` with the command of an operation.
+pub(crate) fn command(index: u64, term: u64, op: u64) -> Entry {
+    written(index, term, op, b"x")
+}
+
+/// Entry `index@term` with a command of these bytes.
+pub(crate) fn written(index: u64, term: u64, op: u64, bytes: &[u8]) -> Entry {
+    let command = Request::Plain(&mark(bytes.to_vec(), OpId(op), 0)).encode();
+    Entry { id: id(index, term), payload: Payload::Command(command) }
+}
+
+/// Entry `index@term` that opens a session.
+pub(crate) fn register(index: u64, term: u64) -> Entry {
+    let nonce = quorate::machine::Nonce(u128::from(index));
+    let limits = SessionLimits { sessions_max: 1, ..SessionLimits::default() };
+    let command = Request::Register { nonce, limits }.encode();
+    Entry { id: id(index, term), payload: Payload::Command(command) }
+}
+
+/// Entry `index@term` with the command of an operation, as a request of a session.
+pub(crate) fn request(index: u64, term: u64, op: u64, session: u64, sequence: u64) -> Entry {
+    let command = &mark(b"x".to_vec(), OpId(op), 0)[..];
+    let (session, sequence) = (SessionId(Index(session)), Sequence(sequence));
+    let acknowledged = Sequence(1);
+    let command = Request::InSession { session, sequence, acknowledged, command }.encode();
+    Entry { id: id(index, term), payload: Payload::Command(command) }
 }
 
 /// The entry id `index@term`.
@@ -77,7 +107,8 @@ impl Actor {
             reads_waiting: 0,
         };
         let disk = (HardState::default(), Index::ZERO, Vec::new());
-        Actor { status, log: Vec::new(), disk, pending: Vec::new(), write: WriteId::ZERO }
+        let machine = Machine::new(Player::default());
+        Actor { status, log: Vec::new(), disk, pending: Vec::new(), write: WriteId::ZERO, machine }
     }
 }
 
@@ -96,8 +127,13 @@ impl Stage {
 
     /// Fresh nodes of `membership`, all started.
     pub(crate) fn with(membership: Membership) -> Stage {
+        Stage::playing(membership, Echo::default())
+    }
+
+    /// As [`Stage::with`], with clients of `workload`.
+    pub(crate) fn playing(membership: Membership, workload: Echo) -> Stage {
         let bounds = Bounds::of(&Config::new(NodeId(1)));
-        let checks = Checks::new(&membership, bounds);
+        let checks = Checks::new(&membership, bounds, &AnyWorkload::new(workload));
         let actors = membership.members().into_iter().map(|id| (id, Actor::new(id))).collect();
         let now = SimTime(1_000_000_000);
         let mut stage = Stage { membership, checks, now, actors, next_op: 0, violation: None };
@@ -143,19 +179,46 @@ impl Stage {
         hint: u64,
         log: &[Entry],
     ) {
-        let committed = Index(hint).min(Index(log.len() as u64));
+        let empty = SnapshotMeta::empty(EntryId::ZERO, self.membership.clone());
+        self.starts_with(node, hard_state, hint, empty, log);
+        self.actor(node).disk = (hard_state, Index(hint), log.to_vec());
+    }
+
+    /// The node starts from this disk, with a log that begins after a snapshot; its state machine
+    /// is in the state of the snapshot.
+    pub(crate) fn starts_with(
+        &mut self,
+        node: u64,
+        hard_state: HardState,
+        hint: u64,
+        snapshot: SnapshotMeta,
+        log: &[Entry],
+    ) {
+        let restored = Restored::with_log(hard_state, Index(hint), snapshot.clone(), log.to_vec());
+        let log = Log::new(&restored).expect("the forger knows what a log is");
+        let state = self.state_at(snapshot.last.index);
         let actor = self.actor(node);
         *actor = Actor::new(NodeId(node));
         actor.status.term = hard_state.term;
         actor.status.vote = hard_state.vote;
-        actor.status.last = log.last().map(|entry| entry.id).unwrap_or_default();
-        actor.status.durable = actor.status.last.index;
-        actor.status.committed = committed;
-        actor.log = log.to_vec();
-        actor.disk = (hard_state, Index(hint), log.to_vec());
+        actor.status.last = log.last();
+        actor.status.durable = log.durable();
+        actor.status.committed = log.committed();
+        actor.status.applied = log.applied();
+        actor.status.snapshot = log.snapshot().index;
+        actor.status.base = log.base().index;
+        actor.log = restored.tail.clone();
+        let status = actor.status;
         let membership = self.membership.clone();
-        let (node, committed) = (NodeId(node), Index(hint));
-        self.sees(Seen::Started { node, membership: &membership, hard_state, committed, log });
+        let (node, membership, status, log) = (NodeId(node), &membership, &status, &log);
+        self.sees(Seen::Started { node, membership, status, log, state });
+    }
+
+    /// The state of an honest machine after `index`, if one of the nodes is there.
+    fn state_at(&self, index: Index) -> Option<Digest> {
+        let mut machines = self.actors.values().map(|actor| &actor.machine);
+        let found = machines.find(|machine| machine.applied().index == index);
+        found.map_or(Machine::new(Player::default()).results(), Machine::results)
     }
 
     /// The node crashes: what is not on its disk is gone.
@@ -191,6 +254,27 @@ impl Stage {
         replace(&mut actor.log, entries);
         actor.pending.push(write.clone());
         self.sees(Seen::Submitted { node: NodeId(node), write: &write });
+    }
+
+    /// The node gives its disk a snapshot that takes the place of its log.
+    pub(crate) fn installs(&mut self, node: u64, last: EntryId) {
+        let meta = self.snapshot(last, 1);
+        let actor = self.actor(node);
+        actor.write = actor.write.next();
+        let (id, committed) = (actor.write, last.index);
+        let (install, entries) = (Some(meta), Vec::new());
+        let write = Write { id, hard_state: None, committed, install, entries };
+        actor.log.clear();
+        actor.pending.push(write.clone());
+        self.sees(Seen::Submitted { node: NodeId(node), write: &write });
+    }
+
+    /// A snapshot that ends with `last`, named by `root`.
+    pub(crate) fn snapshot(&self, last: EntryId, root: u8) -> SnapshotMeta {
+        SnapshotMeta {
+            root: Root([root; 32]),
+            ..SnapshotMeta::empty(last, self.membership.clone())
+        }
     }
 
     /// The disk of the node has done the next write.
@@ -295,7 +379,65 @@ impl Stage {
 
     /// The node's state machine applies these entries.
     pub(crate) fn applies_these(&mut self, node: u64, entries: &[Entry]) {
-        self.sees(Seen::Applied { node: NodeId(node), entries });
+        self.applies_but(node, entries, |_, _| {});
+    }
+
+    /// The node's state machine applies these entries, but shows something else of it.
+    pub(crate) fn applies_but(
+        &mut self,
+        node: u64,
+        entries: &[Entry],
+        change: impl FnOnce(&mut Vec<Executed>, &mut Vec<Option<Digest>>),
+    ) {
+        let machine = &mut self.actor(node).machine;
+        // What follows nothing is a forgery, and an honest machine would not take it.
+        let mut next = machine.applied().index.next();
+        let mut states = Vec::new();
+        for entry in entries {
+            if entry.id.index == next && machine.applied().term <= entry.id.term {
+                machine.apply(std::slice::from_ref(entry));
+                next = next.next();
+            }
+            states.push(machine.results());
+        }
+        let mut executed = machine.user().take_executed();
+        change(&mut executed, &mut states);
+        let (executed, states) = (&executed[..], &states[..]);
+        self.sees(Seen::Applied { node: NodeId(node), entries, executed, states });
+    }
+
+    /// The node's state machine is looked at, changed like this.
+    pub(crate) fn looks(&mut self, node: u64, change: impl FnOnce(&mut Look<'_>)) {
+        let machine = self.actor(node).machine.clone();
+        let digest = machine.digest().expect("it is in memory");
+        let (applied, results) = (machine.applied(), machine.results());
+        let user = machine.user().as_any_machine();
+        let mut look = Look { applied, digest, results, machine: &user };
+        change(&mut look);
+        self.sees(Seen::Looked { node: NodeId(node), look });
+    }
+
+    /// The node's state machine is frozen; its bytes are changed like this.
+    pub(crate) fn freezes(&mut self, node: u64, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut frozen = self.actor(node).machine.snapshot().expect("it is in memory");
+        let (last, mut bytes) = (frozen.last(), Vec::new());
+        std::io::Read::read_to_end(&mut frozen, &mut bytes).expect("it is in memory");
+        change(&mut bytes);
+        self.sees(Seen::Frozen { node: NodeId(node), last, bytes: &bytes });
+    }
+
+    /// The node has a snapshot that ends with `last`, named by `root`.
+    pub(crate) fn has_snapshot(&mut self, node: u64, last: EntryId, root: u8) {
+        let meta = self.snapshot(last, root);
+        self.sees(Seen::SnapshotTaken { node: NodeId(node), meta: &meta });
+    }
+
+    /// The node's state machine starts over from another one's snapshot.
+    pub(crate) fn restores(&mut self, node: u64, from: u64) {
+        self.actor(node).machine = self.actor(from).machine.clone();
+        let machine = &self.actor(node).machine;
+        let (index, state) = (machine.applied().index, machine.results());
+        self.sees(Seen::Restored { node: NodeId(node), index, state });
     }
 
     /// One node sends another a message.
@@ -317,16 +459,26 @@ impl Stage {
     }
 
     /// A client proposes a command.
-    pub(crate) fn proposes(&mut self, text: &str) -> OpId {
+    pub(crate) fn proposes(&mut self) -> OpId {
+        self.proposes_in(None)
+    }
+
+    /// A client proposes a request of a session.
+    pub(crate) fn requests(&mut self, session: u64, sequence: u64) -> OpId {
+        self.proposes_in(Some((SessionId(Index(session)), Sequence(sequence))))
+    }
+
+    fn proposes_in(&mut self, session: Option<(SessionId, Sequence)>) -> OpId {
         let op = self.next_op();
-        self.sees(Seen::ProposeInvoked { op, command: text.as_bytes() });
+        let command = &mark(b"x".to_vec(), op, 0)[..];
+        self.sees(Seen::ProposeInvoked { op, command, session });
         op
     }
 
     /// A client asks to read.
     pub(crate) fn asks(&mut self) -> OpId {
         let op = self.next_op();
-        self.sees(Seen::ReadInvoked { op });
+        self.sees(Seen::ReadInvoked { op, query: b"how many" });
         op
     }
 
@@ -335,9 +487,14 @@ impl Stage {
         OpId(self.next_op - 1)
     }
 
-    /// A client hears that its command is committed.
+    /// A client hears what came of its command: this node's machine tells.
     pub(crate) fn confirms(&mut self, op: OpId, id: EntryId) {
-        self.sees(Seen::Committed { op, id });
+        self.tells(op, id, &Outcome::Reply(b"x".as_slice().into()));
+    }
+
+    /// A client hears that this came of its command.
+    pub(crate) fn tells(&mut self, op: OpId, id: EntryId, outcome: &Outcome) {
+        self.sees(Seen::Replied { op, id, outcome });
     }
 
     /// A client hears that nothing happened.
@@ -345,12 +502,25 @@ impl Stage {
         self.sees(Seen::Rejected { op, reason: RejectReason::Busy });
     }
 
-    /// A client's read is answered from the node's log up to `applied`.
-    pub(crate) fn serves(&mut self, op: OpId, node: u64, index: u64, applied: u64) {
-        let log = self.actor(node).log.clone();
-        let state = log[..applied as usize].iter().fold(chain::EMPTY, chain::extend);
-        let (node, index, applied) = (NodeId(node), Index(index), Index(applied));
-        self.sees(Seen::ReadServed { op, node, index, applied, state });
+    /// A client's read is answered by the node's state machine.
+    pub(crate) fn serves(&mut self, op: OpId, node: u64, index: u64) {
+        self.serves_but(op, node, index, |_, _| {});
+    }
+
+    /// A client's read is answered by the node's state machine, changed like this.
+    pub(crate) fn serves_but(
+        &mut self,
+        op: OpId,
+        node: u64,
+        index: u64,
+        change: impl FnOnce(&mut Option<Digest>, &mut Vec<u8>),
+    ) {
+        let machine = &self.actor(node).machine;
+        let (mut answer, mut state) = (machine.query(b"how many"), machine.results());
+        let (node, index, applied) = (NodeId(node), Index(index), machine.applied().index);
+        change(&mut state, &mut answer);
+        let answer = &answer[..];
+        self.sees(Seen::ReadServed { op, node, index, applied, state, answer });
     }
 
     /// The storm is over for these nodes.

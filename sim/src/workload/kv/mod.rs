@@ -7,7 +7,7 @@ mod store;
 
 use crate::choice::Draw;
 use crate::digest::mix;
-use crate::observe::OpId;
+use crate::request::OpId;
 use crate::workload::contract::Workload;
 use crate::workload::kv::model::Model;
 
@@ -93,6 +93,13 @@ impl Workload for Kv {
             _ => Operation::Append { key, value },
         };
         operation.encode()
+    }
+
+    /// That of a compare-and-set with two of the longest values.
+    fn command_bytes_max(&self) -> usize {
+        const KEY_BYTES_MAX: usize = 21;
+        const FIELDS_BYTES: usize = 16;
+        FIELDS_BYTES + KEY_BYTES_MAX + 2 * self.value_bytes_max as usize
     }
 
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {

@@ -27,6 +27,10 @@ impl Subject {
         self.executed.take()
     }
 
+    /// The workload's machine.
+    pub(crate) fn machine(&self) -> &AnyMachine {
+        &self.machine
+    }
 }
 
 impl StateMachine for Subject {

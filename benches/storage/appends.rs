@@ -1,0 +1,242 @@
+//! Appends with group commit, against the disk's own limit.
+//!
+//! So many clients append in a closed loop: each once more as soon as its append is durable. The
+//! store runs on one thread and a second one carries out the lane `Log`. The limit is what the
+//! second thread did, done again: the same writes of the same sizes at the same offsets, with the
+//! same syncs between them, in a file of the same size that was written in full before.
+//!
+//! The clients append together, all of them waiting for the same flush: nothing can be prepared
+//! while the disk works, and whatever the store computes for a flush stands in its way. Or they
+//! append in turns: one half comes back while the flush of the other is on its way, and is digested
+//! meanwhile, as it is when requests come when they like. Half as many are in a flush then.
+//!
+//! Two limits are given. The bare one is a single thread with nothing to do between two syncs: what
+//! the disk can do. The handed one gets each flush from another thread, over the same channels, and
+//! answers it: no store that leaves its thread free while the disk works can be faster than that.
+//! The store's part is everything else: digests, chains, headers, checksums, and the index.
+//!
+//! Segments are created before the measurement. Afterwards that is a lane of its own, in which the
+//! same number of bytes is written once more, and neither side is charged for it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate::storage::{Event, Storage, StorageConfig};
+use quorate::types::{Command, Index, WriteId};
+
+use crate::carrier::{Done, LogWorker, Worker, log_worker, settle};
+use crate::{Effort, first_write, fresh, median, percent, timed, write};
+
+/// Who appends how.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    clients: usize,
+    /// Of each command.
+    bytes: usize,
+    /// In how many parts the clients come: 1 together, 2 in turns.
+    turns: usize,
+    /// Of one round.
+    flushes: usize,
+}
+
+const LOADS: [Load; 10] = [
+    Load { clients: 1, bytes: 128, turns: 1, flushes: 250 },
+    Load { clients: 64, bytes: 128, turns: 1, flushes: 250 },
+    Load { clients: 64, bytes: 128, turns: 2, flushes: 250 },
+    Load { clients: 256, bytes: 128, turns: 1, flushes: 200 },
+    Load { clients: 256, bytes: 128, turns: 2, flushes: 200 },
+    Load { clients: 1, bytes: 1024, turns: 1, flushes: 250 },
+    Load { clients: 64, bytes: 1024, turns: 1, flushes: 150 },
+    Load { clients: 64, bytes: 1024, turns: 2, flushes: 150 },
+    Load { clients: 256, bytes: 1024, turns: 1, flushes: 60 },
+    Load { clients: 256, bytes: 1024, turns: 2, flushes: 60 },
+];
+/// What a flush takes beside its entries: its fixed part, and two pages begun.
+const PADDING: usize = 12 << 10;
+
+/// Measures and prints.
+pub(crate) fn report(path: &Path, effort: Effort) {
+    let (rounds, share) = match effort {
+        Effort::Full => (21, 1),
+        Effort::Quick => (9, 3),
+        Effort::Smoke => (1, 50),
+    };
+    println!("\nappends against the same writes and syncs alone, medians of {rounds} rounds");
+    println!(
+        "{:<30}{:>10}{:>11}{:>11}{:>11}{:>11}{:>10}",
+        "", "appends/s", "flush", "handed", "bare", "of handed", "of bare"
+    );
+    for load in LOADS {
+        row(path, load, rounds, load.flushes.div_ceil(share));
+    }
+}
+
+fn row(path: &Path, load: Load, rounds: usize, flushes: usize) {
+    let Load { clients, bytes, turns, .. } = load;
+    let path = path.join(format!("{clients}-{bytes}-{turns}"));
+    let mut subject = Subject::new(&path, load, flushes * (rounds + 1));
+    let mut peer = Peer::new(&path.join("peer"), subject.segment_bytes);
+    subject.run(flushes);
+    let (mut stores, mut handed, mut bares) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (time, done) = subject.run(flushes);
+        stores.push(time);
+        handed.push(peer.handed(&done));
+        bares.push(peer.bare(&done));
+    }
+    subject.worker.join();
+    peer.worker.join();
+    let ratio = |limits: &[Duration]| {
+        let ratios = limits.iter().zip(&stores).map(|(limit, store)| percent(*limit, *store));
+        median(&ratios.collect::<Vec<_>>())
+    };
+    let micros = |times: &[Duration]| median(times).as_secs_f64() * 1e6 / flushes as f64;
+    println!(
+        "{:<30}{:>10.0}{:>8.0} µs{:>8.0} µs{:>8.0} µs{:>9.1} %{:>8.1} %",
+        format!("{clients} of {bytes} bytes{}", if turns == 1 { "" } else { ", in turns" }),
+        (clients / turns) as f64 * 1e6 / micros(&stores),
+        micros(&stores),
+        micros(&handed),
+        micros(&bares),
+        ratio(&handed),
+        ratio(&bares),
+    );
+}
+
+/// A store on its thread, and the clients that append.
+struct Subject {
+    load: Load,
+    segment_bytes: u64,
+    storage: Storage,
+    worker: LogWorker,
+    command: Command,
+    next: Index,
+    last_write: WriteId,
+}
+
+impl Subject {
+    /// With room for so many flushes in one segment.
+    fn new(path: &Path, load: Load, flushes: usize) -> Subject {
+        let flush = load.clients / load.turns * (load.bytes + StorageConfig::ENTRY_BYTES);
+        let flush = flush + flush / 100 + PADDING;
+        let segment_bytes = (flushes * flush).next_multiple_of(1 << 20).max(16 << 20) as u64;
+        let config = StorageConfig { segment_bytes, segments_ahead: 2, ..StorageConfig::default() };
+        let (mut disk, mut storage) = fresh(path, &config);
+        let mut events = Vec::new();
+        storage.start(&mut events);
+        storage.persist(first_write(), &mut events);
+        settle(&mut storage, &mut disk, events, drop);
+        let command = Command::from(vec![7; load.bytes]);
+        let (next, last_write) = (Index(1), WriteId(1));
+        Subject {
+            load,
+            segment_bytes,
+            storage,
+            worker: log_worker(disk),
+            command,
+            next,
+            last_write,
+        }
+    }
+
+    /// So many flushes, each with an append of every client whose turn it is.
+    fn run(&mut self, flushes: usize) -> (Duration, Vec<Done>) {
+        let mut done = Vec::new();
+        let time = timed(|| self.append(flushes, &mut done));
+        (time, done)
+    }
+
+    fn append(&mut self, flushes: usize, done: &mut Vec<Done>) {
+        let (mut left, mut ready) = (flushes, self.load.turns);
+        let mut under_way = false;
+        let mut events = Vec::new();
+        loop {
+            // What the disk can begin with comes first, then who has got an answer.
+            let mut operations = Vec::new();
+            for event in events.drain(..) {
+                match event {
+                    Event::Disk(operation) => operations.push(operation),
+                    Event::Persisted(_) => ready += 1,
+                    event => panic!("nothing else happens while entries are appended: {event:?}"),
+                }
+            }
+            if !operations.is_empty() {
+                self.worker.requests.send(operations).expect("the worker waits for requests");
+                under_way = true;
+            }
+            if ready > 0 && left > 0 {
+                (ready, left) = (ready - 1, left - 1);
+                self.submit(&mut events);
+            } else if under_way {
+                let (completions, more) = self.worker.answers.recv().expect("and answers them");
+                done.extend(more);
+                under_way = false;
+                for completion in completions {
+                    self.storage.completed(completion, &mut events);
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// The clients whose turn it is append.
+    fn submit(&mut self, events: &mut Vec<Event>) {
+        let count = self.load.clients / self.load.turns;
+        self.last_write = WriteId(self.last_write.0 + 1);
+        let write = write(self.last_write, self.next, count, &self.command);
+        self.next = Index(self.next.0 + count as u64);
+        self.storage.persist(write, events);
+    }
+}
+
+/// Does what the store's thread did.
+struct Peer {
+    file: Arc<File>,
+    bytes: Vec<u8>,
+    worker: Worker<Vec<Done>, ()>,
+}
+
+impl Peer {
+    fn new(path: &Path, bytes: u64) -> Peer {
+        let file = File::create_new(path).expect("a new file");
+        let zeros = vec![0; 1 << 20];
+        for piece in 0..bytes >> 20 {
+            file.write_all_at(&zeros, piece << 20).expect("there is room");
+        }
+        file.sync_all().expect("a disk that works");
+        let file = Arc::new(file);
+        let (theirs, bytes) = (Arc::clone(&file), vec![7; 8 << 20]);
+        let content = bytes.clone();
+        let worker = Worker::new(move |flush: Vec<Done>| {
+            flush.iter().for_each(|done| repeat(&theirs, &content, *done));
+        });
+        Peer { file, bytes, worker }
+    }
+
+    /// On this thread, one after the other.
+    fn bare(&mut self, done: &[Done]) -> Duration {
+        timed(|| done.iter().for_each(|done| repeat(&self.file, &self.bytes, *done)))
+    }
+
+    /// On the worker, a flush at a time, each answered.
+    fn handed(&mut self, done: &[Done]) -> Duration {
+        timed(|| {
+            for flush in done.split_inclusive(|done| matches!(done, Done::Sync)) {
+                self.worker.requests.send(flush.to_vec()).expect("the worker waits for requests");
+                self.worker.answers.recv().expect("and answers them");
+            }
+        })
+    }
+}
+
+fn repeat(file: &File, bytes: &[u8], done: Done) {
+    match done {
+        Done::Write(offset, length) => file.write_all_at(&bytes[..length], offset),
+        Done::Sync => file.sync_data(),
+    }
+    .expect("a disk that works");
+}

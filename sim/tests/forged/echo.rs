@@ -1,0 +1,125 @@
+//! The state machine of the stage: it replies what it is told, and counts.
+
+use std::cell::RefCell;
+use std::io::{self, Cursor, Read};
+
+use quorate::machine::StateMachine;
+use quorate::types::Index;
+use quorate_sim::choice::Draw;
+use quorate_sim::observe::{Executed, OpId};
+use quorate_sim::request::unmark;
+use quorate_sim::workload::{AnyMachine, AnyWorkload, Workload};
+
+/// Replies each command, and counts them.
+#[derive(Clone, Default)]
+pub(crate) struct Counter(u8);
+
+/// Clients that believe in what [`Counter`] does, up to a bound.
+#[derive(Clone)]
+pub(crate) struct Echo {
+    /// This many commands are believed.
+    pub(crate) believed: u8,
+}
+
+impl Default for Echo {
+    fn default() -> Echo {
+        Echo { believed: u8::MAX }
+    }
+}
+
+impl StateMachine for Counter {
+    fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+        self.0 += 1;
+        command.to_vec()
+    }
+
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        vec![self.0]
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(Cursor::new([self.0]))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut count = [0; 1];
+        snapshot.read_exact(&mut count)?;
+        self.0 = count[0];
+        Ok(())
+    }
+}
+
+impl Workload for Echo {
+    type Machine = Counter;
+
+    fn machine(&self) -> Counter {
+        Counter::default()
+    }
+
+    fn command(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn query(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
+        if command == b"bad" { Err(format!("bad got {reply:?}")) } else { Ok(()) }
+    }
+
+    fn check_answer(&self, _: &[u8], answer: &[u8]) -> Result<(), String> {
+        if answer[0] > self.believed { Err("that many?".to_owned()) } else { Ok(()) }
+    }
+
+    fn check_state(&self, machine: &Counter) -> Result<(), String> {
+        if machine.0 > self.believed { Err("so many?".to_owned()) } else { Ok(()) }
+    }
+}
+
+/// A [`Counter`] as a node has it: it is not shown the marks, and notes what it carries out.
+#[derive(Clone)]
+pub(crate) struct Player {
+    machine: AnyMachine,
+    executed: RefCell<Vec<Executed>>,
+}
+
+impl Player {
+    /// What was carried out since the last call.
+    pub(crate) fn take_executed(&self) -> Vec<Executed> {
+        self.executed.take()
+    }
+
+    /// The machine.
+    pub(crate) fn as_any_machine(&self) -> AnyMachine {
+        self.machine.clone()
+    }
+}
+
+impl Default for Player {
+    fn default() -> Player {
+        let machine = AnyWorkload::new(Echo::default()).machine();
+        Player { machine, executed: RefCell::default() }
+    }
+}
+
+impl StateMachine for Player {
+    fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        let (command, _) = unmark(command).expect("the stage marks every command");
+        let reply = self.machine.apply(index, command);
+        self.executed.get_mut().push(Executed { index, reply: reply.clone() });
+        reply
+    }
+
+    fn query(&self, query: &[u8]) -> Vec<u8> {
+        self.machine.query(query)
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        self.machine.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        self.machine.restore(snapshot)
+    }
+}
