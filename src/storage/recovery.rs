@@ -61,6 +61,18 @@ pub(crate) fn recover(
         used.pop();
         unused.insert(later, (number, bytes));
     };
+    // What was cut short in a segment of its own stays there until somebody has removed it; before
+    // that, an opening may have written the flush before it once more.
+    let mut place = 0;
+    while let Some((_, _, until)) = used.get(place + 1).copied() {
+        let (number, bytes, seq) = used[place];
+        if seq > until && is_cut_short(disk, &mut Scan::new(identity, number, bytes))? {
+            used.remove(place);
+            unused.push((number, bytes));
+        } else {
+            place += 1;
+        }
+    }
     let mut replay = Replay::new(superblock, tail_bytes_max);
     for (place, (number, bytes, _)) in used.iter().enumerate() {
         let mut scan = Scan::new(identity, *number, *bytes);
@@ -94,6 +106,16 @@ fn is_torn_at_once(
     let here = scan.rest(disk, found.end, start)?;
     let acknowledged = is_acknowledged(superblock, found.block.seq, here, later);
     Ok(!acknowledged && scan.torn(disk, start, end)?)
+}
+
+/// Whether a segment has one flush, with bodies of which some were never written.
+fn is_cut_short(disk: &mut impl Disk, scan: &mut Scan) -> Result<bool, OpenError> {
+    let Some(found) = scan.block(disk, 0)? else { return Ok(false) };
+    if scan.block(disk, found.end)?.is_some() {
+        return Ok(false);
+    }
+    let (start, end) = bodies(&found, scan, None)?;
+    scan.torn(disk, start, end)
 }
 
 /// Whether something shows that flush `seq` was reported durable: the superblock, or a flush that

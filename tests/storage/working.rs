@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Event, OpenError, Storage};
+use quorate::storage::{Disk, Event, FileName, OpenError, Storage, StorageConfig};
 use quorate::types::{Index, Write, WriteId};
-use quorate_sim::disk::Fault;
+use quorate_sim::disk::{ChangeOrder, Fault, Pending};
 
 use super::host::{CLUSTER, Host, NODE, config, entry, formatted, hard_state, snapshot, write};
 use super::host::{identity, membership};
@@ -83,4 +83,58 @@ fn a_removal_that_fails_leaves_no_hole() {
         let (_, opened) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
         assert_eq!(opened.last.index, Index(60), "{fault:?}");
     }
+}
+
+#[test]
+fn what_a_crash_cut_short_in_a_new_segment_may_stay_there() {
+    let mut host = Host::fresh();
+    let mut id = 0;
+    // Until the next flush would begin a segment: its first write goes to the start of the file.
+    let begins = loop {
+        id += 1;
+        let mut next = host.clone();
+        next.persist(write(id, 0, id..=id));
+        let before = next.disk.pending().len();
+        assert!(next.step_silently(), "the headers");
+        let first = next.disk.pending()[before];
+        let begins = match first {
+            Pending::Sector { file: FileName::Segment(number), sector: 0, .. } => number > 1,
+            _ => false,
+        };
+        if begins {
+            break next;
+        }
+        host.persist(write(id, 0, id..=id));
+        host.settle();
+    };
+    let mut disk = begins.disk;
+    disk.crash(ChangeOrder::Prefix, |_| true);
+    for _ in 0..3 {
+        // It is opened, and the power fails before it has removed anything.
+        let (host, opened) = Host::open(disk).expect("it opens");
+        assert_eq!(opened.last.index, Index(id - 1));
+        disk = host.crash(&BTreeSet::new());
+    }
+}
+
+#[test]
+fn what_opening_finds_full_is_reported_by_the_start() {
+    // The flush written once more takes the only segment, and there is no room for another.
+    let config = StorageConfig { segments_ahead: 1, ..config() };
+    let (mut host, _) = Host::open_with(formatted(), &config).expect("it opens");
+    host.act(Storage::start);
+    host.settle();
+    host.persist(write(1, 0, 1..=1));
+    host.settle();
+    let mut disk = host.crash(&BTreeSet::new());
+    let used: u64 = disk.list().expect("it lists").iter().map(|(_, bytes)| bytes).sum();
+    disk.set_capacity(Some(used));
+    let (mut host, _) = Host::open_with(disk, &config).expect("there is a segment left");
+    host.act(Storage::start);
+    host.settle();
+    assert_eq!(host.events, [Event::Full(true)]);
+    host.disk.set_capacity(None);
+    host.act(Storage::retry_space);
+    host.settle();
+    assert_eq!(host.events.last(), Some(&Event::Full(false)));
 }

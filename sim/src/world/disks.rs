@@ -52,11 +52,9 @@ impl World {
         let key = Key { node: place.0 + 1, peer: node.damages, ..Kind::Damage.key() };
         let mut draw = self.choices.draw(key);
         match *verb {
-            Verb::Rot(_, region) => {
-                if rot(node, region, &mut draw) {
-                    node.damaged = true;
-                    witness.fault(Fault::Rot, node.role());
-                }
+            Verb::Rot(_, region) if rot(node, region, &mut draw) => {
+                node.damaged = true;
+                witness.fault(Fault::Rot, node.role());
             }
             Verb::Misdirect(_, region, after) => {
                 if let Some((file, offset)) = target(node, region, &mut draw) {
@@ -219,5 +217,5 @@ fn target(node: &mut Node, region: Region, draw: &mut Draw<'_>) -> Option<(FileN
 
 /// Where in a list of `count` things a choice falls; 0 if it has none.
 fn place(choice: u64, count: usize) -> usize {
-    (u128::from(choice) * count as u128 >> 64) as usize
+    ((u128::from(choice) * count as u128) >> 64) as usize
 }

@@ -370,13 +370,13 @@ impl World {
     }
 }
 
-/// Mostly the run's usual length; sometimes up to the largest that is allowed, or one more.
+/// Mostly the run's usual length; sometimes up to the largest that is allowed, or too large.
 fn command_length(draw: &mut Draw<'_>, settings: &Settings) -> u64 {
     let largest = settings.command_bytes_max();
     match draw.below(50) {
         0..38 => settings.command_bytes,
         38..46 => draw.between(16, largest),
         46..49 => largest,
-        _ => largest + 1,
+        _ => settings.config.command_bytes_max as u64 + 1,
     }
 }
