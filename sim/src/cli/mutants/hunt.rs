@@ -53,13 +53,15 @@ pub(crate) enum Verdict {
     Unbuildable,
 }
 
-/// The two commands a campaign runs.
+/// The two commands a campaign runs, and how.
 #[derive(Clone, Copy)]
-pub(crate) struct Binaries<'a> {
+pub(crate) struct Hunt<'a> {
     /// With the bug.
     pub(crate) mutant: &'a Path,
     /// Without it.
     pub(crate) original: &'a Path,
+    /// The profile, unless it is the default one.
+    pub(crate) profile: Option<&'a str>,
 }
 
 /// How a hunt ended, more about it, and the failure if a seed failed.
@@ -67,17 +69,15 @@ pub(crate) type Ending = (Verdict, String, Option<FailureRecord>);
 
 /// Hunts over up to `seeds_max` seeds. A seed that fails without the bug too proves nothing; the
 /// hunt goes on after it.
-pub(crate) fn hunt(
-    binaries: Binaries<'_>,
-    campaign: u64,
-    seeds_max: u64,
-) -> Result<Ending, Trouble> {
+pub(crate) fn hunt(hunt: Hunt<'_>, campaign: u64, seeds_max: u64) -> Result<Ending, Trouble> {
     let first = campaign * CAMPAIGN_STRIDE;
     let end = first + seeds_max;
     let (mut from, mut cpu_seconds) = (first, 0.0);
     while from < end {
         let range = format!("{from}..{end}");
-        let Some(sweep) = run(binaries.mutant, &["--seeds", &range, "--failures-max", "1"])? else {
+        let Some(sweep) =
+            run(hunt.mutant, hunt.profile, &["--seeds", &range, "--failures-max", "1"])?
+        else {
             return Ok((Verdict::Hung, format!("the sweep of {range} did not end"), None));
         };
         let Some(mut failure) = sweep.failures.into_iter().next() else { break };
@@ -85,7 +85,7 @@ pub(crate) fn hunt(
         failure.after_cpu_seconds = cpu_seconds;
         failure.after_seeds = failure.seed - first + 1;
         from = failure.seed + 1;
-        match prove(binaries, &failure)? {
+        match prove(hunt, &failure)? {
             Proof::Conclusive(verdict, note) => return Ok((verdict, note, Some(failure))),
             Proof::FailsAnyway => {}
         }
@@ -101,19 +101,19 @@ enum Proof {
 }
 
 /// Whether the failure shows the bug.
-fn prove(binaries: Binaries<'_>, failure: &FailureRecord) -> Result<Proof, Trouble> {
+fn prove(hunt: Hunt<'_>, failure: &FailureRecord) -> Result<Proof, Trouble> {
     let rejected = |note: String| Ok(Proof::Conclusive(Verdict::Rejected, note));
     let hung = |note: String| Ok(Proof::Conclusive(Verdict::Hung, note));
     if failure.kind == "nondeterminism" {
         return rejected("a mere difference between two runs counts as no kill".to_owned());
     }
     let seed = failure.seed.to_string();
-    match run(binaries.original, &["--seed", &seed])? {
+    match run(hunt.original, hunt.profile, &["--seed", &seed])? {
         Some(original) if original.failures.is_empty() => {}
         Some(_) => return Ok(Proof::FailsAnyway),
         None => return hung(format!("{seed} did not end without the bug")),
     }
-    let Some(replay) = run(binaries.mutant, &["--seed", &seed])? else {
+    let Some(replay) = run(hunt.mutant, hunt.profile, &["--seed", &seed])? else {
         return hung(format!("the replay of {seed} did not end"));
     };
     match replay.failures.first() {
@@ -126,17 +126,36 @@ fn prove(binaries: Binaries<'_>, failure: &FailureRecord) -> Result<Proof, Troub
 }
 
 /// Runs the command and reads its summary; `None` if it did not end in time.
-fn run(binary: &Path, words: &[&str]) -> Result<Option<SweepRecord>, Trouble> {
-    let failed = |error| Trouble::file("mutants", binary, &error);
-    let mut child = Command::new(binary)
-        .args(words)
-        .arg("--json")
+fn run(
+    binary: &Path,
+    profile: Option<&str>,
+    words: &[&str],
+) -> Result<Option<SweepRecord>, Trouble> {
+    let mut command = Command::new(binary);
+    command.args(words).arg("--json");
+    if let Some(profile) = profile {
+        command.args(["--profile", profile]);
+    }
+    let Some((_, text)) = finish(&mut command)? else { return Ok(None) };
+    let record = serde_json::from_str(&text);
+    record.map(Some).map_err(|error| {
+        let words = words.join(" ");
+        Trouble(format!("mutants: {} {words}: no summary: {error}", binary.display()))
+    })
+}
+
+/// Runs a command. Returns whether it succeeded, and what it printed; `None` if it did not end in
+/// time.
+pub(crate) fn finish(command: &mut Command) -> Result<Option<(bool, String)>, Trouble> {
+    let program = command.get_program().to_owned();
+    let failed = |error| Trouble::file("mutants", Path::new(&program), &error);
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(failed)?;
-    // The summary is read aside: it could fill the pipe.
+    // What it prints is read aside: it could fill the pipe.
     let mut pipe = child.stdout.take().expect("it is piped");
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
@@ -144,22 +163,15 @@ fn run(binary: &Path, words: &[&str]) -> Result<Option<SweepRecord>, Trouble> {
     });
     let watch = Stopwatch::start();
     let ended = loop {
-        if child.try_wait().map_err(failed)?.is_some() {
-            break true;
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            break Some(status.success());
         }
         if watch.elapsed() > PROCESS_TIME_MAX {
             child.kill().and_then(|()| child.wait()).map_err(failed)?;
-            break false;
+            break None;
         }
         clock::pause(Duration::from_millis(5));
     };
     let text = reader.join().expect("reading does not panic").map_err(failed)?;
-    if !ended {
-        return Ok(None);
-    }
-    let record = serde_json::from_str(&text);
-    record.map(Some).map_err(|error| {
-        let words = words.join(" ");
-        Trouble(format!("mutants: {} {words}: no summary: {error}", binary.display()))
-    })
+    Ok(ended.map(|succeeded| (succeeded, text)))
 }

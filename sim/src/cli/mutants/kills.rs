@@ -6,8 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::mutants::hunt::{Campaign, Verdict};
-use crate::cli::mutants::table::{Hunter, Kind, Mutant};
-use crate::cli::report::json::FailureRecord;
+use crate::cli::mutants::table::{Hunter, Impossible, Kind, Mutant};
 use crate::cli::text::{grouped, span};
 use crate::summary::median;
 
@@ -23,7 +22,9 @@ pub(crate) struct Row {
     /// The median over the campaigns that killed it.
     seeds_to_kill: Option<u64>,
     cpu_seconds_to_kill: Option<f64>,
-    /// The checks, and the assertions, that fired.
+    /// The profile of the sweeps, unless it is the default one.
+    profile: Option<String>,
+    /// The checks, the assertions and the tests that fired.
     checks: BTreeSet<String>,
     /// The kinds of faults in the runs that killed it.
     faults: BTreeSet<String>,
@@ -55,16 +56,21 @@ fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
         killed: killed.len(),
         seeds_to_kill: (!seeds.is_empty()).then(|| median(&seeds)),
         cpu_seconds_to_kill: (!cpu.is_empty()).then(|| median(&cpu).as_secs_f64()),
-        checks: failures.iter().map(|failure| killer(failure)).collect(),
+        profile: mutant.profile.clone(),
+        checks: killed.iter().map(|campaign| killer(campaign)).collect(),
         faults: failures.iter().flat_map(|failure| failure.faults.clone()).collect(),
         seed: failures.first().map(|failure| failure.seed),
         remarks: others.iter().map(|campaign| campaign_line(campaign)).collect(),
     }
 }
 
-/// What found the bug: a check, or an assertion with its place in the sources.
-fn killer(failure: &FailureRecord) -> String {
-    if failure.kind == "panic" { format!("panic: {}", failure.saw) } else { failure.check.clone() }
+/// What found the bug: a check, an assertion with its place in the sources, or tests.
+fn killer(campaign: &Campaign) -> String {
+    match &campaign.failure {
+        Some(failure) if failure.kind == "panic" => format!("panic: {}", failure.saw),
+        Some(failure) => failure.check.clone(),
+        None => format!("test: {}", campaign.note),
+    }
 }
 
 /// One campaign, in one line.
@@ -75,10 +81,11 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
         (Verdict::Killed, Some(failure)) => {
             let (seed, seeds) = (failure.seed, grouped(failure.after_seeds));
             let cpu = span(Duration::from_secs_f64(failure.after_cpu_seconds.max(0.0)));
-            let check = killer(failure);
+            let check = killer(campaign);
             format!("campaign {number}: killed by {check}, seed {seed}, {seeds} seeds, {cpu}")
         }
-        (Verdict::Survived | Verdict::Killed, _) => {
+        (Verdict::Killed, None) => format!("killed by {}", killer(campaign)),
+        (Verdict::Survived, _) => {
             format!("campaign {number}: SURVIVED {} seeds", grouped(campaign.seeds_max))
         }
         (Verdict::Rejected, Some(failure)) => {
@@ -91,8 +98,8 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
     }
 }
 
-/// The table for people.
-pub(crate) fn table(rows: &[Row]) -> String {
+/// The table for people, and below it what could not be planted.
+pub(crate) fn table(rows: &[Row], impossible: &[Impossible]) -> String {
     let mut lines = vec![format!(
         "{:8} {:9} {:>6} {:>6} {:>8}  {:8}  {}",
         "mutant", "kind", "killed", "seeds", "CPU s", "seed", "by"
@@ -103,13 +110,17 @@ pub(crate) fn table(rows: &[Row]) -> String {
         let seeds = row.seeds_to_kill.map_or_else(|| "-".to_owned(), grouped);
         let cpu = row.cpu_seconds_to_kill.map_or_else(|| "-".to_owned(), |s| format!("{s:.3}"));
         let seed = row.seed.map_or_else(|| "-".to_owned(), |seed| seed.to_string());
-        let by = row.checks.iter().cloned().collect::<Vec<_>>().join(", ");
+        let mut by = row.checks.iter().cloned().collect::<Vec<_>>().join(", ");
+        if let Some(profile) = &row.profile {
+            by.push_str(&format!(" ({profile})"));
+        }
         let id = &row.id;
         lines.push(format!("{id:8} {kind:9} {killed:>6} {seeds:>6} {cpu:>8}  {seed:8}  {by}"));
         lines.extend(row.remarks.iter().map(|remark| format!("         {remark}")));
     }
     let killed = rows.iter().filter(|row| row.killed == row.campaigns).count();
     lines.push(format!("{killed} of {} killed in every campaign", rows.len()));
+    lines.extend(impossible.iter().map(|bug| format!("impossible: {}: {}", bug.id, bug.reason)));
     lines.join("\n")
 }
 

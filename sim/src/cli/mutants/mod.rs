@@ -1,10 +1,11 @@
 //! `cargo sim mutants`: plants the bugs of `sim/mutants.toml`, one at a time in a copy of the
-//! sources, and hunts each with the default sweep.
+//! sources, and hunts each with a sweep or a test.
 
 mod hunt;
 mod kills;
 mod table;
 mod tree;
+mod trial;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -13,8 +14,8 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::MutantsArguments;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
-use crate::cli::mutants::hunt::{Binaries, Campaign, Verdict};
-use crate::cli::mutants::table::Mutant;
+use crate::cli::mutants::hunt::{Campaign, Ending, Hunt, Verdict};
+use crate::cli::mutants::table::{Hunter, Mutant};
 use crate::cli::mutants::tree::Tree;
 
 /// Hunts the mutants and prints the kill table.
@@ -29,12 +30,18 @@ pub(crate) fn go(arguments: &MutantsArguments) -> Result<Exit, Trouble> {
         campaigns.extend(hunt_one(arguments, &tree, mutant, &mut results)?);
     }
     let rows = kills::rows(&mutants, &campaigns);
-    console::say(&if arguments.json { kills::json(&rows) } else { kills::table(&rows) });
+    let impossible = table::impossible(&sources)?;
+    let text = match arguments.json {
+        true => kills::json(&rows),
+        false => kills::table(&rows, &impossible),
+    };
+    console::say(&text);
     let all_killed = campaigns.iter().all(|campaign| campaign.verdict == Verdict::Killed);
     Ok(if all_killed { Exit::Fine } else { Exit::Vacuous })
 }
 
-/// All campaigns against one mutant; those that an earlier hunt finished are not run again.
+/// All campaigns against one mutant; those that an earlier hunt finished are not run again. A test
+/// is run once: it has no seeds.
 fn hunt_one(
     arguments: &MutantsArguments,
     tree: &Tree,
@@ -43,28 +50,20 @@ fn hunt_one(
 ) -> Result<Vec<Campaign>, Trouble> {
     let seeds_max = arguments.seeds.get();
     let edits = format!("{:016x}", edits_hash(mutant));
-    let numbers = 0..arguments.campaigns.get();
-    let known = |number| results.known(&mutant.id, &edits, number, seeds_max).cloned();
-    let mut known: Vec<Option<Campaign>> = numbers.clone().map(known).collect();
-    let built = if known.iter().all(Option::is_some) {
-        None
-    } else {
-        let held = tree.plant(mutant)?;
-        let built = tree.build();
-        tree.restore(&held)?;
-        Some(built?)
+    let numbers = match mutant.hunter {
+        Hunter::Simulator => 0..arguments.campaigns.get(),
+        Hunter::Test => 0..1,
     };
+    let mut built = None;
     let mut campaigns = Vec::new();
-    for (number, known) in numbers.zip(known.drain(..)) {
-        let campaign = match (known, &built) {
-            (Some(known), _) => known,
-            (None, Some(built)) => {
-                let (verdict, note, failure) = match built {
-                    Ok(binary) => {
-                        let binaries = Binaries { mutant: binary, original: &tree.original };
-                        hunt::hunt(binaries, number, seeds_max)?
-                    }
-                    Err(said) => (Verdict::Unbuildable, said.clone(), None),
+    for number in numbers {
+        let known = results.known(&mutant.id, &edits, number, seeds_max).cloned();
+        let campaign = match known {
+            Some(known) => known,
+            None => {
+                let (verdict, note, failure) = match &mutant.test {
+                    Some(test) => trial::hunt(tree, mutant, test)?,
+                    None => sweep(tree, mutant, &mut built, number, seeds_max)?,
                 };
                 results.add(Campaign {
                     sources: results.sources.clone(),
@@ -77,7 +76,6 @@ fn hunt_one(
                     failure,
                 })?
             }
-            (None, None) => unreachable!("what is not known is built"),
         };
         eprintln!("  {}", kills::campaign_line(&campaign));
         campaigns.push(campaign);
@@ -85,8 +83,36 @@ fn hunt_one(
     Ok(campaigns)
 }
 
+/// One campaign of the simulator. The first one builds the mutant.
+fn sweep(
+    tree: &Tree,
+    mutant: &Mutant,
+    built: &mut Option<Result<PathBuf, String>>,
+    campaign: u64,
+    seeds_max: u64,
+) -> Result<Ending, Trouble> {
+    let built = match built {
+        Some(built) => built,
+        None => {
+            let held = tree.plant(mutant)?;
+            let binary = tree.build();
+            tree.restore(&held)?;
+            built.insert(binary?)
+        }
+    };
+    match built {
+        Ok(binary) => {
+            let (original, profile) = (&tree.original, mutant.profile.as_deref());
+            hunt::hunt(Hunt { mutant: binary, original, profile }, campaign, seeds_max)
+        }
+        Err(said) => Ok((Verdict::Unbuildable, said.clone(), None)),
+    }
+}
+
 fn edits_hash(mutant: &Mutant) -> u64 {
-    mutant.edit.iter().fold(0, |state, edit| {
+    let hunter = [&mutant.profile, &mutant.test].map(|told| told.as_deref().unwrap_or_default());
+    let hunter = hunter.iter().fold(0, |state, text| tree::hash(state, text.as_bytes()));
+    mutant.edit.iter().fold(hunter, |state, edit| {
         let file = edit.file.to_string_lossy();
         let texts = [file.as_ref(), &edit.find, &edit.replace];
         texts.iter().fold(state, |state, text| tree::hash(state, text.as_bytes()))
@@ -124,6 +150,7 @@ impl Results {
             let same = campaign.mutant == id && campaign.edits == edits;
             let enough = match (campaign.verdict, &campaign.failure) {
                 (Verdict::Killed, Some(failure)) => failure.after_seeds <= seeds_max,
+                (Verdict::Killed, None) => true,
                 (Verdict::Survived, _) => campaign.seeds_max >= seeds_max,
                 _ => false,
             };

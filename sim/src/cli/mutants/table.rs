@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::exit::Trouble;
+use crate::profile::Profile;
 
 /// The table's place below the root of the sources.
 pub(crate) const PATH: &str = "sim/mutants.toml";
@@ -15,6 +16,18 @@ pub(crate) const PATH: &str = "sim/mutants.toml";
 #[serde(deny_unknown_fields)]
 struct Table {
     mutant: Vec<Mutant>,
+    #[serde(default)]
+    impossible: Vec<Impossible>,
+}
+
+/// A bug of the list that cannot be planted here.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Impossible {
+    /// Its name in the list of bugs.
+    pub(crate) id: String,
+    /// Which part of the design leaves it no place.
+    pub(crate) reason: String,
 }
 
 /// One bug.
@@ -29,6 +42,10 @@ pub(crate) struct Mutant {
     pub(crate) kind: Kind,
     /// Who is to find it.
     pub(crate) hunter: Hunter,
+    /// The profile of the simulator's sweeps; the default one if it is not named.
+    pub(crate) profile: Option<String>,
+    /// What `cargo test --package quorate` is told to run, if a test is the hunter.
+    pub(crate) test: Option<String>,
     /// How it is planted.
     pub(crate) edit: Vec<Edit>,
 }
@@ -47,8 +64,10 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Hunter {
-    /// A sweep of the default profile.
+    /// A sweep of the simulator.
     Simulator,
+    /// One of the library's tests, which fails with the bug and passes without.
+    Test,
 }
 
 /// One substitution.
@@ -73,16 +92,9 @@ impl Edit {
     }
 }
 
-/// The table of the sources below `root`, or only the mutants called `only`.
+/// The mutants of the sources below `root`, or only those called `only`.
 pub(crate) fn read(root: &Path, only: &[String]) -> Result<Vec<Mutant>, Trouble> {
-    let path = root.join(PATH);
-    let text = fs::read_to_string(&path).map_err(|error| Trouble::file("table", &path, &error))?;
-    let table: Table = toml::from_str(&text).map_err(|error| {
-        let message = error.message().replace('\n', " ");
-        let at = error.span().map_or(0, |span| span.start);
-        let line = text[..at].matches('\n').count() + 1;
-        Trouble(format!("table: {}: line {line}: {message}", path.display()))
-    })?;
+    let table = table(root)?;
     let ids: BTreeSet<&str> = table.mutant.iter().map(|mutant| mutant.id.as_str()).collect();
     if let Some(unknown) = only.iter().find(|id| !ids.contains(id.as_str())) {
         let known = ids.into_iter().collect::<Vec<_>>().join(", ");
@@ -92,6 +104,40 @@ pub(crate) fn read(root: &Path, only: &[String]) -> Result<Vec<Mutant>, Trouble>
     let mutants: Vec<Mutant> = table.mutant.into_iter().filter(wanted).collect();
     let rotten: Vec<String> = mutants.iter().filter_map(|mutant| rot(root, mutant)).collect();
     if rotten.is_empty() { Ok(mutants) } else { Err(Trouble(rotten.join("; "))) }
+}
+
+/// The bugs that cannot be planted in the sources below `root`.
+pub(crate) fn impossible(root: &Path) -> Result<Vec<Impossible>, Trouble> {
+    table(root).map(|table| table.impossible)
+}
+
+fn table(root: &Path) -> Result<Table, Trouble> {
+    let path = root.join(PATH);
+    let text = fs::read_to_string(&path).map_err(|error| Trouble::file("table", &path, &error))?;
+    let table: Table = toml::from_str(&text).map_err(|error| {
+        let message = error.message().replace('\n', " ");
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text[..at].matches('\n').count() + 1;
+        Trouble(format!("table: {}: line {line}: {message}", path.display()))
+    })?;
+    match table.mutant.iter().find_map(misled) {
+        None => Ok(table),
+        Some(wrong) => Err(Trouble(format!("table: {}: {wrong}", path.display()))),
+    }
+}
+
+/// Why nobody can hunt the mutant as it is described, if so.
+fn misled(mutant: &Mutant) -> Option<String> {
+    let id = &mutant.id;
+    match (mutant.hunter, &mutant.profile, &mutant.test) {
+        (Hunter::Simulator, Some(profile), None) => {
+            let unknown = Profile::by_name(profile).err()?;
+            Some(format!("{id}: {unknown}"))
+        }
+        (Hunter::Simulator, None, None) | (Hunter::Test, None, Some(_)) => None,
+        (Hunter::Simulator, _, Some(_)) => Some(format!("{id}: the simulator runs no test")),
+        (Hunter::Test, ..) => Some(format!("{id}: a test is named, and no profile")),
+    }
 }
 
 /// Why the mutant can no longer be planted, if it cannot.
@@ -112,10 +158,12 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
     }
 
-    /// The bugs that the simulator must find at the least.
-    const REQUIRED: [&str; 13] = [
-        "EL01", "EL02", "EL03", "EL04", "EL07", "EL19", "LR01", "LR02", "LR06", "CM01", "CM07",
-        "RD01", "RD02",
+    /// The bugs that must be found at the least.
+    const REQUIRED: [&str; 41] = [
+        "EL01", "EL02", "EL03", "EL04", "EL07", "EL19", "LR01", "LR02", "LR06", "LR09", "LR17",
+        "LR18", "CM01", "CM07", "AP01", "AP05", "AP06", "AP08", "RD01", "RD02", "SN02", "SN03",
+        "SN05", "SN07", "SN09", "SN10", "SN11", "SN14", "SN15", "ST01", "ST02", "ST04", "ST05",
+        "ST07", "ST14", "ST15", "ST17", "ST19", "CL01", "CL03", "CL06",
     ];
 
     #[test]
@@ -133,9 +181,36 @@ mod tests {
         let mutants = read(&root(), &[]).expect("the table is well formed");
         let ids: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.id.as_str()).collect();
         assert_eq!(ids.len(), mutants.len(), "an id occurs twice");
+        let impossible = impossible(&root()).expect("the table is well formed");
+        let excused: BTreeSet<&str> = impossible.iter().map(|bug| bug.id.as_str()).collect();
+        assert_eq!(excused.len(), impossible.len(), "an impossible bug occurs twice");
         for id in REQUIRED {
-            assert!(ids.contains(id), "{id} is not planted");
+            assert!(ids.contains(id) != excused.contains(id), "{id}: planted, or impossible");
         }
+    }
+
+    #[test]
+    fn what_is_impossible_is_said_to_be_with_a_reason() {
+        for bug in impossible(&root()).expect("the table is well formed") {
+            let reason = bug.reason.trim();
+            assert!(reason.len() > 40 && reason.ends_with('.'), "{}: a sentence says why", bug.id);
+        }
+    }
+
+    #[test]
+    fn a_hunter_that_cannot_hunt_is_refused() {
+        let mut mutant = read(&root(), &["CM01".to_owned()]).expect("it is there").remove(0);
+        assert_eq!(misled(&mutant), None);
+        mutant.profile = Some("disk".to_owned());
+        assert_eq!(misled(&mutant), None);
+        mutant.profile = Some("nowhere".to_owned());
+        assert!(misled(&mutant).is_some_and(|text| text.contains("unknown profile")));
+        mutant.hunter = Hunter::Test;
+        assert!(misled(&mutant).is_some(), "a test knows no profile");
+        (mutant.profile, mutant.test) = (None, Some("--test storage".to_owned()));
+        assert_eq!(misled(&mutant), None);
+        mutant.hunter = Hunter::Simulator;
+        assert!(misled(&mutant).is_some(), "the simulator runs no test");
     }
 
     #[test]

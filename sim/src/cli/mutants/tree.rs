@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::cli::exit::Trouble;
+use crate::cli::mutants::hunt;
 use crate::cli::mutants::table::{self, Mutant};
+use crate::cli::mutants::trial::{self, Trial};
 use crate::digest::{mix, of_bytes};
 
 /// A copy of the sources, and where it is built. All mutants share them, one after the other.
@@ -102,14 +104,8 @@ impl Tree {
     /// Builds the command from the copy as it is; a warning is an error. Returns the binary, or
     /// what the compiler said.
     pub(crate) fn build(&self) -> Result<Result<PathBuf, String>, Trouble> {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
-            .args(["build", "--release", "--quiet", "--package", "quorate-sim"])
-            .arg("--manifest-path")
-            .arg(self.copy.join("Cargo.toml"))
-            .arg("--target-dir")
-            .arg(&self.build)
-            .env("RUSTFLAGS", "-Dwarnings")
+        let output = self
+            .cargo(&["build", "--release", "--quiet", "--package", "quorate-sim"])
             .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
             .stdin(Stdio::null())
@@ -121,6 +117,34 @@ impl Tree {
         } else {
             Ok(Err(String::from_utf8_lossy(&output.stderr).into_owned()))
         }
+    }
+
+    /// Runs the library's tests that `words` name, as `cargo test` takes them, in the copy as it
+    /// is.
+    pub(crate) fn test(&self, words: &str) -> Result<Trial, Trouble> {
+        let words: Vec<&str> =
+            ["test", "--package", "quorate"].into_iter().chain(words.split_whitespace()).collect();
+        let output = self.cargo(&words).arg("--no-run").stdin(Stdio::null()).output();
+        let output =
+            output.map_err(|error| Trouble(format!("mutants: cargo cannot be run: {error}")))?;
+        if !output.status.success() {
+            return Ok(Trial::Unbuildable(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        let ended = hunt::finish(self.cargo(&words).arg("--no-fail-fast"))?;
+        Ok(ended.map_or(Trial::Hung, |(_, said)| trial::read(&said)))
+    }
+
+    /// Cargo, told to build in the copy; a warning is an error.
+    fn cargo(&self, words: &[&str]) -> Command {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .args(words)
+            .arg("--manifest-path")
+            .arg(self.copy.join("Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&self.build)
+            .env("RUSTFLAGS", "-Dwarnings");
+        cargo
     }
 }
 

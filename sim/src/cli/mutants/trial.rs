@@ -1,0 +1,105 @@
+//! The hunt by a test: it fails with the bug, and again, and passes without it.
+
+use std::collections::BTreeSet;
+
+use crate::cli::exit::Trouble;
+use crate::cli::mutants::hunt::{Ending, Verdict};
+use crate::cli::mutants::table::Mutant;
+use crate::cli::mutants::tree::Tree;
+
+/// What a run of tests came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Trial {
+    /// They ran.
+    Ran {
+        /// The tests that passed.
+        passed: BTreeSet<String>,
+        /// The tests that failed.
+        failed: BTreeSet<String>,
+    },
+    /// They did not end in time.
+    Hung,
+    /// They do not compile without warnings; what the compiler said.
+    Unbuildable(String),
+}
+
+/// Hunts the mutant with `test`.
+pub(crate) fn hunt(tree: &Tree, mutant: &Mutant, test: &str) -> Result<Ending, Trouble> {
+    let held = tree.plant(mutant)?;
+    let planted = tree.test(test).and_then(|first| Ok((first, tree.test(test)?)));
+    tree.restore(&held)?;
+    let (first, again) = planted?;
+    let (verdict, note) = judge(first, again, || tree.test(test))?;
+    Ok((verdict, note, None))
+}
+
+/// What the two runs with the bug, and if they failed the one without it, show.
+fn judge(
+    first: Trial,
+    again: Trial,
+    original: impl FnOnce() -> Result<Trial, Trouble>,
+) -> Result<(Verdict, String), Trouble> {
+    let hung = |which: &str| Ok((Verdict::Hung, format!("the tests {which} did not end")));
+    let rejected = |note: &str| Ok((Verdict::Rejected, note.to_owned()));
+    let failed = match (first, again) {
+        (Trial::Unbuildable(said), _) | (_, Trial::Unbuildable(said)) => {
+            return Ok((Verdict::Unbuildable, said));
+        }
+        (Trial::Hung, _) | (_, Trial::Hung) => return hung("with the bug"),
+        (Trial::Ran { failed, .. }, Trial::Ran { failed: again, .. }) => &failed & &again,
+    };
+    if failed.is_empty() {
+        return Ok((Verdict::Survived, "every test passed".to_owned()));
+    }
+    match original()? {
+        Trial::Ran { passed, .. } if failed.is_subset(&passed) => {
+            let names: Vec<String> = failed.into_iter().collect();
+            Ok((Verdict::Killed, names.join(", ")))
+        }
+        Trial::Ran { .. } => rejected("the tests fail without the bug too"),
+        Trial::Hung => hung("without the bug"),
+        Trial::Unbuildable(said) => Ok((Verdict::Unbuildable, said)),
+    }
+}
+
+/// The names of the tests that a harness says have passed, and those that have failed.
+pub(crate) fn read(said: &str) -> Trial {
+    let ended = |how: &str| {
+        let name = |line: &str| line.strip_prefix("test ")?.strip_suffix(how).map(str::to_owned);
+        said.lines().filter_map(name).collect()
+    };
+    Trial::Ran { passed: ended(" ... ok"), failed: ended(" ... FAILED") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(passed: &[&str], failed: &[&str]) -> Trial {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Trial::Ran { passed: names(passed), failed: names(failed) }
+    }
+
+    fn verdict(first: Trial, again: Trial, original: Trial) -> Verdict {
+        judge(first, again, || Ok(original)).expect("it is judged").0
+    }
+
+    #[test]
+    fn what_a_harness_says_is_read() {
+        let said = "running 2 tests\ntest a::b ... ok\ntest c ... FAILED\n\ntest result: FAILED.\n";
+        assert_eq!(read(said), ran(&["a::b"], &["c"]));
+    }
+
+    #[test]
+    fn a_test_kills_if_it_fails_twice_and_passes_without_the_bug() {
+        let (fails, passes) = (|| ran(&["a"], &["b"]), || ran(&["a", "b"], &[]));
+        assert_eq!(verdict(fails(), fails(), passes()), Verdict::Killed);
+        assert_eq!(verdict(fails(), passes(), passes()), Verdict::Survived);
+        assert_eq!(verdict(passes(), passes(), passes()), Verdict::Survived);
+        assert_eq!(verdict(fails(), fails(), fails()), Verdict::Rejected);
+        assert_eq!(verdict(fails(), fails(), ran(&["a"], &[])), Verdict::Rejected);
+        assert_eq!(verdict(fails(), Trial::Hung, passes()), Verdict::Hung);
+        let broken = Trial::Unbuildable(String::new());
+        assert_eq!(verdict(broken, Trial::Hung, passes()), Verdict::Unbuildable);
+    }
+}
