@@ -1,5 +1,5 @@
 //! Three whole nodes in one process, each with a directory of its own: they count, they all stop,
-//! they start again from their disks, and the count is there. `Cluster::settle` is the whole driver.
+//! they start again from their disks, and the count is there. `Cluster::settle` is the driver.
 
 use std::collections::VecDeque;
 use std::error::Error;

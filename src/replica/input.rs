@@ -20,8 +20,8 @@ pub enum Input {
     Frozen(EntryId),
     /// The next bytes of the frozen view; fewer than asked for only where it ends.
     Viewed(Vec<u8>),
-    /// The worker cannot freeze a view now, or the view cannot be read on. The snapshot is given up,
-    /// and tried again when the log has grown by as much again.
+    /// The worker cannot freeze a view now, or the view cannot be read on. The snapshot is given
+    /// up, and tried again when the log has grown by as much again.
     ViewFailed,
     /// The user wants a request carried out. Ends in exactly one of `Output::Replied`,
     /// `Output::Rejected` and `Output::Unknown`.

@@ -1,5 +1,5 @@
-//! The half of a node that decides: the algorithm and its log store, and the snapshots that come and
-//! go.
+//! The half of a node that decides: the algorithm and its log store, and the snapshots that come
+//! and go.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -26,11 +26,20 @@ pub(crate) struct Keeper {
 struct Update {
     superblock: Superblock,
     asked: u64,
-    /// The reads that are to show the copies, and the operations before them.
-    reads: Vec<OperationId>,
-    others: Vec<OperationId>,
+    stage: Stage,
+    /// What the stage waits for.
+    waits: Vec<OperationId>,
     /// How many copies were read back as they were written.
     whole: usize,
+}
+
+/// How far an update is. Each stage is asked for only when the one before has succeeded: whatever
+/// fails, two copies are whole and equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    FirstPair,
+    SecondPair,
+    ReadingBack,
 }
 
 impl Keeper {
@@ -76,40 +85,62 @@ impl Keeper {
         superblock.seq = self.durable.seq + 1;
         superblock.parent = self.durable.digest();
         superblock.ack_floor = superblock.ack_floor.max(acknowledged);
-        let bytes = superblock.encode();
-        let file = FileName::Superblock;
-        let mut others = Vec::new();
-        for pair in self.order.chunks(2) {
-            for copy in pair {
-                let (offset, bytes) = (*copy as u64 * COPY_STRIDE, bytes.clone());
-                let action = FileAction::Write { file, offset, bytes };
-                others.push(operations.ask(Owner::Superblock, Lane::Log, action));
-            }
-            let action = FileAction::Sync { file };
-            others.push(operations.ask(Owner::Superblock, Lane::Log, action));
-        }
-        let mut read = |copy: usize| {
-            let offset = copy as u64 * COPY_STRIDE;
-            let action = FileAction::Read { file, offset, bytes: COPY_BYTES };
-            operations.ask(Owner::Superblock, Lane::Log, action)
+        let waits = self.write_pair(&superblock, Stage::FirstPair, operations);
+        let (asked, stage, whole) = (self.asked, Stage::FirstPair, 0);
+        self.update = Some(Update { superblock, asked, stage, waits, whole });
+    }
+
+    /// Writes the copies of one pair, durably.
+    fn write_pair(
+        &self,
+        superblock: &Superblock,
+        stage: Stage,
+        operations: &mut Operations,
+    ) -> Vec<OperationId> {
+        let (file, bytes) = (FileName::Superblock, superblock.encode());
+        let (first, second) = self.order.split_at(2);
+        let pair = if stage == Stage::FirstPair { first } else { second };
+        let write = |copy: &usize| {
+            let offset = *copy as u64 * COPY_STRIDE;
+            FileAction::Write { file, offset, bytes: bytes.clone() }
         };
-        let reads = (0..COPIES).map(&mut read).collect();
-        self.update = Some(Update { superblock, asked: self.asked, reads, others, whole: 0 });
+        let actions = pair.iter().map(write).chain([FileAction::Sync { file }]);
+        actions.map(|action| operations.ask(Owner::Superblock, Lane::Log, action)).collect()
     }
 
     /// An operation of an update is done.
     ///
     /// # Errors
     /// Too few copies were read back as they were written.
-    pub(crate) fn completed(&mut self, id: OperationId, bytes: &[u8]) -> Result<(), Failure> {
-        let update = self.update.as_mut().expect("an operation belongs to the update under way");
-        if update.reads.contains(&id) {
-            update.reads.retain(|read| *read != id);
+    pub(crate) fn completed(
+        &mut self,
+        id: OperationId,
+        bytes: &[u8],
+        operations: &mut Operations,
+    ) -> Result<(), Failure> {
+        let mut update = self.update.take().expect("an operation is of the update under way");
+        update.waits.retain(|waits| *waits != id);
+        if update.stage == Stage::ReadingBack {
             update.whole += usize::from(bytes == update.superblock.encode());
         }
-        update.others.retain(|other| *other != id);
-        if !update.reads.is_empty() || !update.others.is_empty() {
+        if !update.waits.is_empty() {
+            self.update = Some(update);
             return Ok(());
+        }
+        match update.stage {
+            Stage::FirstPair => {
+                update.stage = Stage::SecondPair;
+                update.waits = self.write_pair(&update.superblock, Stage::SecondPair, operations);
+                self.update = Some(update);
+                return Ok(());
+            }
+            Stage::SecondPair => {
+                update.stage = Stage::ReadingBack;
+                update.waits = read_back(operations);
+                self.update = Some(update);
+                return Ok(());
+            }
+            Stage::ReadingBack => {}
         }
         if update.whole < COPIES_MIN {
             let what = "fewer than three copies were read back as they were written";
@@ -117,10 +148,19 @@ impl Keeper {
             let (file, what) = (Some(FileName::Superblock), what.to_owned());
             return Err(Failure { file, offset: 0, what, advice });
         }
-        let update = self.update.take().expect("it was just looked at");
         (self.durable, self.satisfied) = (update.superblock, update.asked);
         Ok(())
     }
+}
+
+/// Reads every copy.
+fn read_back(operations: &mut Operations) -> Vec<OperationId> {
+    let read = |copy: usize| {
+        let (file, offset) = (FileName::Superblock, copy as u64 * COPY_STRIDE);
+        let action = FileAction::Read { file, offset, bytes: COPY_BYTES };
+        operations.ask(Owner::Superblock, Lane::Log, action)
+    };
+    (0..COPIES).map(read).collect()
 }
 
 /// The actions that make `superblock` the first of a new directory.

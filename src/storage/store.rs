@@ -240,7 +240,7 @@ impl Storage {
         let (owner, file, offset) = self.operations.done(id);
         let taken = match owner {
             Owner::Superblock => match result {
-                Ok(bytes) => self.keeper.completed(id, &bytes),
+                Ok(bytes) => self.keeper.completed(id, &bytes, &mut self.operations),
                 Err(error) => Err(Failure::disk(file, offset, &error)),
             },
             Owner::Log => self.on_log(id, (file, offset), result, events),

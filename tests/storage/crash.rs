@@ -311,6 +311,45 @@ fn crash_in_both_orders(name: &str, script: &[Act]) {
     }
 }
 
+/// An operation fails, at every place of a script. Those behind it are carried out, or not, or fail
+/// too: nothing keeps the store from starting again with everything that was reported.
+fn fail_everywhere(name: &str, script: &[Act], bulk_first: bool) {
+    for operations in 0.. {
+        let run = run(script, bulk_first, operations);
+        if run.finished {
+            assert!(operations > 10, "{name}: it failed {operations} times");
+            return;
+        }
+        let behind: [fn(&mut Host) -> bool; 3] =
+            [|_| false, Host::step_silently, Host::step_in_part];
+        for (way, step) in behind.into_iter().enumerate() {
+            let mut failing = run.host.clone();
+            if !failing.fail() {
+                continue;
+            }
+            while step(&mut failing) {}
+            let pending = failing.disk.pending().len();
+            for kept in [BTreeSet::new(), (0..pending).collect()] {
+                let (mut host, _) = Host::open(failing.clone().crash(&kept))
+                    .unwrap_or_else(|error| panic!("{name}: {operations}, {way}: {error}"));
+                run.check(&mut host);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failure_anywhere() {
+    for bulk_first in [false, true] {
+        fail_everywhere("append", &appends(), bulk_first);
+        fail_everywhere("truncate", &truncates(), bulk_first);
+        fail_everywhere("roll", &rolls(), bulk_first);
+        fail_everywhere("forget", &forgets(), bulk_first);
+        fail_everywhere("vote", &votes(), bulk_first);
+        fail_everywhere("install", &installs_over_a_log(), bulk_first);
+    }
+}
+
 #[test]
 fn a_crash_anywhere_while_appending() {
     crash_in_both_orders("append", &appends());

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use quorate::storage::{
-    ClusterId, Completion, Disk, Event, FetchId, Identity, Incarnation, Lane, OpenError, Opened,
-    Operation, SnapshotConfig, Storage, StorageConfig,
+    ClusterId, Completion, Disk, DiskError, Event, FetchId, FileAction, Identity, Incarnation,
+    Lane, OpenError, Opened, Operation, SnapshotConfig, Storage, StorageConfig,
 };
 use quorate::types::{
     Command, Entry, EntryId, HardState, Index, Membership, NodeId, Payload, SnapshotMeta, Term,
@@ -153,6 +153,33 @@ impl Host {
         let Some(operation) = self.next() else { return false };
         // Nobody learns whether it failed.
         drop(self.disk.execute(&operation.action));
+        true
+    }
+
+    /// Lets the next operation fail, a write after its first sectors; false if there is none.
+    pub(crate) fn fail(&mut self) -> bool {
+        let Some(operation) = self.next() else { return false };
+        self.write_in_part(&operation.action);
+        let result = Err(DiskError::Failed("it fails".to_owned()));
+        self.complete(Completion { id: operation.id, result });
+        true
+    }
+
+    /// Carries one operation out, a write in part, which is never reported.
+    pub(crate) fn step_in_part(&mut self) -> bool {
+        let Some(operation) = self.next() else { return false };
+        if !self.write_in_part(&operation.action) {
+            drop(self.disk.execute(&operation.action));
+        }
+        true
+    }
+
+    fn write_in_part(&mut self, action: &FileAction) -> bool {
+        const PART: usize = 3 * 512;
+        let FileAction::Write { file, offset, bytes } = action else { return false };
+        let bytes = bytes[..bytes.len().min(PART)].to_vec();
+        let part = FileAction::Write { file: *file, offset: *offset, bytes };
+        drop(self.disk.execute(&part));
         true
     }
 
