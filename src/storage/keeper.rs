@@ -175,3 +175,35 @@ pub(crate) fn first_actions(superblock: &Superblock) -> Vec<FileAction> {
     let first = [create, FileAction::SyncDirectory, write(0), write(1), sync.clone()];
     first.into_iter().chain([write(2), write(3), sync]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::identity::{ClusterId, Identity, Incarnation};
+    use crate::types::{Index, Membership, NodeId};
+
+    #[test]
+    fn what_is_asked_during_an_update_waits_for_the_next() {
+        let (cluster, node, incarnation) = (ClusterId(1), NodeId(1), Incarnation(1));
+        let identity = Identity { cluster, node, incarnation };
+        let durable = Superblock::new(identity, &Membership::new([node]));
+        let (mut keeper, mut operations) = (Keeper::new(durable, &[]), Operations::default());
+        let first = keeper.ask(|superblock| superblock.clean = true);
+        keeper.advance(FlushSeq(0), &mut operations);
+        let second = keeper.ask(|superblock| superblock.committed = Index(7));
+        keeper.advance(FlushSeq(0), &mut operations);
+        let mut written = Vec::new();
+        for operation in operations.take().collect::<Vec<_>>() {
+            let read = match operation.action {
+                FileAction::Read { .. } => written.clone(),
+                FileAction::Write { bytes, .. } => std::mem::replace(&mut written, bytes),
+                _ => Vec::new(),
+            };
+            keeper.completed(operation.id, &read).expect("the copies are whole");
+        }
+        assert!(keeper.has(first));
+        assert!(!keeper.has(second), "the update was under way when it was asked for");
+        keeper.advance(FlushSeq(0), &mut operations);
+        assert!(operations.take().count() > 0, "it is written after it");
+    }
+}
