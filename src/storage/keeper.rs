@@ -178,7 +178,10 @@ pub(crate) fn first_actions(superblock: &Superblock) -> Vec<FileAction> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
+    use crate::storage::disk::Operation;
     use crate::storage::identity::{ClusterId, Identity, Incarnation};
     use crate::types::{Index, Membership, NodeId};
 
@@ -193,13 +196,16 @@ mod tests {
         let second = keeper.ask(|superblock| superblock.committed = Index(7));
         keeper.advance(FlushSeq(0), &mut operations);
         let mut written = Vec::new();
-        for operation in operations.take().collect::<Vec<_>>() {
+        let mut asked: VecDeque<Operation> = operations.take().collect();
+        while let Some(operation) = asked.pop_front() {
             let read = match operation.action {
                 FileAction::Read { .. } => written.clone(),
                 FileAction::Write { bytes, .. } => std::mem::replace(&mut written, bytes),
                 _ => Vec::new(),
             };
-            keeper.completed(operation.id, &read).expect("the copies are whole");
+            let done = keeper.completed(operation.id, &read, &mut operations);
+            done.expect("the copies are whole");
+            asked.extend(operations.take());
         }
         assert!(keeper.has(first));
         assert!(!keeper.has(second), "the update was under way when it was asked for");

@@ -18,7 +18,7 @@ use crate::world::queue::Event;
 use crate::world::{EventKind, World};
 
 /// The cluster of every run.
-const CLUSTER: ClusterId = ClusterId(0x5155_4f52_4154_45);
+const CLUSTER: ClusterId = ClusterId(0x51);
 
 impl World {
     /// Starts a node that is down.
