@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{self, Cursor, Read};
 
-use quorate::machine::{Request, StateMachine};
+use quorate::machine::{Frozen, Request, StateMachine};
 use quorate::raft::{Config, RoleName};
 use quorate::replica::{Input, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk, FileDisk, Identity, Incarnation};
@@ -37,9 +37,12 @@ impl StateMachine for Counter {
     }
 }
 
-/// The nodes with their disks, the time they share, and what has still to happen.
+/// A node, its disk, and the last frozen view of its state.
+struct Host(Replica<Counter>, FileDisk, Option<Frozen>);
+
+/// The nodes, the time they share, and what has still to happen.
 struct Cluster {
-    nodes: Vec<(Replica<Counter>, FileDisk, Option<Box<dyn Read + Send>>)>,
+    nodes: Vec<Host>,
     inputs: VecDeque<(NodeId, Input)>,
     now: Instant,
     answer: Option<u64>,
@@ -75,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let seed = start << 8 | id.0; // random, and another at every start, in a real cluster
             let (counter, now) = (Counter::default(), cluster.now);
             let replica = Replica::open(&mut disk, CLUSTER, counter, config(id), seed, now)?;
-            cluster.nodes.push((replica, disk, None));
+            cluster.nodes.push(Host(replica, disk, None));
         }
         cluster.start();
         Ok(cluster)
@@ -123,7 +126,7 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, id: NodeId, outputs: Vec<Output>) {
-        let (replica, disk, view) = &mut self.nodes[id.0 as usize - 1];
+        let Host(replica, disk, view) = &mut self.nodes[id.0 as usize - 1];
         for output in outputs {
             let input = match output {
                 Output::Send(packet) => {
@@ -138,7 +141,7 @@ impl Cluster {
                 Output::Freeze => match replica.worker.freeze() {
                     Some(frozen) => {
                         let last = frozen.last();
-                        *view = Some(Box::new(frozen));
+                        *view = Some(frozen);
                         Input::Frozen(last)
                     }
                     None => Input::ViewFailed,
@@ -169,7 +172,7 @@ impl Cluster {
             self.inputs.push_back((leader, Input::Propose { tag, command }));
         }
         let applied = |cluster: &Cluster| {
-            cluster.nodes.iter().all(|(node, ..)| node.worker.machine().user().0 == times)
+            cluster.nodes.iter().all(|Host(node, ..)| node.worker.machine().user().0 == times)
         };
         self.settle(applied);
     }

@@ -4,6 +4,7 @@
 mod hunt;
 mod kills;
 mod table;
+mod tested;
 mod tree;
 mod trial;
 

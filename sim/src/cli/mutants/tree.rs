@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::cli::exit::Trouble;
 use crate::cli::mutants::hunt;
 use crate::cli::mutants::table::{self, Mutant};
-use crate::cli::mutants::trial::{self, Trial};
+use crate::cli::mutants::tested::{self, Trial};
 use crate::digest::{mix, of_bytes};
 
 /// A copy of the sources, and where it is built. All mutants share them, one after the other.
@@ -131,7 +131,7 @@ impl Tree {
             return Ok(Trial::Unbuildable(String::from_utf8_lossy(&output.stderr).into_owned()));
         }
         let ended = hunt::finish(self.cargo(&words).arg("--no-fail-fast"))?;
-        Ok(ended.map_or(Trial::Hung, |(_, said)| trial::read(&said)))
+        Ok(ended.map_or(Trial::Hung, |(_, said)| tested::read(&said)))
     }
 
     /// Cargo, told to build in the copy; a warning is an error.

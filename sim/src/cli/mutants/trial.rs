@@ -1,27 +1,10 @@
 //! The hunt by a test: it fails with the bug, and again, and passes without it.
 
-use std::collections::BTreeSet;
-
 use crate::cli::exit::Trouble;
 use crate::cli::mutants::hunt::{Ending, Verdict};
 use crate::cli::mutants::table::Mutant;
+use crate::cli::mutants::tested::Trial;
 use crate::cli::mutants::tree::Tree;
-
-/// What a run of tests came to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Trial {
-    /// They ran.
-    Ran {
-        /// The tests that passed.
-        passed: BTreeSet<String>,
-        /// The tests that failed.
-        failed: BTreeSet<String>,
-    },
-    /// They did not end in time.
-    Hung,
-    /// They do not compile without warnings; what the compiler said.
-    Unbuildable(String),
-}
 
 /// Hunts the mutant with `test`.
 pub(crate) fn hunt(tree: &Tree, mutant: &Mutant, test: &str) -> Result<Ending, Trouble> {
@@ -62,15 +45,6 @@ fn judge(
     }
 }
 
-/// The names of the tests that a harness says have passed, and those that have failed.
-pub(crate) fn read(said: &str) -> Trial {
-    let ended = |how: &str| {
-        let name = |line: &str| line.strip_prefix("test ")?.strip_suffix(how).map(str::to_owned);
-        said.lines().filter_map(name).collect()
-    };
-    Trial::Ran { passed: ended(" ... ok"), failed: ended(" ... FAILED") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,12 +56,6 @@ mod tests {
 
     fn verdict(first: Trial, again: Trial, original: Trial) -> Verdict {
         judge(first, again, || Ok(original)).expect("it is judged").0
-    }
-
-    #[test]
-    fn what_a_harness_says_is_read() {
-        let said = "running 2 tests\ntest a::b ... ok\ntest c ... FAILED\n\ntest result: FAILED.\n";
-        assert_eq!(read(said), ran(&["a::b"], &["c"]));
     }
 
     #[test]
