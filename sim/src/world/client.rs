@@ -33,6 +33,8 @@ pub(super) struct Client {
     tried: u32,
     /// How often in a row it was disappointed: it takes the more time for that.
     pub(super) disappointed: u32,
+    /// How often it turned to another node because nobody answered.
+    pub(super) turned: u16,
     /// Whether it was told whom to ask since it last asked.
     pub(super) redirected: bool,
     /// Counts its operations.
@@ -116,6 +118,11 @@ impl Clients {
     /// How many clients wait for an outcome.
     pub(super) fn waiting(&self) -> usize {
         self.list.iter().filter(|client| client.is_waiting()).count()
+    }
+
+    /// How often a client turned to another node because nobody answered.
+    pub(super) fn turned(&self, client: u16) -> u16 {
+        self.list[client as usize].turned
     }
 
     /// The node a client takes for the leader.

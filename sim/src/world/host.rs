@@ -43,7 +43,7 @@ impl World {
             }
             // What the log waits for is read from, and written to, the cache.
             _ if operation.lane == Lane::Log => Duration::ZERO,
-            _ => stalled.max(self.choices.within(key(Kind::Work), self.settings.work)),
+            _ => stalled.max(self.choices.within(key(Kind::Work), self.settings.work) / 4),
         };
         let lane = lane as u8;
         let event = Event::Operated { node: place.0, incarnation, lane };

@@ -40,7 +40,8 @@ impl World {
         let nap = self.clients.nap(client);
         let key = Key { peer: client, counter: nap.turn, ..Kind::Think.key() };
         let think = self.choices.within(key, self.settings.think);
-        let at = self.now.after(think * self.slowness(client, 3));
+        let longest = self.settings.config.election_timeout_max * 4;
+        let at = self.now.after((think * self.slowness(client, 10)).min(longest.max(think)));
         self.queue.push(at, Event::Client { client, nap: nap.number });
     }
 
@@ -101,16 +102,23 @@ impl World {
     /// The client waits as long as it is willing to.
     fn patience(&mut self, client: u16) {
         let nap = self.clients.nap(client).number;
-        let at = self.now.after(self.settings.patience * self.slowness(client, 1));
+        let patience = match self.calm {
+            None => self.settings.patience * self.slowness(client, 1),
+            // Who waits must have turned to every node before the core counts as standing still.
+            Some(_) => self.settings.config.election_timeout_max * 2,
+        };
+        let at = self.now.after(patience);
         self.queue.push(at, Event::Client { client, nap });
     }
 
-    /// A client sends everything again that its session has no answer to: to anybody, unless it
-    /// was told whom to ask.
+    /// A client sends everything again that its session has no answer to: to the next node, unless
+    /// it was told whom to ask.
     fn repeat(&mut self, client: u16, witness: &mut Witness) {
         if !std::mem::take(&mut self.clients.get(client).redirected) {
             self.clients.believes(client, None);
-            self.clients.get(client).disappointed += 1;
+            let state = self.clients.get(client);
+            state.disappointed += 1;
+            state.turned = state.turned.wrapping_add(1);
         }
         let Some(session) = &self.clients.get(client).session else { return };
         let calls: Vec<Call> = session.calls().collect();
@@ -143,8 +151,13 @@ impl World {
     fn target(&self, client: u16, draw: &mut Draw<'_>) -> Place {
         let any = NodeId(draw.between(1, u64::from(self.settings.nodes())));
         let astray = draw.chance(200);
-        let believed = self.clients.leader(client).filter(|_| !astray).unwrap_or(any);
-        self.place(believed).unwrap_or(Place(0))
+        match self.clients.leader(client) {
+            Some(leader) if !astray => self.place(leader).unwrap_or(Place(0)),
+            None if self.calm.is_some() => {
+                Place((self.clients.turned(client) % u16::from(self.settings.nodes())) as u8)
+            }
+            _ => self.place(any).unwrap_or(Place(0)),
+        }
     }
 
     /// A client begins its next operation.
@@ -246,13 +259,15 @@ impl World {
             return;
         };
         self.clients.believes(client, Some(at.id()));
-        self.clients.get(client).disappointed = 0;
         let waited = call.is_some() || op.is_some_and(|op| self.clients.get(client).ends(op));
         if let Some(op) = op.filter(|_| waited) {
             witness.see(self.now, Seen::Replied { op, id, outcome });
         }
         if let Some(call) = call {
             return self.session_answers(client, call, outcome, witness);
+        }
+        if waited {
+            self.clients.get(client).disappointed = 0;
         }
         if !waited {
             witness.reach(Spot::OutcomeTooLate);
@@ -275,6 +290,7 @@ impl World {
         let Some(session) = &mut state.session else { return };
         match session.answer(call, outcome) {
             Answer::Reply(sequence, _) => {
+                state.disappointed = 0;
                 state.sequences.remove(&sequence);
                 witness.reach(Spot::SessionReply);
             }
