@@ -11,12 +11,32 @@ struct Seed {
     showed: &'static str,
 }
 
-const SEEDS: &[Seed] = &[Seed {
-    profile: "default",
-    seed: 67,
-    showed: "a full outbox dropped the same candidate's requests in every campaign: \
-             specs/election/full_outbox_keeps_requests",
-}];
+const SEEDS: &[Seed] = &[
+    Seed {
+        profile: "default",
+        seed: 67,
+        showed: "a full outbox dropped the same candidate's requests in every campaign: \
+                 specs/election/full_outbox_keeps_requests",
+    },
+    Seed {
+        profile: "default",
+        seed: 62,
+        showed: "segments behind one that could not be removed were removed: \
+                 tests/storage/crash.rs, a_failure_anywhere",
+    },
+    Seed {
+        profile: "default",
+        seed: 404,
+        showed: "a start that found no room told nobody, and never tried again: \
+                 tests/storage/working.rs",
+    },
+    Seed {
+        profile: "disk",
+        seed: 92,
+        showed: "all copies of a superblock were written at once and failed in part: \
+                 tests/storage/crash.rs, a_failure_anywhere",
+    },
+];
 
 #[test]
 fn seeds_that_failed_once_pass() {
