@@ -11,7 +11,7 @@ use quorate::types::Index;
 use quorate_sim::choice::{Draw, Key, Kind, Overrides};
 use quorate_sim::coverage::MARKS;
 use quorate_sim::observe::{OpId, Violation};
-use quorate_sim::outcome::{Failure, Outcome};
+use quorate_sim::outcome::{Failure, Outcome, Tally};
 use quorate_sim::profile::Profile;
 use quorate_sim::run::{RunOptions, run};
 use quorate_sim::workload::{AnyWorkload, Workload};
@@ -93,10 +93,15 @@ fn emptying_every_slot_of_the_plan_leaves_no_planned_fault() {
 
 #[test]
 fn a_longer_run_is_longer() {
-    let short = default_run(3);
-    let long = run(3, &RunOptions { length: 3, ..RunOptions::default() });
-    assert_eq!(long.failure, None);
-    assert!(long.tally.events > 2 * short.tally.events);
+    let (mut short, mut long) = (Tally::default(), Tally::default());
+    for seed in 0..6 {
+        short.add(&default_run(seed).tally);
+        let outcome = run(seed, &RunOptions { length: 3, ..RunOptions::default() });
+        assert_eq!(outcome.failure, None);
+        long.add(&outcome.tally);
+    }
+    assert!(long.simulated > 2 * short.simulated);
+    assert!(long.events > 2 * short.events);
 }
 
 #[test]
