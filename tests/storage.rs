@@ -1,6 +1,9 @@
 //! The log store on a disk that tears, loses and lies: everything reported durable is there after
 //! any crash, and everything else is told from damage.
 
+#[path = "common/corpus.rs"]
+mod kept;
+
 mod storage {
     mod copies;
     mod corpus;

@@ -3,8 +3,14 @@
 
 mod bytes;
 mod contract;
+#[path = "../common/corpus.rs"]
 mod corpus;
 mod driver;
 mod lies;
 mod restored;
 mod said;
+
+#[test]
+fn the_kept_corpus_runs_through() {
+    corpus::replay("hostile", |bytes| drop(driver::drive(bytes)));
+}

@@ -1,22 +1,7 @@
 //! Mutated images of a disk: the fuzzer's kept corpus, and as many others as a test has time for.
 
-use std::fs;
-use std::path::Path;
-
 use super::{copies, mutated};
-
-/// Runs every file of the fuzz target `target`.
-fn replay(target: &str, drive: impl Fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let files = fs::read_dir(&folder).expect("the corpus is part of the tree");
-    let mut files: Vec<_> = files.map(|file| file.expect("a readable folder").path()).collect();
-    files.sort();
-    for file in &files {
-        println!("{}", file.display());
-        drive(&fs::read(file).expect("a readable file"));
-    }
-    assert!(!files.is_empty(), "{} is empty", folder.display());
-}
+use crate::kept::replay;
 
 #[test]
 fn the_kept_corpus_of_recovery_runs_through() {

@@ -1,13 +1,11 @@
-//! The kept corpus of the fuzz target `hostile`, and every crash it ever found, run again.
+//! The kept corpus of a fuzz target, and every crash it ever found, run again.
 
 use std::fs;
 use std::path::Path;
 
-use crate::driver::drive;
-
-#[test]
-fn the_kept_corpus_runs_through() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/hostile");
+/// Runs every file of the fuzz target `target`.
+pub(crate) fn replay(target: &str, drive: impl Fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let files = fs::read_dir(&folder).expect("the corpus is part of the tree");
     let mut files: Vec<_> = files.map(|file| file.expect("a readable folder").path()).collect();
     files.sort();
