@@ -266,12 +266,11 @@ impl World {
         if let Some(call) = call {
             return self.session_answers(client, call, outcome, witness);
         }
-        if waited {
-            self.clients.get(client).disappointed = 0;
-        }
         if !waited {
-            witness.reach(Spot::OutcomeTooLate);
-        } else if client == self.clients.prober() {
+            return witness.reach(Spot::OutcomeTooLate);
+        }
+        self.clients.get(client).disappointed = 0;
+        if client == self.clients.prober() {
             self.probe_committed();
         } else {
             self.nap(client);
