@@ -202,7 +202,9 @@ impl Model {
         assert_eq!(log.last_term_start(), start);
         assert_eq!(log.tail_first(), Index(self.hot_from));
         let hot = self.entries.iter().filter(|entry| entry.id.index.0 >= self.hot_from);
-        assert_eq!(log.tail_bytes(), hot.map(Entry::bytes).sum::<usize>());
+        assert_eq!(log.tail_bytes(), hot.clone().map(Entry::bytes).sum::<usize>());
+        let unapplied = hot.filter(|entry| entry.id.index.0 > self.applied);
+        assert!(log.unapplied_in_memory().eq(unapplied));
     }
 }
 

@@ -121,6 +121,8 @@ spots! {
     ReadBeforeOwnTerm "read/before-own-term" true
     /// A read waits for the state machine.
     ReadWaitsForApply "read/waits-for-apply" true
+    /// A leader takes no proposal although all it has is committed: too little of it is applied.
+    BusyUnapplied "rejected/busy-unapplied" true
     /// The outcome of a proposal is unknown because its leader stepped down.
     UnknownByStepDown "outcome/unknown-step-down" true
     /// The outcome is unknown because the node crashed.

@@ -215,7 +215,7 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     config.inflight_messages_max = *draw.pick(&[16, 1, 2, 64]);
     config.inflight_entries_max = *draw.pick(&[512, 1, 3, 20]);
     config.inflight_bytes_max = config.message_bytes_max * *draw.pick(&[8, 1, 2]);
-    config.uncommitted_bytes_max = largest * *draw.pick(&[64, 1, 3, 10]);
+    config.unapplied_bytes_max = largest * *draw.pick(&[64, 1, 3, 10]);
     config.tail_bytes_max = *draw.pick(&[1 << 20, 1, 200, 2_000]);
     config.apply_bytes_max = *draw.pick(&[1 << 16, 1, 300, 2_000]);
     config.reads_max = *draw.pick(&[256, 1, 3]);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
-use quorate::raft::{Action, Config, Consumer, RoleName, Status};
+use quorate::raft::{Action, Config, Consumer, RejectReason, RoleName, Status};
 use quorate::replica::OpenError;
 use quorate::storage::{DiskError, Failure, FileAction};
 use quorate::types::{
@@ -375,12 +375,23 @@ impl Witness {
                 if let Some(mark) = MarkId::rejected(*reason) {
                     self.reach(mark);
                 }
+                self.reach_if(self.waits_for_apply(status, *reason), Spot::BusyUnapplied);
             }
             _ => {}
         }
         if self.trace.is_some() {
             self.line(now, status, action);
         }
+    }
+
+    /// Whether a leader declines, for what it has not applied, a proposal that waits for nothing
+    /// else.
+    fn waits_for_apply(&self, status: &Status, reason: RejectReason) -> bool {
+        reason == RejectReason::Busy
+            && status.role == RoleName::Leader
+            && status.reads_waiting < self.config.reads_max
+            && status.applied < status.committed
+            && status.committed == status.last.index
     }
 
     /// Whether the run is traced.

@@ -192,6 +192,11 @@ impl Log {
         self.tail.first()
     }
 
+    /// The entries in memory that are not applied.
+    pub fn unapplied_in_memory(&self) -> impl Iterator<Item = &Entry> {
+        self.tail.after(self.applied)
+    }
+
     /// The term at `index`, if the log has it or starts there.
     #[must_use]
     pub fn term_at(&self, index: Index) -> Option<Term> {

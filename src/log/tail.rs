@@ -91,6 +91,12 @@ impl Tail {
         range.take(taken).cloned().collect()
     }
 
+    /// The entries after `index`.
+    pub(crate) fn after(&self, index: Index) -> impl Iterator<Item = &Entry> {
+        let skipped = (index.0 + 1).saturating_sub(self.first.0);
+        self.entries.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX))
+    }
+
     fn next(&self) -> Index {
         Index(self.first.0 + self.entries.len() as u64)
     }

@@ -40,9 +40,10 @@ pub struct Config {
     /// The most bytes of entries on their way to one peer; a single larger entry still travels,
     /// alone.
     pub inflight_bytes_max: usize,
-    /// The most bytes of proposals that a leader keeps uncommitted; beyond it proposals are
-    /// refused as busy.
-    pub uncommitted_bytes_max: usize,
+    /// The most bytes of entries in a leader's log that its own state machine has not applied, for
+    /// a proposal to be taken; beyond it proposals are refused as busy. What a new leader inherits
+    /// counts too, and while some of that is on its disk alone it takes none.
+    pub unapplied_bytes_max: usize,
     /// The most bytes of durable entries kept in memory; older ones are fetched from the disk.
     pub tail_bytes_max: usize,
     /// The most bytes of entries handed to the state machine at once; a single larger entry is
@@ -80,9 +81,9 @@ pub enum ConfigError {
     CommandLargerThanMessage,
     /// `message_bytes_max` is over `inflight_bytes_max`: one full message would break the window.
     MessageLargerThanInflight,
-    /// `command_bytes_max` with overhead is over `uncommitted_bytes_max`: the largest command
+    /// `command_bytes_max` with overhead is over `unapplied_bytes_max`: the largest command
     /// could never be proposed.
-    CommandLargerThanUncommitted,
+    CommandLargerThanUnapplied,
 }
 
 impl Config {
@@ -103,7 +104,7 @@ impl Config {
             inflight_messages_max: 64,
             inflight_entries_max: 16384,
             inflight_bytes_max: 8 << 20,
-            uncommitted_bytes_max: 64 << 20,
+            unapplied_bytes_max: 64 << 20,
             tail_bytes_max: 16 << 20,
             apply_bytes_max: 4 << 20,
             reads_max: 4096,
@@ -146,7 +147,7 @@ impl Config {
             ("inflight_messages_max", self.inflight_messages_max),
             ("inflight_entries_max", self.inflight_entries_max),
             ("inflight_bytes_max", self.inflight_bytes_max),
-            ("uncommitted_bytes_max", self.uncommitted_bytes_max),
+            ("unapplied_bytes_max", self.unapplied_bytes_max),
             ("tail_bytes_max", self.tail_bytes_max),
             ("apply_bytes_max", self.apply_bytes_max),
             ("reads_max", self.reads_max),
@@ -162,8 +163,8 @@ impl Config {
         if self.message_bytes_max > self.inflight_bytes_max {
             return Err(ConfigError::MessageLargerThanInflight);
         }
-        if largest_entry > self.uncommitted_bytes_max {
-            return Err(ConfigError::CommandLargerThanUncommitted);
+        if largest_entry > self.unapplied_bytes_max {
+            return Err(ConfigError::CommandLargerThanUnapplied);
         }
         Ok(())
     }
@@ -198,8 +199,8 @@ impl fmt::Display for ConfigError {
                 "message_bytes_max is over inflight_bytes_max: a full message would not fit the \
                  window",
             ),
-            ConfigError::CommandLargerThanUncommitted => f.write_str(
-                "command_bytes_max plus 32 is over uncommitted_bytes_max: the largest command \
+            ConfigError::CommandLargerThanUnapplied => f.write_str(
+                "command_bytes_max plus 32 is over unapplied_bytes_max: the largest command \
                  could never be proposed",
             ),
         }
@@ -243,7 +244,7 @@ mod tests {
         assert_eq!(refused(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
         assert_eq!(refused(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
         assert_eq!(refused(|c| c.inflight_bytes_max = 1 << 20), MessageLargerThanInflight);
-        assert_eq!(refused(|c| c.uncommitted_bytes_max = 99), CommandLargerThanUncommitted);
+        assert_eq!(refused(|c| c.unapplied_bytes_max = 99), CommandLargerThanUnapplied);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::raft::common::Common;
 use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::replication;
 use crate::raft::transition::Transition;
+use crate::raft::unapplied::Unapplied;
 use crate::types::{
     AppendOutcome, Body, Command, Entry, EntryId, Index, Instant, NodeId, Payload, Tag,
 };
@@ -25,7 +26,7 @@ pub(crate) struct Leader {
     /// The entry this leader began its term with.
     first: Index,
     proposals: VecDeque<Proposal>,
-    pub(crate) uncommitted_bytes: usize,
+    pub(crate) unapplied: Unapplied,
     /// Own reads that came before an entry of this term was committed.
     early_reads: VecDeque<Tag>,
     /// Reads that wait for a round, by ascending round.
@@ -37,7 +38,6 @@ pub(crate) struct Leader {
 struct Proposal {
     tag: Tag,
     index: Index,
-    bytes: usize,
 }
 
 impl Leader {
@@ -55,7 +55,7 @@ impl Leader {
             round: 0,
             first,
             proposals: VecDeque::new(),
-            uncommitted_bytes: 0,
+            unapplied: Unapplied::of(&common.log),
             early_reads: VecDeque::new(),
             reads: VecDeque::new(),
         };
@@ -111,12 +111,12 @@ impl Leader {
         if common.disk_full {
             return common.reject(tag, RejectReason::DiskFull);
         }
-        if self.uncommitted_bytes + bytes > common.config.uncommitted_bytes_max {
+        if !self.unapplied.has_room(bytes, common.config.unapplied_bytes_max) {
             return common.reject(tag, RejectReason::Busy);
         }
         let index = common.append(Payload::Command(command)).index;
-        self.uncommitted_bytes += bytes;
-        self.proposals.push_back(Proposal { tag, index, bytes });
+        self.unapplied.push(index, bytes);
+        self.proposals.push_back(Proposal { tag, index });
     }
 
     /// Raft §5.3, §5.4.2: what a quorum has on its disks is committed, if it is of this leader's
@@ -130,7 +130,6 @@ impl Leader {
         let established = self.is_established(common);
         common.log.commit(index);
         while let Some(proposal) = self.proposals.pop_front_if(|next| next.index <= index) {
-            self.uncommitted_bytes -= proposal.bytes;
             let id = EntryId::new(common.term(), proposal.index);
             common.actions.push(Action::Committed { tag: proposal.tag, id });
         }
@@ -292,6 +291,7 @@ impl Leader {
 
     /// Ends a step of the leader's: commits, replicates and answers what the input made possible.
     pub(crate) fn advance(&mut self, common: &mut Common) {
+        self.unapplied.applied(common.log.applied());
         self.advance_commit(common);
         self.replicate(common);
         self.advance_reads(common);
@@ -356,11 +356,7 @@ impl Leader {
             let alone = inflight.entries() <= 1;
             assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
         }
-        assert_eq!(
-            self.uncommitted_bytes,
-            self.proposals.iter().map(|proposal| proposal.bytes).sum(),
-            "every waiting proposal is counted"
-        );
+        self.unapplied.assert_invariants(&common.log);
         assert!(
             self.reads.iter().is_sorted_by_key(|read| read.round),
             "reads wait in the order of their rounds"

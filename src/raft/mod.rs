@@ -20,6 +20,7 @@ mod snapshots;
 mod status;
 mod trace;
 mod transition;
+mod unapplied;
 
 pub use action::{Action, Refusal, RejectReason, RoleName};
 pub use config::{Config, ConfigError};
@@ -148,9 +149,9 @@ impl Raft {
     #[must_use]
     pub fn status(&self) -> Status {
         let (common, log) = (&self.common, &self.common.log);
-        let (uncommitted_bytes, reads) = match &self.role {
+        let (unapplied_bytes, reads) = match &self.role {
             Role::Follower(follower) => (0, follower.reads.len()),
-            Role::Leader(leader) => (leader.uncommitted_bytes, leader.reads_waiting()),
+            Role::Leader(leader) => (leader.unapplied.bytes(), leader.reads_waiting()),
             Role::PreCandidate(_) | Role::Candidate(_) => (0, 0),
         };
         Status {
@@ -167,7 +168,7 @@ impl Raft {
             base: log.base().index,
             disk_full: common.disk_full,
             tail_bytes: log.tail_bytes(),
-            uncommitted_bytes,
+            unapplied_bytes,
             outbox_messages: common.outbox.held(),
             reads_waiting: reads + common.reads.len(),
         }

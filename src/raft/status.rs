@@ -32,8 +32,10 @@ pub struct Status {
     pub disk_full: bool,
     /// Bytes of entries kept in memory.
     pub tail_bytes: usize,
-    /// Bytes of this leader's proposals that are not committed; 0 in other roles.
-    pub uncommitted_bytes: usize,
+    /// Bytes of entries in this leader's log that it has not applied, save those that were on its
+    /// disk alone when it began to lead; 0 in other roles. `Config::unapplied_bytes_max` bounds
+    /// what it takes, not what it inherits.
+    pub unapplied_bytes: usize,
     /// Messages that wait for the disk.
     pub outbox_messages: usize,
     /// Reads that wait, this node's own and forwarded ones.

@@ -318,8 +318,13 @@ impl Driver {
 
     fn propose(&mut self, bytes: &mut Bytes<'_>) {
         let size = if bytes.chance(16) { 4_000 } else { usize::from(bytes.byte()) };
-        let tag = self.tag(Asked::Proposal);
+        let (tag, last) = (self.tag(Asked::Proposal), self.raft.status().last);
         self.step(Input::Propose { tag, command: vec![1; size].into() });
+        let status = self.raft.status();
+        assert!(
+            status.last == last || status.unapplied_bytes <= self.config.unapplied_bytes_max,
+            "what is taken is within the bound on what is not applied"
+        );
     }
 
     fn tag(&mut self, asked: Asked) -> Tag {
@@ -393,10 +398,6 @@ impl Driver {
         let status = self.raft.status();
         assert!(status.outbox_messages <= self.config.outbox_messages_max, "the outbox is bounded");
         assert!(status.reads_waiting <= self.config.reads_max, "reads are bounded");
-        assert!(
-            status.uncommitted_bytes <= self.config.uncommitted_bytes_max,
-            "what is uncommitted is bounded"
-        );
         assert!(self.raft.deadline() > Instant::ZERO, "there is always something to wait for");
     }
 
@@ -562,7 +563,7 @@ fn config(id: NodeId, bytes: &mut Bytes<'_>) -> Config {
     config.inflight_messages_max = 2;
     config.inflight_entries_max = 4;
     config.inflight_bytes_max = 400;
-    config.uncommitted_bytes_max = 600;
+    config.unapplied_bytes_max = 600;
     config.tail_bytes_max = 100;
     config.apply_bytes_max = 150;
     config.reads_max = 3;

@@ -215,6 +215,7 @@ impl Checks {
         let slot = self.model.slot(id);
         append::submitted(&self.model, slot, write)?;
         self.model.submit(slot, write)?;
+        self.bounds.submitted(&self.model, slot, write)?;
         if let Some(first) = write.entries.first() {
             self.commit.submitted(&self.model, slot, first.id.index)?;
         }

@@ -37,10 +37,22 @@ crate::forgeries! {
     "n1 has 4097 reads waiting, and the bound is 4096"
     |stage| stage.says(1, |status| status.reads_waiting = 4097)
 
-    S29 too_much_is_uncommitted
-    "n1 has 67108865 bytes uncommitted, and the bound is 67108864"
+    S29 too_much_is_taken_before_it_is_applied
+    "n1 takes 4@t1 with 83886172 bytes unapplied, the bound is 67108864"
     |stage| {
-        stage.says(1, |status| status.uncommitted_bytes = (64 << 20) + 1);
+        for _ in 0..3 {
+            stage.proposes();
+        }
+        let bytes = vec![b'x'; 40 << 20];
+        stage.wins(1, 1, &[2, 3]);
+        stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+        stage.all_hold(&[1, 2, 3], &[written(2, 1, 0, &bytes)]);
+        stage.commits(1, 2);
+        stage.applies(1, 1);
+        stage.applies(1, 2);
+        stage.all_hold(&[1, 2, 3], &[written(3, 1, 1, &bytes)]);
+        stage.commits(1, 3);
+        stage.takes(1, &[written(4, 1, 2, &bytes)]);
     }
 
     S29 too_much_is_kept_in_memory

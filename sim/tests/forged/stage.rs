@@ -102,7 +102,7 @@ impl Actor {
             base: Index::ZERO,
             disk_full: false,
             tail_bytes: 0,
-            uncommitted_bytes: 0,
+            unapplied_bytes: 0,
             outbox_messages: 0,
             reads_waiting: 0,
         };
