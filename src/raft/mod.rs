@@ -101,8 +101,10 @@ impl Raft {
             return Err(StartError::Restored("the term is before the log's last"));
         }
         let snapshot = restored.snapshot;
-        if !screen::can_be_counted(&snapshot.membership) {
-            return Err(StartError::Restored("the membership has more voters than can be counted"));
+        if !screen::is_within_bounds(&snapshot.membership) {
+            return Err(StartError::Restored(
+                "the membership has more voters or members than it may",
+            ));
         }
         let mut common = Common::new(config, restored.hard_state, snapshot, log, seed, now);
         let role = Role::Follower(Follower::new(None, &mut common));

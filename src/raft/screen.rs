@@ -71,12 +71,14 @@ pub(crate) fn is_snapshot(meta: &SnapshotMeta, term: Term) -> bool {
     somewhere
         && is_id(*last, term)
         && !meta.membership.incoming().is_empty()
-        && can_be_counted(&meta.membership)
+        && is_within_bounds(&meta.membership)
 }
 
-/// Whether no side of the membership has more voters than can be counted.
-pub(crate) fn can_be_counted(membership: &Membership) -> bool {
+/// Whether no side of the membership has more voters than can be counted, nor the whole of it more
+/// members than can be stored.
+pub(crate) fn is_within_bounds(membership: &Membership) -> bool {
     membership.incoming().len().max(membership.outgoing().len()) <= VOTERS_MAX
+        && membership.listed() <= Membership::MEMBERS_MAX
 }
 
 /// Whether `entries` can follow `prev` in the log of a leader of `term`.
@@ -90,4 +92,32 @@ fn is_sequence(prev: EntryId, entries: &[Entry], term: Term) -> bool {
         before = entry.id;
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memberships of voters in two halves and of learners.
+    fn membership(incoming: usize, outgoing: usize, learners: usize) -> Membership {
+        let ids = |first: usize, count: usize| (first..first + count).map(|id| NodeId(id as u64));
+        let joint = Membership::new(ids(1, incoming)).joint_with(ids(1, outgoing));
+        joint.with_learners(ids(1000, learners))
+    }
+
+    #[test]
+    fn a_membership_has_as_many_voters_and_members_as_it_may() {
+        for (counts, allowed) in [
+            ((VOTERS_MAX, VOTERS_MAX, Membership::MEMBERS_MAX - 2 * VOTERS_MAX), true),
+            ((VOTERS_MAX, VOTERS_MAX, Membership::MEMBERS_MAX - 2 * VOTERS_MAX + 1), false),
+            ((VOTERS_MAX + 1, 0, 0), false),
+            ((1, VOTERS_MAX + 1, 0), false),
+        ] {
+            let membership = membership(counts.0, counts.1, counts.2);
+            assert_eq!(is_within_bounds(&membership), allowed, "{counts:?}");
+            let last = EntryId::new(Term(1), Index(1));
+            let meta = SnapshotMeta::empty(last, membership);
+            assert_eq!(is_snapshot(&meta, Term(1)), allowed, "{counts:?}");
+        }
+    }
 }

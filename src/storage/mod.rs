@@ -24,6 +24,8 @@ mod shelf;
 mod snapshots;
 mod store;
 mod superblock;
+#[cfg(test)]
+mod tests;
 
 pub use config::StorageConfig;
 pub use contract::check_disk;

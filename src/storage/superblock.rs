@@ -16,8 +16,6 @@ pub(crate) const COPY_BYTES: usize = 4096;
 pub(crate) const COPY_STRIDE: u64 = 1 << 20;
 /// The size of the file.
 pub(crate) const FILE_BYTES: u64 = COPY_STRIDE * (COPIES as u64 - 1) + COPY_BYTES as u64;
-/// The most ids in a membership's three lists together that a superblock has room for.
-pub(crate) const MEMBERS_MAX: usize = 448;
 
 const MAGIC: [u8; 8] = *b"QUORASUP";
 const VERSION: u32 = 1;
@@ -100,9 +98,9 @@ impl Superblock {
         }
         bytes.extend(self.snapshot.root.0);
         let membership = &self.snapshot.membership;
-        let lists = [membership.incoming(), membership.outgoing(), membership.learners()];
-        let members: usize = lists.iter().map(|list| list.len()).sum();
-        assert!(members <= MEMBERS_MAX, "contract: a membership of at most {MEMBERS_MAX} ids");
+        let (listed, max) = (membership.listed(), Membership::MEMBERS_MAX);
+        assert!(listed <= max, "contract: a membership of at most {max} ids");
+        let lists = membership.lists();
         for list in lists {
             let count = u16::try_from(list.len()).expect("the lists are that short");
             bytes.extend(count.to_le_bytes());
@@ -137,7 +135,7 @@ impl Superblock {
         let counts = [reader.u16()?, reader.u16()?, reader.u16()?];
         reader.u16()?;
         let members: usize = counts.iter().map(|count| usize::from(*count)).sum();
-        (members <= MEMBERS_MAX).then_some(())?;
+        (members <= Membership::MEMBERS_MAX).then_some(())?;
         let mut list = |count: u16| -> Option<Vec<NodeId>> {
             (0..count).map(|_| reader.u64().map(NodeId)).collect()
         };

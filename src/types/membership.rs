@@ -16,6 +16,10 @@ pub struct Membership {
 }
 
 impl Membership {
+    /// The most ids that the three lists may have together. Nothing stores, sends or starts with
+    /// more: a copy of the superblock has room for as many.
+    pub const MEMBERS_MAX: usize = 448;
+
     /// A membership of `voters` alone; their order and repetitions do not matter.
     pub fn new(voters: impl IntoIterator<Item = NodeId>) -> Membership {
         Membership { incoming: sorted(voters), outgoing: Vec::new(), learners: Vec::new() }
@@ -53,6 +57,20 @@ impl Membership {
     #[must_use]
     pub fn learners(&self) -> &[NodeId] {
         &self.learners
+    }
+
+    /// The incoming voters, the outgoing voters and the learners, in the order in which they are
+    /// stored and sent.
+    #[must_use]
+    pub fn lists(&self) -> [&[NodeId]; 3] {
+        [&self.incoming, &self.outgoing, &self.learners]
+    }
+
+    /// How many ids the three lists have together; whoever is in both halves counts twice. At most
+    /// [`Membership::MEMBERS_MAX`] are allowed.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        self.lists().iter().map(|list| list.len()).sum()
     }
 
     /// Whether `id` votes, in either half.

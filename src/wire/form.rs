@@ -19,10 +19,6 @@ use crate::types::{
 /// How many entries one message may have.
 pub const APPEND_ENTRIES_MAX: usize = 4096;
 
-/// How many ids the three lists of a membership may have together: as many as a node's disk has
-/// room for.
-pub const MEMBERS_MAX: usize = 448;
-
 /// A message to be written.
 pub(super) struct SharedMessage<'a>(pub(super) &'a Message);
 
@@ -259,7 +255,7 @@ mod entries {
 /// A membership as its three lists: incoming voters, outgoing voters, learners.
 mod membership {
     use crate::types::{Membership, NodeId};
-    use crate::wire::form::{MEMBERS_MAX, NodeIdForm, list, write_list};
+    use crate::wire::form::{NodeIdForm, list, write_list};
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -279,6 +275,8 @@ mod membership {
         #[serde(deserialize_with = "nodes")]
         learners: Vec<NodeId>,
     }
+
+    const MEMBERS_MAX: usize = Membership::MEMBERS_MAX;
 
     struct Nodes<'a>(&'a [NodeId]);
 
@@ -309,7 +307,7 @@ mod membership {
         let incoming = Nodes(membership.incoming());
         let outgoing = Nodes(membership.outgoing());
         let learners = Nodes(membership.learners());
-        match refusal(incoming.0.len() + outgoing.0.len() + learners.0.len()) {
+        match refusal(membership.listed()) {
             Some(reason) => Err(serde::ser::Error::custom(reason)),
             None => Shared { incoming, outgoing, learners }.serialize(serializer),
         }

@@ -33,7 +33,7 @@ mod reader;
 
 pub use codec::{decode, encode};
 pub use error::{Flaw, WireError};
-pub use form::{APPEND_ENTRIES_MAX, MEMBERS_MAX};
+pub use form::APPEND_ENTRIES_MAX;
 pub use frame::FRAME_HEADER_BYTES;
 pub use hello::{Accept, Expected, Hello, HelloError, Versions};
 pub use kind::{Kind, WIRE_VERSION};

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use quorate::wire::{Flaw, Kind, MEMBERS_MAX, WireError, decode};
+use quorate::types::Membership;
+use quorate::wire::{Flaw, Kind, WireError, decode};
 
 use crate::driver::{drive, seal};
 use crate::golden::samples;
@@ -179,14 +180,14 @@ fn a_membership_has_one_form_and_a_bound() {
         let reason = reason(Kind::Control, &offer(incoming, outgoing, learners));
         assert!(reason.contains("no list of members"), "{reason}");
     }
-    let many: Vec<u64> = (1..=MEMBERS_MAX as u64).collect();
+    let many: Vec<u64> = (1..=Membership::MEMBERS_MAX as u64).collect();
     assert!(is_packet(&offer(&many, &[], &[])));
     let (first, rest) = many.split_first().expect("there are many");
     for body in [offer(&many, &[*first], &[]), offer(rest, &[], &[*first, u64::MAX])] {
         let reason = reason(Kind::Control, &body);
         assert!(reason.contains("a membership of 449"), "{reason}");
     }
-    let more: Vec<u64> = (0..=MEMBERS_MAX as u64).collect();
+    let more: Vec<u64> = (0..=Membership::MEMBERS_MAX as u64).collect();
     let reason = reason(Kind::Control, &offer(&more, &[], &[]));
     assert!(reason.contains("at most 448"), "{reason}");
 }

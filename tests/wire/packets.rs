@@ -9,7 +9,7 @@ use quorate::types::{
     Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 use quorate::wire::{
-    APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, MEMBERS_MAX, WireError, decode, encode,
+    APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, WireError, decode, encode,
 };
 
 fn any_index() -> impl Strategy<Value = Index> {
@@ -177,9 +177,11 @@ fn a_membership_too_large_for_a_disk_is_not_sent() {
         let body = Body::InstallSnapshot { meta: SnapshotMeta::empty(EntryId::ZERO, membership) };
         Packet::Message(Message { from: NodeId(1), to: NodeId(2), term: Term(3), body })
     };
-    let most = offer(MEMBERS_MAX);
+    let most = offer(Membership::MEMBERS_MAX);
     assert_eq!(decode(&frame(&most)), Ok(most));
-    let Flaw::Body { reason, .. } = refusal(&offer(MEMBERS_MAX + 1)) else { panic!("too many") };
+    let Flaw::Body { reason, .. } = refusal(&offer(Membership::MEMBERS_MAX + 1)) else {
+        panic!("too many")
+    };
     assert!(reason.contains("a membership of 449"), "{reason}");
 }
 

@@ -26,8 +26,6 @@ const VERSION: u32 = 1;
 const CHECKSUM_AT: usize = HEADER_BYTES as usize - 16;
 /// A manifest up to its members.
 pub(crate) const PREFIX_BYTES: u64 = 56;
-/// The most members of one kind that a manifest names.
-const MEMBERS_MAX: u32 = 4096;
 
 /// What is wrong in a block of bytes, and where in the block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,10 +137,12 @@ impl Manifest {
         encoded.extend(last.term.0.to_le_bytes());
         encoded.extend(last.index.0.to_le_bytes());
         encoded.extend(bytes.to_le_bytes());
-        let lists = [membership.incoming(), membership.outgoing(), membership.learners()];
+        let (listed, max) = (membership.listed(), Membership::MEMBERS_MAX);
+        assert!(listed <= max, "contract: a membership of at most {max} ids");
+        let lists = membership.lists();
         for list in lists {
-            let length = u32::try_from(list.len()).ok().filter(|length| *length <= MEMBERS_MAX);
-            encoded.extend(length.expect("a membership is bounded").to_le_bytes());
+            let length = u32::try_from(list.len()).expect("the lists are that short");
+            encoded.extend(length.to_le_bytes());
         }
         encoded.extend([0; 4]);
         for id in lists.into_iter().flatten() {
@@ -275,7 +275,7 @@ impl Prefix {
         let last = fields.entry_id()?;
         let bytes = fields.u64()?;
         let members = [fields.u32()?, fields.u32()?, fields.u32()?];
-        if members.iter().any(|count| *count > MEMBERS_MAX) {
+        if members.map(u64::from).iter().sum::<u64>() > Membership::MEMBERS_MAX as u64 {
             return Err(Flaw::new(40, "too many members"));
         }
         fields.must_be(&[0; 4], "not zero")?;

@@ -1,6 +1,7 @@
 //! Snapshots on a disk of memory: taken, carried over, served and kept, with every crash, every
 //! failure and every damaged byte in between.
 
+mod bounds;
 mod crash;
 mod damage;
 mod memory;
