@@ -90,6 +90,12 @@ impl Profile {
             .ok_or_else(|| UnknownProfile(name.to_owned()))
     }
 
+    /// All profiles; the first is the default.
+    #[must_use]
+    pub fn all() -> &'static [Profile] {
+        &PROFILES
+    }
+
     /// The names of all profiles; the first is the default.
     #[must_use]
     pub fn names() -> Vec<&'static str> {

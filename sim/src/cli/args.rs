@@ -62,7 +62,7 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Which storms the seeds draw from
-    #[arg(long, value_name = "NAME", value_parser = values::profile, default_value = "default")]
+    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
     pub(crate) profile: &'static Profile,
     /// Runs only part K of N of the seeds
     #[arg(long, value_name = "K/N", value_parser = values::shard)]
@@ -211,5 +211,17 @@ mod tests {
     fn help_is_not_an_error() {
         assert!(matches!(read("--help"), Err(Stop::Told(text)) if text.contains("Exit codes")));
         assert!(matches!(read("--version"), Err(Stop::Told(_))));
+    }
+
+    #[test]
+    fn the_help_says_what_each_profile_is_for() {
+        let Err(Stop::Told(help)) = read("--help") else { panic!("no help") };
+        let words: Vec<&str> = help.split_whitespace().collect();
+        for Profile { name, summary, .. } in Profile::all() {
+            let line = format!("- {name}: {summary}");
+            let line: Vec<&str> = line.split_whitespace().collect();
+            assert!(words.windows(line.len()).any(|said| said == line), "{name}: {help}");
+        }
+        assert!(wrong("--profile no-such").contains("snapshot"), "a wrong name is told the right");
     }
 }

