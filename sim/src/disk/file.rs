@@ -56,11 +56,14 @@ impl File {
     pub(super) fn read(&self, offset: u64, count: usize) -> Vec<u8> {
         let left = self.bytes.saturating_sub(offset);
         let count = usize::try_from(left).map_or(count, |left| count.min(left));
-        let mut read = vec![0; count];
+        let mut read = Vec::with_capacity(count);
         let range = sectors(offset, count);
         for (&number, sector) in self.durable.range(range.clone()) {
-            copy_out(number, sector, offset, &mut read);
+            let (inside, outside) = overlap(number, offset, count);
+            read.resize(outside.start, 0);
+            read.extend_from_slice(&sector[inside]);
         }
+        read.resize(count, 0);
         for (&number, cached) in self.cache.range(range) {
             copy_out(number, &cached.shown, offset, &mut read);
         }

@@ -331,7 +331,8 @@ impl SimDisk {
     }
 
     fn drop_unnamed(&mut self) {
-        self.files.retain(|&id, _| self.directory.may_have_name(id));
+        let named = self.directory.named();
+        self.files.retain(|id, _| named.contains(id));
     }
 }
 
