@@ -13,6 +13,9 @@ use crate::storage::sector::{
 
 /// The most bytes read at once; no header block is larger.
 const PIECE_BYTES: u64 = 1 << 20;
+/// How much of a header zone is read at first. Each further piece is twice as large as the one
+/// before: who wants to know the first flush alone does not read the bodies.
+const FIRST_PIECE_BYTES: u64 = PAGE_BYTES as u64;
 
 /// One segment, and the piece of it that was read last.
 pub(crate) struct Scan {
@@ -158,7 +161,8 @@ impl Scan {
         }
         let (start, piece) = (self.piece.0, &self.piece.1);
         if offset < start || offset + bytes > start + piece.len() as u64 {
-            let length = PIECE_BYTES.min(self.bytes - offset);
+            let length = (2 * piece.len() as u64).clamp(FIRST_PIECE_BYTES, PIECE_BYTES);
+            let length = length.max(bytes).min(self.bytes - offset);
             self.piece = (offset, self.read(disk, offset, length)?);
         }
         let within = |place: u64| usize::try_from(place).expect("a piece fits into memory");
