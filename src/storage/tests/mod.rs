@@ -1,6 +1,8 @@
 //! Bounds on the numbers that are read off a disk: what is at a bound is taken, what is beyond it
 //! is refused although its checksums are right.
 
+mod block;
+mod recovery;
 mod superblock;
 
 use crate::storage::identity::{ClusterId, Identity, Incarnation};

@@ -1,9 +1,9 @@
 //! The bounds of a superblock, with the offsets of `docs/FORMAT.md`.
 
 use super::identity;
-use crate::storage::block::Digest;
+use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::superblock::{COPY_BYTES, Copy, Superblock};
-use crate::types::{Membership, NodeId};
+use crate::types::{Index, Membership, NodeId, Term};
 
 const MEMBERS_MAX: u64 = Membership::MEMBERS_MAX as u64;
 const SUM_OFFSET: usize = COPY_BYTES - 16;
@@ -49,5 +49,42 @@ fn more_members_are_not_read() {
     for (counts, taken) in [([448_u16, 0, 0], true), ([448, 1, 0], false), ([0, 224, 225], false)] {
         let said: Vec<u8> = counts.iter().flat_map(|count| count.to_le_bytes()).collect();
         assert_eq!(is_valid(&saying(176, &said)), taken, "{counts:?}");
+    }
+}
+
+#[test]
+fn numbers_end_where_arithmetic_is_still_safe() {
+    let (term, index, flush) = (Term::MAX.0, Index::MAX.0, FlushSeq::MAX.0);
+    for (what, offset, highest) in [
+        ("number of the update", 56, flush),
+        ("term", 80, term),
+        ("committed", 96, index),
+        ("log start", 104, flush),
+        ("acknowledged", 112, flush),
+        ("snapshot term", 120, term),
+        ("snapshot index", 128, index),
+    ] {
+        assert!(is_valid(&saying(offset, &highest.to_le_bytes())), "{what}");
+        assert!(!is_valid(&saying(offset, &(highest + 1).to_le_bytes())), "{what}");
+    }
+    assert!(!is_valid(&saying(104, &0_u64.to_le_bytes())), "flushes are numbered from 1");
+}
+
+#[test]
+fn only_known_flags_are_set() {
+    assert!(is_valid(&saying(12, &7_u32.to_le_bytes())));
+    assert!(!is_valid(&saying(12, &8_u32.to_le_bytes())));
+}
+
+#[test]
+fn a_copy_is_of_this_version_and_of_its_size() {
+    assert!(!is_valid(&saying(0, b"Q_ORASUP")));
+    assert_eq!(Copy::read(&saying(8, &0_u32.to_le_bytes())), Copy::Bad);
+    assert_eq!(Copy::read(&saying(8, &2_u32.to_le_bytes())), Copy::Newer(2));
+    let mut longer = saying(8, &1_u32.to_le_bytes());
+    longer.push(0);
+    assert_eq!(Copy::read(&longer), Copy::Bad);
+    for length in [1, 100, SUM_OFFSET, COPY_BYTES - 1] {
+        assert_eq!(Copy::read(&longer[..length]), Copy::Bad, "{length}");
     }
 }

@@ -1,0 +1,122 @@
+//! The bounds of a header block, with the offsets of `docs/FORMAT.md`. Whoever forges one can chain
+//! its entries rightly, too.
+
+use super::identity;
+use crate::storage::block::{
+    BLOCK_BYTES, Block, BlockError, Digest, ENTRIES_MAX, FlushSeq, Link, RECORD_BYTES, Record,
+    body_of,
+};
+use crate::types::{Entry, EntryId, Index, Payload, Term};
+
+const SEGMENT: u64 = 9;
+
+/// A block with one no-op after `prev`.
+fn block(prev: EntryId) -> (Block, Record) {
+    let id = EntryId::new(prev.term, prev.index.next());
+    let entry = Entry { id, payload: Payload::Noop };
+    let prev = Link::anchor(prev);
+    let record = Record::of(&entry, Digest::of(body_of(&entry)), prev.chain);
+    let block = Block {
+        entries: 1,
+        identity: identity(),
+        segment: SEGMENT,
+        seq: FlushSeq(7),
+        prev,
+        committed: Index(3),
+        watermark: Index(4),
+        body_offset: 4096,
+        body_bytes: record.bytes() as u64,
+    };
+    (block, record)
+}
+
+fn sample() -> (Block, Record) {
+    block(EntryId::new(Term(2), Index(4)))
+}
+
+/// What comes of a block that says this number at `offset`.
+fn saying(offset: usize, number: &[u8]) -> Result<Block, BlockError> {
+    let (block, record) = sample();
+    let mut bytes = block.encode(&[record]);
+    bytes[offset..offset + number.len()].copy_from_slice(number);
+    Block::decode(&bytes, &identity(), SEGMENT)
+}
+
+#[test]
+fn a_block_counts_from_one_entry_to_the_most() {
+    let most = ENTRIES_MAX as u32;
+    for (entries, taken) in [(0, false), (1, true), (most, true), (most + 1, false)] {
+        assert_eq!(saying(12, &entries.to_le_bytes()).is_ok(), taken, "{entries}");
+    }
+}
+
+#[test]
+fn numbers_end_where_arithmetic_is_still_safe() {
+    let (term, index, seq) = (Term::MAX.0, Index::MAX.0, FlushSeq::MAX.0);
+    for (what, offset, highest) in [
+        ("flush", 72, seq),
+        ("previous term", 80, term),
+        ("previous index", 88, index),
+        ("committed", 112, index),
+    ] {
+        assert!(saying(offset, &highest.to_le_bytes()).is_ok(), "{what}");
+        assert!(saying(offset, &(highest + 1).to_le_bytes()).is_err(), "{what}");
+    }
+    assert!(saying(72, &0_u64.to_le_bytes()).is_err(), "flushes are numbered from 1");
+}
+
+#[test]
+fn what_was_durable_before_is_not_beyond_the_log() {
+    assert!(saying(120, &4_u64.to_le_bytes()).is_ok());
+    assert!(saying(120, &5_u64.to_le_bytes()).is_err());
+}
+
+#[test]
+fn another_segments_salt_is_refused() {
+    assert!(saying(64, &[0; 8]).is_err());
+}
+
+#[test]
+fn an_entry_has_a_term_and_an_index_that_can_be() {
+    let highest = EntryId::new(Term::MAX, Index(Index::MAX.0 - 1));
+    let (last, record) = block(highest);
+    assert_eq!(last.records(&last.encode(&[record])), Ok(vec![record]));
+    let (beyond, record) = block(EntryId::new(Term(1), Index::MAX));
+    assert!(beyond.records(&beyond.encode(&[record])).is_err(), "after the highest index");
+    let (block, mut record) = sample();
+    for (term, taken) in [(1, false), (2, true), (Term::MAX.0, true), (Term::MAX.0 + 1, false)] {
+        record.id.term = Term(term);
+        assert_eq!(block.records(&block.encode(&[record])).is_ok(), taken, "term {term}");
+    }
+}
+
+#[test]
+fn an_entry_is_of_a_known_kind_and_a_no_op_is_empty() {
+    let (block, record) = sample();
+    for (kind, body_bytes, taken) in
+        [(0, 0, false), (1, 0, true), (1, 1, false), (2, 0, true), (2, 1, true), (3, 0, false)]
+    {
+        let record = Record { kind, body_bytes, ..record };
+        let block = Block { body_bytes: record.bytes() as u64, ..block };
+        assert_eq!(block.records(&block.encode(&[record])).is_ok(), taken, "{kind} {body_bytes}");
+    }
+}
+
+#[test]
+fn the_bodies_are_as_long_as_the_entries_say() {
+    let (block, record) = sample();
+    for (body_bytes, taken) in
+        [(RECORD_BYTES as u64, true), (RECORD_BYTES as u64 - 1, false), (u64::MAX, false)]
+    {
+        let block = Block { body_bytes, ..block };
+        assert_eq!(block.records(&block.encode(&[record])).is_ok(), taken, "{body_bytes}");
+    }
+}
+
+#[test]
+fn a_block_is_as_long_as_its_entries() {
+    let (block, record) = sample();
+    let bytes = block.encode(&[record]);
+    assert!(block.records(&bytes[..bytes.len() - 1]).is_err());
+    assert!(Block::decode(&bytes[..BLOCK_BYTES - 1], &identity(), SEGMENT).is_err());
+}

@@ -1,0 +1,136 @@
+//! The bounds of what a header block says of its segment: where its bodies are, and what it
+//! follows.
+
+use super::identity;
+use crate::storage::block::{
+    BLOCK_BYTES, Block, Digest, FlushSeq, Link, RECORD_BYTES, Record, body_of, salt,
+};
+use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
+use crate::storage::recovery::recover;
+use crate::storage::sector::{Framer, Seal, Zone};
+use crate::storage::superblock::Superblock;
+use crate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, Term};
+
+const PAGE: u64 = 4096;
+/// A segment has eight pages.
+const SEGMENT_BYTES: u64 = 8 * PAGE;
+const TOP: u64 = SEGMENT_BYTES - PAGE;
+
+/// One segment, number 1.
+struct Segment(Vec<u8>);
+
+impl Disk for Segment {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        Ok(vec![(FileName::Segment(1), SEGMENT_BYTES)])
+    }
+
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        let FileAction::Read { offset, bytes, .. } = action else { unreachable!("it is read") };
+        let offset = usize::try_from(*offset).expect("offsets are those of a small file");
+        Ok(self.0[offset..offset + bytes].to_vec())
+    }
+}
+
+impl Segment {
+    fn write(&mut self, zone: Zone, offset: u64, payload: &[u8]) {
+        let seal = Seal::new(salt(&identity(), 1), zone);
+        let mut framer = Framer::new(seal, offset, payload.len());
+        framer.push(payload);
+        let (sectors, first) = (framer.finish(), offset as usize);
+        if let Some(place) = self.0.get_mut(first..first + sectors.len()) {
+            place.copy_from_slice(&sectors);
+        }
+    }
+
+    /// Adds a flush of one no-op of `term`: its header is on the page of its number, less one.
+    fn flush(&mut self, prev: Link, term: u64, change: impl FnOnce(&mut Block)) -> Link {
+        let page = prev.id.index.0;
+        let id = EntryId::new(Term(term), prev.id.index.next());
+        let entry = Entry { id, payload: Payload::Noop };
+        let record = Record::of(&entry, Digest::of(body_of(&entry)), prev.chain);
+        let mut block = Block {
+            entries: 1,
+            identity: identity(),
+            segment: 1,
+            seq: FlushSeq(page + 1),
+            prev,
+            committed: Index(0),
+            watermark: Index(0),
+            body_offset: TOP - page * PAGE,
+            body_bytes: RECORD_BYTES as u64,
+        };
+        change(&mut block);
+        if block.body_offset < SEGMENT_BYTES {
+            self.write(Zone::Bodies, block.body_offset, &record.encode());
+        }
+        self.write(Zone::Headers, page * PAGE, &block.encode(&[record]));
+        record.link()
+    }
+}
+
+/// Up to where a start in term 2 has the log of the segment, or what it says against it.
+fn last(mut segment: Segment) -> Result<u64, String> {
+    let mut superblock = Superblock::new(identity(), &Membership::new([NodeId(2)]));
+    superblock.hard_state.term = Term(2);
+    let found = recover(&mut segment, &superblock, &[(1, SEGMENT_BYTES)], SEGMENT_BYTES, 0);
+    found.map(|log| log.index.last().id.index.0).map_err(|error| error.to_string())
+}
+
+/// A segment of two flushes, the second changed.
+fn two(change: impl FnOnce(&mut Block)) -> Result<u64, String> {
+    let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+    let first = segment.flush(Link::default(), 1, |_| {});
+    segment.flush(first, 2, change);
+    last(segment)
+}
+
+#[test]
+fn the_bodies_of_the_first_flush_are_in_the_file_and_after_its_header() {
+    let one = |offset: u64| {
+        let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+        segment.flush(Link::default(), 1, |block| block.body_offset = offset);
+        last(segment)
+    };
+    for offset in [PAGE, TOP - PAGE, TOP] {
+        assert_eq!(one(offset), Ok(1), "{offset}");
+    }
+    for offset in [0, PAGE + 512, TOP + 512, SEGMENT_BYTES, u64::MAX - PAGE + 1] {
+        let refusal = one(offset).expect_err("the bodies cannot be there");
+        assert!(refusal.contains("where they cannot be"), "{offset}: {refusal}");
+    }
+}
+
+#[test]
+fn bodies_end_where_those_before_begin() {
+    assert_eq!(two(|_| {}), Ok(2));
+    for pages in [2, 4, 5, 7] {
+        let refusal = two(|block| block.body_offset = pages * PAGE).expect_err("there is a gap");
+        assert!(refusal.contains("where they cannot be"), "{pages}: {refusal}");
+    }
+}
+
+#[test]
+fn flushes_follow_one_another_and_the_superblock() {
+    let refusal = two(|block| block.seq = FlushSeq(3)).expect_err("a flush is missing");
+    assert!(refusal.contains("flush 3 stands where 2 must"), "{refusal}");
+    let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+    segment.flush(Link::default(), 3, |_| {});
+    let refusal = last(segment).expect_err("the term was never voted in");
+    assert!(refusal.contains("ahead of the superblock's term"), "{refusal}");
+}
+
+#[test]
+fn a_header_block_ends_in_the_file() {
+    let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
+    segment.flush(Link::default(), 1, |_| {});
+    let seal = Seal::new(salt(&identity(), 1), Zone::Headers);
+    let payload = seal.unframe(0, &segment.0[..512]).expect("it was sealed");
+    let fits = (SEGMENT_BYTES as usize / 512 * 508 - BLOCK_BYTES) / RECORD_BYTES;
+    for (entries, is_beyond) in [(fits, false), (fits + 1, true)] {
+        let mut forged = Segment(segment.0.clone());
+        let count = u32::try_from(entries).expect("it is small").to_le_bytes();
+        forged.write(Zone::Headers, 0, &[&payload[..12], &count, &payload[16..]].concat());
+        let beyond = last(forged).is_err_and(|refusal| refusal.contains("reaches beyond the file"));
+        assert_eq!(beyond, is_beyond, "{entries}");
+    }
+}
