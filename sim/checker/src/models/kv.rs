@@ -1,0 +1,140 @@
+//! Keys with one value each that is read, written, appended to, and compared and set.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Effect, Model};
+use crate::value::{Datum, Value, Values};
+
+/// Keys with one value each. Every key is a register, to whose text more may be appended.
+#[derive(Clone, Debug, Default)]
+pub struct Kv {
+    /// The value of every key before the first operation.
+    pub init: Value,
+    /// What keys and values stand for.
+    pub values: Values,
+}
+
+/// What one key is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KvOp {
+    /// The key.
+    pub key: Value,
+    /// What it is asked.
+    pub call: KvCall,
+}
+
+/// What a key is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KvCall {
+    /// What is the value?
+    Get,
+    /// Be this.
+    Put(Value),
+    /// Be what you are with this text after it; no value counts as the empty text.
+    Append(Value),
+    /// Be `to` if it is `from`.
+    Cas {
+        /// What it must be.
+        from: Value,
+        /// What it becomes then.
+        to: Value,
+    },
+}
+
+/// What a key answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KvRet {
+    /// It is written, or appended.
+    Written,
+    /// The value that was read.
+    Value(Value),
+    /// Whether the value was `from`.
+    Swapped(bool),
+}
+
+impl Kv {
+    /// What `value` is with the text of `more` after it.
+    fn appended(&self, value: Value, more: Value) -> Value {
+        let text = |value: Value| match self.values.datum(value) {
+            Datum::Null => String::new(),
+            Datum::Text(text) => text,
+            other => other.to_string(),
+        };
+        self.values.of(Datum::Text(text(value) + &text(more)))
+    }
+}
+
+impl Model for Kv {
+    /// What the keys that are not at their first value have.
+    type State = BTreeMap<Value, Value>;
+    type Op = KvOp;
+    type Ret = KvRet;
+
+    fn init(&self) -> BTreeMap<Value, Value> {
+        BTreeMap::new()
+    }
+
+    fn step(
+        &self,
+        state: &BTreeMap<Value, Value>,
+        op: &KvOp,
+        ret: Option<&KvRet>,
+    ) -> Option<BTreeMap<Value, Value>> {
+        let now = state.get(&op.key).copied().unwrap_or(self.init);
+        let (answer, then) = match op.call {
+            KvCall::Get => (KvRet::Value(now), now),
+            KvCall::Put(value) => (KvRet::Written, value),
+            KvCall::Append(more) => (KvRet::Written, self.appended(now, more)),
+            KvCall::Cas { from, to } if from == now => (KvRet::Swapped(true), to),
+            KvCall::Cas { .. } => (KvRet::Swapped(false), now),
+        };
+        if ret.is_some_and(|ret| *ret != answer) {
+            return None;
+        }
+        let mut after = state.clone();
+        match then == self.init {
+            true => after.remove(&op.key),
+            false => after.insert(op.key, then),
+        };
+        Some(after)
+    }
+
+    fn key(&self, op: &KvOp) -> Option<u64> {
+        Some(u64::from(op.key.0))
+    }
+
+    fn effect(&self, op: &KvOp, ret: Option<&KvRet>) -> Effect {
+        match (op.call, ret) {
+            (KvCall::Get, _) | (KvCall::Cas { .. }, Some(KvRet::Swapped(false))) => Effect::Observe,
+            // Of one key: the operations of a search are all for the same.
+            (KvCall::Put(_), _) => Effect::Overwrite,
+            (KvCall::Append(_) | KvCall::Cas { .. }, _) => Effect::Update,
+        }
+    }
+
+    fn call_words(&self, op: &KvOp) -> String {
+        let words = |value: Value| self.values.words(value);
+        let key = words(op.key);
+        match op.call {
+            KvCall::Get => format!("get {key}"),
+            KvCall::Put(value) => format!("put {key} {}", words(value)),
+            KvCall::Append(more) => format!("append {key} {}", words(more)),
+            KvCall::Cas { from, to } => format!("cas {key} {} -> {}", words(from), words(to)),
+        }
+    }
+
+    fn ret_words(&self, _: &KvOp, ret: &KvRet) -> String {
+        match *ret {
+            KvRet::Written => String::new(),
+            KvRet::Value(value) => self.values.words(value),
+            KvRet::Swapped(swapped) => swapped.to_string(),
+        }
+    }
+
+    fn state_words(&self, state: &BTreeMap<Value, Value>) -> String {
+        let pair = |(key, value): (&Value, &Value)| {
+            format!("{} = {}", self.values.words(*key), self.values.words(*value))
+        };
+        state.iter().map(pair).collect::<Vec<_>>().join(", ")
+    }
+}

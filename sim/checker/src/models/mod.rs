@@ -1,0 +1,23 @@
+//! The objects that histories are usually of.
+
+mod bank;
+mod counter;
+mod kv;
+mod list;
+mod lock;
+mod queue;
+mod register;
+mod set;
+mod stack;
+mod transactions;
+
+pub use bank::{Bank, BankOp, BankRet};
+pub use counter::{Counter, CounterOp};
+pub use kv::{Kv, KvCall, KvOp, KvRet};
+pub use list::{List, ListOp, ListRet};
+pub use lock::{Lock, LockOp};
+pub use queue::{Queue, QueueOp};
+pub use register::{Register, RegisterOp, RegisterRet};
+pub use set::{Set, SetOp, SetRet};
+pub use stack::{Stack, StackOp};
+pub use transactions::{Access, Transactions};

@@ -1,0 +1,87 @@
+//! Several registers, read and written together.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Effect, Model};
+use crate::value::{Value, Values};
+
+/// Several registers. One operation reads and writes any of them, in its order, at one instant.
+#[derive(Clone, Debug, Default)]
+pub struct Transactions {
+    /// The value of every key before the first operation.
+    pub init: Value,
+    /// What keys and values stand for.
+    pub values: Values,
+}
+
+/// One step of a transaction. It returns, for each step, what was read; [`Value::NULL`] for a
+/// write, and for a read whose result was not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// What has this key?
+    Read(Value),
+    /// Let this key have this value.
+    Write(Value, Value),
+}
+
+impl Model for Transactions {
+    type State = BTreeMap<Value, Value>;
+    type Op = Box<[Access]>;
+    type Ret = Box<[Value]>;
+
+    fn init(&self) -> BTreeMap<Value, Value> {
+        BTreeMap::new()
+    }
+
+    fn step(
+        &self,
+        state: &BTreeMap<Value, Value>,
+        op: &Box<[Access]>,
+        ret: Option<&Box<[Value]>>,
+    ) -> Option<BTreeMap<Value, Value>> {
+        let mut after = state.clone();
+        for (place, access) in op.iter().enumerate() {
+            match *access {
+                Access::Read(key) => {
+                    let now = after.get(&key).copied().unwrap_or(self.init);
+                    let told = ret.and_then(|ret| ret.get(place)).copied().unwrap_or(Value::NULL);
+                    if told != Value::NULL && told != now {
+                        return None;
+                    }
+                }
+                Access::Write(key, value) if value == self.init => {
+                    after.remove(&key);
+                }
+                Access::Write(key, value) => {
+                    after.insert(key, value);
+                }
+            }
+        }
+        Some(after)
+    }
+
+    fn effect(&self, op: &Box<[Access]>, _: Option<&Box<[Value]>>) -> Effect {
+        let reads = |access: &Access| matches!(access, Access::Read(_));
+        if op.iter().all(reads) { Effect::Observe } else { Effect::Update }
+    }
+
+    fn call_words(&self, op: &Box<[Access]>) -> String {
+        let words = |value: Value| self.values.words(value);
+        let one = |access: &Access| match *access {
+            Access::Read(key) => format!("read {}", words(key)),
+            Access::Write(key, value) => format!("write {} {}", words(key), words(value)),
+        };
+        op.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+
+    fn ret_words(&self, _: &Box<[Access]>, ret: &Box<[Value]>) -> String {
+        self.values.list_words(ret.iter())
+    }
+
+    fn state_words(&self, state: &BTreeMap<Value, Value>) -> String {
+        let pair = |(key, value): (&Value, &Value)| {
+            format!("{} = {}", self.values.words(*key), self.values.words(*value))
+        };
+        state.iter().map(pair).collect::<Vec<_>>().join(", ")
+    }
+}
