@@ -46,7 +46,8 @@ pub enum KvCall {
 pub enum KvRet {
     /// It is written, or appended.
     Written,
-    /// The value that was read.
+    /// The value before the call: what a `Get` read, what a `Put` replaced, and what a `Cas` found
+    /// that is not `from`.
     Value(Value),
     /// Whether the value was `from`.
     Swapped(bool),
@@ -81,14 +82,26 @@ impl Model for Kv {
         ret: Option<&KvRet>,
     ) -> Option<BTreeMap<Value, Value>> {
         let now = state.get(&op.key).copied().unwrap_or(self.init);
-        let (answer, then) = match op.call {
-            KvCall::Get => (KvRet::Value(now), now),
-            KvCall::Put(value) => (KvRet::Written, value),
-            KvCall::Append(more) => (KvRet::Written, self.appended(now, more)),
-            KvCall::Cas { from, to } if from == now => (KvRet::Swapped(true), to),
-            KvCall::Cas { .. } => (KvRet::Swapped(false), now),
+        let then = match op.call {
+            KvCall::Get => now,
+            KvCall::Put(value) => value,
+            KvCall::Append(more) => self.appended(now, more),
+            KvCall::Cas { from, to } => {
+                if from == now {
+                    to
+                } else {
+                    now
+                }
+            }
         };
-        if ret.is_some_and(|ret| *ret != answer) {
+        let legal = match (op.call, ret) {
+            (_, None) | (KvCall::Put(_) | KvCall::Append(_), Some(KvRet::Written)) => true,
+            (KvCall::Get | KvCall::Put(_), Some(KvRet::Value(told))) => *told == now,
+            (KvCall::Cas { from, .. }, Some(KvRet::Value(told))) => *told == now && from != now,
+            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(told))) => *told == (from == now),
+            _ => false,
+        };
+        if !legal {
             return None;
         }
         let mut after = state.clone();
@@ -105,10 +118,13 @@ impl Model for Kv {
 
     fn effect(&self, op: &KvOp, ret: Option<&KvRet>) -> Effect {
         match (op.call, ret) {
-            (KvCall::Get, _) | (KvCall::Cas { .. }, Some(KvRet::Swapped(false))) => Effect::Observe,
+            (KvCall::Get, _)
+            | (KvCall::Cas { .. }, Some(KvRet::Swapped(false) | KvRet::Value(_))) => {
+                Effect::Observe
+            }
             // Of one key: the operations of a search are all for the same.
-            (KvCall::Put(_), _) => Effect::Overwrite,
-            (KvCall::Append(_) | KvCall::Cas { .. }, _) => Effect::Update,
+            (KvCall::Put(_), None | Some(KvRet::Written)) => Effect::Overwrite,
+            _ => Effect::Update,
         }
     }
 
