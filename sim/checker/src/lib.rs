@@ -54,3 +54,4 @@ pub mod model;
 pub mod models;
 pub mod value;
 pub mod verdict;
+mod zones;
