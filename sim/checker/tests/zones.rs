@@ -6,8 +6,8 @@ use quorate_checker::budget::Budget;
 use quorate_checker::generate::{Random, Shape, history, random};
 use quorate_checker::history::{History, OpId, Operation, Outcome, Part};
 use quorate_checker::model::{Effect, Model};
-use quorate_checker::models::{Register, RegisterOp, RegisterRet};
-use quorate_checker::value::Value;
+use quorate_checker::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
+use quorate_checker::value::{Datum, Value};
 use quorate_checker::verdict::{Evidence, Verdict};
 use rand::RngExt;
 
@@ -191,5 +191,79 @@ fn registers_that_compare_and_set() {
 fn registers_whose_values_repeat() {
     let tally = tally(3, Use { swaps: 0.2, guesses: 0.5, unique: false, changed: 0.1 });
     assert!(tally.silent > cases() / 10, "{tally:?}");
+    assert!(tally.right > 0 && tally.wrong > 0, "{tally:?}");
+}
+
+/// What is put and appended: texts none of which begins another, or any.
+const CLEAR: [&str; 12] =
+    ["a;", "b;", "ab;", "ba;", "aab;", "c;", "aaaaaaaa1;", "aaaaaaaa2;", "d;", "e;", "f;", "g;"];
+const BLURRED: [&str; 12] = ["a", "b", "ab", "ba", "c", "cc", "d", "e", "f", "g", "h", "i"];
+
+/// A history of one key to which texts are appended, and then some results changed.
+fn appends(random: &mut Random, kv: &Kv, texts: &[&str]) -> History<KvOp, KvRet> {
+    let shape = shape(random);
+    let puts = [0.0, 0.2][random.random_range(0..2)];
+    let mut left = texts.iter();
+    let ask = |random: &mut Random| {
+        let fresh = |text: Option<&&str>| kv.values.of(*text.unwrap_or(&"z;"));
+        let call = match random.random_bool(0.5) {
+            true => KvCall::Get,
+            false if random.random_bool(puts) => KvCall::Put(fresh(left.next())),
+            false => KvCall::Append(fresh(left.next())),
+        };
+        KvOp { key: Value::NULL, call }
+    };
+    let mut seen = vec![kv.init];
+    let made = history(random, &shape, kv.init(), ask, |state, op| {
+        let now = state.get(&op.key).copied().unwrap_or(kv.init);
+        seen.push(now);
+        let ret = if op.call == KvCall::Get { KvRet::Value(now) } else { KvRet::Written };
+        *state = kv.step(state, op, Some(&ret)).expect("it returns what it has");
+        ret
+    });
+    let changed = [0.0, 0.15][random.random_range(0..2)];
+    made.with_outcomes(|_, operation| match operation.outcome {
+        Outcome::Returned { at, ret: KvRet::Value(value) } if random.random_bool(changed) => {
+            let Datum::Text(text) = kv.values.datum(value) else { return Outcome::Unknown };
+            let other = texts[random.random_range(0..texts.len() / 2)];
+            let value = match random.random_range(0..4) {
+                0 => kv.values.of(Datum::Text(text + other)),
+                1 => kv.values.of(other),
+                2 => kv.values.of(&text[..random.random_range(0..=text.len())]),
+                _ => seen[random.random_range(0..seen.len())],
+            };
+            Outcome::Returned { at, ret: KvRet::Value(value) }
+        }
+        other => other,
+    })
+}
+
+fn tally_appends(seed: u64, texts: &[&str], init: &Datum) -> Tally {
+    let mut tally = Tally::default();
+    let mut random = random(seed);
+    let kv = Kv::default();
+    let kv = Kv { init: kv.values.of(init.clone()), ..kv };
+    for _ in 0..cases() / 2 {
+        tally.decide(&kv, &appends(&mut random, &kv, texts));
+    }
+    println!("{tally:?}");
+    tally
+}
+
+#[test]
+fn texts_that_grow() {
+    for init in [Datum::Null, Datum::from(""), Datum::from("bb;")] {
+        let tally = tally_appends(4, &CLEAR, &init);
+        assert_eq!(tally.silent, 0);
+        assert!(tally.right > cases() / 8 && tally.wrong > cases() / 32, "{tally:?}");
+        assert_eq!(tally.minimal, tally.wrong);
+        assert!(tally.longest <= 5, "{tally:?}");
+    }
+}
+
+#[test]
+fn texts_that_may_be_taken_apart_in_several_ways() {
+    let tally = tally_appends(5, &BLURRED, &Datum::from(""));
+    assert!(tally.silent > cases() / 20, "{tally:?}");
     assert!(tally.right > 0 && tally.wrong > 0, "{tally:?}");
 }

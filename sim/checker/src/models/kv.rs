@@ -7,7 +7,7 @@ use crate::history::Part;
 use crate::model::{Effect, Model};
 use crate::value::{Datum, Value, Values};
 use crate::verdict::Verdict;
-use crate::zones::{Names, Told, What, gather, register, verdict};
+use crate::zones::{Names, Told, What, append, gather, register, verdict};
 
 /// Keys with one value each. Every key is a register, to whose text more may be appended.
 #[derive(Clone, Debug, Default)]
@@ -119,17 +119,19 @@ impl Model for Kv {
     /// In nearly linear time, if no value that was seen was written twice, and no failed
     /// compare-and-set matters.
     fn decide(&self, part: Part<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
-        let (_, first) = part.iter().next()?;
-        let told = |op: &KvOp, ret: Option<&KvRet>| match op.key == first.op.key {
+        let key = part.iter().next().map(|(_, first)| first.op.key);
+        let told = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {
             true => told(op, ret),
             false => Told::Nonsense,
         };
         let calls = gather(part, told)?;
-        if calls.list.iter().any(|call| matches!(call.what, What::Append(_))) {
-            return None;
-        }
         let names = Names { read: "get", write: "put" };
         let words = |value| self.values.words(value);
+        if calls.list.iter().any(|call| matches!(call.what, What::Append(_))) {
+            return verdict(&calls, names, &words, |calls| {
+                self.values.with(|data| append::decide(calls, self.init, data))
+            });
+        }
         verdict(&calls, names, &words, |calls| register::decide(calls, self.init))
     }
 

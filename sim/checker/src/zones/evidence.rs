@@ -6,6 +6,9 @@ use crate::verdict::{Evidence, Verdict};
 use crate::zones::call::{Call, Calls, What};
 use crate::zones::finding::{CallId, Extremes, Finding, Why, Wrong};
 
+/// The most characters of a value that a sentence has.
+const WORDS_MAX: usize = 60;
+
 /// How the operations of a register are called.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Names {
@@ -139,8 +142,22 @@ impl Tale<'_> {
             }
             Why::Inside { early, late } => self.inside(early, late),
             Why::Apart { one, other } => self.apart(&one, &other),
+            Why::Disagree(one, other) => self.disagree(one, other),
+            Why::Reused { read, append, other } => self.reused(read, append, other),
             Why::Somehow => "no order explains these operations".to_owned(),
         }
+    }
+
+    /// `value` in words, without its middle if it is long.
+    fn value(&self, value: Value) -> String {
+        let words = (self.words)(value);
+        let count = words.chars().count();
+        if count <= WORDS_MAX {
+            return words;
+        }
+        let half = WORDS_MAX / 2;
+        let end = words.chars().skip(count - half);
+        words.chars().take(half).chain("…".chars()).chain(end).collect()
     }
 
     fn call(&self, id: CallId) -> &Call {
@@ -162,8 +179,8 @@ impl Tale<'_> {
     /// What it saw: `read 17 returned 4`.
     fn found(&self, id: CallId) -> String {
         match self.call(id).what {
-            What::Read(value) => format!("{} returned {}", self.name(id), (self.words)(value)),
-            What::Swap { from, .. } => format!("{} found {}", self.name(id), (self.words)(from)),
+            What::Read(value) => format!("{} returned {}", self.name(id), self.value(value)),
+            What::Swap { from, .. } => format!("{} found {}", self.name(id), self.value(from)),
             What::Write(_) | What::Append(_) | What::Refused { .. } => self.name(id),
         }
     }
@@ -172,13 +189,32 @@ impl Tale<'_> {
     fn left(&self, id: CallId) -> String {
         let name = self.name(id);
         match self.call(id).what {
-            What::Read(value) => format!("{name} returned {}", (self.words)(value)),
-            What::Write(value) => format!("{name} wrote {}", (self.words)(value)),
-            What::Append(value) => format!("{name} added {}", (self.words)(value)),
+            What::Read(value) => format!("{name} returned {}", self.value(value)),
+            What::Write(value) => format!("{name} wrote {}", self.value(value)),
+            What::Append(value) => format!("{name} added {}", self.value(value)),
             What::Swap { from, to } => {
-                format!("{name} changed {} to {}", (self.words)(from), (self.words)(to))
+                format!("{name} changed {} to {}", self.value(from), self.value(to))
             }
-            What::Refused { from, .. } => format!("{name} did not find {}", (self.words)(from)),
+            What::Refused { from, .. } => format!("{name} did not find {}", self.value(from)),
+        }
+    }
+
+    fn disagree(&self, one: CallId, other: CallId) -> String {
+        format!(
+            "{} and {}, but of a text that only grows one must begin with the other",
+            self.found(one),
+            self.found(other)
+        )
+    }
+
+    fn reused(&self, read: CallId, append: CallId, other: CallId) -> String {
+        let (found, append) = (self.found(read), self.name(append));
+        match other == read {
+            true => format!("{found}, which has the text of {append} twice"),
+            false => format!(
+                "{found}, which has the text of {append}, but {} after another text",
+                self.found(other)
+            ),
         }
     }
 

@@ -40,6 +40,10 @@ pub(crate) enum Why {
     Inside { early: CallId, late: CallId },
     /// Two values, of which neither can come first.
     Apart { one: Extremes, other: Extremes },
+    /// Two reads of one text that grows, neither of which begins with the other.
+    Disagree(CallId, CallId),
+    /// A read saw what was appended once, and saw it twice, or where `other` did not see it.
+    Reused { read: CallId, append: CallId, other: CallId },
     /// For a reason that takes more than a few calls to tell.
     Somehow,
 }
@@ -87,7 +91,8 @@ impl Why {
     pub(crate) fn calls(&self) -> Vec<CallId> {
         let mut calls: Vec<CallId> = match self {
             Why::Unwritten(call) | Why::Circle(call) => vec![*call],
-            Why::Twice(one, other) => vec![*one, *other],
+            Why::Twice(one, other) | Why::Disagree(one, other) => vec![*one, *other],
+            Why::Reused { read, append, other } => vec![*read, *append, *other],
             Why::Inside { early, late } => vec![*early, *late],
             Why::Apart { one, other } => one.calls().chain(other.calls()).collect(),
             Why::Somehow => Vec::new(),

@@ -2,6 +2,7 @@
 //! of one value span a zone of time, and zones that are in each other's way are wrong (Gibbons &
 //! Korach 1997, "Testing shared memories", §4).
 
+pub(crate) mod append;
 mod call;
 mod clusters;
 mod evidence;
@@ -9,6 +10,7 @@ mod finding;
 mod gather;
 mod places;
 pub(crate) mod register;
+mod tokens;
 
 pub(crate) use call::What;
 pub(crate) use evidence::{Names, verdict};
