@@ -48,6 +48,7 @@
 pub mod brute;
 pub mod budget;
 pub mod check;
+mod collections;
 pub mod generate;
 pub mod history;
 pub mod model;
