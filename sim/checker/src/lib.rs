@@ -52,5 +52,6 @@ pub mod generate;
 pub mod history;
 pub mod model;
 pub mod models;
+pub mod order;
 pub mod value;
 pub mod verdict;
