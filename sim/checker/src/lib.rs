@@ -47,7 +47,9 @@
 
 pub mod brute;
 pub mod budget;
+mod chains;
 pub mod check;
+pub mod explain;
 pub mod generate;
 pub mod history;
 pub mod model;
