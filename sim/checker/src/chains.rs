@@ -42,6 +42,8 @@ pub(crate) struct Tried<S> {
     pub(crate) order: Vec<OpId>,
     /// The state after them.
     pub(crate) state: S,
+    /// How many known operations are not among them.
+    pub(crate) left: usize,
     /// Of the known operations that could be next, the one that ends first.
     pub(crate) misfit: Option<OpId>,
 }
@@ -60,8 +62,8 @@ pub(crate) fn search<M: Model>(
 ) -> Tried<M::State> {
     let mut search = Search::new(model, history, chains);
     let end = search.run(budget);
-    let Longest { order, state, misfit, .. } = search.longest;
-    Tried { end, order, state, misfit }
+    let Longest { left, order, state, misfit } = search.longest;
+    Tried { end, order, state, left, misfit }
 }
 
 struct Search<'a, M: Model> {

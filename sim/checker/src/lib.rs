@@ -55,5 +55,6 @@ pub mod history;
 pub mod model;
 pub mod models;
 pub mod order;
+pub mod relaxed;
 pub mod value;
 pub mod verdict;

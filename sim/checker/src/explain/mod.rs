@@ -11,3 +11,4 @@ mod tests;
 
 pub use attempt::{Attempt, attempt};
 pub use minimise::minimise;
+pub(crate) use shrink::shrink;
