@@ -47,10 +47,16 @@
 
 pub mod brute;
 pub mod budget;
+mod chains;
 pub mod check;
+mod collections;
+pub mod explain;
 pub mod generate;
 pub mod history;
 pub mod model;
 pub mod models;
+pub mod order;
+pub mod relaxed;
 pub mod value;
 pub mod verdict;
+mod zones;
