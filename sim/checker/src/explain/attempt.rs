@@ -51,11 +51,39 @@ pub fn attempt<M: Model>(
     if others.len() <= OTHERS_MAX {
         let tried = tried(&evidence.operations, &others);
         if tried.end == End::Impossible {
-            return found(tried, true, is_evidence);
+            return found(needed(model, history, tried, is_evidence), true, is_evidence);
         }
     }
     let as_it_was = found(tried(&object, &[]), false, is_evidence);
     as_it_was.or_else(|| found(tried(&evidence.operations, &[]), false, is_evidence))
+}
+
+/// The same order without those beside the evidence that it can do without. It is as long as before,
+/// so that nothing follows on it either.
+fn needed<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    mut tried: Tried<M::State>,
+    is_evidence: impl Fn(&OpId) -> bool,
+) -> Tried<M::State> {
+    let replayed = |order: &[OpId]| {
+        order.iter().try_fold(model.init(), |state, id| {
+            let operation = history.operation(*id);
+            let ret = operation.ret().filter(|_| is_evidence(id));
+            model.step(&state, &operation.op, ret)
+        })
+    };
+    for place in (0..tried.order.len()).rev() {
+        if is_evidence(&tried.order[place]) {
+            continue;
+        }
+        let mut less = tried.order.clone();
+        less.remove(place);
+        if let Some(state) = replayed(&less) {
+            (tried.order, tried.state) = (less, state);
+        }
+    }
+    tried
 }
 
 fn found<S>(
