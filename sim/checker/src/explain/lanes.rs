@@ -21,7 +21,7 @@ pub fn lanes<M: Model>(model: &M, history: &History<M::Op, M::Ret>, evidence: &E
     let end = last_return(history, &evidence.operations);
     let mut drawing = Drawing { model, history, label_max: LABEL_MAX, end };
     let mut shown = listed(history, evidence, DRAWN_MAX);
-    while !drawing.fits(&shown) && !shown.is_empty() {
+    while !drawing.fits(&shown, &shown) && !shown.is_empty() {
         match drawing.label_max {
             0 => shown = listed(history, evidence, shown.len() - 1),
             // A bar without words has the number of its operation alone.
@@ -29,10 +29,10 @@ pub fn lanes<M: Model>(model: &M, history: &History<M::Op, M::Ret>, evidence: &E
             _ => drawing.label_max -= 4,
         }
     }
-    let proof = shown.clone();
+    let proof = shown;
     let object = operations(model, history, evidence);
-    let fits = |ids: &[OpId]| ids.len() <= DRAWN_MAX && drawing.fits(ids);
-    let shown = with_nearest(history, &object, evidence, shown, fits);
+    let fits = |ids: &[OpId]| ids.len() <= DRAWN_MAX && drawing.fits(ids, &proof);
+    let shown = with_nearest(history, &object, evidence, proof.clone(), fits);
     drawing.draw(&shown, &proof, evidence.operations.len() - proof.len())
 }
 
@@ -44,13 +44,13 @@ struct Drawing<'a, M: Model> {
 }
 
 impl<M: Model> Drawing<'_, M> {
-    fn fits(&self, ids: &[OpId]) -> bool {
-        let layout = self.layout(ids);
+    fn fits(&self, ids: &[OpId], proof: &[OpId]) -> bool {
+        let layout = self.layout(ids, proof);
         layout.lanes.len() <= LANES_MAX && layout.columns + margin(&layout) <= COLUMNS_MAX
     }
 
-    fn layout(&self, ids: &[OpId]) -> Layout {
-        layout(self.history, ids, &[], self.end, |id| self.label(id).len() + 4)
+    fn layout(&self, ids: &[OpId], proof: &[OpId]) -> Layout {
+        layout(self.history, ids, proof, self.end, |id| self.label(id).len() + 4)
     }
 
     /// What is written on a bar, in ASCII.
@@ -70,7 +70,7 @@ impl<M: Model> Drawing<'_, M> {
     }
 
     fn draw(&self, ids: &[OpId], proof: &[OpId], folded: usize) -> String {
-        let layout = self.layout(ids);
+        let layout = self.layout(ids, proof);
         let mut grid = vec![vec![b' '; layout.columns]; layout.lanes.len()];
         for bar in &layout.bars {
             let (from, until) = bar.columns;
@@ -102,6 +102,6 @@ impl<M: Model> Drawing<'_, M> {
 
 /// The columns before the first bar.
 fn margin(layout: &Layout) -> usize {
-    let digits = layout.lanes.last().map_or(1, |client| client.0.to_string().len());
+    let digits = layout.lanes.iter().map(|client| client.0.to_string().len()).max().unwrap_or(1);
     "client ".len() + digits + 1
 }

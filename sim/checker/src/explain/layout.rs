@@ -25,26 +25,30 @@ pub(crate) struct Layout {
     pub(crate) bars: Vec<Bar>,
     /// Whose lane is which, from the top.
     pub(crate) lanes: Vec<Client>,
-    /// Before which column how much is hidden.
-    pub(crate) gaps: Vec<(usize, usize)>,
+    /// Which moment has which column, in order.
+    pub(crate) moments: Vec<(Moment, usize)>,
     /// How many columns there are.
     pub(crate) columns: usize,
 }
 
-/// Places the operations `ids`, sorted: two events share no column and come in their order, and the
-/// bar of an operation has room for as many characters as `room` says. What returns after `end` goes
-/// on to the right. Where something `hidden`, sorted, happens between two events, there is room for
-/// its count.
+/// Places the operations `ids`, among them `proof`, both sorted: two events share no column and come
+/// in their order, and the bar of an operation has room for as many characters as `room` says. What
+/// returns after `end` goes on to the right. Clients of the proof come first, and then who asked
+/// first.
 pub(crate) fn layout<O, R>(
     history: &History<O, R>,
     ids: &[OpId],
-    hidden: &[Moment],
+    proof: &[OpId],
     end: Moment,
     room: impl Fn(OpId) -> usize,
 ) -> Layout {
-    let mut lanes: Vec<Client> = ids.iter().map(|id| history.operation(*id).client).collect();
-    lanes.sort();
-    lanes.dedup();
+    let client = |id: &OpId| history.operation(*id).client;
+    let mut lanes: Vec<Client> = Vec::new();
+    for id in proof.iter().chain(ids) {
+        if !lanes.contains(&client(id)) {
+            lanes.push(client(id));
+        }
+    }
     let mut events: Vec<(Moment, usize, bool)> = Vec::new();
     let mut bars: Vec<Bar> = Vec::new();
     for (place, id) in ids.iter().enumerate() {
@@ -54,19 +58,14 @@ pub(crate) fn layout<O, R>(
         if ends {
             events.push((operation.returned(), place, true));
         }
-        let lane = lanes.binary_search(&operation.client).expect("every client has a lane");
+        let lane = lanes.iter().position(|client| *client == operation.client);
+        let lane = lane.expect("every client has a lane");
         bars.push(Bar { id: *id, lane, columns: (0, 0), ends });
     }
     events.sort();
-    let before = |moment: Moment| hidden.partition_point(|other| *other < moment);
-    let (mut next, mut gaps) = (0, Vec::new());
-    let mut passed = events.first().map_or(0, |first| before(first.0));
+    let mut next = 0;
+    let mut moments = Vec::new();
     for (moment, place, returns) in events {
-        let count = before(moment) - std::mem::replace(&mut passed, before(moment));
-        if count > 0 {
-            gaps.push((next, count));
-            next += count.to_string().len() + 3;
-        }
         let bar = &mut bars[place];
         if returns {
             next = next.max(bar.columns.0 + room(bar.id) - 1);
@@ -74,6 +73,7 @@ pub(crate) fn layout<O, R>(
         } else {
             bar.columns.0 = next;
         }
+        moments.push((moment, next));
         next += 1;
     }
     let open = bars.iter().filter(|bar| !bar.ends).map(|bar| bar.columns.0 + room(bar.id));
@@ -81,7 +81,7 @@ pub(crate) fn layout<O, R>(
     for bar in bars.iter_mut().filter(|bar| !bar.ends) {
         bar.columns.1 = columns - 1;
     }
-    Layout { bars, lanes, gaps, columns }
+    Layout { bars, lanes, moments, columns }
 }
 
 /// Misses after which nothing more is tried to fit.
@@ -127,7 +127,9 @@ fn nearest<O, R>(history: &History<O, R>, object: &[OpId], proof: &[OpId]) -> Ve
     moments.sort();
     let distance = |id: &OpId| {
         let operation = history.operation(*id);
-        let (from, until) = (operation.invoked, operation.returned());
+        // What never returned is everywhere, but belongs to where it was invoked.
+        let from = operation.invoked;
+        let until = if operation.ret().is_some() { operation.returned() } else { from };
         let next = moments.partition_point(|moment| *moment < from);
         let after = moments.get(next).map_or(u32::MAX, |next| next.0.saturating_sub(until.0));
         let before = next.checked_sub(1).map_or(u32::MAX, |last| from.0 - moments[last].0);

@@ -17,7 +17,7 @@ mod svg;
 mod tests;
 mod words;
 
-pub use attempt::{Attempt, attempt};
+pub use attempt::{Attempt, Reach, attempt};
 pub use lanes::lanes;
 pub use minimise::minimise;
 pub(crate) use object::changes;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::explain::attempt::{Attempt, attempt};
+use crate::explain::attempt::{Attempt, Reach, attempt};
 use crate::explain::markup::escaped;
 use crate::explain::object::{last_return, operations};
 use crate::explain::svg::Picture;
@@ -30,7 +30,7 @@ h1{font-size:1.3rem}h2{font-size:1.05rem;margin-top:2rem}
 .note{opacity:.75;font-size:.9rem}
 table{border-collapse:collapse}
 td,th{border-bottom:1px solid var(--line);padding:.2rem 1rem .2rem 0;text-align:left;\
-vertical-align:top;overflow-wrap:anywhere}
+vertical-align:baseline;overflow-wrap:anywhere}
 th{font-weight:600;white-space:nowrap}td.n{text-align:right}
 td.code{font:13px ui-monospace,monospace}
 tr.bad td{color:var(--bad);font-weight:600}
@@ -88,9 +88,10 @@ fn steps<M: Model>(
     evidence: &Evidence,
     attempt: &Attempt<M::State>,
 ) -> String {
-    let title = match attempt.longest {
-        true => "The longest order that explains what was returned",
-        false => "The longest order that was found",
+    let title = match attempt.reach {
+        Reach::All => "The longest order that explains what was returned",
+        Reach::Alone => "The longest order of these alone that explains what was returned",
+        Reach::Found => "The longest order that was found",
     };
     let mut text = format!(
         "<h2>{title}</h2>\n<table>\n<tr><th class=\"n\"></th><th>Operation</th>\
@@ -111,9 +112,9 @@ fn steps<M: Model>(
     }
     for (place, id) in (1..).zip(&attempt.order) {
         let operation = history.operation(*id);
-        let known = match attempt.longest {
-            true => evidence.operations.binary_search(id).is_ok(),
-            false => operation.returned() <= last,
+        let known = match attempt.reach {
+            Reach::All => evidence.operations.binary_search(id).is_ok(),
+            Reach::Alone | Reach::Found => operation.returned() <= last,
         };
         let ret = operation.ret().filter(|_| known);
         let after = model.step(&state, &operation.op, ret);

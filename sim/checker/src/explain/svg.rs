@@ -14,8 +14,9 @@ use crate::verdict::Evidence;
 const DRAWN_MAX: usize = 100;
 /// Of the evidence, so many are drawn at most: the last to return.
 const PROOF_MAX: usize = 60;
-const COLUMNS_MAX: usize = 260;
-const LANES_MAX: usize = 40;
+/// Of a screen: what fits on none can be scrolled to.
+const COLUMNS_MAX: usize = 125;
+const LANES_MAX: usize = 20;
 /// Letters on a bar, and in what shows when it is pointed at.
 const LABEL_MAX: usize = 28;
 const TITLE_MAX: usize = 100;
@@ -44,14 +45,12 @@ impl<M: Model> Picture<'_, M> {
     pub(crate) fn draw(&self) -> String {
         let proof = listed(self.history, self.evidence, PROOF_MAX);
         let fits = |ids: &[OpId]| {
-            let layout = self.layout(ids, &[]);
+            let layout = self.layout(ids, &proof);
             let small = layout.columns <= COLUMNS_MAX && layout.lanes.len() <= LANES_MAX;
             small && ids.len() <= DRAWN_MAX
         };
         let shown = with_nearest(self.history, self.object, self.evidence, proof.clone(), fits);
-        let hidden = self.object.iter().filter(|id| shown.binary_search(id).is_err());
-        let hidden: Vec<Moment> = hidden.map(|id| self.history.operation(*id).invoked).collect();
-        let layout = self.layout(&shown, &hidden);
+        let layout = self.layout(&shown, &proof);
         let (width, height) =
             (MARGIN + layout.columns * COLUMN + COLUMN, TOP + layout.lanes.len() * LANE);
         let mut svg = format!(
@@ -59,15 +58,7 @@ impl<M: Model> Picture<'_, M> {
              aria-label=\"operations by client and moment\" width=\"{width}\" \
              height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n"
         );
-        for (column, count) in &layout.gaps {
-            let x = MARGIN + column * COLUMN + COLUMN;
-            svg.push_str(&format!(
-                "<g class=\"gap\"><title>{count} operations are not drawn here</title>\
-                 <line x1=\"{x}\" x2=\"{x}\" y1=\"4\" y2=\"{height}\"/>\
-                 <text x=\"{}\" y=\"14\">+{count}</text></g>\n",
-                x + 3
-            ));
-        }
+        svg.push_str(&self.gaps(&layout, &shown, height));
         for (lane, client) in layout.lanes.iter().enumerate() {
             let y = TOP + lane * LANE + 10 + BAR / 2;
             svg.push_str(&format!(
@@ -84,10 +75,35 @@ impl<M: Model> Picture<'_, M> {
         svg + &self.folded(&shown)
     }
 
-    fn layout(&self, ids: &[OpId], hidden: &[Moment]) -> Layout {
+    /// How many operations are not drawn, where there is room to say so.
+    fn gaps(&self, layout: &Layout, shown: &[OpId], height: usize) -> String {
+        let hidden = self.object.iter().filter(|id| shown.binary_search(id).is_err());
+        let hidden: Vec<Moment> = hidden.map(|id| self.history.operation(*id).invoked).collect();
+        let before = |moment: Moment| hidden.partition_point(|other| *other < moment);
+        let mut text = String::new();
+        let (mut said, mut free) = (0, 0);
+        for (moment, column) in &layout.moments {
+            let count = before(*moment) - said;
+            if count == 0 || *column < free {
+                continue;
+            }
+            said += count;
+            free = column + count.to_string().len() + 2;
+            let x = MARGIN + column * COLUMN;
+            text.push_str(&format!(
+                "<g class=\"gap\"><title>{count} operations invoked here are not drawn</title>\
+                 <line x1=\"{x}\" x2=\"{x}\" y1=\"4\" y2=\"{height}\"/>\
+                 <text x=\"{}\" y=\"14\">+{count}</text></g>\n",
+                x + 3
+            ));
+        }
+        text
+    }
+
+    fn layout(&self, ids: &[OpId], proof: &[OpId]) -> Layout {
         let end = last_return(self.history, &self.evidence.operations);
         let room = |id: OpId| self.label(id).chars().count().min(LABEL_MAX) + 3;
-        layout(self.history, ids, hidden, end, room)
+        layout(self.history, ids, proof, end, room)
     }
 
     fn label(&self, id: OpId) -> String {
@@ -145,9 +161,11 @@ impl<M: Model> Picture<'_, M> {
         let later = self.object.iter().filter(|id| self.history.operation(**id).invoked > end);
         let later = later.count();
         format!(
-            "<p class=\"note\">{} operations are drawn, in the order of their moments and not to \
-             scale. Not drawn: {} before or between them, {later} after the evidence, and {others} \
-             that failed, whose results nobody learned, or of other keys.</p>\n",
+            "<p class=\"note\">Filled bars are the evidence; the red one fits nowhere after those with \
+             a number, in their order. {} operations are drawn, as their moments follow one another, \
+             not to scale. Not drawn are {} before or between them, {later} after the evidence, and \
+             {others} that do not matter: they failed, nobody learned what they read, or they are \
+             of other keys.</p>\n",
             shown.len(),
             hidden - later,
         )

@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::chains::{End, Tried};
-use crate::explain::{Attempt, changes, shrink};
+use crate::explain::{Attempt, Reach, changes, shrink};
 use crate::history::{History, OpId, Outcome};
 use crate::model::Model;
 use crate::verdict::{Evidence, Exhausted, Verdict};
@@ -59,11 +59,12 @@ pub(crate) fn evidence<M: Model>(
     let (mut operations, minimal) = (shrunk.kept, shrunk.minimal);
     operations.sort();
     let tried = search(&|id| operations.binary_search(&id).is_ok(), budget);
-    let longest = tried.end == End::Impossible;
-    let because = match tried.misfit {
-        Some(misfit) => Attempt { order: tried.order, state: tried.state, misfit, longest }
-            .sentence(model, history, |id| id),
-        None => "no order explains these operations".to_owned(),
-    };
+    let reach = if tried.end == End::Impossible { Reach::All } else { Reach::Found };
+    let because =
+        match tried.misfit {
+            Some(misfit) => Attempt { order: tried.order, state: tried.state, misfit, reach }
+                .sentence(model, history, |id| id),
+            None => "no order explains these operations".to_owned(),
+        };
     Evidence { operations, because, minimal }
 }
