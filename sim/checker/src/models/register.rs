@@ -1,7 +1,11 @@
 //! One value that is read, written, and compared and set.
 
+use crate::budget::Budget;
+use crate::history::Part;
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
+use crate::verdict::Verdict;
+use crate::zones::{Names, Told, What, gather, register, verdict};
 
 /// One value that is read, written, and compared and set.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +72,15 @@ impl Model for Register {
         }
     }
 
+    /// In nearly linear time, if no value that was seen was written twice, and no failed
+    /// compare-and-set matters.
+    fn decide(&self, part: Part<'_, RegisterOp, RegisterRet>, _: &Budget<'_>) -> Option<Verdict> {
+        let calls = gather(part, told)?;
+        let names = Names { read: "read", write: "write" };
+        let words = |value| self.values.words(value);
+        verdict(&calls, names, &words, |calls| register::decide(calls, self.init))
+    }
+
     fn call_words(&self, op: &RegisterOp) -> String {
         let words = |value: Value| self.values.words(value);
         match *op {
@@ -87,5 +100,22 @@ impl Model for Register {
 
     fn state_words(&self, state: &Value) -> String {
         self.values.words(*state)
+    }
+}
+
+fn told(op: &RegisterOp, ret: Option<&RegisterRet>) -> Told {
+    match (*op, ret) {
+        (RegisterOp::Read, None) => Told::Nothing,
+        (RegisterOp::Read, Some(RegisterRet::Value(value))) => Told::This(What::Read(*value)),
+        (RegisterOp::Write(value), None | Some(RegisterRet::Written)) => {
+            Told::This(What::Write(value))
+        }
+        (RegisterOp::Cas { from, to }, None | Some(RegisterRet::Swapped(true))) => {
+            Told::This(What::Swap { from, to })
+        }
+        (RegisterOp::Cas { from, to }, Some(RegisterRet::Swapped(false))) => {
+            Told::This(What::Refused { from, to })
+        }
+        _ => Told::Nonsense,
     }
 }

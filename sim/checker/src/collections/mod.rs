@@ -1,0 +1,11 @@
+//! Checks of objects that are more than one value, near-linear in the number of operations: they
+//! decide from what is known of the very object, where the search would try orders.
+//!
+//! Every check takes unknown outcomes as they are. Where it cannot tell, it says nothing.
+
+pub(crate) mod finding;
+pub(crate) mod pairs;
+pub(crate) mod queue;
+pub(crate) mod span;
+pub(crate) mod stabbing;
+pub(crate) mod stack;
