@@ -226,8 +226,8 @@ impl<'a, M: Model> Search<'a, M> {
                     break;
                 }
                 if let Some(after) = self.after(state, link) {
-                    choices
-                        .push((self.urgency(link), Choice { chain: index(number), place, after }));
+                    let choice = Choice { chain: index(number), place, after };
+                    choices.push((self.urgency(link), choice));
                 }
             }
         }

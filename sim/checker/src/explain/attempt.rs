@@ -35,13 +35,13 @@ pub enum Reach {
 
 /// What a search for the longest order may use: more would be no clearer.
 const BUDGET: Budget<'static> =
-    Budget { bytes_max: 1 << 24, configurations_max: 20_000, threads: 1, stop: None };
+    Budget { bytes_max: 1 << 24, configurations_max: 4_000, threads: 1, stop: None };
 
-/// Configurations, beside one for each operation, where all operations are ordered as they were.
-const DETOURS_MAX: u64 = 1_000;
+/// Configurations of other searches, beside one for each operation.
+const DETOURS_MAX: u64 = 500;
 
 /// Operations beside the evidence that may take effect or not, in a search that tries all of it.
-const OTHERS_MAX: usize = 12;
+const OTHERS_MAX: usize = 8;
 
 /// How far the operations can be ordered; nothing if `evidence` is none. Where few others can matter,
 /// they may take effect or not. Where many can, the evidence is ordered alone, and where none of it
@@ -61,19 +61,21 @@ pub fn attempt<M: Model>(
     let others: Vec<OpId> = others.take(OTHERS_MAX + 1).collect();
     let tried = |known: &[OpId], others: &[OpId], configurations_max: u64| {
         let budget = Budget { configurations_max, ..BUDGET };
-        search(model, history, in_real_time(history, known, others, last), &budget)
+        let chains = in_real_time(history, known, others, last);
+        search(model, history, chains, &budget)
     };
+    let detours = |known: &[OpId]| DETOURS_MAX.saturating_add(known.len() as u64);
     if others.len() <= OTHERS_MAX {
         let tried = tried(&evidence.operations, &others, BUDGET.configurations_max);
         if tried.end == End::Impossible {
             return found(needed(model, history, tried, is_evidence), Reach::All, is_evidence);
         }
     }
-    let alone = tried(&evidence.operations, &[], BUDGET.configurations_max);
+    let alone = tried(&evidence.operations, &[], detours(&evidence.operations));
     let reach = if alone.end == End::Impossible { Reach::Alone } else { Reach::Found };
-    if alone.order.is_empty() {
-        let detours = DETOURS_MAX.saturating_add(object.len() as u64);
-        let as_it_was = found(tried(&object, &[], detours), Reach::Found, is_evidence);
+    if alone.order.is_empty() && evidence.operations.len() > 1 {
+        let as_it_was = tried(&object, &[], detours(&object));
+        let as_it_was = found(as_it_was, Reach::Found, is_evidence);
         return as_it_was.or_else(|| found(alone, reach, is_evidence));
     }
     found(alone, reach, is_evidence)
