@@ -12,7 +12,7 @@
 //! /// A counter that only grows: what a user writes.
 //! struct Growing;
 //!
-//! #[derive(Clone, Debug)]
+//! #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 //! enum Op {
 //!     Increment,
 //!     Read,
@@ -52,5 +52,6 @@ pub mod generate;
 pub mod history;
 pub mod model;
 pub mod models;
+pub mod search;
 pub mod value;
 pub mod verdict;
