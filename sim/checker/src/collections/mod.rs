@@ -4,6 +4,7 @@
 //! Every check takes unknown outcomes as they are. Where it cannot tell, it says nothing.
 
 pub(crate) mod finding;
+pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod pairs;
 pub(crate) mod queue;

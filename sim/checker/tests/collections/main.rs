@@ -2,5 +2,6 @@
 //! to a verdict on large ones. `CHECKER_FUZZ_ROUNDS` asks for more small ones than usual.
 
 mod fuzz;
+mod lists;
 mod pairs;
 mod switches;
