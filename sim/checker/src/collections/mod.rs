@@ -3,6 +3,8 @@
 //!
 //! Every check takes unknown outcomes as they are. Where it cannot tell, it says nothing.
 
+pub(crate) mod additions;
+pub(crate) mod counter;
 pub(crate) mod finding;
 pub(crate) mod list;
 pub(crate) mod lock;
