@@ -52,6 +52,7 @@ pub mod generate;
 pub mod history;
 pub mod model;
 pub mod models;
+pub mod stream;
 pub mod value;
 pub mod verdict;
 mod zones;

@@ -13,10 +13,12 @@ mod transactions;
 
 pub use bank::{Bank, BankOp, BankRet};
 pub use counter::{Counter, CounterOp};
+pub(crate) use kv::told as kv_told;
 pub use kv::{Kv, KvCall, KvOp, KvRet};
 pub use list::{List, ListOp, ListRet};
 pub use lock::{Lock, LockOp};
 pub use queue::{Queue, QueueOp};
+pub(crate) use register::told as register_told;
 pub use register::{Register, RegisterOp, RegisterRet};
 pub use set::{Set, SetOp, SetRet};
 pub use stack::{Stack, StackOp};
