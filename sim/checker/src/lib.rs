@@ -58,6 +58,7 @@ pub mod models;
 pub mod order;
 pub mod relaxed;
 pub mod search;
+pub mod stream;
 pub mod value;
 pub mod verdict;
 mod zones;

@@ -181,7 +181,8 @@ impl Model for Kv {
     }
 }
 
-fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
+/// What `op`, of one register, says if it returned `ret`.
+pub(crate) fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
     match (op.call, ret) {
         (KvCall::Get, None) => Told::Nothing,
         (KvCall::Get, Some(KvRet::Value(value))) => Told::This(What::Read(*value)),

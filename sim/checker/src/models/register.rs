@@ -126,7 +126,8 @@ impl Model for Register {
     }
 }
 
-fn told(op: &RegisterOp, ret: Option<&RegisterRet>) -> Told {
+/// What `op`, of one register, says if it returned `ret`.
+pub(crate) fn told(op: &RegisterOp, ret: Option<&RegisterRet>) -> Told {
     match (*op, ret) {
         (RegisterOp::Read, None) => Told::Nothing,
         (RegisterOp::Read, Some(RegisterRet::Value(value))) => Told::This(What::Read(*value)),
