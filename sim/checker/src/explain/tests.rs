@@ -5,7 +5,7 @@ use rand::RngExt;
 use crate::brute;
 use crate::budget::Budget;
 use crate::check::check;
-use crate::explain::attempt::attempt;
+use crate::explain::attempt::{Reach, attempt};
 use crate::explain::minimise::minimise;
 use crate::explain::object::forgotten;
 use crate::generate::{Random, Shape, history, random};
@@ -38,7 +38,7 @@ fn minimal_evidence<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Op
         assert!(!bad(model, history, &fewer), "not minimal: {less:?} of {history:?}");
     }
     let attempt = attempt(model, history, &less).expect("what is bad has a longest order");
-    assert!(attempt.longest && less.operations.contains(&attempt.misfit));
+    assert!(attempt.reach == Reach::All && less.operations.contains(&attempt.misfit));
     assert_legal(model, history, &less, &attempt.order);
     Some(less)
 }
