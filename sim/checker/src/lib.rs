@@ -12,7 +12,7 @@
 //! /// A counter that only grows: what a user writes.
 //! struct Growing;
 //!
-//! #[derive(Clone, Debug)]
+//! #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 //! enum Op {
 //!     Increment,
 //!     Read,
@@ -57,6 +57,8 @@ pub mod model;
 pub mod models;
 pub mod order;
 pub mod relaxed;
+pub mod search;
+pub mod stream;
 pub mod value;
 pub mod verdict;
 mod zones;
