@@ -51,9 +51,9 @@ pub(crate) struct Tried<S> {
 /// Configurations between two looks at whether to stop.
 const PATIENCE: u64 = 4096;
 
-/// Looks for an order of the `chains`, from the first state of `model`, that explains the results of
-/// all known operations. Memory is estimated: states count as large as they are without what they
-/// point to.
+/// Looks for an order of the `chains`, from the first state of `model`, that explains the results
+/// of all known operations. Memory is estimated: states count as large as they are without what
+/// they point to.
 pub(crate) fn search<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,

@@ -43,9 +43,10 @@ const DETOURS_MAX: u64 = 500;
 /// Operations beside the evidence that may take effect or not, in a search that tries all of it.
 const OTHERS_MAX: usize = 8;
 
-/// How far the operations can be ordered; nothing if `evidence` is none. Where few others can matter,
-/// they may take effect or not. Where many can, the evidence is ordered alone, and where none of it
-/// explains itself, with all operations as they were, up to the last return of the evidence.
+/// How far the operations can be ordered; nothing if `evidence` is none. Where few others can
+/// matter, they may take effect or not. Where many can, the evidence is ordered alone, and where
+/// none of it explains itself, with all operations as they were, up to the last return of the
+/// evidence.
 pub fn attempt<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -81,8 +82,8 @@ pub fn attempt<M: Model>(
     found(alone, reach, is_evidence)
 }
 
-/// The same order without those beside the evidence that it can do without. It is as long as before,
-/// so that nothing follows on it either.
+/// The same order without those beside the evidence that it can do without. It is as long as
+/// before, so that nothing follows on it either.
 fn needed<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,

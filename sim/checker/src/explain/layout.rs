@@ -31,10 +31,10 @@ pub(crate) struct Layout {
     pub(crate) columns: usize,
 }
 
-/// Places the operations `ids`, among them `proof`, both sorted: two events share no column and come
-/// in their order, and the bar of an operation has room for as many characters as `room` says. What
-/// returns after `end` goes on to the right. Clients of the proof come first, and then who asked
-/// first.
+/// Places the operations `ids`, among them `proof`, both sorted: two events share no column and
+/// come in their order, and the bar of an operation has room for as many characters as `room` says.
+/// What returns after `end` goes on to the right. Clients of the proof come first, and then who
+/// asked first.
 pub(crate) fn layout<O, R>(
     history: &History<O, R>,
     ids: &[OpId],

@@ -1,8 +1,8 @@
 //! Text in a page: whatever it is, it is only text.
 
 /// The first `letters_max` letters of `text`, as text of HTML and of attributes in `"`; an ellipsis
-/// stands for the rest. What cannot be seen, or turns the direction of writing, is replaced. At most
-/// six bytes for each letter.
+/// stands for the rest. What cannot be seen, or turns the direction of writing, is replaced. At
+/// most six bytes for each letter.
 pub(crate) fn escaped(text: &str, letters_max: usize) -> String {
     let mut safe = String::new();
     for (place, letter) in text.chars().enumerate() {

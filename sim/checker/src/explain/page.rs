@@ -48,7 +48,8 @@ g text.place{font-size:10px;font-weight:700;fill:currentColor}";
 
 /// Why `evidence` makes `history` wrong, on a page that stands by itself, below 200 KB for any
 /// history: the sentence; the evidence, and some operations around it, as bars on the lanes of
-/// their clients; the longest order that explains them, with its states, and what then fits nowhere.
+/// their clients; the longest order that explains them, with its states, and what then fits
+/// nowhere.
 pub fn page<M: Model>(model: &M, history: &History<M::Op, M::Ret>, evidence: &Evidence) -> String {
     let attempt = attempt(model, history, evidence);
     let object = operations(model, history, evidence);

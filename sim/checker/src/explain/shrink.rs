@@ -11,10 +11,10 @@ pub(crate) struct Shrunk<T> {
 ///
 /// Adding to what is bad must leave it bad. `bad` may not know; then it is as if what it was asked
 /// of were not bad, and the result need not be minimal. The shortest bad beginning is found first,
-/// and its last element stays; of the others, those `preferred` stay rather than the rest, and those
-/// nearest to it rather than those far away.
-/// Each element that stays costs about twice the logarithm of its distance in looks: of the known
-/// ways (Zeller & Hildebrandt 2002; Marques-Silva, Janota & Belov 2013, progression), the second.
+/// and its last element stays; of the others, those `preferred` stay rather than the rest, and
+/// those nearest to it rather than those far away. Each element that stays costs about twice the
+/// logarithm of its distance in looks: of the known ways (Zeller & Hildebrandt 2002; Marques-Silva,
+/// Janota & Belov 2013, progression), the second.
 pub(crate) fn shrink<T: Copy>(
     candidates: &[T],
     preferred: impl Fn(&T) -> bool,
@@ -65,6 +65,8 @@ fn first(longest: usize, is_bad: &mut impl FnMut(usize) -> bool) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -111,9 +113,12 @@ mod tests {
         fn minimal_means_minimal(
             sets in prop::collection::vec(prop::collection::btree_set(0_u8..12, 0..5), 1..6),
         ) {
-            let bad = |asked: &[u8]| sets.iter().any(|set| set.iter().all(|one| asked.contains(one)));
+            let within =
+                |set: &BTreeSet<u8>, asked: &[u8]| set.iter().all(|one| asked.contains(one));
+            let bad = |asked: &[u8]| sets.iter().any(|set| within(set, asked));
             let all: Vec<u8> = (0..12).collect();
-            let Shrunk { kept, minimal } = shrink(&all, |one| one % 3 == 0, |asked| Some(bad(asked)));
+            let shrunk = shrink(&all, |one| one % 3 == 0, |asked| Some(bad(asked)));
+            let Shrunk { kept, minimal } = shrunk;
             prop_assert!(minimal && bad(&kept));
             for out in &kept {
                 let less: Vec<u8> = kept.iter().filter(|one| *one != out).copied().collect();

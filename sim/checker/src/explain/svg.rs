@@ -161,11 +161,11 @@ impl<M: Model> Picture<'_, M> {
         let later = self.object.iter().filter(|id| self.history.operation(**id).invoked > end);
         let later = later.count();
         format!(
-            "<p class=\"note\">Filled bars are the evidence; the red one fits nowhere after those with \
-             a number, in their order. {} operations are drawn, as their moments follow one another, \
-             not to scale. Not drawn are {} before or between them, {later} after the evidence, and \
-             {others} that do not matter: they failed, nobody learned what they read, or they are \
-             of other keys.</p>\n",
+            "<p class=\"note\">Filled bars are the evidence; the red one fits nowhere after those \
+             with a number, in their order. {} operations are drawn, as their moments follow one \
+             another, not to scale. Not drawn are {} before or between them, {later} after the \
+             evidence, and {others} that do not matter: they failed, nobody learned what they \
+             read, or they are of other keys.</p>\n",
             shown.len(),
             hidden - later,
         )

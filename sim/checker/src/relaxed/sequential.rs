@@ -21,8 +21,8 @@ use crate::verdict::Verdict;
 ///
 /// What is linearizable is sequentially consistent, and told faster: that is looked at first. Then
 /// comes the search, and then, against what is wrong, searches for less evidence; each of the three
-/// may use the budget. Without real time there is little to go by: beyond some hundred operations of
-/// a few clients, what is not linearizable soon uses it up, and evidence stays long.
+/// may use the budget. Without real time there is little to go by: beyond some hundred operations
+/// of a few clients, what is not linearizable soon uses it up, and evidence stays long.
 pub fn check<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
