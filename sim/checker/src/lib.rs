@@ -49,6 +49,7 @@ pub mod brute;
 pub mod budget;
 pub mod check;
 pub mod generate;
+pub mod hints;
 pub mod history;
 pub mod model;
 pub mod models;
