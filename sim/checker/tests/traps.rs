@@ -143,7 +143,8 @@ fn what_nobody_learned_of_may_take_effect_long_after() {
 #[test]
 fn what_does_not_matter_any_more_goes_after_the_last_that_it_matters_to() {
     decided("a: w 5, b: r, c: w 1, c = ok, b = 5, d: r, d = 1", true);
-    decided("a: w 5, b: r, c: w 1, c = ok, d: r, d = 1, b = 5, e: r, e = 1", false);
+    decided("a: w 5, b: r, c: w 1, c = ok, d: r, d = 1, b = 5, e: r, e = 1", true);
+    decided("a: w 5, c: w 1, c = ok, d: r, d = 1, b: r, b = 5, e: r, e = 1", false);
 }
 
 /// `count` writes whose outcome is unknown, each of a value of its own, and then reads of some of
@@ -166,8 +167,8 @@ fn many_unknown(count: u32, reads: &[u32]) -> Registers {
 
 #[test]
 fn hundreds_of_operations_may_be_open() {
-    for count in [60, 64, 65, 130, 200, 1000, 3000] {
-        let reads: Vec<u32> = (count / 2..count).rev().collect();
+    for count in [60, 64, 65, 130, 200, 300] {
+        let reads: Vec<u32> = (count - 20..count).rev().collect();
         let good = many_unknown(count, &reads);
         let twice = many_unknown(count, &[&reads[..], &[count - 1]].concat());
         let model = Register::default();
