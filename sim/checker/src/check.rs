@@ -1,14 +1,13 @@
 //! One history, one verdict.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::budget::Budget;
-use crate::history::{History, OpId, Outcome, Part};
+use crate::history::{History, OpId, Operation, Outcome, Part};
 use crate::model::{Effect, Model};
 use crate::search::search;
 use crate::verdict::Verdict;
@@ -145,14 +144,14 @@ fn each(
 
 /// The operations of each key, in the order of keys; all of them together if one has no key.
 /// Those that failed, and observations that nobody learned of, say nothing and are left out.
-struct Parts {
+pub(crate) struct Parts {
     ids: Vec<OpId>,
     /// Where each part ends.
     ends: Vec<usize>,
 }
 
 impl Parts {
-    fn new<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Parts {
+    pub(crate) fn new<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Parts {
         const NONE: u32 = u32::MAX;
         let mut numbers: HashMap<u64, u32, FixedState> =
             HashMap::with_hasher(FixedState::default());
@@ -160,7 +159,7 @@ impl Parts {
         let mut keys: Vec<u64> = Vec::new();
         let mut counts: Vec<usize> = Vec::new();
         let mut keyless = false;
-        let number = |operation: &crate::history::Operation<M::Op, M::Ret>| {
+        let number = |operation: &Operation<M::Op, M::Ret>| {
             let tells = match operation.outcome {
                 Outcome::Returned { .. } => true,
                 Outcome::Failed => false,
@@ -208,11 +207,13 @@ impl Parts {
         Parts { ids, ends }
     }
 
-    fn len(&self) -> usize {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
-    fn ids(&self, place: usize) -> &[OpId] {
+    /// The operations of one of them.
+    pub(crate) fn ids(&self, place: usize) -> &[OpId] {
         let start = if place == 0 { 0 } else { self.ends[place - 1] };
         &self.ids[start..self.ends[place]]
     }

@@ -52,6 +52,7 @@ pub mod check;
 mod collections;
 pub mod explain;
 pub mod generate;
+pub mod hints;
 pub mod history;
 pub mod model;
 pub mod models;

@@ -1,6 +1,6 @@
 //! Looks for an order of the operations that explains what they returned.
 //!
-//! Between any two returns stand [configurations](config::Config): a state, and which of the open
+//! Between any two returns stand configurations: a state, and which of the open
 //! operations have taken effect. At a return, those in which the operation has not taken effect
 //! yet have others do so before it, but only as far as that takes (Lowe 2017, just-in-time
 //! linearization). What makes it fast is what need not be tried:

@@ -24,11 +24,14 @@ pub(super) trait Steps {
     fn bytes(&self) -> usize;
 }
 
+/// What a task is asked, and told if its outcome is known.
+type Told<'a, M> = (&'a <M as Model>::Op, Option<&'a <M as Model>::Ret>);
+
 /// The states of a model that turned up.
 pub(super) struct Numbered<'a, M: Model> {
     model: &'a M,
     /// What the tasks of each class are asked and told.
-    classes: Vec<(&'a M::Op, Option<&'a M::Ret>)>,
+    classes: Vec<Told<'a, M>>,
     states: Vec<M::State>,
     numbers: HashTable<(u64, u32)>,
     steps: HashMap<(u32, u32), u32, FixedState>,
@@ -92,7 +95,8 @@ impl<'a, M: Model> Numbered<'a, M> {
             owned: 0,
         };
         object.number(model.init());
-        let mut classes = HashMap::<_, u32, _>::with_hasher(FixedState::default());
+        let mut classes: HashMap<Told<'a, M>, u32, FixedState> =
+            HashMap::with_hasher(FixedState::default());
         let mut tasks = Vec::with_capacity(part.len());
         for (id, operation) in part.iter() {
             if operation.invoked > last {
@@ -154,7 +158,7 @@ impl<M: Model> Steps for Numbered<'_, M> {
 
     fn bytes(&self) -> usize {
         let states = self.states.capacity() * size_of::<M::State>() + self.owned;
-        let classes = self.classes.capacity() * size_of::<(&M::Op, Option<&M::Ret>)>();
+        let classes = self.classes.capacity() * size_of::<Told<'_, M>>();
         states + classes + self.numbers.allocation_size() + self.steps.allocation_size()
     }
 }

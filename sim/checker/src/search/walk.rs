@@ -41,7 +41,7 @@ pub(super) trait Space<const W: usize> {
         true
     }
 
-    /// Whether it can be of use that an overwrite that has this `target`, and may be thought to have
+    /// Whether it can be of use that an overwrite with this `target`, which may be thought to have
     /// been hidden, takes effect in earnest.
     fn shows(&self, config: &Config<W>, target: u32, now: Moment) -> bool {
         let _ = (config, target, now);
