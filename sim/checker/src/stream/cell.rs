@@ -304,7 +304,7 @@ impl Cell {
     /// Everything that it knows of.
     pub(crate) fn named(&self) -> Vec<(OpId, Call)> {
         let writers = self.live.iter().filter_map(|live| live.writer);
-        writers.chain(self.spans.iter().flat_map(Span::named)).collect()
+        writers.chain(self.spans.iter().flat_map(Span::ends).flatten()).collect()
     }
 
     /// Whether there may be much to forget.
@@ -331,9 +331,11 @@ impl Cell {
                 }
                 continue;
             }
-            let spans = live.zone.into_iter().chain(killer).map(|zone| &self.spans[zone]);
-            let by = killer.and_then(|killer| self.writer_of(killer));
-            let proof = spans.flat_map(Span::named).chain(live.writer).chain(by).collect();
+            let [first, last] = live.zone.map_or([None; 2], |zone| self.spans[zone].ends());
+            let [other_first, other_last] =
+                killer.map_or([None; 2], |killer| self.spans[killer].ends());
+            let other_writer = killer.and_then(|killer| self.writer_of(killer));
+            let proof = [live.writer, first, last, other_writer, other_first, other_last];
             retired.push(cell, live.value, proof);
         }
         let mut places = vec![0; self.spans.len()];
@@ -385,8 +387,8 @@ impl Cell {
 }
 
 impl Span {
-    fn named(&self) -> impl Iterator<Item = (OpId, Call)> + use<> {
-        self.first.into_iter().chain(self.last)
+    fn ends(&self) -> [Option<(OpId, Call)>; 2] {
+        [self.first, self.last]
     }
 }
 

@@ -156,11 +156,9 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
         match asked {
             Told::Nothing => self.cells[cell].watch(id, invoked),
             Told::This(What::Write(value)) => {
-                self.retired.forget(cell, value);
                 self.is_decided &= self.cells[cell].write(value, None, call);
             }
             Told::This(What::Swap { from, to }) => {
-                self.retired.forget(cell, to);
                 self.cells[cell].watch(id, invoked);
                 self.is_decided &= self.cells[cell].write(to, Some(from), call);
             }
