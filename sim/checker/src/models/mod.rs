@@ -2,6 +2,7 @@
 
 mod bank;
 mod counter;
+mod keyed;
 mod kv;
 mod list;
 mod lock;
@@ -13,6 +14,7 @@ mod transactions;
 
 pub use bank::{Bank, BankOp, BankRet};
 pub use counter::{Counter, CounterOp};
+pub use keyed::{Keyed, KeyedOp};
 pub(crate) use kv::told as kv_told;
 pub use kv::{Kv, KvCall, KvOp, KvRet};
 pub use list::{List, ListOp, ListRet};
