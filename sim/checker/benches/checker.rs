@@ -5,15 +5,17 @@
 //! (commit 55508eb, Go 1.19), so that the ratio is an order of magnitude. A peak is what the heap
 //! holds above what it held before the check: the history is not counted.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
 use quorate_checker::budget::Budget;
 use quorate_checker::check::check;
 use quorate_checker::generate::{Random, Shape, history, random};
-use quorate_checker::history::{History, Outcome};
+use quorate_checker::history::{History, Moment, OpId, Outcome};
 use quorate_checker::model::Model;
 use quorate_checker::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
+use quorate_checker::stream::Stream;
 use quorate_checker::value::{Datum, Value};
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
@@ -47,6 +49,68 @@ fn main() {
     registers(rounds, share);
     keys(rounds, share);
     texts(rounds, share);
+    streams_table(rounds, share);
+}
+
+fn streams_table(rounds: usize, share: u32) {
+    println!("\n{:<44}{:>10}{:>10}", "one event of a stream, median", "measured", "goal");
+    streams(rounds, share);
+}
+
+/// What happens in `made`, in order: the place of an operation, and whether it ends.
+fn events<O, R>(made: &History<O, R>) -> Vec<(usize, bool)> {
+    let mut events = Vec::new();
+    for (place, operation) in made.operations().iter().enumerate() {
+        events.push((operation.invoked, place, false));
+        // A client that is not answered gives up after a while.
+        let end = match operation.returned() {
+            Moment::NEVER => Moment(operation.invoked.0 + 200),
+            returned => returned,
+        };
+        events.push((end, place, true));
+    }
+    events.sort_unstable();
+    events.into_iter().map(|(_, place, ends)| (place, ends)).collect()
+}
+
+fn streams(rounds: usize, share: u32) {
+    let cases = [(1, 10, 0.0), (1, 50, 0.0), (1, 50, 0.001), (1_000, 50, 0.0), (1_000, 50, 0.001)];
+    for (keys, clients, unknown) in cases {
+        let shape = Shape { operations: 200_000 / share, clients, unknown, ..Shape::default() };
+        let made = key_values(&shape, keys);
+        let events = events(&made);
+        let kv = Kv::default();
+        let mut times = Vec::new();
+        let (mut peak, mut remembered) = (0, 0);
+        for _ in 0..rounds {
+            HEAP.reset_peak_usage();
+            let before = HEAP.current_usage();
+            let start = now();
+            let mut stream = Stream::of_kv(&kv);
+            for (place, ends) in &events {
+                let operation = &made.operations()[*place];
+                let id = OpId(u32::try_from(*place).expect("there are few"));
+                match (ends, operation.ret()) {
+                    (true, Some(ret)) => assert_eq!(stream.returned(id, ret), None),
+                    (true, None) => stream.unknown(id),
+                    (false, _) => assert_eq!(stream.invoke(operation.op), id),
+                }
+            }
+            times.push((now() - start) / u32::try_from(events.len()).expect("there are few"));
+            remembered = stream.remembered();
+            peak = HEAP.peak_usage().saturating_sub(before);
+            assert!(stream.is_decided());
+        }
+        times.sort_unstable();
+        let median = times[times.len() / 2].as_nanos();
+        let met = if median <= 200 { "" } else { "over" };
+        println!(
+            "{:<44}{median:>7} ns    200 ns{met:>6} {:>10} remembered {:>7} KB",
+            format!("12 200 k, {keys} keys, {clients} clients, {unknown} unknown"),
+            remembered,
+            peak / 1024,
+        );
+    }
 }
 
 fn registers(rounds: usize, share: u32) {
@@ -133,9 +197,19 @@ fn measure<M: Model>(
     );
 }
 
+/// The time that this thread had a processor; where nobody knows it, the time that passed.
+fn now() -> Duration {
+    // The kernel brings its account up to date when it chooses what runs next.
+    std::thread::yield_now();
+    let account = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = account.and_then(|account| account.split(' ').next()?.parse().ok());
+    nanoseconds.map_or_else(wall_time, Duration::from_nanos)
+}
+
 #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
-fn now() -> Instant {
-    Instant::now()
+fn wall_time() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }
 
 /// Half reads, half writes of a value each.

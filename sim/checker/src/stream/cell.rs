@@ -1,5 +1,8 @@
 //! One register while it is used: what may still be seen of it.
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use crate::history::OpId;
 use crate::stream::retired::Retired;
 use crate::value::Value;
@@ -28,32 +31,42 @@ pub(crate) enum Fault {
 }
 
 /// A value that may still be seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Live {
     value: Value,
-    /// The first return and the last invocation of what is known to belong to this value and to
-    /// those that it was made from; the return is [`NEVER`] if nothing is known to.
+    /// Where its zone is, once somebody showed that it was there.
+    zone: Option<Place>,
+    /// Nobody, if the value was there at first.
+    writer: Option<(OpId, Call)>,
+    /// What its writer must find.
+    from: Option<Value>,
+    /// When it was known that another value was made from it.
+    closed: Time,
+    /// Whether its writer is on its way, and could still fail.
+    is_open: bool,
+}
+
+/// The time that a value spans, together with those that were made from it.
+#[derive(Clone, Copy, Debug)]
+struct Span {
     first_return: Time,
     last_invoke: Time,
     /// Who did these; nobody, if the value was there at first.
     first: Option<(OpId, Call)>,
     last: Option<(OpId, Call)>,
-    /// Nobody, if the value was there at first.
-    writer: Option<(OpId, Call)>,
-    /// What its writer must find.
-    from: Option<Value>,
-    /// The value that was made from it: its zone has what this one's had. And when that was known.
-    child: Option<Place>,
-    closed: Time,
-    /// Whether its writer is on its way, and could still fail.
-    is_open: bool,
 }
 
 /// One register.
 #[derive(Debug)]
 pub(crate) struct Cell {
     live: Vec<Live>,
-    /// Operations that are open and may see any value that was there since they began.
+    places: HashMap<Value, Place, FixedState>,
+    /// In the order of first returns, which is that of their making.
+    spans: Vec<Span>,
+    /// The spans in which something returned before something else began, in the same order. No
+    /// two of them overlap.
+    forward: Vec<Place>,
+    /// Operations that are open and may see any value that was there since they began, in order.
     watching: Vec<(OpId, Time)>,
     /// How many values there were after the last sweep.
     swept: usize,
@@ -68,15 +81,25 @@ const UNSWEPT_MAX: usize = 16;
 impl Cell {
     /// A register that has `init`.
     pub(crate) fn new(init: Value) -> Cell {
-        let mut first = Live::new(init, None, None);
-        first.first_return = BEFORE;
-        Cell {
-            live: vec![first],
+        let first = Live { zone: Some(0), ..Live::new(init, None, None) };
+        let span = Span { first_return: BEFORE, last_invoke: BEFORE, first: None, last: None };
+        let mut cell = Cell {
+            live: Vec::new(),
+            places: HashMap::default(),
+            spans: vec![span],
+            forward: Vec::new(),
             watching: Vec::new(),
             swept: 1,
             is_blurred: false,
             has_refusals: false,
-        }
+        };
+        cell.push(first);
+        cell
+    }
+
+    fn push(&mut self, live: Live) {
+        self.places.insert(live.value, self.live.len());
+        self.live.push(live);
     }
 
     pub(crate) fn remembered(&self) -> usize {
@@ -91,10 +114,11 @@ impl Cell {
     pub(crate) fn blur(&mut self) {
         self.is_blurred = true;
         self.live = Vec::new();
+        self.places = HashMap::default();
     }
 
     fn find(&self, value: Value) -> Option<Place> {
-        self.live.iter().rposition(|live| live.value == value)
+        self.places.get(&value).copied()
     }
 
     pub(crate) fn may_be_seen(&self, value: Value) -> bool {
@@ -126,7 +150,7 @@ impl Cell {
             None => What::Write(value),
         };
         let call = Call { invoked: event.invoked, returned: NEVER, what };
-        self.live.push(Live::new(value, from, Some((event.id, call))));
+        self.push(Live::new(value, from, Some((event.id, call))));
         true
     }
 
@@ -170,11 +194,14 @@ impl Cell {
         if !self.live[place].is_of(id) {
             return Ok(());
         }
-        if self.live[place].first_return != NEVER {
+        if self.live[place].zone.is_some() {
             return Err(Fault::Untold);
         }
-        // Nothing was made of a value that nobody saw, and no place behind it is known by number.
-        self.keep(|at, _| at != place);
+        self.live.swap_remove(place);
+        self.places.remove(&value);
+        if let Some(moved) = self.live.get(place) {
+            self.places.insert(moved.value, place);
+        }
         Ok(())
     }
 
@@ -187,95 +214,97 @@ impl Cell {
     /// `event` shows that the value at `place` was there.
     fn see(&mut self, place: Place, event: Event, what: What) -> Result<(), Fault> {
         let call = Call { invoked: event.invoked, returned: event.returned, what };
-        if self.live[place].first_return == NEVER {
-            self.begin(place, (event.id, call))?;
-        }
+        let zone = match self.live[place].zone {
+            Some(zone) => zone,
+            None => self.begin(place, (event.id, call))?,
+        };
         if event.invoked > self.live[place].closed {
             return Err(Fault::Clash);
         }
-        let head = self.head(place);
-        let zone = &mut self.live[head];
-        if event.invoked > zone.last_invoke {
-            zone.last_invoke = event.invoked;
-            zone.last = Some((event.id, call));
-        }
-        match self.clashes(head) {
-            true => Err(Fault::Clash),
-            false => Ok(()),
-        }
+        self.stretch(zone, event.invoked, Some((event.id, call)))
     }
 
-    /// The last value made from that at `place`.
-    fn head(&self, mut place: Place) -> Place {
-        while let Some(child) = self.live[place].child {
-            place = child;
+    /// Something of the span at `zone` began at `invoked`.
+    fn stretch(
+        &mut self,
+        zone: Place,
+        invoked: Time,
+        by: Option<(OpId, Call)>,
+    ) -> Result<(), Fault> {
+        let span = &mut self.spans[zone];
+        let (first_return, before) = (span.first_return, span.last_invoke);
+        if invoked <= before {
+            return Ok(());
         }
-        place
+        (span.last_invoke, span.last) = (invoked, by);
+        if self.clashes(zone, before) {
+            return Err(Fault::Clash);
+        }
+        if first_return < invoked && first_return >= before {
+            let place = self.forward.partition_point(|other| *other < zone);
+            self.forward.insert(place, zone);
+        }
+        Ok(())
     }
 
-    /// Whether the zone at `head` and another one cannot come one after the other.
-    fn clashes(&self, head: Place) -> bool {
-        let (first_return, last_invoke) =
-            (self.live[head].first_return, self.live[head].last_invoke);
-        let clash = |(place, live): (Place, &Live)| {
-            live.first_return < last_invoke
-                && live.last_invoke > first_return
-                && place != head
-                && live.child.is_none()
-        };
-        self.live.iter().enumerate().any(clash)
+    /// Whether the span at `zone`, whose last invocation was at `before`, now has another one in
+    /// its way, of which it must come both before and after.
+    fn clashes(&self, zone: Place, before: Time) -> bool {
+        let Span { first_return, last_invoke, .. } = self.spans[zone];
+        let is_in_the_way =
+            |other: &Span| other.first_return < last_invoke && other.last_invoke > first_return;
+        // Of those that returned earlier, only one can reach over its first return.
+        let earlier = self.forward.partition_point(|other| *other < zone);
+        if earlier > 0 && is_in_the_way(&self.spans[self.forward[earlier - 1]]) {
+            return true;
+        }
+        // The others first returned since it was last looked at. What is not in the way was on its
+        // way when this one first returned, so that there are few.
+        let since = before.max(first_return);
+        let later = self.spans[zone + 1..].iter().rev();
+        later
+            .skip_while(|other| other.first_return >= last_invoke)
+            .take_while(|other| other.first_return >= since)
+            .any(is_in_the_way)
     }
 
     /// `call` is the first to show that the value at `place` was there: so were those that it was
-    /// made from.
-    fn begin(&mut self, place: Place, call: (OpId, Call)) -> Result<(), Fault> {
+    /// made from. Where its span is.
+    fn begin(&mut self, place: Place, call: (OpId, Call)) -> Result<Place, Fault> {
+        let now = call.1.returned;
         let mut chain = vec![place];
-        let mut parent = None;
+        let mut zone = None;
         while let Some(from) = self.live[chain[chain.len() - 1]].from {
             let found = self.find(from).ok_or(Fault::Untold)?;
-            if self.live[found].first_return != NEVER {
-                parent = Some(found);
-                break;
-            }
-            if chain.contains(&found) {
+            if self.live[found].closed != NEVER || chain.contains(&found) {
                 return Err(Fault::Clash);
+            }
+            self.live[found].closed = now;
+            zone = self.live[found].zone;
+            if zone.is_some() {
+                break;
             }
             chain.push(found);
         }
-        while let Some(place) = chain.pop() {
-            let (_, Call { returned, .. }) = call;
-            let live = &mut self.live[place];
-            (live.first_return, live.first) = (returned, Some(call));
-            (live.last_invoke, live.last) =
-                (live.writer.map_or(BEFORE, |(_, writer)| writer.invoked), live.writer);
-            if let Some(parent) = parent {
-                self.join(parent, place, returned)?;
+        let zone = zone.unwrap_or_else(|| {
+            let first = Some(call);
+            let span = Span { first_return: now, last_invoke: BEFORE, first, last: None };
+            self.spans.push(span);
+            self.spans.len() - 1
+        });
+        for place in chain {
+            self.live[place].zone = Some(zone);
+            if let Some((id, writer)) = self.live[place].writer {
+                self.stretch(zone, writer.invoked, Some((id, writer)))?;
             }
-            parent = Some(place);
         }
-        Ok(())
-    }
-
-    /// The value at `child` is made from that at `parent`, as is known since `now`.
-    fn join(&mut self, parent: Place, child: Place, now: Time) -> Result<(), Fault> {
-        let before = self.live[parent].clone();
-        if before.child.is_some() {
-            return Err(Fault::Clash);
-        }
-        (self.live[parent].child, self.live[parent].closed) = (Some(child), now);
-        let live = &mut self.live[child];
-        if before.first_return < live.first_return {
-            (live.first_return, live.first) = (before.first_return, before.first);
-        }
-        if before.last_invoke > live.last_invoke {
-            (live.last_invoke, live.last) = (before.last_invoke, before.last);
-        }
-        Ok(())
+        Ok(zone)
     }
 
     /// Everything that it knows of.
     pub(crate) fn named(&self) -> Vec<(OpId, Call)> {
-        self.live.iter().flat_map(Live::named).collect()
+        let writers = self.live.iter().filter_map(|live| live.writer);
+        writers.chain(self.spans.iter().flat_map(Span::ends).flatten()).collect()
     }
 
     /// Whether there may be much to forget.
@@ -285,90 +314,90 @@ impl Cell {
 
     /// Forgets what nobody can see any more.
     ///
-    /// Whoever sees a value from now on began at `since` or later. If another zone has something
+    /// Whoever sees a value from now on began at `since` or later. If another span has something
     /// that returned before, and something that began after the first return of this one, the two
     /// would be in each other's way (Gibbons & Korach 1997).
     pub(crate) fn sweep(&mut self, now: Time, cell: usize, retired: &mut Retired) {
         let since = self.watching.first().map_or(now + 1, |(_, invoked)| *invoked);
-        let mut latest: [Option<Place>; 2] = [None, None];
-        let begun = |place: Option<Place>| place.map(|place| self.live[place].last_invoke);
-        for (place, live) in self.live.iter().enumerate() {
-            if live.child.is_some() || live.first_return >= since {
+        let killers = self.killers(since);
+        let mut kept = Vec::with_capacity(self.live.len() / 2);
+        let mut is_used = vec![false; self.spans.len()];
+        for live in &self.live {
+            let killer = live.zone.and_then(|zone| killers[zone]);
+            if live.is_open || killer.is_none() && live.closed >= since {
+                kept.push(*live);
+                if let Some(zone) = live.zone {
+                    is_used[zone] = true;
+                }
                 continue;
             }
-            if Some(live.last_invoke) > begun(latest[0]) || latest[0].is_none() {
-                latest = [Some(place), latest[0]];
-            } else if Some(live.last_invoke) > begun(latest[1]) || latest[1].is_none() {
-                latest[1] = Some(place);
-            }
+            let [first, last] = live.zone.map_or([None; 2], |zone| self.spans[zone].ends());
+            let [other_first, other_last] =
+                killer.map_or([None; 2], |killer| self.spans[killer].ends());
+            let other_writer = killer.and_then(|killer| self.writer_of(killer));
+            let proof = [live.writer, first, last, other_writer, other_first, other_last];
+            retired.push(cell, live.value, proof);
         }
-        let killer = |place: Place| {
-            let head = self.head(place);
-            let other = if latest[0] == Some(head) { latest[1] } else { latest[0] };
-            other.filter(|other| self.live[*other].last_invoke > self.live[head].first_return)
-        };
-        let killers: Vec<Option<Place>> = (0..self.live.len()).map(killer).collect();
-        let is_kept = |place: Place, live: &Live| {
-            live.is_open || killers[place].is_none() && live.closed >= since
-        };
-        for (place, live) in self.live.iter().enumerate() {
-            if !is_kept(place, live) {
-                let by = killers[place].or(live.child).map(|by| &self.live[by]);
-                let proof = live.named().chain(by.into_iter().flat_map(Live::named)).collect();
-                retired.push(cell, live.value, proof);
-            }
+        let mut places = vec![0; self.spans.len()];
+        let mut count = 0;
+        for (place, used) in places.iter_mut().zip(&is_used) {
+            *place = count;
+            count += usize::from(*used);
         }
-        self.keep(is_kept);
+        self.forward.retain(|zone| is_used[*zone]);
+        self.forward.iter_mut().for_each(|zone| *zone = places[*zone]);
+        let mut used = is_used.iter();
+        self.spans.retain(|_| *used.next().unwrap_or(&true));
+        self.places.clear();
+        self.live.clear();
+        for live in kept {
+            self.push(Live { zone: live.zone.map(|zone| places[zone]), ..live });
+        }
         self.swept = self.live.len();
     }
 
-    /// Forgets the values that are not to be kept.
-    fn keep(&mut self, is_kept: impl Fn(Place, &Live) -> bool) {
-        let mut count = 0;
-        let mut places = Vec::with_capacity(self.live.len());
-        for (place, live) in self.live.iter().enumerate() {
-            places.push(is_kept(place, live).then_some(count));
-            count += usize::from(places[place].is_some());
-        }
-        let children: Vec<Option<Place>> = self.live.iter().map(|live| live.child).collect();
-        let mut place = 0;
-        self.live.retain(|_| {
-            place += 1;
-            places[place - 1].is_some()
-        });
-        for live in &mut self.live {
-            while let Some(child) = live.child {
-                if places[child].is_some() {
-                    live.child = places[child];
-                    break;
-                }
-                live.child = children[child];
+    /// For each span, another that would be in its way if somebody who began at `since` saw it.
+    fn killers(&self, since: Time) -> Vec<Option<Place>> {
+        let mut latest: [Option<Place>; 2] = [None, None];
+        let begun = |place: Option<Place>| place.map(|place| self.spans[place].last_invoke);
+        let ended = self.spans.partition_point(|span| span.first_return < since);
+        for (place, span) in self.spans[..ended].iter().enumerate() {
+            if Some(span.last_invoke) > begun(latest[0]) {
+                latest = [Some(place), latest[0]];
+            } else if Some(span.last_invoke) > begun(latest[1]) {
+                latest[1] = Some(place);
             }
         }
+        let killer = |(place, span): (Place, &Span)| {
+            let other = if latest[0] == Some(place) { latest[1] } else { latest[0] };
+            other.filter(|other| self.spans[*other].last_invoke > span.first_return)
+        };
+        self.spans.iter().enumerate().map(killer).collect()
+    }
+
+    /// Who wrote the value of `span`, if that is no chain of values.
+    fn writer_of(&self, span: Place) -> Option<(OpId, Call)> {
+        let call = self.spans[span].first?;
+        let (What::Read(value) | What::Write(value) | What::Swap { to: value, .. }) = call.1.what
+        else {
+            return None;
+        };
+        self.find(value).and_then(|place| self.live[place].writer)
+    }
+}
+
+impl Span {
+    fn ends(&self) -> [Option<(OpId, Call)>; 2] {
+        [self.first, self.last]
     }
 }
 
 impl Live {
     fn new(value: Value, from: Option<Value>, writer: Option<(OpId, Call)>) -> Live {
-        Live {
-            value,
-            first_return: NEVER,
-            last_invoke: BEFORE,
-            first: None,
-            last: None,
-            writer,
-            from,
-            child: None,
-            closed: NEVER,
-            is_open: writer.is_some(),
-        }
+        Live { value, zone: None, writer, from, closed: NEVER, is_open: writer.is_some() }
     }
 
     fn is_of(&self, id: OpId) -> bool {
         self.writer.is_some_and(|(writer, _)| writer == id)
-    }
-
-    fn named(&self) -> impl Iterator<Item = (OpId, Call)> + use<> {
-        self.first.into_iter().chain(self.last).chain(self.writer)
     }
 }

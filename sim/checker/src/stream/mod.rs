@@ -156,11 +156,9 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
         match asked {
             Told::Nothing => self.cells[cell].watch(id, invoked),
             Told::This(What::Write(value)) => {
-                self.retired.forget(cell, value);
                 self.is_decided &= self.cells[cell].write(value, None, call);
             }
             Told::This(What::Swap { from, to }) => {
-                self.retired.forget(cell, to);
                 self.cells[cell].watch(id, invoked);
                 self.is_decided &= self.cells[cell].write(to, Some(from), call);
             }
@@ -318,6 +316,8 @@ mod tests {
 
     use super::*;
     use crate::brute;
+    use crate::budget::Budget;
+    use crate::check::check;
     use crate::generate::{Random, Shape, history, random};
     use crate::history::{History, Moment, Operation, Outcome, Part};
     use crate::model::{Effect, Model};
@@ -510,5 +510,46 @@ mod tests {
     fn it_is_never_wrong_where_values_repeat() {
         let tally = tally(3, Use { swaps: 0.2, values: Some(4), operations: 10 });
         assert!(tally.silent > 100 && tally.alarms > 10, "{tally:?}");
+    }
+
+    #[test]
+    fn it_says_of_long_histories_what_a_check_of_the_whole_says() {
+        let (mut random, model) = (random(4), Register::default());
+        let (mut alarms, mut remembered_max) = (0, 0);
+        for _ in 0..100 {
+            let made = register(&mut random, Use { swaps: 0.0, values: None, operations: 500 });
+            let lie = random.random_range(0..1_000);
+            let made = made.with_outcomes(|id, operation| match operation.outcome {
+                Outcome::Returned { at, ret: RegisterRet::Value(Value(value)) } if id.0 == lie => {
+                    let ret = RegisterRet::Value(Value(value.saturating_sub(1)));
+                    Outcome::Returned { at, ret }
+                }
+                other => other,
+            });
+            let mut stream = Stream::of_register(&model);
+            let mut alarm = None;
+            for (id, ends) in events(&mut random, &made) {
+                alarm = alarm.or(match (&made.operation(id).outcome, ends) {
+                    (_, false) => {
+                        stream.invoke(made.operation(id).op);
+                        None
+                    }
+                    (Outcome::Returned { ret, .. }, true) => stream.returned(id, ret),
+                    (Outcome::Failed, true) => stream.failed(id),
+                    (Outcome::Unknown, true) => {
+                        stream.unknown(id);
+                        None
+                    }
+                });
+            }
+            let is_wrong = check(&model, &made, &Budget::default()) != Verdict::Linearizable;
+            assert_eq!(alarm.is_some(), is_wrong, "{alarm:?}");
+            alarms += u32::from(is_wrong);
+            let unknown = made.operations().iter().filter(|of| of.outcome == Outcome::Unknown);
+            remembered_max =
+                remembered_max.max(stream.remembered() - unknown.count().min(stream.remembered()));
+        }
+        assert!(alarms > 10 && alarms < 90, "{alarms}");
+        assert!(remembered_max < 60, "{remembered_max}");
     }
 }

@@ -2,9 +2,6 @@
 
 use std::collections::VecDeque;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
 use crate::history::OpId;
 use crate::value::Value;
 use crate::zones::Call;
@@ -15,37 +12,29 @@ const KEPT_MAX: usize = 4_096;
 /// The latest of the values that nobody can see any more, with operations that prove it.
 #[derive(Debug, Default)]
 pub(crate) struct Retired {
-    kept: HashMap<(usize, Value), (u64, Vec<(OpId, Call)>), FixedState>,
-    order: VecDeque<(usize, Value, u64)>,
-    count: u64,
+    kept: VecDeque<(usize, Value, Proof)>,
     has_forgotten: bool,
 }
 
+/// Operations that prove that a value cannot be seen any more: the first and the last of the value
+/// and of another, and both writers.
+pub(crate) type Proof = [Option<(OpId, Call)>; 6];
+
 impl Retired {
     /// `value` of `cell` cannot be seen any more, as `proof` shows.
-    pub(crate) fn push(&mut self, cell: usize, value: Value, proof: Vec<(OpId, Call)>) {
-        self.count += 1;
-        self.kept.insert((cell, value), (self.count, proof));
-        self.order.push_back((cell, value, self.count));
-        if self.order.len() > KEPT_MAX
-            && let Some((cell, value, number)) = self.order.pop_front()
-            && self.kept.get(&(cell, value)).is_some_and(|(kept, _)| *kept == number)
-        {
-            self.kept.remove(&(cell, value));
+    pub(crate) fn push(&mut self, cell: usize, value: Value, proof: Proof) {
+        if self.kept.len() == KEPT_MAX {
+            self.kept.pop_front();
             self.has_forgotten = true;
         }
-    }
-
-    /// `value` is written again.
-    pub(crate) fn forget(&mut self, cell: usize, value: Value) {
-        if self.kept.remove(&(cell, value)).is_some() {
-            self.has_forgotten = true;
-        }
+        self.kept.push_back((cell, value, proof));
     }
 
     /// What proves that `value` cannot be seen any more.
     pub(crate) fn of(&self, cell: usize, value: Value) -> Option<Vec<(OpId, Call)>> {
-        self.kept.get(&(cell, value)).map(|(_, proof)| proof.clone())
+        let mut latest = self.kept.iter().rev();
+        let (.., proof) = latest.find(|(of, kept, _)| (*of, *kept) == (cell, value))?;
+        Some(proof.iter().flatten().copied().collect())
     }
 
     /// Whether a value that it does not have was never there.
