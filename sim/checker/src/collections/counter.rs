@@ -36,13 +36,13 @@ struct Group {
 }
 
 /// The most choices that are followed.
-const TRIED_MAX: usize = 400_000;
+const TRIED_MAX: usize = 200_000;
 
 /// The most additions that are remembered as open, all groups taken together.
 const OPEN_MAX: usize = 8_000_000;
 
 /// How many additions may be looked at to find choices, all in all.
-const STEPS_MAX: u64 = 3_000_000;
+const STEPS_MAX: u64 = 1_000_000;
 
 /// Decides on a counter that was at `init`; nothing if it both grows and shrinks.
 pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Option<Verdict> {

@@ -14,4 +14,5 @@ pub(crate) mod set;
 pub(crate) mod span;
 pub(crate) mod stabbing;
 pub(crate) mod stack;
+pub(crate) mod stretches;
 pub(crate) mod switch;

@@ -117,8 +117,9 @@ fn large_queues_are_decided() {
 
 #[test]
 fn large_stacks_are_decided() {
-    for (seed, clients, eager) in [(1, 2, 0.5), (2, 20, 0.5), (3, 20, 0.05), (4, 100, 0.9)] {
-        let shape = Shape { operations: 2000, clients, failed: 0.05, eager, unknown: 0.0 };
+    let shapes = [(1, 2, 0.5, 0.0), (2, 20, 0.5, 0.0), (3, 20, 0.05, 0.0), (4, 100, 0.9, 0.0)];
+    for (seed, clients, eager, unknown) in shapes.into_iter().chain([(5, 20, 0.5, 0.01)]) {
+        let shape = Shape { operations: 2000, clients, failed: 0.05, eager, unknown };
         let made = stack_history(&mut random(seed), &shape, &[], 0.0);
         let verdict = decided(&Stack::default(), &made);
         assert_eq!(verdict, Some(Verdict::Linearizable), "{shape:?}");
