@@ -4,6 +4,7 @@
 //! Every check takes unknown outcomes as they are. Where it cannot tell, it says nothing.
 
 pub(crate) mod additions;
+pub(crate) mod bank;
 pub(crate) mod counter;
 pub(crate) mod finding;
 pub(crate) mod list;
@@ -16,3 +17,4 @@ pub(crate) mod stabbing;
 pub(crate) mod stack;
 pub(crate) mod stretches;
 pub(crate) mod switch;
+pub(crate) mod transactions;

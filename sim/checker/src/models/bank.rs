@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::budget::Budget;
+use crate::collections::bank;
+use crate::history::{OpId, Operation, Part};
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
+use crate::verdict::Verdict;
 
 /// Accounts, and money that moves between them: none is made or lost.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +103,19 @@ impl Model for Bank {
             (BankOp::Read, _) | (_, Some(BankRet::Moved(false))) => Effect::Observe,
             (BankOp::Transfer { .. }, _) => Effect::Update,
         }
+    }
+
+    fn decide(&self, part: Part<'_, BankOp, BankRet>, _: &Budget<'_>) -> Option<Verdict> {
+        // To move less than nothing is to take from the other account, which may owe then.
+        let takes = |(_, operation): (OpId, &Operation<BankOp, BankRet>)| matches!(operation.op, BankOp::Transfer { amount, .. } if amount < 0);
+        let owing = self.init.values().any(|balance| *balance < 0);
+        let debts = self.overdraft || owing || part.iter().any(takes);
+        let reads =
+            part.iter().filter_map(|(id, operation)| match (operation.op, operation.ret()) {
+                (BankOp::Read, Some(BankRet::Balances(balances))) => Some((id, &**balances)),
+                _ => None,
+            });
+        bank::impossible(&self.init, debts, reads, &self.values)
     }
 
     fn call_words(&self, op: &BankOp) -> String {
