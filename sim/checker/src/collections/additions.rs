@@ -13,6 +13,14 @@ pub(crate) struct Addition {
     pub(crate) told: Option<i64>,
 }
 
+/// A number that was read, or told to an addition: just after it, and another just before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read {
+    pub(crate) id: OpId,
+    pub(crate) span: Span,
+    pub(crate) number: i64,
+}
+
 /// Additions, in the order of invocation, and how far a look at them has come.
 #[derive(Debug)]
 pub(crate) struct Additions {

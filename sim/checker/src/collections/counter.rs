@@ -4,26 +4,19 @@
 //! groups are in the order of their numbers. What remains is which additions come before each
 //! group: all that returned before one of the reads up to it was invoked, none that was invoked
 //! after one of the reads from it on had returned, so many that the number is right, and none
-//! without those that returned before it was invoked. Group by group, all choices are kept that
-//! are not the same for what follows. If every addition adds the same there is one, those that
-//! return first; otherwise there are as many as there are ways to make a sum of what is under way.
+//! without those that returned before it was invoked. If every addition adds the same there is one
+//! choice, those that return first. Otherwise there are as many as there are ways to make a sum of
+//! what is under way, which are tried one after another, from group to group and back.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
-use crate::collections::additions::{Addition, Additions, Stage, Ways};
+use crate::collections::additions::{Addition, Additions, Read, Stage, Ways};
 use crate::collections::finding::{Fault, Finding, Narrowing, verdict};
 use crate::collections::span::{NEVER, Span, Time};
+use crate::collections::tides;
 use crate::history::OpId;
 use crate::verdict::Verdict;
-
-/// A number that was read, or told to an addition: just after it, and another just before it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Read {
-    pub(crate) id: OpId,
-    pub(crate) span: Span,
-    pub(crate) number: i64,
-}
 
 /// Reads of the same number, and what they and the reads around them allow.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +37,7 @@ const OPEN_MAX: usize = 8_000_000;
 /// How many additions may be looked at to find choices, all in all.
 const STEPS_MAX: u64 = 1_000_000;
 
-/// Decides on a counter that was at `init`; nothing if it both grows and shrinks.
+/// Decides on a counter that was at `init`; mostly nothing if it both grows and shrinks.
 pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Option<Verdict> {
     let sizes = additions.iter().map(|addition| i128::from(addition.more).abs());
     let told = additions.iter().filter_map(|addition| addition.told);
@@ -55,7 +48,7 @@ pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Optio
     }
     let shrinks = additions.iter().any(|addition| addition.more < 0);
     if shrinks && additions.iter().any(|addition| addition.more > 0) {
-        return None;
+        return tides::out_of_reach(init, additions, reads);
     }
     // A counter that shrinks is one that grows, seen in a mirror.
     let sign = if shrinks { -1 } else { 1 };

@@ -17,4 +17,5 @@ pub(crate) mod stabbing;
 pub(crate) mod stack;
 pub(crate) mod stretches;
 pub(crate) mod switch;
+pub(crate) mod tides;
 pub(crate) mod transactions;

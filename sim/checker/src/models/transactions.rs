@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::budget::Budget;
 use crate::collections::span::Span;
 use crate::collections::transactions::{Step, Transaction, impossible};
-use crate::history::{OpId, Operation, Part};
+use crate::history::Part;
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
 use crate::verdict::Verdict;
@@ -75,19 +75,19 @@ impl Model for Transactions {
         part: Part<'_, Box<[Access]>, Box<[Value]>>,
         _: &Budget<'_>,
     ) -> Option<Verdict> {
-        let transaction = |(id, operation): (OpId, &Operation<Box<[Access]>, Box<[Value]>>)| {
-            let ret = operation.ret();
+        let mut transactions = Vec::with_capacity(part.len());
+        for (id, operation) in part.iter() {
+            let told = |place: usize| operation.ret().and_then(|ret| ret.get(place)).copied();
             let step = |(place, access): (usize, &Access)| match *access {
                 Access::Write(key, value) => Some(Step::Wrote(key, value)),
                 Access::Read(key) => {
-                    let told = ret.and_then(|ret| ret.get(place)).copied();
-                    told.filter(|told| *told != Value::NULL).map(|told| Step::Found(key, told))
+                    let told = told(place).filter(|told| *told != Value::NULL);
+                    told.map(|told| Step::Found(key, told))
                 }
             };
             let steps = operation.op.iter().enumerate().filter_map(step).collect();
-            Transaction { id, span: Span::of(operation), steps }
-        };
-        let transactions: Vec<Transaction> = part.iter().map(transaction).collect();
+            transactions.push(Transaction { id, span: Span::of(operation), steps });
+        }
         impossible(self.init, &transactions, &self.values)
     }
 
