@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use quorate_checker::generate::{Random, history};
+use quorate_checker::history::{Client, OpId, Recorder};
 use quorate_checker::models::{Access, Bank, BankOp, BankRet, Transactions};
 use quorate_checker::value::Value;
+use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
-use crate::fuzz::{compare_many, mutated, rounds, small_shape};
+use crate::fuzz::{compare_many, decided, mutated, rounds, small_shape};
 
 fn value(random: &mut Random, count: u32) -> Value {
     Value(random.random_range(1..=count))
@@ -87,4 +89,18 @@ fn transactions_are_refuted_as_the_definition_does() {
         (Transactions { init: Value(1), ..Transactions::default() }, made)
     });
     assert!(tally.wrong > 500 && tally.minimal == tally.wrong, "{tally:?}");
+}
+
+#[test]
+fn a_value_read_before_anybody_wrote_it_is_found() {
+    let recorder = Recorder::new();
+    let (key, new) = (Value(1), Value(2));
+    let early = recorder.invoke(Client(1), Box::from([Access::Read(key)]));
+    early.returned(Box::from([new]));
+    let write = recorder.invoke(Client(1), Box::from([Access::Write(key, new)]));
+    write.returned(Box::from([Value::NULL]));
+    let verdict = decided(&Transactions::default(), &recorder.history());
+    let Some(Verdict::NotLinearizable(evidence)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(evidence.operations, [OpId(0)]);
+    assert_eq!(evidence.because, "operation 0 read v1 v2, which nobody had begun to write by then");
 }

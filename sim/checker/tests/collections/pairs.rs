@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use quorate_checker::generate::{Random, Shape, history, random};
-use quorate_checker::history::{History, Operation};
+use quorate_checker::history::{Client, History, OpId, Operation, Recorder};
 use quorate_checker::models::{Queue, QueueOp, Stack, StackOp};
 use quorate_checker::value::Value;
 use quorate_checker::verdict::Verdict;
@@ -165,4 +165,24 @@ fn a_value_that_nobody_dequeued_is_found_missing() {
     let lost = History::new(operations).expect("one fewer is a history");
     let verdict = decided(&Queue::default(), &lost);
     assert!(matches!(verdict, Some(Verdict::NotLinearizable(_))), "{verdict:?}");
+}
+
+#[test]
+fn a_dequeue_that_overtakes_is_shown_by_three_operations() {
+    let recorder = Recorder::new();
+    for value in [1, 2, 3] {
+        recorder.invoke(Client(1), QueueOp::Enqueue(Value(value))).returned(Value::NULL);
+    }
+    for value in [1, 3, 2] {
+        recorder.invoke(Client(1), QueueOp::Dequeue).returned(Value(value));
+    }
+    let verdict = decided(&Queue::default(), &recorder.history());
+    let Some(Verdict::NotLinearizable(evidence)) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(evidence.operations, [OpId(1), OpId(4), OpId(5)]);
+    assert!(evidence.minimal);
+    assert_eq!(
+        evidence.because,
+        "dequeue 4 returned v3 (enqueued by 2), although v2 was enqueued before (by 1) and only \
+         dequeue 5, invoked later, returned it"
+    );
 }
