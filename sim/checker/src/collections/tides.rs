@@ -48,8 +48,8 @@ fn unreachable_by(way: i64, read: &Read, mut most: i64, against: &[&Addition]) -
     let minimal = operations.len() == 1;
     operations.sort();
     let because = format!(
-        "operation {} found {}, although the number cannot be {} than {} between its invocation and \
-         its return",
+        "operation {} found {}, although the number cannot be {} than {} between its \
+         invocation and its return",
         read.id.0,
         read.number,
         if way > 0 { "more" } else { "less" },

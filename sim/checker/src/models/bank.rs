@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::budget::Budget;
 use crate::collections::bank;
-use crate::history::{OpId, Operation, Part};
+use crate::history::Part;
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
 use crate::verdict::Verdict;
@@ -107,15 +107,16 @@ impl Model for Bank {
 
     fn decide(&self, part: Part<'_, BankOp, BankRet>, _: &Budget<'_>) -> Option<Verdict> {
         // To move less than nothing is to take from the other account, which may owe then.
-        let takes = |(_, operation): (OpId, &Operation<BankOp, BankRet>)| matches!(operation.op, BankOp::Transfer { amount, .. } if amount < 0);
-        let owing = self.init.values().any(|balance| *balance < 0);
-        let debts = self.overdraft || owing || part.iter().any(takes);
-        let reads =
-            part.iter().filter_map(|(id, operation)| match (operation.op, operation.ret()) {
-                (BankOp::Read, Some(BankRet::Balances(balances))) => Some((id, &**balances)),
-                _ => None,
-            });
-        bank::impossible(&self.init, debts, reads, &self.values)
+        let (mut debts, mut reads) = (self.overdraft, Vec::new());
+        debts |= self.init.values().any(|balance| *balance < 0);
+        for (id, operation) in part.iter() {
+            match (operation.op, operation.ret()) {
+                (BankOp::Transfer { amount, .. }, _) => debts |= amount < 0,
+                (BankOp::Read, Some(BankRet::Balances(told))) => reads.push((id, &**told)),
+                (BankOp::Read, _) => {}
+            }
+        }
+        bank::impossible(&self.init, debts, reads.into_iter(), &self.values)
     }
 
     fn call_words(&self, op: &BankOp) -> String {

@@ -69,7 +69,7 @@ fn transactions_are_refuted_as_the_definition_does() {
             };
             (0..random.random_range(1..4)).map(|_| access(random)).collect::<Box<[Access]>>()
         };
-        let apply = |state: &mut BTreeMap<Value, Value>, op: &Box<[Access]>| {
+        let apply = |state: &mut BTreeMap<Value, Value>, op: &[Access]| {
             let step = |access: &Access| match access {
                 Access::Read(key) => state.get(key).copied().unwrap_or(Value(1)),
                 Access::Write(key, value) => {
@@ -79,7 +79,7 @@ fn transactions_are_refuted_as_the_definition_does() {
             };
             op.iter().map(step).collect::<Box<[Value]>>()
         };
-        let made = history(random, &shape, BTreeMap::new(), ask, apply);
+        let made = history(random, &shape, BTreeMap::new(), ask, |state, op| apply(state, op));
         let made = mutated(random, &made, |random, _, ret| {
             let mut ret = ret.clone();
             let place = random.random_range(0..ret.len());

@@ -1,4 +1,4 @@
-//! Counters.
+//! Counters, held against the definition, and large ones.
 
 use quorate_checker::generate::{Random, Shape, history, random};
 use quorate_checker::history::{History, Outcome};
