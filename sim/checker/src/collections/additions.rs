@@ -1,10 +1,5 @@
 //! What was added to a counter, and the choices among what may have been.
 
-use std::collections::BTreeSet;
-
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
 use crate::collections::span::{NEVER, Span, Time};
 use crate::history::OpId;
 
@@ -16,6 +11,14 @@ pub(crate) struct Addition {
     pub(crate) more: i64,
     /// The number after it, if it was told.
     pub(crate) told: Option<i64>,
+}
+
+/// A number that was read, or told to an addition: just after it, and another just before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read {
+    pub(crate) id: OpId,
+    pub(crate) span: Span,
+    pub(crate) number: i64,
 }
 
 /// Additions, in the order of invocation, and how far a look at them has come.
@@ -86,9 +89,10 @@ impl Additions {
         before.filter(|addition| addition.span.is_known()).map(|addition| addition.id)
     }
 
-    /// Goes on to where all that returned before `certain` came before, and what was invoked
-    /// before `possible` may have. False if something must have that cannot.
-    pub(crate) fn advance(&mut self, certain: Time, possible: Time) -> bool {
+    /// Goes on to where the counter is at `number`, all that returned before `certain` came before,
+    /// and what was invoked before `possible` may have. Nothing if something must have that
+    /// cannot.
+    pub(crate) fn advance(&mut self, number: i64, certain: Time, possible: Time) -> Option<Stage> {
         while let Some(addition) = self.all.get(self.possible)
             && addition.span.invoked < possible
         {
@@ -104,25 +108,64 @@ impl Additions {
             can &= *place < self.possible;
             self.certain += 1;
         }
-        can
+        let certain = self.certain.checked_sub(1).map_or(0, |place| self.returned[place].1);
+        can.then(|| Stage { number, certain, open: self.open.clone() })
     }
 
-    /// The sum of what certainly came before.
-    fn certain_sum(&self) -> i64 {
-        self.certain.checked_sub(1).map_or(0, |place| self.returned[place].1)
+    /// The ways to come to `stage` if those places of `before` that are still open came before;
+    /// the counter was at `init` at first.
+    pub(crate) fn ways(&self, stage: &Stage, before: &[u32], init: i64) -> Ways {
+        let is_open = |place: &u32| stage.open.binary_search(place).is_ok();
+        let before: Vec<u32> = before.iter().copied().filter(is_open).collect();
+        let of = |place: u32| &self.all[place as usize];
+        let chosen: i64 = before.iter().map(|place| of(*place).more).sum();
+        let need = stage.number - init - stage.certain - chosen;
+        let last_invoked = before.iter().map(|place| of(*place).span.invoked).max();
+        let mut candidates: Vec<Candidate> = Vec::with_capacity(stage.open.len());
+        for place in &stage.open {
+            if need > 0 && before.binary_search(place).is_err()
+                || of(*place).told.is_some_and(|told| told <= stage.number)
+                    && before.binary_search(place).is_err()
+            {
+                candidates.push(Candidate::of(*place, of(*place), stage.number));
+            }
+        }
+        candidates.sort_unstable_by_key(|candidate| (candidate.returned, candidate.invoked));
+        let mut left = vec![0; candidates.len() + 1];
+        for place in (0..candidates.len()).rev() {
+            left[place] = left[place + 1] + candidates[place].more;
+            let (others, this) = (&candidates[..place], candidates[place]);
+            let recent = others.iter().enumerate().rev().take(BETTER_LOOKS_MAX);
+            let better = recent.filter(|(_, other)| other.is_better_than(&this));
+            candidates[place].better = better.map(|(place, _)| place).next();
+        }
+        let last_invoked = last_invoked.unwrap_or(Time::MIN);
+        let single = self.uniform;
+        Ways {
+            candidates,
+            left,
+            last_invoked,
+            before,
+            chosen: Vec::new(),
+            need,
+            single,
+            at: At::Start,
+        }
     }
 }
 
-/// Choices of what came before a moment, beyond what certainly did.
-pub(crate) struct Choices<'a> {
-    sums: &'a Additions,
+/// A time at which the counter was at a number that somebody read.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
     number: i64,
-    enough: usize,
-    /// What is open, and can be chosen.
-    open: Vec<Candidate>,
-    /// Each as the places of what is chosen, in order.
-    pub(crate) found: BTreeSet<Box<[u32]>>,
+    /// The sum of what certainly came before.
+    certain: i64,
+    /// What may have come before, in the order of invocation.
+    pub(crate) open: Vec<u32>,
 }
+
+/// How far back to look for another candidate that is better.
+const BETTER_LOOKS_MAX: usize = 24;
 
 /// What may be chosen.
 #[derive(Clone, Copy, Debug)]
@@ -138,171 +181,129 @@ struct Candidate {
     better: Option<usize>,
 }
 
-/// A choice under way.
-struct Path {
+impl Candidate {
+    fn of(place: u32, addition: &Addition, number: i64) -> Candidate {
+        Candidate {
+            place,
+            more: addition.more,
+            invoked: addition.span.invoked,
+            returned: addition.span.returned,
+            must: addition.told.map(|told| told <= number),
+            better: None,
+        }
+    }
+
+    fn is_better_than(&self, later: &Candidate) -> bool {
+        self.more == later.more
+            && self.invoked <= later.invoked
+            && self.must.is_none()
+            && later.must.is_none()
+    }
+}
+
+/// The choices of what came before a stage, beyond what certainly did: one after another, those
+/// first that have in them what returns first.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    /// In the order of their returns.
     candidates: Vec<Candidate>,
-    /// What is left to choose beyond each candidate, all in all.
-    sums: Vec<i64>,
+    /// What the candidates from each place on add, all in all.
+    left: Vec<i64>,
     /// What was invoked last of what was chosen before.
     last_invoked: Time,
     before: Vec<u32>,
+    /// For each candidate decided on: whether it is chosen, and the first return of those up to it
+    /// that are not.
+    chosen: Vec<(bool, Time)>,
+    /// What is still to be added.
+    need: i64,
+    /// Whether the first choice is as good as any other.
+    single: bool,
+    at: At,
 }
 
-impl<'a> Choices<'a> {
-    /// No choices yet, for a time when the counter was at `number`; no more than `enough`.
-    pub(crate) fn new(sums: &'a Additions, number: i64, enough: usize) -> Choices<'a> {
-        let mut latest: HashMap<i64, Vec<usize>, FixedState> = HashMap::default();
-        let mut open: Vec<Candidate> = Vec::with_capacity(sums.open.len());
-        for place in &sums.open {
-            let addition = &sums.all[*place as usize];
-            let alike = latest.entry(addition.more).or_default();
-            let is_better = |other: &usize| {
-                open[*other].returned <= addition.span.returned && open[*other].must.is_none()
-            };
-            let better = alike.iter().rev().take(16).copied().find(is_better);
-            alike.push(open.len());
-            open.push(Candidate {
-                place: *place,
-                more: addition.more,
-                invoked: addition.span.invoked,
-                returned: addition.span.returned,
-                must: addition.told.map(|told| told <= number),
-                better: better.filter(|_| addition.told.is_none()),
-            });
-        }
-        Choices { sums, number, enough, open, found: BTreeSet::new() }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Start,
+    Choice,
+    End,
+}
 
-    /// Adds the choices that contain `before`. False if there are too many, or it takes too many
-    /// `steps` to find them.
-    pub(crate) fn after(&mut self, before: &[u32], init: i64, steps: &mut u64) -> bool {
-        if self.enough == 1 && !self.found.is_empty() {
-            return true;
-        }
-        let is_open = |place: &u32| self.sums.open.binary_search(place).is_ok();
-        let before: Vec<u32> = before.iter().copied().filter(is_open).collect();
-        let of = |place: u32| &self.sums.all[place as usize];
-        let chosen: i64 = before.iter().map(|place| of(*place).more).sum();
-        let need = self.number - init - self.sums.certain_sum() - chosen;
-        if need < 0 {
-            return true;
-        }
-        if self.sums.uniform {
-            self.first_to_return(before, need);
-            return true;
-        }
-        let last_invoked = before.iter().map(|place| of(*place).span.invoked).max();
-        let mut path = Path {
-            candidates: self.candidates(&before),
-            sums: Vec::new(),
-            last_invoked: last_invoked.unwrap_or(Time::MIN),
-            before,
+impl Ways {
+    /// The next choice, as the places of what is chosen, in order. Nothing if there is no more, or
+    /// no `steps` are left.
+    pub(crate) fn next(&mut self, steps: &mut u64) -> Option<Box<[u32]>> {
+        let mut goes_on = match self.at {
+            At::Start => true,
+            At::Choice => !self.single && self.back(),
+            At::End => false,
         };
-        path.sums = vec![0; path.candidates.len() + 1];
-        for place in (0..path.candidates.len()).rev() {
-            path.sums[place] = path.sums[place + 1] + path.candidates[place].more;
-        }
-        self.follow(&path, need, steps)
-    }
-
-    /// What is open, but for what is chosen `before`.
-    fn candidates(&self, before: &[u32]) -> Vec<Candidate> {
-        let mut kept: Vec<Option<usize>> = Vec::with_capacity(self.open.len());
-        let mut candidates: Vec<Candidate> = Vec::with_capacity(self.open.len());
-        for candidate in &self.open {
-            if before.binary_search(&candidate.place).is_ok() {
-                kept.push(None);
-                continue;
-            }
-            kept.push(Some(candidates.len()));
-            let better = candidate.better.and_then(|better| kept[better]);
-            candidates.push(Candidate { better, ..*candidate });
-        }
-        candidates
-    }
-
-    /// All add the same, so those come first that return first.
-    fn first_to_return(&mut self, mut chosen: Vec<u32>, mut need: i64) {
-        let mut candidates = self.candidates(&chosen);
-        candidates.sort_unstable_by_key(|candidate| (candidate.returned, candidate.invoked));
-        for candidate in candidates {
-            if need <= 0 {
-                break;
-            }
-            need -= candidate.more;
-            chosen.push(candidate.place);
-        }
-        if need == 0 {
-            chosen.sort_unstable();
-            self.found.insert(chosen.into_boxed_slice());
-        }
-    }
-
-    /// Tries every choice along `path` that makes `need`, the fuller ones first.
-    fn follow(&mut self, path: &Path, mut need: i64, steps: &mut u64) -> bool {
-        let candidates = &path.candidates;
-        // For each candidate decided on: whether it is chosen, and the first return of those up to
-        // it that are not.
-        let mut chosen: Vec<(bool, Time)> = Vec::with_capacity(candidates.len());
-        loop {
-            if *steps == 0 {
-                return false;
-            }
+        while goes_on && *steps > 0 {
             *steps -= 1;
-            let place = chosen.len();
-            let mut dead = need < 0 || path.sums[place] < need;
-            if !dead && place == candidates.len() {
-                self.keep(path, &chosen);
-                if self.found.len() >= self.enough {
-                    return self.enough == 1;
-                }
-                dead = true;
+            let place = self.chosen.len();
+            let possible = self.need >= 0 && self.left[place] >= self.need;
+            if possible && place == self.candidates.len() {
+                self.at = At::Choice;
+                return Some(self.choice());
             }
-            if !dead {
-                let choice = path.may_choose(&chosen);
-                if choice || path.may_leave(place) {
-                    need -= if choice { candidates[place].more } else { 0 };
-                    chosen.push(path.decided(&chosen, choice));
-                    continue;
+            goes_on = match possible && (self.may_choose() || self.may_leave(place)) {
+                true => {
+                    self.decide(self.may_choose());
+                    true
                 }
-            }
-            // Back to the last that was chosen and need not be.
-            loop {
-                let Some((last, _)) = chosen.pop() else { return true };
-                let place = chosen.len();
-                need += if last { candidates[place].more } else { 0 };
-                if last && path.may_leave(place) {
-                    chosen.push(path.decided(&chosen, false));
-                    break;
+                false => self.back(),
+            };
+        }
+        self.at = At::End;
+        None
+    }
+
+    /// Goes back to the last that was chosen and need not be. False if there is none.
+    fn back(&mut self) -> bool {
+        while let Some((chosen, _)) = self.chosen.pop() {
+            let place = self.chosen.len();
+            if chosen {
+                self.need += self.candidates[place].more;
+                if self.may_leave(place) {
+                    self.decide(false);
+                    return true;
                 }
             }
         }
+        false
     }
 
-    fn keep(&mut self, path: &Path, chosen: &[(bool, Time)]) {
-        let new = path.candidates.iter().zip(chosen).filter(|(_, chosen)| chosen.0);
-        let mut places = path.before.clone();
+    fn choice(&self) -> Box<[u32]> {
+        let new = self.candidates.iter().zip(&self.chosen).filter(|(_, chosen)| chosen.0);
+        let mut places = self.before.clone();
         places.extend(new.map(|(candidate, _)| candidate.place));
         places.sort_unstable();
-        self.found.insert(places.into_boxed_slice());
-    }
-}
-
-impl Path {
-    /// Whether the next candidate may be chosen, given what is `chosen` of those before it.
-    fn may_choose(&self, chosen: &[(bool, Time)]) -> bool {
-        let candidate = &self.candidates[chosen.len()];
-        let worse = candidate.better.is_some_and(|better| !chosen[better].0);
-        let first_left = chosen.last().map_or(NEVER, |(_, returned)| *returned);
-        candidate.must != Some(false) && !worse && candidate.invoked < first_left
+        places.into_boxed_slice()
     }
 
-    /// The decision on the candidate after `chosen`.
-    fn decided(&self, chosen: &[(bool, Time)], choice: bool) -> (bool, Time) {
-        let first_left = chosen.last().map_or(NEVER, |(_, returned)| *returned);
-        match choice {
-            true => (true, first_left),
-            false => (false, first_left.min(self.candidates[chosen.len()].returned)),
+    /// Whether the next candidate may be chosen: not if one is left out that must come before it.
+    fn may_choose(&self) -> bool {
+        let candidate = &self.candidates[self.chosen.len()];
+        let worse = candidate.better.is_some_and(|better| !self.chosen[better].0);
+        candidate.must != Some(false)
+            && candidate.more <= self.need
+            && candidate.invoked < self.first_left()
+            && !worse
+    }
+
+    /// The first return of what is left out.
+    fn first_left(&self) -> Time {
+        self.chosen.last().map_or(NEVER, |(_, returned)| *returned)
+    }
+
+    fn decide(&mut self, choose: bool) {
+        let candidate = self.candidates[self.chosen.len()];
+        let first_left = self.first_left();
+        if choose {
+            self.need -= candidate.more;
+            self.chosen.push((true, first_left));
+        } else {
+            self.chosen.push((false, first_left.min(candidate.returned)));
         }
     }
 

@@ -4,25 +4,19 @@
 //! groups are in the order of their numbers. What remains is which additions come before each
 //! group: all that returned before one of the reads up to it was invoked, none that was invoked
 //! after one of the reads from it on had returned, so many that the number is right, and none
-//! without those that returned before it was invoked. Group by group, all choices are kept that
-//! are not the same for what follows. If every addition adds the same there is one, those that
-//! return first; otherwise there are as many as there are ways to make a sum of what is under way.
+//! without those that returned before it was invoked. If every addition adds the same there is one
+//! choice, those that return first. Otherwise there are as many as there are ways to make a sum of
+//! what is under way, which are tried one after another, from group to group and back.
 
-use std::collections::BTreeSet;
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 
-use crate::collections::additions::{Addition, Additions, Choices};
+use crate::collections::additions::{Addition, Additions, Read, Stage, Ways};
 use crate::collections::finding::{Fault, Finding, Narrowing, verdict};
 use crate::collections::span::{NEVER, Span, Time};
+use crate::collections::tides;
 use crate::history::OpId;
 use crate::verdict::Verdict;
-
-/// A number that was read, or told to an addition: just after it, and another just before it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Read {
-    pub(crate) id: OpId,
-    pub(crate) span: Span,
-    pub(crate) number: i64,
-}
 
 /// Reads of the same number, and what they and the reads around them allow.
 #[derive(Clone, Copy, Debug)]
@@ -34,13 +28,16 @@ struct Group {
     first_returned: Read,
 }
 
-/// The most choices that are kept for a group.
-const CHOICES_MAX: usize = 4096;
+/// The most choices that are followed.
+const TRIED_MAX: usize = 200_000;
+
+/// The most additions that are remembered as open, all groups taken together.
+const OPEN_MAX: usize = 8_000_000;
 
 /// How many additions may be looked at to find choices, all in all.
-const STEPS_MAX: u64 = 4_000_000;
+const STEPS_MAX: u64 = 1_000_000;
 
-/// Decides on a counter that was at `init`; nothing if it both grows and shrinks.
+/// Decides on a counter that was at `init`; mostly nothing if it both grows and shrinks.
 pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Option<Verdict> {
     let sizes = additions.iter().map(|addition| i128::from(addition.more).abs());
     let told = additions.iter().filter_map(|addition| addition.told);
@@ -51,7 +48,7 @@ pub(crate) fn decide(init: i64, additions: &[Addition], reads: &[Read]) -> Optio
     }
     let shrinks = additions.iter().any(|addition| addition.more < 0);
     if shrinks && additions.iter().any(|addition| addition.more > 0) {
-        return None;
+        return tides::out_of_reach(init, additions, reads);
     }
     // A counter that shrinks is one that grows, seen in a mirror.
     let sign = if shrinks { -1 } else { 1 };
@@ -101,32 +98,51 @@ impl Counter {
         }
         reads.sort_unstable_by_key(|read| (read.number, read.span.invoked));
         let mut sums = Additions::new(additions);
-        if let Some(fault) = self.out_of_range(&reads, &sums) {
-            return Finding::Wrong(fault);
-        }
         let groups = groups(&reads);
-        if let Some(fault) = self.shrunk(&groups) {
+        let fault = self.too_much(&reads, &sums);
+        let fault = fault.or_else(|| self.shrunk(&groups));
+        if let Some(fault) = fault.or_else(|| self.too_little(&reads, &sums)) {
             return Finding::Wrong(fault);
         }
         self.choose(&groups, &reads, &mut sums)
     }
 
-    /// Numbers that are more than all that can have been added, or less than what was.
-    fn out_of_range(&self, reads: &[Read], sums: &Additions) -> Option<Fault> {
-        let too_much =
-            reads.iter().find(|read| read.number - self.init > sums.invoked_by(read.span.returned));
-        if let Some(read) = too_much {
-            let because = format!(
-                "operation {} returned {}, more than all that was added by then make: {}",
-                read.id.0,
-                self.sign * read.number,
-                self.sign * (self.init + sums.invoked_by(read.span.returned))
-            );
-            return Some(Fault { kept: vec![read.id], because });
-        }
-        let lacking = |read: &&Read| read.number < self.init + sums.returned_by(read.span.invoked);
-        let read = reads.iter().find(lacking)?;
-        self.lacking(None, read, sums)
+    /// A number that is more than all that can have been added.
+    fn too_much(&self, reads: &[Read], sums: &Additions) -> Option<Fault> {
+        let most = |read: &Read| self.init + sums.invoked_by(read.span.returned);
+        let read = reads.iter().find(|read| read.number > most(read))?;
+        let because = format!(
+            "operation {} returned {}, although all that was added by then makes {}",
+            read.id.0,
+            self.sign * read.number,
+            self.sign * most(read)
+        );
+        Some(Fault { kept: vec![read.id], because })
+    }
+
+    /// A number that is less than all that was certainly added.
+    fn too_little(&self, reads: &[Read], sums: &Additions) -> Option<Fault> {
+        let least = |read: &Read| self.init + sums.returned_by(read.span.invoked);
+        let read = reads.iter().find(|read| read.number < least(read))?;
+        self.lacking_least(read, None, reads, sums)
+    }
+
+    /// The fault of `read` that lacks something since an earlier one, `since` among others; of
+    /// the recent ones that which takes the fewest operations to show.
+    fn lacking_least(
+        &self,
+        read: &Read,
+        since: Option<&Read>,
+        reads: &[Read],
+        sums: &Additions,
+    ) -> Option<Fault> {
+        let is_earlier = |other: &&Read| other.span.returned < read.span.invoked;
+        let mut earlier: Vec<&Read> = reads.iter().filter(is_earlier).collect();
+        earlier.sort_by_key(|other| std::cmp::Reverse(other.span.returned));
+        let earlier = since.filter(is_earlier).into_iter().chain(earlier.into_iter().take(64));
+        let faults = earlier.filter_map(|since| self.lacking(Some(since), read, sums));
+        let least = faults.min_by_key(|fault| fault.kept.len());
+        least.or_else(|| self.lacking(None, read, sums))
     }
 
     /// The fault of `read` if it lacks some of what was added before it, and after `since`, if
@@ -192,42 +208,50 @@ impl Counter {
 
     /// Chooses, group by group, what was added before it.
     fn choose(&self, groups: &[Group], reads: &[Read], sums: &mut Additions) -> Finding {
-        let mut choices: BTreeSet<Box<[u32]>> = [Box::default()].into();
-        let mut steps = STEPS_MAX;
-        for (place, group) in groups.iter().enumerate() {
-            let in_between =
-                sums.advance(group.last_invoked.span.invoked, group.first_returned.span.returned);
-            let mut next = BTreeSet::new();
-            if in_between {
-                let last = place + 1 == groups.len();
-                let mut found =
-                    Choices::new(sums, group.number, if last { 1 } else { CHOICES_MAX });
-                for choice in &choices {
-                    if !found.after(choice, self.init, &mut steps) {
-                        return Finding::Unsure;
-                    }
+        let mut stages: Vec<Stage> = Vec::with_capacity(groups.len());
+        let mut under_way: Vec<Ways> = Vec::with_capacity(groups.len());
+        let mut tried: HashSet<(usize, Box<[u32]>), FixedState> = HashSet::default();
+        let (mut steps, mut opened) = (STEPS_MAX, 0);
+        let mut choice: Option<Box<[u32]>> = Some(Box::default());
+        while let Some(before) = choice.take() {
+            let place = under_way.len();
+            let Some(group) = groups.get(place) else { return Finding::Fine };
+            if stages.len() == place {
+                let (certain, possible) =
+                    (group.last_invoked.span.invoked, group.first_returned.span.returned);
+                let Some(stage) = sums.advance(group.number, certain, possible) else {
+                    return Finding::Wrong(self.impossible(group, reads, sums));
+                };
+                opened += stage.open.len();
+                stages.push(stage);
+            }
+            if tried.len() > TRIED_MAX || opened > OPEN_MAX {
+                return Finding::Unsure;
+            }
+            if tried.insert((place, before.clone())) {
+                under_way.push(sums.ways(&stages[place], &before, self.init));
+            }
+            while let Some(ways) = under_way.last_mut() {
+                choice = ways.next(&mut steps);
+                if choice.is_some() {
+                    break;
                 }
-                next = found.found;
+                under_way.pop();
             }
-            if next.is_empty() {
-                return Finding::Wrong(self.impossible(group, reads, sums));
+            if steps == 0 {
+                return Finding::Unsure;
             }
-            choices = next;
         }
-        Finding::Fine
+        match stages.len().checked_sub(1) {
+            Some(last) => Finding::Wrong(self.impossible(&groups[last], reads, sums)),
+            None => Finding::Fine,
+        }
     }
 
     /// The fault of a group before which no additions can come.
     fn impossible(&self, group: &Group, reads: &[Read], sums: &Additions) -> Fault {
         let (later, bound) = (group.last_invoked, group.first_returned.span.returned);
-        let mut earlier: Vec<&Read> =
-            reads.iter().filter(|read| read.span.returned < later.span.invoked).collect();
-        earlier.sort_by_key(|read| std::cmp::Reverse(read.span.returned));
-        let first =
-            Some(&group.first_returned).filter(|read| read.span.returned < later.span.invoked);
-        let earlier = first.into_iter().chain(earlier.into_iter().take(64));
-        let lacking = earlier.filter_map(|since| self.lacking(Some(since), &later, sums));
-        if let Some(fault) = lacking.min_by_key(|fault| fault.kept.len()) {
+        if let Some(fault) = self.lacking_least(&later, Some(&group.first_returned), reads, sums) {
             return fault;
         }
         let limit = later.span.invoked.max(bound);

@@ -66,7 +66,7 @@ pub(crate) fn narrowed(
         while leave_out > 1 {
             match looked(&fault.kept[leave_out..]) {
                 Finding::Wrong(smaller) => fault = sorted(smaller),
-                Finding::Fine | Finding::Unsure => leave_out /= 2,
+                Finding::Fine | Finding::Unsure => leave_out /= 4,
             }
             leave_out = leave_out.min(fault.kept.len() / 2);
         }

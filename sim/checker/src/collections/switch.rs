@@ -113,7 +113,11 @@ pub(crate) fn find(
                 others.join(", ")
             )
         }
-        _ => format!("{} is not possible, in whatever order, beside all before it", words(id)),
+        _ => format!(
+            "{} is not possible, in whatever order, beside the {} others that are shown",
+            words(id),
+            kept.len() - 1
+        ),
     };
     Finding::Wrong(Fault { kept, because })
 }

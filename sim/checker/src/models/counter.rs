@@ -1,8 +1,8 @@
 //! A number that grows and shrinks.
 
 use crate::budget::Budget;
-use crate::collections::additions::Addition;
-use crate::collections::counter::{self, Read};
+use crate::collections::additions::{Addition, Read};
+use crate::collections::counter;
 use crate::collections::span::Span;
 use crate::history::Part;
 use crate::model::{Effect, Model};

@@ -1,4 +1,4 @@
-//! Counters.
+//! Counters, held against the definition, and large ones.
 
 use quorate_checker::generate::{Random, Shape, history, random};
 use quorate_checker::history::{History, Outcome};
@@ -6,7 +6,9 @@ use quorate_checker::models::{Counter, CounterOp};
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
-use crate::fuzz::{compare_many, decided, mutated, rounds, small_shape};
+use crate::fuzz::{
+    compare_many, decided, middling_shape, mutated, none_called_wrong, rounds, small_shape,
+};
 
 /// How a counter is used.
 #[derive(Clone, Copy, Debug)]
@@ -81,4 +83,13 @@ fn large_counters_are_decided() {
         let verdict = decided(&Counter::default(), &made);
         assert_eq!(verdict, Some(Verdict::Linearizable), "{usage:?}");
     }
+}
+
+#[test]
+fn right_counters_are_not_called_wrong() {
+    let right = none_called_wrong(rounds(500), |random| {
+        let (shape, usage) = (middling_shape(random), small_usage(random));
+        (Counter::default(), counter_history(random, &shape, usage, 0))
+    });
+    assert!(right > rounds(500) * 3 / 4, "{right}");
 }

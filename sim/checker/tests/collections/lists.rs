@@ -1,4 +1,4 @@
-//! Lists.
+//! Lists, held against the definition, and large ones.
 
 use quorate_checker::generate::{Random, Shape, history, random};
 use quorate_checker::history::History;
@@ -7,7 +7,9 @@ use quorate_checker::value::Value;
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
-use crate::fuzz::{compare_many, decided, mutated, rounds, small_shape};
+use crate::fuzz::{
+    compare_many, decided, middling_shape, mutated, none_called_wrong, rounds, small_shape,
+};
 
 const KEY: Value = Value(1);
 
@@ -72,4 +74,13 @@ fn large_lists_are_decided() {
         let made = list_history(&mut random(seed), &shape, 0.2, 0.0);
         assert_eq!(decided(&List::default(), &made), Some(Verdict::Linearizable), "{shape:?}");
     }
+}
+
+#[test]
+fn right_lists_are_called_right() {
+    let right = none_called_wrong(rounds(500), |random| {
+        let shape = middling_shape(random);
+        (List::default(), list_history(random, &shape, 0.3, 0.0))
+    });
+    assert_eq!(right, rounds(500));
 }

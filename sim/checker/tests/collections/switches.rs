@@ -9,7 +9,9 @@ use quorate_checker::value::Value;
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 
-use crate::fuzz::{compare_many, decided, mutated, rounds, small_shape};
+use crate::fuzz::{
+    compare_many, decided, middling_shape, mutated, none_called_wrong, rounds, small_shape,
+};
 
 /// How a set is used.
 #[derive(Clone, Copy, Debug)]
@@ -162,4 +164,23 @@ fn large_locks_are_decided() {
     let shape = Shape { operations: 2000, clients: 20, unknown: 0.02, failed: 0.05, eager: 0.5 };
     let made = lock_history(&mut random(1), &shape, false, 0.0);
     assert_eq!(decided(&Lock::default(), &made), Some(Verdict::Linearizable));
+}
+
+#[test]
+fn right_sets_are_not_called_wrong() {
+    let right = none_called_wrong(rounds(500), |random| {
+        let (shape, usage) = (middling_shape(random), small_usage(random));
+        let usage = Usage { elements: random.random_range(1..30), ..usage };
+        (Set::default(), set_history(random, &shape, usage, BTreeSet::new()))
+    });
+    assert!(right > rounds(500) / 2, "{right}");
+}
+
+#[test]
+fn right_locks_are_called_right() {
+    let right = none_called_wrong(rounds(500), |random| {
+        let (shape, held) = (middling_shape(random), random.random_bool(0.5));
+        (Lock { held }, lock_history(random, &shape, held, 0.0))
+    });
+    assert_eq!(right, rounds(500));
 }
