@@ -48,6 +48,8 @@
 pub mod brute;
 pub mod budget;
 pub mod check;
+#[cfg(feature = "formats")]
+pub mod formats;
 pub mod generate;
 pub mod history;
 pub mod model;
