@@ -12,7 +12,7 @@
 //! /// A counter that only grows: what a user writes.
 //! struct Growing;
 //!
-//! #[derive(Clone, Debug)]
+//! #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 //! enum Op {
 //!     Increment,
 //!     Read,
@@ -47,12 +47,20 @@
 
 pub mod brute;
 pub mod budget;
+mod chains;
 pub mod check;
 #[cfg(feature = "formats")]
 pub mod formats;
+mod collections;
+pub mod explain;
 pub mod generate;
 pub mod history;
 pub mod model;
 pub mod models;
+pub mod order;
+pub mod relaxed;
+pub mod search;
+pub mod stream;
 pub mod value;
 pub mod verdict;
+mod zones;

@@ -135,6 +135,12 @@ impl Values {
         table.data.get(value.0 as usize).map_or_else(|| format!("v{}", value.0), Datum::to_string)
     }
 
+    /// What `look` makes of all data, in the order of the values that stand for them.
+    pub fn with<T>(&self, look: impl FnOnce(&[Datum]) -> T) -> T {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        look(&table.data)
+    }
+
     /// Several values in words: `[1, 2]`.
     #[must_use]
     pub fn list_words<'a>(&self, values: impl IntoIterator<Item = &'a Value>) -> String {

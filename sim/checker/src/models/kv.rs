@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Effect, Model};
+use crate::budget::Budget;
+use crate::history::Part;
+use crate::model::{Cell, Effect, Model};
 use crate::value::{Datum, Value, Values};
+use crate::verdict::Verdict;
+use crate::zones::{Names, Told, What, append, gather, register, verdict};
 
 /// Keys with one value each. Every key is a register, to whose text more may be appended.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +116,44 @@ impl Model for Kv {
         }
     }
 
+    /// In nearly linear time, if no value that was seen was written twice, and no failed
+    /// compare-and-set matters.
+    fn decide(&self, part: Part<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
+        let key = part.iter().next().map(|(_, first)| first.op.key);
+        let told = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {
+            true => told(op, ret),
+            false => Told::Nonsense,
+        };
+        let calls = gather(part, told)?;
+        let names = Names { read: "get", write: "put" };
+        let words = |value| self.values.words(value);
+        if calls.list.iter().any(|call| matches!(call.what, What::Append(_))) {
+            return verdict(&calls, names, &words, |calls| {
+                self.values.with(|data| append::decide(calls, self.init, data))
+            });
+        }
+        verdict(&calls, names, &words, |calls| register::decide(calls, self.init))
+    }
+
+    fn cell(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<Cell> {
+        let number = |value: Value| u64::from(value.0);
+        match (op.call, ret) {
+            (KvCall::Get, Some(KvRet::Value(value))) => Some(Cell::Holds(number(*value))),
+            (KvCall::Put(value), None | Some(KvRet::Written)) => Some(Cell::Becomes(number(value))),
+            (KvCall::Cas { from, to }, None | Some(KvRet::Swapped(true))) => {
+                Some(Cell::Swaps { from: number(from), to: number(to) })
+            }
+            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(false))) => {
+                Some(Cell::Differs(number(from)))
+            }
+            _ => None,
+        }
+    }
+
+    fn cell_init(&self) -> u64 {
+        u64::from(self.init.0)
+    }
+
     fn call_words(&self, op: &KvOp) -> String {
         let words = |value: Value| self.values.words(value);
         let key = words(op.key);
@@ -136,5 +178,22 @@ impl Model for Kv {
             format!("{} = {}", self.values.words(*key), self.values.words(*value))
         };
         state.iter().map(pair).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What `op`, of one register, says if it returned `ret`.
+pub(crate) fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
+    match (op.call, ret) {
+        (KvCall::Get, None) => Told::Nothing,
+        (KvCall::Get, Some(KvRet::Value(value))) => Told::This(What::Read(*value)),
+        (KvCall::Put(value), None | Some(KvRet::Written)) => Told::This(What::Write(value)),
+        (KvCall::Append(more), None | Some(KvRet::Written)) => Told::This(What::Append(more)),
+        (KvCall::Cas { from, to }, None | Some(KvRet::Swapped(true))) => {
+            Told::This(What::Swap { from, to })
+        }
+        (KvCall::Cas { from, to }, Some(KvRet::Swapped(false))) => {
+            Told::This(What::Refused { from, to })
+        }
+        _ => Told::Nonsense,
     }
 }

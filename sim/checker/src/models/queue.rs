@@ -2,8 +2,14 @@
 
 use std::collections::VecDeque;
 
+use crate::budget::Budget;
+use crate::collections::pairs::{Access, What};
+use crate::collections::queue;
+use crate::collections::span::Span;
+use crate::history::{OpId, Operation, Part};
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
+use crate::verdict::Verdict;
 
 /// First in, first out.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +61,20 @@ impl Model for Queue {
             (QueueOp::Dequeue, Some(&Value::NULL)) => Effect::Observe,
             _ => Effect::Update,
         }
+    }
+
+    fn decide(&self, part: Part<'_, QueueOp, Value>, _: &Budget<'_>) -> Option<Verdict> {
+        let access = |(id, operation): (OpId, &Operation<QueueOp, Value>)| {
+            let what = match (operation.op, operation.ret()) {
+                (QueueOp::Enqueue(value), None | Some(&Value::NULL)) => What::Insert(value),
+                (QueueOp::Enqueue(_), Some(_)) => return None,
+                (QueueOp::Dequeue, told) => What::Take(told.copied()),
+            };
+            Some(Access { id, span: Span::of(operation), what })
+        };
+        let accesses: Vec<Access> = part.iter().map(access).collect::<Option<_>>()?;
+        let init: Vec<Value> = self.init.iter().copied().collect();
+        queue::decide(&init, &accesses, &self.values)
     }
 
     fn call_words(&self, op: &QueueOp) -> String {

@@ -1,7 +1,11 @@
 //! One value that is read, written, and compared and set.
 
-use crate::model::{Effect, Model};
+use crate::budget::Budget;
+use crate::history::Part;
+use crate::model::{Cell, Effect, Model};
 use crate::value::{Value, Values};
+use crate::verdict::Verdict;
+use crate::zones::{Names, Told, What, gather, register, verdict};
 
 /// One value that is read, written, and compared and set.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +72,38 @@ impl Model for Register {
         }
     }
 
+    /// In nearly linear time, if no value that was seen was written twice, and no failed
+    /// compare-and-set matters.
+    fn decide(&self, part: Part<'_, RegisterOp, RegisterRet>, _: &Budget<'_>) -> Option<Verdict> {
+        let calls = gather(part, told)?;
+        let names = Names { read: "read", write: "write" };
+        let words = |value| self.values.words(value);
+        verdict(&calls, names, &words, |calls| register::decide(calls, self.init))
+    }
+
+    fn cell(&self, op: &RegisterOp, ret: Option<&RegisterRet>) -> Option<Cell> {
+        let number = |value: Value| u64::from(value.0);
+        match (*op, ret) {
+            (RegisterOp::Read, Some(RegisterRet::Value(value))) => {
+                Some(Cell::Holds(number(*value)))
+            }
+            (RegisterOp::Write(value), None | Some(RegisterRet::Written)) => {
+                Some(Cell::Becomes(number(value)))
+            }
+            (RegisterOp::Cas { from, to }, None | Some(RegisterRet::Swapped(true))) => {
+                Some(Cell::Swaps { from: number(from), to: number(to) })
+            }
+            (RegisterOp::Cas { from, .. }, Some(RegisterRet::Swapped(false))) => {
+                Some(Cell::Differs(number(from)))
+            }
+            _ => None,
+        }
+    }
+
+    fn cell_init(&self) -> u64 {
+        u64::from(self.init.0)
+    }
+
     fn call_words(&self, op: &RegisterOp) -> String {
         let words = |value: Value| self.values.words(value);
         match *op {
@@ -87,5 +123,23 @@ impl Model for Register {
 
     fn state_words(&self, state: &Value) -> String {
         self.values.words(*state)
+    }
+}
+
+/// What `op`, of one register, says if it returned `ret`.
+pub(crate) fn told(op: &RegisterOp, ret: Option<&RegisterRet>) -> Told {
+    match (*op, ret) {
+        (RegisterOp::Read, None) => Told::Nothing,
+        (RegisterOp::Read, Some(RegisterRet::Value(value))) => Told::This(What::Read(*value)),
+        (RegisterOp::Write(value), None | Some(RegisterRet::Written)) => {
+            Told::This(What::Write(value))
+        }
+        (RegisterOp::Cas { from, to }, None | Some(RegisterRet::Swapped(true))) => {
+            Told::This(What::Swap { from, to })
+        }
+        (RegisterOp::Cas { from, to }, Some(RegisterRet::Swapped(false))) => {
+            Told::This(What::Refused { from, to })
+        }
+        _ => Told::Nonsense,
     }
 }

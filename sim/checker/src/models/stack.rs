@@ -1,7 +1,13 @@
 //! Last in, first out.
 
+use crate::budget::Budget;
+use crate::collections::pairs::{Access, What};
+use crate::collections::span::Span;
+use crate::collections::stack;
+use crate::history::{OpId, Operation, Part};
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
+use crate::verdict::Verdict;
 
 /// Last in, first out.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +54,19 @@ impl Model for Stack {
             (StackOp::Pop, Some(&Value::NULL)) => Effect::Observe,
             _ => Effect::Update,
         }
+    }
+
+    fn decide(&self, part: Part<'_, StackOp, Value>, _: &Budget<'_>) -> Option<Verdict> {
+        let access = |(id, operation): (OpId, &Operation<StackOp, Value>)| {
+            let what = match (operation.op, operation.ret()) {
+                (StackOp::Push(value), None | Some(&Value::NULL)) => What::Insert(value),
+                (StackOp::Push(_), Some(_)) => return None,
+                (StackOp::Pop, told) => What::Take(told.copied()),
+            };
+            Some(Access { id, span: Span::of(operation), what })
+        };
+        let accesses: Vec<Access> = part.iter().map(access).collect::<Option<_>>()?;
+        stack::decide(&self.init, &accesses, &self.values)
     }
 
     fn call_words(&self, op: &StackOp) -> String {
