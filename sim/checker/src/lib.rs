@@ -49,6 +49,8 @@ pub mod brute;
 pub mod budget;
 mod chains;
 pub mod check;
+#[cfg(feature = "formats")]
+pub mod formats;
 mod collections;
 pub mod explain;
 pub mod generate;
