@@ -5,11 +5,13 @@ use std::fmt;
 /// What a check may use up. No clock: a simulation must come to the same verdict on every machine.
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
-    /// The most bytes that the search may hold, beyond the history.
+    /// The most bytes that the search of one key may hold, beyond the history. Of what a state
+    /// owns elsewhere, those bytes count that are hashed.
     pub bytes_max: usize,
-    /// The most configurations that the search may look at.
+    /// The most configurations that the search of one key may look at.
     pub configurations_max: u64,
-    /// Threads that check independent keys; the verdict does not depend on it.
+    /// Threads that check independent keys; the verdict does not depend on it, but each may hold
+    /// [`bytes_max`](Budget::bytes_max).
     pub threads: usize,
     /// Asked every few thousand configurations whether to give in: where a person waits, a clock.
     pub stop: Option<&'a (dyn Fn() -> bool + Sync)>,

@@ -51,9 +51,9 @@ pub(crate) struct Tried<S> {
 /// Configurations between two looks at whether to stop.
 const PATIENCE: u64 = 4096;
 
-/// Looks for an order of the `chains`, from the first state of `model`, that explains the results of
-/// all known operations. Memory is estimated: states count as large as they are without what they
-/// point to.
+/// Looks for an order of the `chains`, from the first state of `model`, that explains the results
+/// of all known operations. Memory is estimated: states count as large as they are without what
+/// they point to.
 pub(crate) fn search<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -226,8 +226,8 @@ impl<'a, M: Model> Search<'a, M> {
                     break;
                 }
                 if let Some(after) = self.after(state, link) {
-                    choices
-                        .push((self.urgency(link), Choice { chain: index(number), place, after }));
+                    let choice = Choice { chain: index(number), place, after };
+                    choices.push((self.urgency(link), choice));
                 }
             }
         }
@@ -317,4 +317,67 @@ impl Chain {
 
 fn index(place: usize) -> u32 {
     u32::try_from(place).expect("a history has at most four billion operations")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rand::RngExt;
+
+    use super::*;
+    use crate::brute;
+    use crate::generate::{Random, Shape, history, random};
+    use crate::history::{Outcome, Part};
+    use crate::models::{Queue, QueueOp};
+    use crate::value::Value;
+
+    const SMALL: Shape = Shape { operations: 9, clients: 4, unknown: 0.1, failed: 0.0, eager: 0.3 };
+
+    /// A queue that sometimes gives up what is second.
+    fn queues(seed: u64) -> History<QueueOp, Value> {
+        let mut next = 0;
+        let ask = |random: &mut Random| match random.random_bool(0.5) {
+            true => {
+                next += 1;
+                QueueOp::Enqueue(Value(next))
+            }
+            false => QueueOp::Dequeue,
+        };
+        let mut errors = random(seed);
+        let apply = |queue: &mut Vec<Value>, op: &QueueOp| match op {
+            QueueOp::Enqueue(value) => {
+                queue.push(*value);
+                Value::NULL
+            }
+            QueueOp::Dequeue if queue.is_empty() => Value::NULL,
+            QueueOp::Dequeue => {
+                queue.remove(usize::from(queue.len() > 1 && errors.random_bool(0.9)))
+            }
+        };
+        history(&mut random(seed), &SMALL, Vec::new(), ask, apply)
+    }
+
+    #[test]
+    fn in_real_time_it_finds_what_brute_force_finds() {
+        let mut right = 0;
+        for seed in 0..3000 {
+            let made = queues(seed);
+            let ids: Vec<OpId> = (0..).map(OpId).take(made.operations().len()).collect();
+            let mut chains: BTreeMap<_, Vec<Link>> = BTreeMap::new();
+            for id in &ids {
+                let one = made.operation(*id);
+                let known = matches!(one.outcome, Outcome::Returned { .. });
+                let link = Link { id: *id, from: one.invoked, until: one.returned(), known };
+                chains.entry(one.client).or_default().push(link);
+            }
+            let chains = chains.into_values().collect();
+            let tried = search(&Queue::default(), &made, chains, &Budget::default());
+            let found = tried.end == End::Ordered;
+            let there = brute::linearizable(&Queue::default(), Part::new(&made, &ids));
+            assert_eq!(found, there, "seed {seed}: {made:?}");
+            right += u32::from(there);
+        }
+        assert!(1000 < right && right < 2950, "{right}");
+    }
 }

@@ -17,7 +17,8 @@ pub struct Shape {
     /// How many clients are at work at any time; at least one.
     pub clients: u32,
     /// The probability that a client never learns what became of its operation; about half of
-    /// those take effect. Another client then takes its place.
+    /// those take effect at once, and half of the others later, if ever. Another client then takes
+    /// its place.
     pub unknown: f64,
     /// The probability that an operation fails: it has no effect, and its client knows.
     pub failed: f64,
@@ -38,6 +39,10 @@ impl Default for Shape {
 pub fn random(seed: u64) -> Random {
     Random::seed_from_u64(seed)
 }
+
+/// How probable it is, whenever a client is looked at, that an operation whose client has given up
+/// takes effect.
+const LATE: f64 = 0.05;
 
 /// What one client is about.
 #[derive(Clone, Copy)]
@@ -67,7 +72,12 @@ pub fn history<S, O, R>(
         (0..shape.clients).map(|client| (Client(client), Doing::Nothing)).collect();
     let mut next = shape.clients;
     let mut open = 0;
+    let mut late: Vec<usize> = Vec::new();
     while open > 0 || operations.len() < shape.operations as usize {
+        if !late.is_empty() && random.random_bool(LATE) {
+            let id = late.swap_remove(random.random_range(0..late.len()));
+            apply(&mut state, &operations[id].op);
+        }
         let place = random.random_range(0..clients.len());
         let (client, doing) = &mut clients[place];
         match std::mem::replace(doing, Doing::Nothing) {
@@ -90,6 +100,9 @@ pub fn history<S, O, R>(
             }
             Doing::Asked(id) if random.random_bool(shape.unknown / 2.0) => {
                 operations[id].outcome = Outcome::Unknown;
+                if random.random_bool(0.5) {
+                    late.push(id);
+                }
                 (*client, next, open) = (Client(next), next + 1, open - 1);
             }
             Doing::Asked(id) => *doing = Doing::Done(id, apply(&mut state, &operations[id].op)),

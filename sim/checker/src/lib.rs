@@ -12,7 +12,7 @@
 //! /// A counter that only grows: what a user writes.
 //! struct Growing;
 //!
-//! #[derive(Clone, Debug)]
+//! #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 //! enum Op {
 //!     Increment,
 //!     Read,
@@ -51,12 +51,17 @@ mod chains;
 pub mod check;
 mod collections;
 pub mod explain;
+#[cfg(feature = "formats")]
+pub mod formats;
 pub mod generate;
+pub mod hints;
 pub mod history;
 pub mod model;
 pub mod models;
 pub mod order;
 pub mod relaxed;
+pub mod search;
+pub mod stream;
 pub mod value;
 pub mod verdict;
 mod zones;

@@ -14,10 +14,10 @@ use crate::verdict::Verdict;
 pub trait Model: Sync {
     /// What the object remembers.
     type State: Clone + Debug + Eq + Hash;
-    /// What a client asks.
-    type Op: Clone + Debug + Sync;
-    /// What a client is told.
-    type Ret: Clone + Debug + Sync;
+    /// What a client asks. Equal ones ask the same.
+    type Op: Clone + Debug + Eq + Hash + Sync;
+    /// What a client is told. Equal ones tell the same.
+    type Ret: Clone + Debug + Eq + Hash + Sync;
 
     /// The state before the first operation.
     fn init(&self) -> Self::State;
@@ -43,6 +43,19 @@ pub trait Model: Sync {
     fn effect(&self, op: &Self::Op, ret: Option<&Self::Ret>) -> Effect {
         let _ = (op, ret);
         Effect::Update
+    }
+
+    /// What `op`, if it returned `ret`, is to an object that is one value; nothing if it is
+    /// something else. Where all operations of a key are some [`Cell`], that is all that is asked
+    /// of them, and [`step`](Model::step) is not.
+    fn cell(&self, op: &Self::Op, ret: Option<&Self::Ret>) -> Option<Cell> {
+        let _ = (op, ret);
+        None
+    }
+
+    /// The value of every [`Cell`] before the first operation.
+    fn cell_init(&self) -> u64 {
+        0
     }
 
     /// Decides on the operations of one key by what is known of this very object, without search;
@@ -79,4 +92,23 @@ pub enum Effect {
     Overwrite,
     /// Anything.
     Update,
+}
+
+/// An operation on one value. Values are equal if their numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cell {
+    /// It showed that the value is this.
+    Holds(u64),
+    /// It showed that the value is another one.
+    Differs(u64),
+    /// It makes the value this.
+    Becomes(u64),
+    /// It makes the value `to` if it is `from`. If it returned, it was; if its outcome is unknown
+    /// and the value is another one, it does nothing.
+    Swaps {
+        /// What it must be.
+        from: u64,
+        /// What it becomes then.
+        to: u64,
+    },
 }

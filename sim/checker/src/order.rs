@@ -1,8 +1,8 @@
 //! A known order: whether it explains a history. No search, and time linear in its length.
 //!
 //! Whoever knows in which order operations took effect, as a log does, need not search for one. The
-//! order must be a linearization (Herlihy & Wing 1990, §2.2): every operation legal where it stands,
-//! and none before one that had returned when it was invoked.
+//! order must be a linearization (Herlihy & Wing 1990, §2.2): every operation legal where it
+//! stands, and none before one that had returned when it was invoked.
 
 use std::collections::BTreeMap;
 

@@ -66,7 +66,7 @@ pub(crate) fn narrowed(
         while leave_out > 1 {
             match looked(&fault.kept[leave_out..]) {
                 Finding::Wrong(smaller) => fault = sorted(smaller),
-                Finding::Fine | Finding::Unsure => leave_out /= 2,
+                Finding::Fine | Finding::Unsure => leave_out /= 4,
             }
             leave_out = leave_out.min(fault.kept.len() / 2);
         }
@@ -75,11 +75,8 @@ pub(crate) fn narrowed(
     // What is needed here is needed in whatever smaller evidence is found later: to leave it out
     // of more makes fewer operations known.
     let mut tried = Vec::new();
-    while minimal || tried.len() < tries {
+    while minimal {
         let Some(next) = fault.kept.iter().copied().find(|id| !tried.contains(id)) else { break };
-        if tried.len() >= tries {
-            break;
-        }
         tried.push(next);
         let without: Vec<OpId> = fault.kept.iter().copied().filter(|id| *id != next).collect();
         match looked(&without) {

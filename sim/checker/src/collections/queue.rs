@@ -10,7 +10,8 @@
 
 use crate::collections::finding::{Fault, Finding, Narrowing, verdict};
 use crate::collections::pairs::{Access, Item, Pairs, Words};
-use crate::collections::span::{NEVER, Span, Time};
+use crate::collections::span::{NEVER, Span};
+use crate::collections::stretches::{found_nothing, never_empty};
 use crate::history::OpId;
 use crate::value::{Value, Values};
 use crate::verdict::Verdict;
@@ -50,7 +51,10 @@ fn look(
 fn fault(pairs: &Pairs, items: &[Item], words: &Words<'_>) -> Option<Fault> {
     let mut by_inserted: Vec<Item> = items.to_vec();
     by_inserted.sort_unstable_by_key(|item| item.inserted.returned);
-    overtaking(pairs, &by_inserted, words).or_else(|| nothing_found(pairs, &by_inserted, words))
+    overtaking(pairs, &by_inserted, words).or_else(|| {
+        let dequeue = found_nothing(pairs, &by_inserted)?;
+        Some(never_empty(pairs, dequeue, &by_inserted, words))
+    })
 }
 
 /// Two values that leave in the wrong order.
@@ -98,84 +102,4 @@ fn overtaken(pairs: &Pairs, first: &Item, second: &Item, words: &Words<'_>) -> F
         }
     }
     Fault { kept, because }
-}
-
-/// A dequeue that finds nothing, although there was always something.
-fn nothing_found(pairs: &Pairs, by_inserted: &[Item], words: &Words<'_>) -> Option<Fault> {
-    let stretches = stretches(by_inserted);
-    pairs.found_nothing.iter().find_map(|(id, span)| {
-        let after = stretches.partition_point(|(from, _)| *from < span.invoked);
-        let (_, to) = *stretches.get(after.checked_sub(1)?)?;
-        if to < span.returned {
-            return None;
-        }
-        Some(never_empty(pairs, (*id, *span), by_inserted, words))
-    })
-}
-
-/// From when to when there was certainly something, in order: the zones of `by_inserted` that
-/// touch, put together.
-pub(crate) fn stretches(by_inserted: &[Item]) -> Vec<(Time, Time)> {
-    let mut stretches: Vec<(Time, Time)> = Vec::new();
-    for (from, to) in by_inserted.iter().filter_map(Item::zone) {
-        match stretches.last_mut() {
-            Some(last) if from < last.1 => last.1 = last.1.max(to),
-            _ => stretches.push((from, to)),
-        }
-    }
-    stretches
-}
-
-/// The fault of a take that found nothing while one of `by_inserted` was always there.
-pub(crate) fn never_empty(
-    pairs: &Pairs,
-    (id, span): (OpId, Span),
-    by_inserted: &[Item],
-    words: &Words<'_>,
-) -> Fault {
-    let chain = chain(by_inserted, span.invoked, span.returned);
-    let mut kept = vec![id];
-    kept.extend(chain.iter().flat_map(|item| item.operations()));
-    let left = chain.iter().filter(|item| item.take.is_none());
-    if let Some(last) = left.map(|item| item.inserted.returned).max() {
-        kept.extend(pairs.not_taken(span.returned, last));
-    }
-    let values = words.values.list_words(chain.iter().map(|item| &item.value));
-    let because = match chain.len() {
-        1 => format!(
-            "{} {} returned nothing, although {values} was in the {} all the while",
-            words.take, id.0, words.object
-        ),
-        _ => format!(
-            "{} {} returned nothing, although the {} was never empty meanwhile: {values} were in \
-             it, each put there before the one before it was taken",
-            words.take, id.0, words.object
-        ),
-    };
-    Fault { kept, because }
-}
-
-/// The fewest of `by_inserted` whose zones cover all from `from` to `to`; they do together.
-pub(crate) fn chain(by_inserted: &[Item], from: Time, to: Time) -> Vec<Item> {
-    let mut chain: Vec<Item> = Vec::new();
-    let mut covered = from;
-    let mut furthest: Option<Item> = None;
-    for item in by_inserted {
-        let Some((start, end)) = item.zone() else { continue };
-        if start > covered {
-            let Some(link) = furthest.take_if(|link| link.taken.invoked > covered) else { break };
-            covered = link.taken.invoked;
-            chain.push(link);
-            if covered >= to || start > covered {
-                break;
-            }
-        }
-        if furthest.is_none_or(|link| link.taken.invoked < end) {
-            furthest = Some(*item);
-        }
-    }
-    if covered < to {
-        chain.extend(furthest);
-    }
-    chain
 }

@@ -18,9 +18,9 @@
 
 use crate::collections::finding::{Fault, Finding, Narrowing, verdict};
 use crate::collections::pairs::{Access, Item, Pairs, Words};
-use crate::collections::queue::{chain, never_empty, stretches};
 use crate::collections::span::{NEVER, Span, Time};
 use crate::collections::stabbing::Windows;
+use crate::collections::stretches::{chain, found_nothing, never_empty, stretches};
 use crate::history::OpId;
 use crate::value::{Value, Values};
 use crate::verdict::Verdict;
@@ -52,22 +52,17 @@ fn look(
             return Finding::Wrong(fault);
         }
     }
-    let mut found = None;
-    for matching in [in_order, in_reverse, none_taken] {
-        matching(&mut pairs);
-        let mut items = pairs.taken.clone();
-        items.extend(&pairs.left);
-        let fault = fault(&pairs, &items, words);
-        if fault.is_none() {
-            return Finding::Fine;
-        }
-        found = found.or(fault);
-        // Of one value, the pop invoked first is the best choice.
-        if left.min(spare) == 0 || left == 1 {
-            return found.map_or(Finding::Fine, Finding::Wrong);
-        }
+    in_order(&mut pairs);
+    let mut items = pairs.taken.clone();
+    items.extend(&pairs.left);
+    match fault(&pairs, &items, words) {
+        None => Finding::Fine,
+        // If there is no choice what the spare pops took, or it was the best: of one value, the
+        // pop invoked first is.
+        Some(fault) if left == 0 || spare == 0 || left == 1 => Finding::Wrong(fault),
+        Some(_) if may_be_taken_at_need(&mut pairs) => Finding::Fine,
+        Some(_) => Finding::Unsure,
     }
-    Finding::Unsure
 }
 
 /// Lets the spare pops take what was pushed first.
@@ -78,23 +73,43 @@ fn in_order(pairs: &mut Pairs) {
     }
 }
 
-/// Lets the spare pops take what was certainly pushed last, each when it is invoked.
-fn in_reverse(pairs: &mut Pairs) {
+/// Whether there is an order if spare pops take only what cannot stay. No if none was found,
+/// although there may be one.
+///
+/// A spare pop that was invoked before the push returned takes the value at once, and it is no
+/// matter: the last of those is taken, because the others can do the same for earlier values.
+fn may_be_taken_at_need(pairs: &mut Pairs) -> bool {
     none_taken(pairs);
-    let mut pushed = 0;
-    let mut there: Vec<usize> = Vec::new();
-    for invoked in &pairs.spare {
-        while pairs.left.get(pushed).is_some_and(|item| item.inserted.returned < *invoked) {
-            there.push(pushed);
-            pushed += 1;
+    let mut spare = pairs.spare.clone();
+    let mut take = |item: &mut Item| {
+        let at_once = spare.partition_point(|invoked| *invoked < item.inserted.returned);
+        let place = at_once.saturating_sub(1);
+        let taken = (place < spare.len()).then(|| spare.remove(place));
+        taken.is_some_and(|invoked| {
+            item.taken.invoked = invoked;
+            true
+        })
+    };
+    let nothing = pairs.found_nothing.iter().map(|(_, span)| span.invoked).max();
+    for item in &mut pairs.left {
+        if nothing.is_some_and(|nothing| item.inserted.returned < nothing) && !take(item) {
+            return false;
         }
-        match there.pop() {
-            Some(place) => pairs.left[place].taken.invoked = *invoked,
-            None if pushed < pairs.left.len() => {
-                pairs.left[pushed].taken.invoked = *invoked;
-                pushed += 1;
-            }
-            None => break,
+    }
+    let mut rest: Vec<Item> = pairs.taken.iter().chain(&pairs.left).copied().collect();
+    loop {
+        rest.retain(|item| item.zone().is_some());
+        rest.sort_unstable_by_key(|item| item.inserted.returned);
+        if found_nothing(pairs, &rest).is_some() {
+            return false;
+        }
+        rest = without_bottoms(&rest);
+        if rest.is_empty() {
+            return true;
+        }
+        let stays = |item: &&mut Item| item.taken.invoked == END;
+        if !rest.iter_mut().find(stays).is_some_and(&mut take) {
+            return false;
         }
     }
 }
@@ -109,20 +124,10 @@ fn fault(pairs: &Pairs, items: &[Item], words: &Words<'_>) -> Option<Fault> {
     let mut by_inserted: Vec<Item> =
         items.iter().copied().filter(|item| item.zone().is_some()).collect();
     by_inserted.sort_unstable_by_key(|item| item.inserted.returned);
-    nothing_found(pairs, &by_inserted, words).or_else(|| {
-        let rest = without_bottoms(&by_inserted);
-        no_bottom(pairs, &rest, words)
-    })
-}
-
-/// A pop that finds nothing, although there was always something.
-fn nothing_found(pairs: &Pairs, by_inserted: &[Item], words: &Words<'_>) -> Option<Fault> {
-    let stretches = stretches(by_inserted);
-    pairs.found_nothing.iter().find_map(|(id, span)| {
-        let after = stretches.partition_point(|(from, _)| *from < span.invoked);
-        let (_, to) = *stretches.get(after.checked_sub(1)?)?;
-        (to > span.returned).then(|| never_empty(pairs, (*id, *span), by_inserted, words))
-    })
+    match found_nothing(pairs, &by_inserted) {
+        Some(pop) => Some(never_empty(pairs, pop, &by_inserted, words)),
+        None => no_bottom(pairs, &without_bottoms(&by_inserted), words),
+    }
 }
 
 /// What is left of items when those that can be at the bottom are put aside again and again.

@@ -18,20 +18,35 @@ pub struct Attempt<S> {
     pub state: S,
     /// One of the evidence that can return what it returned neither there nor later.
     pub misfit: OpId,
-    /// Whether nothing longer is possible, whatever became of the operations outside the evidence.
-    pub longest: bool,
+    /// What it is the longest of.
+    pub reach: Reach,
+}
+
+/// Of which orders one is the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Of all orders of the evidence, whatever became of other operations.
+    All,
+    /// Of the orders of the evidence alone, in which no other operation takes effect.
+    Alone,
+    /// Of those that were found. No order is complete, but one may be longer.
+    Found,
 }
 
 /// What a search for the longest order may use: more would be no clearer.
 const BUDGET: Budget<'static> =
-    Budget { bytes_max: 1 << 24, configurations_max: 20_000, threads: 1, stop: None };
+    Budget { bytes_max: 1 << 24, configurations_max: 4_000, threads: 1, stop: None };
+
+/// Configurations of other searches, beside one for each operation.
+const DETOURS_MAX: u64 = 500;
 
 /// Operations beside the evidence that may take effect or not, in a search that tries all of it.
-const OTHERS_MAX: usize = 12;
+const OTHERS_MAX: usize = 8;
 
-/// How far the operations can be ordered; nothing if `evidence` is none. If there are few, no order
-/// of the evidence and of whatever became of the others is longer. If there are many, the others
-/// are taken as they were, up to the last return of the evidence, and it is the longest order found.
+/// How far the operations can be ordered; nothing if `evidence` is none. Where few others can
+/// matter, they may take effect or not. Where many can, the evidence is ordered alone, and where
+/// none of it explains itself, with all operations as they were, up to the last return of the
+/// evidence.
 pub fn attempt<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -45,26 +60,63 @@ pub fn attempt<M: Model>(
     let changes = |id: &OpId| model.effect(&history.operation(*id).op, None) != Effect::Observe;
     let others = object.iter().copied().filter(|id| !is_evidence(id) && changes(id));
     let others: Vec<OpId> = others.take(OTHERS_MAX + 1).collect();
-    let tried = |known: &[OpId], others: &[OpId]| {
-        search(model, history, in_real_time(history, known, others, last), &BUDGET)
+    let tried = |known: &[OpId], others: &[OpId], configurations_max: u64| {
+        let budget = Budget { configurations_max, ..BUDGET };
+        let chains = in_real_time(history, known, others, last);
+        search(model, history, chains, &budget)
     };
+    let detours = |known: &[OpId]| DETOURS_MAX.saturating_add(known.len() as u64);
     if others.len() <= OTHERS_MAX {
-        let tried = tried(&evidence.operations, &others);
+        let tried = tried(&evidence.operations, &others, BUDGET.configurations_max);
         if tried.end == End::Impossible {
-            return found(tried, true, is_evidence);
+            return found(needed(model, history, tried, is_evidence), Reach::All, is_evidence);
         }
     }
-    let as_it_was = found(tried(&object, &[]), false, is_evidence);
-    as_it_was.or_else(|| found(tried(&evidence.operations, &[]), false, is_evidence))
+    let alone = tried(&evidence.operations, &[], detours(&evidence.operations));
+    let reach = if alone.end == End::Impossible { Reach::Alone } else { Reach::Found };
+    if alone.order.is_empty() && evidence.operations.len() > 1 {
+        let as_it_was = tried(&object, &[], detours(&object));
+        let as_it_was = found(as_it_was, Reach::Found, is_evidence);
+        return as_it_was.or_else(|| found(alone, reach, is_evidence));
+    }
+    found(alone, reach, is_evidence)
+}
+
+/// The same order without those beside the evidence that it can do without. It is as long as
+/// before, so that nothing follows on it either.
+fn needed<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    mut tried: Tried<M::State>,
+    is_evidence: impl Fn(&OpId) -> bool,
+) -> Tried<M::State> {
+    let replayed = |order: &[OpId]| {
+        order.iter().try_fold(model.init(), |state, id| {
+            let operation = history.operation(*id);
+            let ret = operation.ret().filter(|_| is_evidence(id));
+            model.step(&state, &operation.op, ret)
+        })
+    };
+    for place in (0..tried.order.len()).rev() {
+        if is_evidence(&tried.order[place]) {
+            continue;
+        }
+        let mut less = tried.order.clone();
+        less.remove(place);
+        if let Some(state) = replayed(&less) {
+            (tried.order, tried.state) = (less, state);
+        }
+    }
+    tried
 }
 
 fn found<S>(
     tried: Tried<S>,
-    longest: bool,
+    reach: Reach,
     is_evidence: impl Fn(&OpId) -> bool,
 ) -> Option<Attempt<S>> {
     let misfit = tried.misfit.filter(is_evidence)?;
-    Some(Attempt { order: tried.order, state: tried.state, misfit, longest })
+    Some(Attempt { order: tried.order, state: tried.state, misfit, reach })
 }
 
 /// Each client's `known` operations, and each of the `others` by itself; what returns after `last`
@@ -117,10 +169,11 @@ impl<S> Attempt<S> {
         let (state, misfit) = (model.state_words(&self.state), named(self.misfit).0);
         let state = if state.is_empty() { "empty".to_owned() } else { state };
         let call = model.call_words(&operation.op);
-        let open = if self.longest { "" } else { " found" };
-        format!(
-            "{after}, the state is {state}; {misfit} ({call}) {returned}: no order{open} of the \
-             operations open then explains it"
-        )
+        let none = match self.reach {
+            Reach::All => "no order of the operations open then explains it",
+            Reach::Alone => "no order of these operations explains it",
+            Reach::Found => "no order was found that explains it",
+        };
+        format!("{after}, the state is {state}; {misfit} ({call}) {returned}: {none}")
     }
 }

@@ -3,7 +3,7 @@
 use crate::budget::Budget;
 use crate::check::check;
 use crate::explain::attempt::attempt;
-use crate::explain::object::{forgotten, operations};
+use crate::explain::object::{changes, forgotten, operations};
 use crate::explain::shrink::shrink;
 use crate::history::{History, OpId, Outcome};
 use crate::model::Model;
@@ -53,7 +53,8 @@ pub fn minimise<M: Model>(
     let Some(candidates) = candidates.iter().find(|some| bad(some) == Some(true)) else {
         return evidence.clone();
     };
-    let shrunk = shrink(candidates, bad);
+    // A known write says more than a read that shows it, and leaves checks less to try.
+    let shrunk = shrink(candidates, |id| changes(model, history, *id), bad);
     let mut operations = shrunk.kept;
     operations.sort();
     let mut less = Evidence { operations, because: String::new(), minimal: shrunk.minimal };

@@ -33,6 +33,12 @@ pub(crate) fn operations<M: Model>(
         .collect()
 }
 
+/// Whether an operation may have changed the state.
+pub(crate) fn changes<M: Model>(model: &M, history: &History<M::Op, M::Ret>, id: OpId) -> bool {
+    let operation = history.operation(id);
+    model.effect(&operation.op, operation.ret()) != Effect::Observe
+}
+
 /// The last moment at which one of `known` returns: what is invoked later cannot matter to them.
 pub(crate) fn last_return<O, R>(history: &History<O, R>, known: &[OpId]) -> Moment {
     known.iter().map(|id| history.operation(*id).returned()).max().unwrap_or_default()

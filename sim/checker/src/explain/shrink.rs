@@ -11,11 +11,13 @@ pub(crate) struct Shrunk<T> {
 ///
 /// Adding to what is bad must leave it bad. `bad` may not know; then it is as if what it was asked
 /// of were not bad, and the result need not be minimal. The shortest bad beginning is found first,
-/// and its last element stays; of the others, those nearest to it stay rather than those far away.
-/// Each element that stays costs about twice the logarithm of its distance in looks: of the known
-/// ways (Zeller & Hildebrandt 2002; Marques-Silva, Janota & Belov 2013, progression), the second.
+/// and its last element stays; of the others, those `preferred` stay rather than the rest, and
+/// those nearest to it rather than those far away. Each element that stays costs about twice the
+/// logarithm of its distance in looks: of the known ways (Zeller & Hildebrandt 2002; Marques-Silva,
+/// Janota & Belov 2013, progression), the second.
 pub(crate) fn shrink<T: Copy>(
     candidates: &[T],
+    preferred: impl Fn(&T) -> bool,
     mut bad: impl FnMut(&[T]) -> Option<bool>,
 ) -> Shrunk<T> {
     let (mut kept, mut rest) = (Vec::new(), candidates.to_vec());
@@ -36,6 +38,7 @@ pub(crate) fn shrink<T: Copy>(
         kept.extend(rest.pop());
         if first_of_all {
             rest.reverse();
+            rest.sort_by_key(|one| !preferred(one));
         }
     }
 }
@@ -62,6 +65,8 @@ fn first(longest: usize, is_bad: &mut impl FnMut(usize) -> bool) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -71,10 +76,14 @@ mod tests {
         let candidates: Vec<u32> = (0..10_000).collect();
         for needed in [vec![9_999], vec![17, 4_000, 4_003, 8_123], vec![0, 5_000, 9_999]] {
             let mut looks = 0;
-            let shrunk = shrink(&candidates, |asked| {
-                looks += 1;
-                Some(needed.iter().all(|one| asked.contains(one)))
-            });
+            let shrunk = shrink(
+                &candidates,
+                |_| true,
+                |asked| {
+                    looks += 1;
+                    Some(needed.iter().all(|one| asked.contains(one)))
+                },
+            );
             let mut kept = shrunk.kept;
             kept.sort();
             assert_eq!((kept, shrunk.minimal), (needed, true));
@@ -83,8 +92,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_preferred_stays() {
+        let either = |asked: &[u32]| Some(asked.contains(&9) && asked.iter().any(|one| *one < 5));
+        let all: Vec<u32> = (0..10).collect();
+        let shrunk = shrink(&all, |one| *one == 2, either);
+        assert_eq!(shrunk, Shrunk { kept: vec![9, 2], minimal: true });
+        let shrunk = shrink(&all, |_| true, either);
+        assert_eq!(shrunk.kept, [9, 4], "the nearest");
+    }
+
+    #[test]
     fn what_is_not_known_is_kept_and_said() {
-        let shrunk = shrink(&[1, 2, 3], |asked| (asked.len() == 3).then_some(true));
+        let shrunk = shrink(&[1, 2, 3], |_| true, |asked| (asked.len() == 3).then_some(true));
         assert_eq!(shrunk, Shrunk { kept: vec![3, 1, 2], minimal: false });
     }
 
@@ -94,9 +113,12 @@ mod tests {
         fn minimal_means_minimal(
             sets in prop::collection::vec(prop::collection::btree_set(0_u8..12, 0..5), 1..6),
         ) {
-            let bad = |asked: &[u8]| sets.iter().any(|set| set.iter().all(|one| asked.contains(one)));
+            let within =
+                |set: &BTreeSet<u8>, asked: &[u8]| set.iter().all(|one| asked.contains(one));
+            let bad = |asked: &[u8]| sets.iter().any(|set| within(set, asked));
             let all: Vec<u8> = (0..12).collect();
-            let Shrunk { kept, minimal } = shrink(&all, |asked| Some(bad(asked)));
+            let shrunk = shrink(&all, |one| one % 3 == 0, |asked| Some(bad(asked)));
+            let Shrunk { kept, minimal } = shrunk;
             prop_assert!(minimal && bad(&kept));
             for out in &kept {
                 let less: Vec<u8> = kept.iter().filter(|one| *one != out).copied().collect();

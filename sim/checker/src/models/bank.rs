@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::budget::Budget;
+use crate::collections::bank;
+use crate::history::Part;
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
+use crate::verdict::Verdict;
 
 /// Accounts, and money that moves between them: none is made or lost.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +103,20 @@ impl Model for Bank {
             (BankOp::Read, _) | (_, Some(BankRet::Moved(false))) => Effect::Observe,
             (BankOp::Transfer { .. }, _) => Effect::Update,
         }
+    }
+
+    fn decide(&self, part: Part<'_, BankOp, BankRet>, _: &Budget<'_>) -> Option<Verdict> {
+        // To move less than nothing is to take from the other account, which may owe then.
+        let (mut debts, mut reads) = (self.overdraft, Vec::new());
+        debts |= self.init.values().any(|balance| *balance < 0);
+        for (id, operation) in part.iter() {
+            match (operation.op, operation.ret()) {
+                (BankOp::Transfer { amount, .. }, _) => debts |= amount < 0,
+                (BankOp::Read, Some(BankRet::Balances(told))) => reads.push((id, &**told)),
+                (BankOp::Read, _) => {}
+            }
+        }
+        bank::impossible(&self.init, debts, reads.into_iter(), &self.values)
     }
 
     fn call_words(&self, op: &BankOp) -> String {

@@ -1,6 +1,12 @@
 //! A number that grows and shrinks.
 
+use crate::budget::Budget;
+use crate::collections::additions::{Addition, Read};
+use crate::collections::counter;
+use crate::collections::span::Span;
+use crate::history::Part;
 use crate::model::{Effect, Model};
+use crate::verdict::Verdict;
 
 /// A number that grows and shrinks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +47,22 @@ impl Model for Counter {
             CounterOp::Read | CounterOp::Add(0) => Effect::Observe,
             CounterOp::Add(_) => Effect::Update,
         }
+    }
+
+    fn decide(&self, part: Part<'_, CounterOp, Option<i64>>, _: &Budget<'_>) -> Option<Verdict> {
+        let (mut additions, mut reads) = (Vec::with_capacity(part.len()), Vec::new());
+        for (id, operation) in part.iter() {
+            let span = Span::of(operation);
+            let told = operation.ret().copied().flatten();
+            match (operation.op, told) {
+                (CounterOp::Add(more), told) => {
+                    additions.push(Addition { id, span, more, told });
+                }
+                (CounterOp::Read, Some(number)) => reads.push(Read { id, span, number }),
+                (CounterOp::Read, None) => {}
+            }
+        }
+        counter::decide(self.init, &additions, &reads)
     }
 
     fn call_words(&self, op: &CounterOp) -> String {

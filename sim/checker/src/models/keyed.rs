@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::budget::Budget;
 use crate::history::{History, OpId, Operation, Part};
-use crate::model::{Effect, Model};
+use crate::model::{Cell, Effect, Model};
 use crate::value::{Value, Values};
 use crate::verdict::Verdict;
 
@@ -59,6 +59,14 @@ impl<M: Model> Model for Keyed<M> {
     fn effect(&self, op: &KeyedOp<M::Op>, ret: Option<&M::Ret>) -> Effect {
         // Of one key: the operations of a search are all for the same.
         self.each.effect(&op.op, ret)
+    }
+
+    fn cell(&self, op: &KeyedOp<M::Op>, ret: Option<&M::Ret>) -> Option<Cell> {
+        self.each.cell(&op.op, ret)
+    }
+
+    fn cell_init(&self) -> u64 {
+        self.each.cell_init()
     }
 
     fn decide(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::budget::Budget;
 use crate::history::Part;
-use crate::model::{Effect, Model};
+use crate::model::{Cell, Effect, Model};
 use crate::value::{Datum, Value, Values};
 use crate::verdict::Verdict;
 use crate::zones::{Names, Told, What, append, gather, register, verdict};
@@ -151,6 +151,25 @@ impl Model for Kv {
         verdict(&calls, names, &words, |calls| register::decide(calls, self.init))
     }
 
+    fn cell(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<Cell> {
+        let number = |value: Value| u64::from(value.0);
+        match (op.call, ret) {
+            (KvCall::Get, Some(KvRet::Value(value))) => Some(Cell::Holds(number(*value))),
+            (KvCall::Put(value), None | Some(KvRet::Written)) => Some(Cell::Becomes(number(value))),
+            (KvCall::Cas { from, to }, None | Some(KvRet::Swapped(true))) => {
+                Some(Cell::Swaps { from: number(from), to: number(to) })
+            }
+            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(false))) => {
+                Some(Cell::Differs(number(from)))
+            }
+            _ => None,
+        }
+    }
+
+    fn cell_init(&self) -> u64 {
+        u64::from(self.init.0)
+    }
+
     fn call_words(&self, op: &KvOp) -> String {
         let words = |value: Value| self.values.words(value);
         let key = words(op.key);
@@ -178,7 +197,8 @@ impl Model for Kv {
     }
 }
 
-fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
+/// What `op`, of one register, says if it returned `ret`.
+pub(crate) fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
     match (op.call, ret) {
         (KvCall::Get, None) => Told::Nothing,
         (KvCall::Get, Some(KvRet::Value(value))) => Told::This(What::Read(*value)),

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::budget::Budget;
+use crate::collections::list::{self, Append, Read};
+use crate::collections::span::Span;
+use crate::history::Part;
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
+use crate::verdict::Verdict;
 
 /// Keys with one list each, empty at first, to which values are appended: a read shows the order
 /// of all that came before it (Kingsbury & Alvaro 2020, §3).
@@ -80,6 +85,30 @@ impl Model for List {
             ListOp::Append { .. } => Effect::Update,
             ListOp::Read { .. } => Effect::Observe,
         }
+    }
+
+    fn decide(&self, part: Part<'_, ListOp, ListRet>, _: &Budget<'_>) -> Option<Verdict> {
+        let (mut appends, mut reads, mut list) = (Vec::new(), Vec::new(), None);
+        for (id, operation) in part.iter() {
+            let span = Span::of(operation);
+            let key = match (operation.op, operation.ret()) {
+                (ListOp::Append { key, value }, None | Some(ListRet::Appended)) => {
+                    appends.push(Append { id, span, value });
+                    key
+                }
+                (ListOp::Read { key }, Some(ListRet::Items(items))) => {
+                    reads.push(Read { id, span, items });
+                    key
+                }
+                (ListOp::Read { key }, None) => key,
+                (ListOp::Append { .. }, Some(ListRet::Items(_)))
+                | (ListOp::Read { .. }, Some(ListRet::Appended)) => return None,
+            };
+            if *list.get_or_insert(key) != key {
+                return None;
+            }
+        }
+        list::decide(&appends, &reads, &self.values)
     }
 
     fn call_words(&self, op: &ListOp) -> String {

@@ -1,6 +1,12 @@
 //! A lock that one client at a time holds.
 
+use crate::budget::Budget;
+use crate::collections::lock;
+use crate::collections::span::Span;
+use crate::collections::switch::{Act, Kind};
+use crate::history::{OpId, Operation, Part};
 use crate::model::{Effect, Model};
+use crate::verdict::Verdict;
 
 /// A lock. It is acquired only when it is free, and released only when it is held; who holds it is
 /// not its business.
@@ -37,6 +43,17 @@ impl Model for Lock {
 
     fn effect(&self, _: &LockOp, _: Option<&()>) -> Effect {
         Effect::Update
+    }
+
+    fn decide(&self, part: Part<'_, LockOp, ()>, _: &Budget<'_>) -> Option<Verdict> {
+        let act = |(id, operation): (OpId, &Operation<LockOp, ()>)| {
+            let state = operation.op == LockOp::Acquire;
+            Act { id, span: Span::of(operation), kind: Kind::Turn, state, may_turn: true }
+        };
+        let acts: Vec<Act> = part.iter().map(act).collect();
+        lock::decide(self.held, &acts, &|id| {
+            format!("{} {}", self.call_words(&part.history().operation(id).op), id.0)
+        })
     }
 
     fn call_words(&self, op: &LockOp) -> String {

@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::history::Part;
-use crate::model::{Effect, Model};
+use crate::model::{Cell, Effect, Model};
 use crate::value::{Value, Values};
 use crate::verdict::Verdict;
 use crate::zones::{Names, Told, What, gather, register, verdict};
@@ -81,6 +81,29 @@ impl Model for Register {
         verdict(&calls, names, &words, |calls| register::decide(calls, self.init))
     }
 
+    fn cell(&self, op: &RegisterOp, ret: Option<&RegisterRet>) -> Option<Cell> {
+        let number = |value: Value| u64::from(value.0);
+        match (*op, ret) {
+            (RegisterOp::Read, Some(RegisterRet::Value(value))) => {
+                Some(Cell::Holds(number(*value)))
+            }
+            (RegisterOp::Write(value), None | Some(RegisterRet::Written)) => {
+                Some(Cell::Becomes(number(value)))
+            }
+            (RegisterOp::Cas { from, to }, None | Some(RegisterRet::Swapped(true))) => {
+                Some(Cell::Swaps { from: number(from), to: number(to) })
+            }
+            (RegisterOp::Cas { from, .. }, Some(RegisterRet::Swapped(false))) => {
+                Some(Cell::Differs(number(from)))
+            }
+            _ => None,
+        }
+    }
+
+    fn cell_init(&self) -> u64 {
+        u64::from(self.init.0)
+    }
+
     fn call_words(&self, op: &RegisterOp) -> String {
         let words = |value: Value| self.values.words(value);
         match *op {
@@ -103,7 +126,8 @@ impl Model for Register {
     }
 }
 
-fn told(op: &RegisterOp, ret: Option<&RegisterRet>) -> Told {
+/// What `op`, of one register, says if it returned `ret`.
+pub(crate) fn told(op: &RegisterOp, ret: Option<&RegisterRet>) -> Told {
     match (*op, ret) {
         (RegisterOp::Read, None) => Told::Nothing,
         (RegisterOp::Read, Some(RegisterRet::Value(value))) => Told::This(What::Read(*value)),

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::budget::Budget;
+use crate::collections::set::{self, Read, Told};
+use crate::collections::span::Span;
+use crate::collections::switch::{Act, Kind};
+use crate::history::{OpId, Part};
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
+use crate::verdict::Verdict;
 
 /// A set of values.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +81,45 @@ impl Model for Set {
             }
             (SetOp::Add(_) | SetOp::Remove(_), _) => Effect::Update,
         }
+    }
+
+    fn decide(&self, part: Part<'_, SetOp, SetRet>, _: &Budget<'_>) -> Option<Verdict> {
+        let mut acts = Vec::with_capacity(part.len());
+        let mut reads = Vec::new();
+        for (id, operation) in part.iter() {
+            let span = Span::of(operation);
+            let (value, state, may_turn) = match operation.op {
+                SetOp::Add(value) => (value, true, true),
+                SetOp::Remove(value) => (value, false, true),
+                SetOp::Contains(value) => (value, true, false),
+                SetOp::Read => match operation.ret() {
+                    Some(SetRet::Members(members)) => {
+                        reads.push(Read { id, span, members });
+                        continue;
+                    }
+                    Some(SetRet::Truth(_)) => return None,
+                    Some(SetRet::Done) | None => continue,
+                },
+            };
+            let (kind, state) = match operation.ret() {
+                None => (Kind::Write, state),
+                Some(SetRet::Done) if may_turn => (Kind::Write, state),
+                Some(SetRet::Done) => continue,
+                Some(SetRet::Truth(true)) if may_turn => (Kind::Turn, state),
+                Some(SetRet::Truth(false)) if may_turn => (Kind::Look, state),
+                Some(SetRet::Truth(truth)) => (Kind::Look, *truth),
+                Some(SetRet::Members(_)) => return None,
+            };
+            acts.push((value, Act { id, span, kind, state, may_turn }));
+        }
+        let words = |id: OpId| {
+            let operation = part.history().operation(id);
+            let ret = operation.ret().map(|ret| self.ret_words(&operation.op, ret));
+            let ret = ret.filter(|ret| !ret.is_empty() && operation.op != SetOp::Read);
+            let ret = ret.map_or_else(String::new, |ret| format!(" -> {ret}"));
+            format!("{} (operation {}{ret})", self.call_words(&operation.op), id.0)
+        };
+        set::decide(self.init.iter(), &Told { acts: &acts, reads: &reads, words: &words })
     }
 
     fn call_words(&self, op: &SetOp) -> String {

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::budget::Budget;
+use crate::collections::span::Span;
+use crate::collections::transactions::{Step, Transaction, impossible};
+use crate::history::Part;
 use crate::model::{Effect, Model};
 use crate::value::{Value, Values};
+use crate::verdict::Verdict;
 
 /// Several registers. One operation reads and writes any of them, in its order, at one instant.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +68,27 @@ impl Model for Transactions {
     fn effect(&self, op: &Box<[Access]>, _: Option<&Box<[Value]>>) -> Effect {
         let reads = |access: &Access| matches!(access, Access::Read(_));
         if op.iter().all(reads) { Effect::Observe } else { Effect::Update }
+    }
+
+    fn decide(
+        &self,
+        part: Part<'_, Box<[Access]>, Box<[Value]>>,
+        _: &Budget<'_>,
+    ) -> Option<Verdict> {
+        let mut transactions = Vec::with_capacity(part.len());
+        for (id, operation) in part.iter() {
+            let told = |place: usize| operation.ret().and_then(|ret| ret.get(place)).copied();
+            let step = |(place, access): (usize, &Access)| match *access {
+                Access::Write(key, value) => Some(Step::Wrote(key, value)),
+                Access::Read(key) => {
+                    let told = told(place).filter(|told| *told != Value::NULL);
+                    told.map(|told| Step::Found(key, told))
+                }
+            };
+            let steps = operation.op.iter().enumerate().filter_map(step).collect();
+            transactions.push(Transaction { id, span: Span::of(operation), steps });
+        }
+        impossible(self.init, &transactions, &self.values)
     }
 
     fn call_words(&self, op: &Box<[Access]>) -> String {

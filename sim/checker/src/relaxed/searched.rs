@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::chains::{End, Tried};
-use crate::explain::{Attempt, shrink};
+use crate::explain::{Attempt, Reach, changes, shrink};
 use crate::history::{History, OpId, Outcome};
 use crate::model::Model;
 use crate::verdict::{Evidence, Exhausted, Verdict};
@@ -42,24 +42,29 @@ pub(crate) fn evidence<M: Model>(
     let share = Budget { configurations_max: budget.configurations_max / SEARCHES_MAX, ..*budget };
     let mut left = SEARCHES_MAX;
     operations.sort_by_key(|id| history.operation(*id).returned());
-    let shrunk = shrink(&operations, |known| {
-        left = left.checked_sub(1)?;
-        let mut known = known.to_vec();
-        known.sort();
-        match search(&|id| known.binary_search(&id).is_ok(), &share).end {
-            End::Ordered => Some(false),
-            End::Impossible => Some(true),
-            End::Exhausted(_) => None,
-        }
-    });
+    let shrunk = shrink(
+        &operations,
+        |id| changes(model, history, *id),
+        |known| {
+            left = left.checked_sub(1)?;
+            let mut known = known.to_vec();
+            known.sort();
+            match search(&|id| known.binary_search(&id).is_ok(), &share).end {
+                End::Ordered => Some(false),
+                End::Impossible => Some(true),
+                End::Exhausted(_) => None,
+            }
+        },
+    );
     let (mut operations, minimal) = (shrunk.kept, shrunk.minimal);
     operations.sort();
     let tried = search(&|id| operations.binary_search(&id).is_ok(), budget);
-    let longest = tried.end == End::Impossible;
-    let because = match tried.misfit {
-        Some(misfit) => Attempt { order: tried.order, state: tried.state, misfit, longest }
-            .sentence(model, history, |id| id),
-        None => "no order explains these operations".to_owned(),
-    };
+    let reach = if tried.end == End::Impossible { Reach::All } else { Reach::Found };
+    let because =
+        match tried.misfit {
+            Some(misfit) => Attempt { order: tried.order, state: tried.state, misfit, reach }
+                .sentence(model, history, |id| id),
+            None => "no order explains these operations".to_owned(),
+        };
     Evidence { operations, because, minimal }
 }

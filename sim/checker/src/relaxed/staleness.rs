@@ -1,9 +1,9 @@
 //! Reads that may be old: right at some moment between so long before their invocation, and their
 //! return.
 //!
-//! A read that may be old by `d` is an ordinary read that was invoked `d` earlier, so the history is
-//! rewritten and checked as ever. This is Δ-atomicity (Golab, Li & Shah 2011, §3) with a bound for
-//! each read.
+//! A read that may be old by `d` is an ordinary read that was invoked `d` earlier, so the history
+//! is rewritten and checked as ever. This is Δ-atomicity (Golab, Li & Shah 2011, §3) with a bound
+//! for each read.
 
 use std::collections::BTreeSet;
 
@@ -59,8 +59,8 @@ pub struct Promise<'a, O, R> {
 /// A history whose old reads are invoked as early as what they show may be.
 #[derive(Clone, Debug)]
 pub struct Rewritten<O, R> {
-    /// The operations, in the order of their new invocations; moments are new, but in the old order.
-    /// A read that may be old is by a client of its own.
+    /// The operations, in the order of their new invocations; moments are new, but in the old
+    /// order. A read that may be old is by a client of its own.
     pub history: History<O, R>,
     /// For each operation its number before.
     pub origin: Vec<OpId>,
@@ -71,8 +71,8 @@ pub struct Rewritten<O, R> {
 /// some moment not earlier than `promise` allows.
 ///
 /// Without a session it costs what [`check::check`] costs, and keys are independent. With one it is
-/// a search over the whole history, for which the orders within a client leave little choice as long
-/// as few clients are at work; it uses the budget a second time.
+/// a search over the whole history, for which the orders within a client leave little choice as
+/// long as few clients are at work; it uses the budget a second time.
 ///
 /// Evidence is as small as [`minimise`] makes it; there the budget is used once more.
 ///

@@ -82,8 +82,8 @@ fn agrees(
     right
 }
 
-/// The evidence is bad by itself and not with one operation less. What is forgotten is dropped where
-/// it is a read, and has unknown results in its place where not.
+/// The evidence is bad by itself and not with one operation less. What is forgotten is dropped
+/// where it is a read, and has unknown results in its place where not.
 fn assert_minimal(
     made: &History<RegisterOp, RegisterRet>,
     evidence: &Evidence,

@@ -83,9 +83,21 @@ impl<'a> Texts<'a> {
     /// Gives every read the cluster that it saw, and every append the one before it.
     fn read_all(&mut self, calls: &[Call]) -> Result<(), Why> {
         let mut read: Vec<(Value, usize, CallId)> = Vec::new();
+        // What begins with the same token has the same first cluster.
+        let mut same: Option<(&str, usize)> = None;
         for (id, call) in (0..).zip(calls) {
             let What::Read(value) = call.what else { continue };
-            let (first, text) = self.first(calls, value).ok_or(Why::Unwritten(id))?;
+            let whole = text(&self.data[value.0 as usize]);
+            let begins = same.zip(whole).filter(|((token, _), whole)| whole.starts_with(token));
+            let (first, text) = match begins {
+                Some(((_, first), whole)) => (first, whole),
+                None => {
+                    let found = self.first(calls, value).ok_or(Why::Unwritten(id))?;
+                    let token = self.tokens.first_of(found.1);
+                    same = token.map(|(_, length)| (&found.1[..length], found.0)).or(same);
+                    found
+                }
+            };
             read.push((value, first, id));
             if self.longest[first].is_none_or(|(longest, _)| longest.len() < text.len()) {
                 self.longest[first] = Some((text, id));

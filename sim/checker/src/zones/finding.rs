@@ -111,5 +111,6 @@ pub(crate) fn returned_at(calls: &[Call], time: Time) -> Option<CallId> {
 
 /// The call that was invoked at `time`.
 pub(crate) fn invoked_at(calls: &[Call], time: Time) -> Option<CallId> {
-    CallId::try_from(calls.iter().position(|call| call.invoked == time)?).ok()
+    let position = calls.binary_search_by_key(&time, |call| call.invoked).ok()?;
+    CallId::try_from(position).ok()
 }

@@ -12,6 +12,6 @@ mod places;
 pub(crate) mod register;
 mod tokens;
 
-pub(crate) use call::What;
+pub(crate) use call::{BEFORE, Call, Calls, NEVER, Time, What};
 pub(crate) use evidence::{Names, verdict};
 pub(crate) use gather::{Told, gather};

@@ -4,7 +4,7 @@
 use crate::value::Value;
 use crate::zones::call::{Call, NEVER, What};
 use crate::zones::clusters::{Cluster, ClusterId, NONE, Written, clash};
-use crate::zones::finding::{CallId, Finding, Why, Wrong, returned_at};
+use crate::zones::finding::{CallId, Finding, Why, Wrong, invoked_at, returned_at};
 use crate::zones::places::Places;
 
 /// Decides on a register that has `init` at first.
@@ -16,7 +16,8 @@ pub(crate) fn decide(calls: &[Call], init: Value) -> Finding {
     if register.has_swaps {
         register.find_all();
     }
-    if register.clusters.iter().any(|cluster| cluster.is_repeated && cluster.is_observed()) {
+    let is_unclear = |cluster: &Cluster| cluster.is_repeated && cluster.is_observed();
+    if register.has_repeated && register.clusters.iter().any(is_unclear) {
         return Finding::Ambiguous;
     }
     match register.why(calls) {
@@ -32,6 +33,8 @@ struct Register {
     clusters: Vec<Cluster>,
     places: Places,
     has_swaps: bool,
+    /// Whether a value was written more than once.
+    has_repeated: bool,
     /// Whether there are refusals that say something.
     has_refusals: bool,
 }
@@ -43,6 +46,7 @@ impl Register {
             clusters: Vec::with_capacity(calls.len() / 2 + 2),
             places: Places::new(low, high, 2 * calls.len() + 1),
             has_swaps: false,
+            has_repeated: false,
             has_refusals: false,
         };
         let first = register.place(init);
@@ -100,6 +104,7 @@ impl Register {
         let mut place = self.place(value);
         if self.clusters[place].written != Written::Never {
             self.clusters[place].is_repeated = true;
+            self.has_repeated = true;
             place = self.clusters.len();
             self.clusters.push(Cluster::UNKNOWN);
         }
@@ -225,7 +230,7 @@ impl Register {
             }
         }
         seen.extend(&known);
-        let writers = self.writers(calls);
+        let others = self.others(calls);
         let mut related = Vec::new();
         let mut reached = vec![false; self.clusters.len()];
         let mut next: Vec<usize> =
@@ -234,8 +239,13 @@ impl Register {
             if std::mem::replace(&mut reached[place], true) {
                 continue;
             }
-            let from = writers.partition_point(|(written, _)| *written < place);
-            for (_, id) in writers[from..].iter().take_while(|(written, _)| *written == place) {
+            let cluster = &self.clusters[place];
+            related.extend(invoked_at(calls, cluster.write_invoked));
+            if cluster.parent != NONE {
+                next.push(cluster.parent as usize);
+            }
+            let from = others.partition_point(|(written, _)| *written < place);
+            for (_, id) in others[from..].iter().take_while(|(written, _)| *written == place) {
                 related.push(*id);
                 match calls[*id as usize].what {
                     What::Swap { from, .. } => next.push(self.place(from)),
@@ -251,16 +261,22 @@ impl Register {
         Wrong { why, known, related }
     }
 
-    /// The place of each value and every call that could have written it, in order.
-    fn writers(&mut self, calls: &[Call]) -> Vec<(usize, CallId)> {
-        let mut writers = Vec::with_capacity(self.clusters.len());
+    /// Every call that could have written a value, apart from the writer that its cluster knows:
+    /// with the place of the value, in order.
+    fn others(&mut self, calls: &[Call]) -> Vec<(usize, CallId)> {
+        let mut others = Vec::new();
         for (id, call) in (0..).zip(calls) {
-            if !matches!(call.what, What::Read(_)) {
-                writers.push((self.value_place(call), id));
+            let is_other = match call.what {
+                What::Read(_) => false,
+                What::Refused { .. } => true,
+                What::Write(_) | What::Swap { .. } | What::Append(_) => self.has_repeated,
+            };
+            if is_other {
+                others.push((self.value_place(call), id));
             }
         }
-        writers.sort_unstable();
-        writers
+        others.sort_unstable();
+        others
     }
 
     /// The value that `call` saw or would leave.

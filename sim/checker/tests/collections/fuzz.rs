@@ -213,3 +213,32 @@ pub(crate) fn compare_many<M: Model>(
     println!("{rounds} histories: {tally:?}");
     tally
 }
+
+/// Shapes of histories too large for the definition.
+pub(crate) fn middling_shape(random: &mut Random) -> Shape {
+    Shape {
+        operations: random.random_range(20..=300),
+        clients: random.random_range(2..=30),
+        unknown: *[0.0, 0.01, 0.1].choose(random).expect("there are some"),
+        failed: *[0.0, 0.1].choose(random).expect("there are some"),
+        eager: *[0.1, 0.5, 0.9].choose(random).expect("there are some"),
+    }
+}
+
+/// Asserts that none of `rounds` histories that `make` makes, all right, is called wrong, and says
+/// how many were called right.
+pub(crate) fn none_called_wrong<M: Model>(
+    rounds: u64,
+    mut make: impl FnMut(&mut Random) -> (M, History<M::Op, M::Ret>),
+) -> u64 {
+    let mut right = 0;
+    for seed in 0..rounds {
+        let (model, history) = make(&mut random(seed));
+        match decided(&model, &history) {
+            Some(Verdict::Linearizable) => right += 1,
+            None => {}
+            Some(wrong) => panic!("seed {seed}: {wrong:?} {}", shown(&model, &history)),
+        }
+    }
+    right
+}
