@@ -7,8 +7,17 @@ use super::exceptions::{EXCEPTIONS, Exception};
 use super::source::Source;
 
 /// Where sources are, from the root of the workspace.
-pub(crate) const FOLDERS: [&str; 8] =
-    ["src", "sim/src", "sim/tests", "sim/benches", "tests", "benches", "examples", "fuzz"];
+pub(crate) const FOLDERS: [&str; 9] = [
+    "src",
+    "sim/src",
+    "sim/checker",
+    "sim/tests",
+    "sim/benches",
+    "tests",
+    "benches",
+    "examples",
+    "fuzz",
+];
 
 /// The name of every rule.
 pub(crate) const RULES: [&str; 14] = [

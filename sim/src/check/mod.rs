@@ -13,6 +13,7 @@ mod election;
 mod entries;
 mod finding;
 mod forwarded;
+mod history;
 mod log;
 mod model;
 mod quiet;
@@ -36,6 +37,7 @@ use crate::check::commit::Commit;
 use crate::check::election::Election;
 use crate::check::finding::{S17, S18, S27, Verdict};
 use crate::check::forwarded::Forwarded;
+use crate::check::history::History;
 use crate::check::model::{Model, Node, Nodes, shown};
 use crate::check::quiet::Quiet;
 use crate::check::states::States;
@@ -55,6 +57,7 @@ pub struct Checks {
     commit: Commit,
     apply: Apply,
     clients: Clients,
+    history: History,
     states: States,
     user: User,
     forwarded: Forwarded,
@@ -83,6 +86,7 @@ impl Checks {
             commit,
             apply,
             clients,
+            history: History::new(workload),
             states,
             user,
             forwarded,
@@ -154,6 +158,7 @@ impl Checks {
 
     /// Takes what happened to a client.
     fn client(&mut self, seen: Seen<'_>) -> Verdict {
+        self.history.see(seen);
         match seen {
             Seen::ProposeInvoked { op, session, .. } => self.clients.proposed(op, session),
             Seen::ReadInvoked { op, query } => {
@@ -264,7 +269,7 @@ impl Checks {
     }
 
     fn ended(&self) -> Verdict {
-        let Some(core) = self.quiet.settled() else { return Ok(()) };
+        let Some(core) = self.quiet.settled() else { return self.history.ended() };
         let acknowledged = self.clients.acknowledged();
         for slot in self.model.slots().filter(|slot| core.contains(*slot)) {
             at_rest(self.model.node(slot))?;
@@ -275,7 +280,8 @@ impl Checks {
                 ));
             }
         }
-        self.clients.all_ended()
+        self.clients.all_ended()?;
+        self.history.ended()
     }
 }
 

@@ -4,6 +4,7 @@ use quorate::machine::StateMachine;
 
 use crate::choice::Draw;
 use crate::request::OpId;
+use crate::workload::object::Object;
 
 /// A state machine to be run in the simulator, and what is asked of it.
 ///
@@ -29,6 +30,13 @@ pub trait Workload: Clone + Send + Sync + 'static {
 
     /// The query that an operation wants answered, like [`Workload::command`].
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
+
+    /// What the clients believe they use, for the linearizability checker: it holds what they were
+    /// told against this model, without a look at the log. None leaves that check out;
+    /// [`Object::machine`] makes the state machine its own model.
+    fn object(&self) -> Option<Object> {
+        None
+    }
 
     /// Follows one command that was carried out, and its reply. Commands come in the order of the
     /// log, each once, or once for every time it was carried out.

@@ -10,6 +10,7 @@ use quorate::types::Index;
 use crate::choice::Draw;
 use crate::request::OpId;
 use crate::workload::contract::Workload;
+use crate::workload::object::Object;
 
 /// Some [`Workload`].
 pub struct AnyWorkload(Box<dyn ErasedWorkload>);
@@ -23,6 +24,7 @@ trait ErasedWorkload: Send + Sync {
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
     fn command_bytes_max(&self) -> usize;
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
+    fn object(&self) -> Option<Object>;
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String>;
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String>;
     fn check_state(&self, machine: &AnyMachine) -> Result<(), String>;
@@ -60,6 +62,10 @@ impl Workload for AnyWorkload {
         self.0.query(op, draw)
     }
 
+    fn object(&self) -> Option<Object> {
+        self.0.object()
+    }
+
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {
         self.0.check_reply(command, reply)
     }
@@ -94,6 +100,10 @@ impl<W: Workload> ErasedWorkload for W {
 
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         Workload::query(self, op, draw)
+    }
+
+    fn object(&self) -> Option<Object> {
+        Workload::object(self)
     }
 
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {

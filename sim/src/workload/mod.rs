@@ -52,9 +52,12 @@
 
 mod contract;
 mod erased;
+mod itself;
 pub mod kv;
+mod object;
 mod reference;
 
 pub use contract::Workload;
 pub use erased::{AnyMachine, AnyWorkload};
+pub use object::{Hearing, Object, Question, Reading};
 pub use reference::{Look, Reference, Wrong};

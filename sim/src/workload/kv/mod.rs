@@ -2,6 +2,7 @@
 //! append, on few keys, with values that tell which operation wrote them.
 
 mod model;
+mod object;
 mod operation;
 mod store;
 
@@ -10,6 +11,7 @@ use crate::digest::mix;
 use crate::request::OpId;
 use crate::workload::contract::Workload;
 use crate::workload::kv::model::Model;
+use crate::workload::object::Object;
 
 pub use operation::{Operation, Reply};
 pub use store::Store;
@@ -49,11 +51,12 @@ impl Kv {
         format!("k{number}").into_bytes()
     }
 
-    /// The value that an operation writes, if it writes: another for each.
+    /// The value that an operation writes, if it writes: another for each, and so that values
+    /// after one another can be told apart.
     fn value(&self, op: OpId) -> Vec<u8> {
         let length = VALUE_BYTES_MIN + mix(op.0, 0) % (self.value_bytes_max - VALUE_BYTES_MIN + 1);
-        let mut value = op.0.to_le_bytes().to_vec();
-        value.resize(length as usize, b'.');
+        let mut value = op.0.to_string().into_bytes();
+        value.resize((length as usize).max(value.len() + 1), b'.');
         value
     }
 
@@ -104,6 +107,10 @@ impl Workload for Kv {
 
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         Operation::Get { key: &self.key(op, draw) }.encode()
+    }
+
+    fn object(&self) -> Option<Object> {
+        Some(object::object())
     }
 
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String> {

@@ -1,0 +1,310 @@
+//! What a check costs, beside what it is meant to cost at most, and what Porcupine takes for a
+//! history of the same kind: one thread, and the history already in memory.
+//!
+//! `cargo bench -p quorate-checker` prints a table. Porcupine's figures were measured elsewhere
+//! (commit 55508eb, Go 1.19), so that the ratio is an order of magnitude. A peak is what the heap
+//! holds above what it held before the check: the history is not counted.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use peak_alloc::PeakAlloc;
+use quorate_checker::budget::Budget;
+use quorate_checker::check::check;
+use quorate_checker::generate::{Random, Shape, history, random};
+use quorate_checker::history::{History, Moment, OpId, Outcome};
+use quorate_checker::model::Model;
+use quorate_checker::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
+use quorate_checker::stream::Stream;
+use quorate_checker::value::{Datum, Value};
+use quorate_checker::verdict::Verdict;
+use rand::RngExt;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+/// The fewest checks of one history, and how long they may take together before no more follow.
+const ROUNDS: usize = 9;
+const ENOUGH: Duration = Duration::from_millis(300);
+
+/// What a row is measured against.
+struct Goal {
+    /// The row of the table of goals.
+    row: &'static str,
+    /// The most that it should take.
+    goal: Duration,
+    /// What Porcupine takes; nothing if it runs out of 8 GB.
+    porcupine: Option<Duration>,
+}
+
+fn main() {
+    // `cargo test --benches` only looks whether it still works.
+    let measures = std::env::args().any(|argument| argument == "--bench");
+    let share = if measures { 1 } else { 50 };
+    let rounds = if measures { ROUNDS } else { 1 };
+    println!(
+        "{:<44}{:>10}{:>10}{:>6}{:>11}{:>9}{:>10}",
+        "one check, median", "measured", "goal", "", "Porcupine", "ratio", "peak"
+    );
+    registers(rounds, share);
+    keys(rounds, share);
+    texts(rounds, share);
+    streams_table(rounds, share);
+}
+
+fn streams_table(rounds: usize, share: u32) {
+    println!("\n{:<44}{:>10}{:>10}", "one event of a stream, median", "measured", "goal");
+    streams(rounds, share);
+}
+
+/// What happens in `made`, in order: the place of an operation, and whether it ends.
+fn events<O, R>(made: &History<O, R>) -> Vec<(usize, bool)> {
+    let mut events = Vec::new();
+    for (place, operation) in made.operations().iter().enumerate() {
+        events.push((operation.invoked, place, false));
+        // A client that is not answered gives up after a while.
+        let end = match operation.returned() {
+            Moment::NEVER => Moment(operation.invoked.0 + 200),
+            returned => returned,
+        };
+        events.push((end, place, true));
+    }
+    events.sort_unstable();
+    events.into_iter().map(|(_, place, ends)| (place, ends)).collect()
+}
+
+fn streams(rounds: usize, share: u32) {
+    let cases = [(1, 10, 0.0), (1, 50, 0.0), (1, 50, 0.001), (1_000, 50, 0.0), (1_000, 50, 0.001)];
+    for (keys, clients, unknown) in cases {
+        let shape = Shape { operations: 200_000 / share, clients, unknown, ..Shape::default() };
+        let made = key_values(&shape, keys);
+        let events = events(&made);
+        let kv = Kv::default();
+        let mut times = Vec::new();
+        let (mut peak, mut remembered) = (0, 0);
+        for _ in 0..rounds {
+            HEAP.reset_peak_usage();
+            let before = HEAP.current_usage();
+            let start = now();
+            let mut stream = Stream::of_kv(&kv);
+            for (place, ends) in &events {
+                let operation = &made.operations()[*place];
+                let id = OpId(u32::try_from(*place).expect("there are few"));
+                match (ends, operation.ret()) {
+                    (true, Some(ret)) => assert_eq!(stream.returned(id, ret), None),
+                    (true, None) => stream.unknown(id),
+                    (false, _) => assert_eq!(stream.invoke(operation.op), id),
+                }
+            }
+            times.push((now() - start) / u32::try_from(events.len()).expect("there are few"));
+            remembered = stream.remembered();
+            peak = HEAP.peak_usage().saturating_sub(before);
+            assert!(stream.is_decided());
+        }
+        times.sort_unstable();
+        let median = times[times.len() / 2].as_nanos();
+        let met = if median <= 200 { "" } else { "over" };
+        println!(
+            "{:<44}{median:>7} ns    200 ns{met:>6} {:>10} remembered {:>7} KB",
+            format!("12 200 k, {keys} keys, {clients} clients, {unknown} unknown"),
+            remembered,
+            peak / 1024,
+        );
+    }
+}
+
+fn registers(rounds: usize, share: u32) {
+    let millisecond = Duration::from_millis;
+    let micro = Duration::from_micros;
+    let cases = [
+        ("4  10 k, 1 key, 10 clients", 10_000, 10, 0.0, micro(400), Some(millisecond(463))),
+        ("5  10 k, 1 key, 20 clients", 10_000, 20, 0.0, millisecond(1), None),
+        ("5  10 k, 1 key, 50 clients", 10_000, 50, 0.0, millisecond(1), None),
+        ("5  10 k, 1 key, 10 clients, 1 % unknown", 10_000, 10, 0.01, millisecond(1), None),
+        ("5  10 k, 1 key, 10 clients, 10 % unknown", 10_000, 10, 0.1, millisecond(1), None),
+        ("5  100 k, 1 key, 10 clients", 100_000, 10, 0.0, millisecond(10), None),
+        ("5  100 k, 1 key, 50 clients", 100_000, 50, 0.0, millisecond(10), None),
+    ];
+    for (row, operations, clients, unknown, goal, porcupine) in cases {
+        let shape = Shape { operations: operations / share, clients, unknown, ..Shape::default() };
+        let made = register(&shape);
+        let goal = Goal { row, goal, porcupine };
+        measure(rounds, &goal, "", &Register::default(), &made, true);
+        let mut stale = goal;
+        stale.porcupine = stale.porcupine.map(|_| Duration::from_millis(1_340));
+        measure(rounds, &stale, ", stale", &Register::default(), &aged(&made), false);
+    }
+}
+
+fn keys(rounds: usize, share: u32) {
+    let shape = Shape { operations: 1_000_000 / share, clients: 50, ..Shape::default() };
+    let kv = Kv::default();
+    let goal = Goal {
+        row: "6  1 M, 1,000 keys, 50 clients",
+        goal: Duration::from_millis(60),
+        porcupine: Some(Duration::from_millis(2_160)),
+    };
+    measure(rounds, &goal, "", &kv, &key_values(&shape, 1_000), true);
+}
+
+fn texts(rounds: usize, share: u32) {
+    let shape = Shape { operations: 1_700 / share, clients: 50, ..Shape::default() };
+    let kv = Kv::default();
+    let kv = Kv { init: kv.values.of(""), ..kv };
+    let made = appends(&kv, &shape);
+    let of = |goal, porcupine| Goal {
+        row: "3  appends, 1.7 k, 10 keys, 50 clients",
+        goal: Duration::from_micros(goal),
+        porcupine: Some(Duration::from_micros(porcupine)),
+    };
+    measure(rounds, &of(300, 187_000), "", &kv, &made, true);
+    measure(rounds, &of(100, 15_000), ", stale", &kv, &stale_text(&kv, &made), false);
+}
+
+/// Prints how long checks of `history` take.
+fn measure<M: Model>(
+    rounds: usize,
+    goal: &Goal,
+    what: &str,
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    is_right: bool,
+) {
+    let budget = Budget::default();
+    let mut times = Vec::new();
+    let mut peak = 0;
+    while times.len() < rounds || rounds > 1 && times.iter().sum::<Duration>() < ENOUGH {
+        HEAP.reset_peak_usage();
+        let before = HEAP.current_usage();
+        let start = now();
+        let verdict = check(model, history, &budget);
+        times.push(now() - start);
+        peak = HEAP.peak_usage().saturating_sub(before);
+        assert_eq!(matches!(verdict, Verdict::Linearizable), is_right, "{}{what}", goal.row);
+    }
+    times.sort_unstable();
+    let median = times[times.len() / 2];
+    let met = if median <= goal.goal { "" } else { "over" };
+    let ratio = |time: Duration| format!("{}x", time.as_nanos() / median.as_nanos().max(1));
+    println!(
+        "{:<44}{:>7} us{:>7} us{met:>6}{:>11}{:>9}{:>7} KB",
+        format!("{}{what}", goal.row),
+        median.as_micros(),
+        goal.goal.as_micros(),
+        goal.porcupine.map_or("dies".to_owned(), |time| format!("{} us", time.as_micros())),
+        goal.porcupine.map_or(String::new(), ratio),
+        peak / 1024,
+    );
+}
+
+/// The time that this thread had a processor; where nobody knows it, the time that passed.
+fn now() -> Duration {
+    // The kernel brings its account up to date when it chooses what runs next.
+    std::thread::yield_now();
+    let account = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = account.and_then(|account| account.split(' ').next()?.parse().ok());
+    nanoseconds.map_or_else(wall_time, Duration::from_nanos)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+fn wall_time() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// Half reads, half writes of a value each.
+fn register(shape: &Shape) -> History<RegisterOp, RegisterRet> {
+    let mut last = 0;
+    let ask = |random: &mut Random| match random.random_bool(0.5) {
+        true => RegisterOp::Read,
+        false => {
+            last += 1;
+            RegisterOp::Write(Value(last))
+        }
+    };
+    history(&mut random(1), shape, Value::NULL, ask, |state, op| match *op {
+        RegisterOp::Write(value) => {
+            *state = value;
+            RegisterRet::Written
+        }
+        _ => RegisterRet::Value(*state),
+    })
+}
+
+/// `made`, where a read in its second half returns a value that was overwritten long before.
+fn aged(made: &History<RegisterOp, RegisterRet>) -> History<RegisterOp, RegisterRet> {
+    let half = made.operations().len() / 2;
+    let mut seen =
+        made.operations()[half / 2..half].iter().filter_map(|operation| match operation.ret() {
+            Some(RegisterRet::Value(value)) => Some(*value),
+            _ => None,
+        });
+    let old = seen.next().expect("something was read");
+    let mut done = false;
+    made.with_outcomes(|id, operation| match &operation.outcome {
+        Outcome::Returned { at, ret: RegisterRet::Value(_) } if !done && id.0 as usize >= half => {
+            done = true;
+            Outcome::Returned { at: *at, ret: RegisterRet::Value(old) }
+        }
+        other => *other,
+    })
+}
+
+/// Half gets, half puts of a value each.
+fn key_values(shape: &Shape, keys: u32) -> History<KvOp, KvRet> {
+    let mut last = keys;
+    let ask = |random: &mut Random| {
+        let key = Value(random.random_range(0..keys));
+        if random.random_bool(0.5) {
+            return KvOp { key, call: KvCall::Get };
+        }
+        last += 1;
+        KvOp { key, call: KvCall::Put(Value(last)) }
+    };
+    let state = vec![Value::NULL; keys as usize];
+    history(&mut random(2), shape, state, ask, |state, op| match op.call {
+        KvCall::Put(value) => {
+            state[op.key.0 as usize] = value;
+            KvRet::Written
+        }
+        _ => KvRet::Value(state[op.key.0 as usize]),
+    })
+}
+
+/// Half gets, half appends.
+fn appends(kv: &Kv, shape: &Shape) -> History<KvOp, KvRet> {
+    let keys: Vec<Value> = (0..10).map(|key| kv.values.of(format!("k{key}").as_str())).collect();
+    let mut last = 0;
+    let ask = |random: &mut Random| {
+        let key = keys[random.random_range(0..keys.len())];
+        if random.random_bool(0.5) {
+            return KvOp { key, call: KvCall::Get };
+        }
+        last += 1;
+        KvOp {
+            key,
+            call: KvCall::Append(kv.values.of(format!("x {} {last} y", last % 50).as_str())),
+        }
+    };
+    history(&mut random(3), shape, kv.init(), ask, |state, op| {
+        let now = state.get(&op.key).copied().unwrap_or(kv.init);
+        let ret = if op.call == KvCall::Get { KvRet::Value(now) } else { KvRet::Written };
+        *state = kv.step(state, op, Some(&ret)).expect("it returns what it has");
+        ret
+    })
+}
+
+/// `made`, where a get returns what was there at first.
+fn stale_text(kv: &Kv, made: &History<KvOp, KvRet>) -> History<KvOp, KvRet> {
+    let mut done = false;
+    let half = made.operations().len() / 2;
+    made.with_outcomes(|id, operation| match &operation.outcome {
+        Outcome::Returned { at, ret: KvRet::Value(value) }
+            if !done && id.0 as usize >= half && kv.values.datum(*value) != Datum::from("") =>
+        {
+            done = true;
+            Outcome::Returned { at: *at, ret: KvRet::Value(kv.init) }
+        }
+        other => *other,
+    })
+}

@@ -1,0 +1,188 @@
+//! What is told and drawn: it is whole, small, and only text.
+
+use rand::RngExt;
+
+use crate::budget::Budget;
+use crate::explain::attempt::attempt;
+use crate::explain::lanes::lanes;
+use crate::explain::minimise::minimise;
+use crate::explain::page::page;
+use crate::explain::words::words;
+use crate::generate::{Random, Shape, history, random};
+use crate::history::{Client, History, OpId, Outcome, Recorder};
+use crate::models::{Register, RegisterOp, RegisterRet};
+use crate::value::{Datum, Value, Values};
+use crate::verdict::Evidence;
+
+type Made = (Register, History<RegisterOp, RegisterRet>, Evidence);
+
+fn evidence(ids: &[u32], because: &str) -> Evidence {
+    let operations = ids.iter().copied().map(OpId).collect();
+    Evidence { operations, because: because.to_owned(), minimal: false }
+}
+
+/// A read returns a value that another had replaced before it.
+fn stale_read(words: [&str; 2]) -> Made {
+    let model = Register::default();
+    let [old, new] = words.map(|word| model.values.of(word));
+    let recorder = Recorder::new();
+    let ask = |client: u32, op| recorder.invoke(Client(client), op);
+    let early = ask(4, RegisterOp::Read);
+    ask(1, RegisterOp::Write(old)).returned(RegisterRet::Written);
+    early.returned(RegisterRet::Value(old));
+    ask(2, RegisterOp::Write(new)).returned(RegisterRet::Written);
+    ask(5, RegisterOp::Cas { from: new, to: new }).unknown();
+    ask(3, RegisterOp::Read).returned(RegisterRet::Value(old));
+    ask(3, RegisterOp::Read).returned(RegisterRet::Value(new));
+    let whole = evidence(&[0, 1, 2, 4, 5], "it is so");
+    (model, recorder.history(), whole)
+}
+
+/// Fifty clients at work, and far apart two writes and a read that cannot be.
+fn long(operations: u32, word: &dyn Fn(i64) -> String) -> Made {
+    let values = Values::new();
+    let mut count = 0;
+    let ask = |random: &mut Random| match random.random_bool(0.5) {
+        true => RegisterOp::Read,
+        false => {
+            count += 1;
+            RegisterOp::Write(values.of(Datum::Text(word(count))))
+        }
+    };
+    let apply = |state: &mut Value, op: &RegisterOp| match *op {
+        RegisterOp::Write(value) => {
+            *state = value;
+            RegisterRet::Written
+        }
+        _ => RegisterRet::Value(*state),
+    };
+    let shape = Shape { operations, clients: 50, unknown: 0.01, ..Shape::default() };
+    let made = history(&mut random(7), &shape, Value::NULL, ask, apply);
+    let all = || (0..).map(OpId).zip(made.operations());
+    let written =
+        |op: &RegisterOp| if let RegisterOp::Write(value) = op { Some(*value) } else { None };
+    let (read, reads) = all()
+        .filter(|(_, one)| one.op == RegisterOp::Read && one.ret().is_some())
+        .last()
+        .expect("somebody reads");
+    let before =
+        |than| move |(_, one): &(OpId, &crate::history::Operation<_, _>)| one.returned() < than;
+    let (new, news) = all()
+        .filter(before(reads.invoked))
+        .filter(|(_, one)| written(&one.op).is_some())
+        .last()
+        .expect("somebody writes before");
+    let (old, olds) = all()
+        .filter(before(news.invoked))
+        .find(|(_, one)| written(&one.op).is_some())
+        .expect("somebody writes before that");
+    let told = RegisterRet::Value(written(&olds.op).expect("it is a write"));
+    let wrong = made.with_outcomes(|id, operation| match operation.outcome {
+        Outcome::Returned { at, .. } if id == read => Outcome::Returned { at, ret: told },
+        outcome => outcome,
+    });
+    let proof = Evidence {
+        operations: vec![old, new, read],
+        because: format!("{} read what {} wrote, although {} came between", read.0, old.0, new.0),
+        minimal: true,
+    };
+    (Register { init: Value::NULL, values }, wrong, proof)
+}
+
+/// Every element is closed, and nothing is written that a browser would have to guess.
+fn assert_well_formed(page: &str) {
+    const VOID: [&str; 1] = ["meta"];
+    const ENTITIES: [&str; 5] = ["amp;", "lt;", "gt;", "quot;", "#39;"];
+    assert!(!page.chars().any(|letter| letter.is_control() && letter != '\n'));
+    for (place, _) in page.match_indices('&') {
+        let rest = &page[place + 1..];
+        assert!(ENTITIES.iter().any(|entity| rest.starts_with(entity)), "{rest:.40}");
+    }
+    let mut open: Vec<&str> = Vec::new();
+    let body = page.strip_prefix("<!doctype html>").expect("a page says what it is");
+    for piece in body.split('<').skip(1) {
+        let (tag, text) = piece.split_once('>').expect("a tag is closed");
+        let name = tag.split([' ', '/']).find(|name| !name.is_empty()).expect("it has a name");
+        assert!(name.chars().all(|letter| letter.is_ascii_alphanumeric()), "{tag}");
+        assert!(tag.matches('"').count().is_multiple_of(2), "{tag}");
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name));
+        } else if !tag.ends_with('/') && !VOID.contains(&name) {
+            open.push(name);
+        }
+        assert!(open.last() == Some(&"style") || !text.contains('>'), "{piece}");
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn words_say_what_fits_nowhere_and_list_what_it_takes() {
+    let (model, history, whole) = stale_read(["old", "new"]);
+    let less = minimise(&model, &history, &whole, &Budget::default());
+    assert_eq!(
+        words(&model, &history, &less),
+        "\
+after 1 and 2, the state is \"new\"; 4 (read) returned \"old\": no order of the operations open \
+then explains it
+
+operation  client  call         result  invoked  returned
+        1       1  write \"old\"                1         2
+        2       2  write \"new\"                4         5
+        4       3  read         \"old\"         7         8
+"
+    );
+}
+
+#[test]
+fn lanes_show_the_evidence_among_what_is_around_it() {
+    let (model, history, whole) = stale_read(["old", "new"]);
+    let less = minimise(&model, &history, &whole, &Budget::default());
+    let expected = "\
+client 1  |=1: write \"old\"=|
+client 2                     |=2: write \"new\"=|
+client 3                                        |=4: read -> \"old\"=|
+client 4 |-0: read -> \"old\"-|
+client 5                                       |-3: cas \"new\" -> \"new\"->
+";
+    assert_eq!(lanes(&model, &history, &less), expected, "\n{}", lanes(&model, &history, &less));
+}
+
+#[test]
+fn a_long_history_is_folded_around_its_evidence() {
+    let (model, history, proof) = long(10_000, &|number| number.to_string());
+    let drawn = lanes(&model, &history, &proof);
+    assert!(drawn.lines().count() <= 20, "{drawn}");
+    assert!(drawn.lines().all(|line| line.len() <= 100), "{drawn}");
+    assert_eq!(drawn.matches("|=").count(), 3, "{drawn}");
+    let whole = (0..).map(OpId).take(history.operations().len());
+    let told = |id: &OpId| history.operation(*id).ret().is_some();
+    let whole = Evidence { operations: whole.filter(told).collect(), ..proof.clone() };
+    for evidence in [&proof, &whole] {
+        let page = page(&model, &history, evidence);
+        assert_well_formed(&page);
+        assert!(page.len() < 200_000, "{}", page.len());
+        assert!(lanes(&model, &history, evidence).lines().all(|line| line.len() <= 100));
+        assert!(words(&model, &history, evidence).lines().count() < 60);
+    }
+    let attempt = attempt(&model, &history, &proof).expect("it is bad");
+    assert_eq!(Some(&attempt.misfit), proof.operations.last());
+}
+
+#[test]
+fn whatever_is_written_it_is_text() {
+    const HOSTILE: &str =
+        "</title></text></svg><script>alert(\"1\")</script>&lt;'\u{202e}\0\u{1b}[2J\n";
+    let (model, mut history, mut whole) = stale_read([HOSTILE, "\"><img src=x onerror=alert(1)>"]);
+    whole.because = HOSTILE.repeat(1000);
+    let text = page(&model, &history, &whole);
+    assert_well_formed(&text);
+    assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
+    assert!(text.contains("&lt;/title&gt;"), "{text}");
+    assert!(lanes(&model, &history, &whole).bytes().all(|byte| byte == b'\n' || byte >= b' '));
+    let (model, long_history, proof) =
+        long(2_000, &|number| format!("{number}{}", "\"".repeat(999)));
+    history = long_history;
+    let text = page(&model, &history, &proof);
+    assert_well_formed(&text);
+    assert!(text.len() < 200_000, "{}", text.len());
+}

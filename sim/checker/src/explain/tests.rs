@@ -1,0 +1,184 @@
+//! Evidence is held against the definition: it must be bad by itself, and no more than that.
+
+use rand::RngExt;
+
+use crate::brute;
+use crate::budget::Budget;
+use crate::check::check;
+use crate::explain::attempt::{Reach, attempt};
+use crate::explain::minimise::minimise;
+use crate::explain::object::forgotten;
+use crate::generate::{Random, Shape, history, random};
+use crate::history::{Client, History, OpId, Outcome, Part, Recorder};
+use crate::model::Model;
+use crate::models::{Counter, CounterOp, Queue, QueueOp, Register, RegisterOp, RegisterRet};
+use crate::value::Value;
+use crate::verdict::{Evidence, Verdict};
+
+/// Whether `history` is bad, by the definition, when only the outcomes of `known` are known.
+fn bad<M: Model>(model: &M, history: &History<M::Op, M::Ret>, known: &[OpId]) -> bool {
+    let told = |id: &OpId| !matches!(history.operation(*id).outcome, Outcome::Failed);
+    let all: Vec<OpId> = (0..).map(OpId).take(history.operations().len()).filter(told).collect();
+    let less = forgotten(model, history, &all, known);
+    let ids: Vec<OpId> = (0..).map(OpId).take(less.operations().len()).collect();
+    !brute::linearizable(model, Part::new(&less, &ids))
+}
+
+/// Minimises `history` if it is bad, and holds the result against the definition.
+fn minimal_evidence<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Option<Evidence> {
+    let budget = Budget::default();
+    let Verdict::NotLinearizable(evidence) = check(model, history, &budget) else { return None };
+    let whole = Evidence { minimal: false, ..evidence };
+    let less = minimise(model, history, &whole, &budget);
+    assert!(less.minimal, "{history:?}");
+    assert!(less.operations.is_sorted());
+    assert!(bad(model, history, &less.operations), "not bad: {less:?} of {history:?}");
+    for out in &less.operations {
+        let fewer: Vec<OpId> = less.operations.iter().copied().filter(|id| id != out).collect();
+        assert!(!bad(model, history, &fewer), "not minimal: {less:?} of {history:?}");
+    }
+    let attempt = attempt(model, history, &less).expect("what is bad has a longest order");
+    assert!(attempt.reach == Reach::All && less.operations.contains(&attempt.misfit));
+    assert_legal(model, history, &less, &attempt.order);
+    Some(less)
+}
+
+/// An order must be legal, as far as it goes.
+fn assert_legal<M: Model>(
+    model: &M,
+    history: &History<M::Op, M::Ret>,
+    evidence: &Evidence,
+    order: &[OpId],
+) {
+    let mut state = model.init();
+    for id in order {
+        let operation = history.operation(*id);
+        let ret = operation.ret().filter(|_| evidence.operations.contains(id));
+        state = model.step(&state, &operation.op, ret).expect("the order is legal");
+    }
+}
+
+const SMALL: Shape = Shape { operations: 9, clients: 3, unknown: 0.1, failed: 0.05, eager: 0.5 };
+
+/// A history of a register with few values, some of whose reads are wrong.
+pub(super) fn registers(random: &mut Random, shape: &Shape) -> History<RegisterOp, RegisterRet> {
+    let ask = |random: &mut Random| {
+        let (one, other) = (Value(random.random_range(0..4)), Value(random.random_range(0..4)));
+        match random.random_range(0..5) {
+            0..3 => RegisterOp::Read,
+            3 => RegisterOp::Write(one),
+            _ => RegisterOp::Cas { from: one, to: other },
+        }
+    };
+    let mut errors = random.clone();
+    let apply = |state: &mut Value, op: &RegisterOp| match *op {
+        RegisterOp::Read if errors.random_bool(0.1) => RegisterRet::Value(Value(1)),
+        RegisterOp::Read => RegisterRet::Value(*state),
+        RegisterOp::Write(value) => {
+            *state = value;
+            RegisterRet::Written
+        }
+        RegisterOp::Cas { from, to } => {
+            let swaps = *state == from;
+            *state = if swaps { to } else { *state };
+            RegisterRet::Swapped(swaps)
+        }
+    };
+    history(random, shape, Value::NULL, ask, apply)
+}
+
+#[test]
+fn evidence_of_a_register_is_minimal() {
+    let count = |seed: &u64| {
+        let made = registers(&mut random(*seed), &SMALL);
+        minimal_evidence(&Register::default(), &made).is_some()
+    };
+    let caught = (0..400).filter(count).count();
+    assert!(caught > 60, "{caught}");
+}
+
+#[test]
+fn evidence_of_a_counter_is_minimal() {
+    let count = |seed: &u64| {
+        let ask = |random: &mut Random| match random.random_bool(0.5) {
+            true => CounterOp::Add(random.random_range(-2..3)),
+            false => CounterOp::Read,
+        };
+        let mut errors = random(*seed);
+        let apply = |sum: &mut i64, op: &CounterOp| match op {
+            CounterOp::Add(more) => {
+                *sum += more;
+                errors.random_bool(0.5).then_some(*sum)
+            }
+            CounterOp::Read => Some(*sum + i64::from(errors.random_bool(0.2))),
+        };
+        let made = history(&mut random(*seed), &SMALL, 0, ask, apply);
+        minimal_evidence(&Counter::default(), &made).is_some()
+    };
+    let caught = (0..300).filter(count).count();
+    assert!(caught > 60, "{caught}");
+}
+
+#[test]
+fn evidence_of_a_queue_is_minimal() {
+    let count = |seed: &u64| {
+        let mut next = 0;
+        let ask = |random: &mut Random| match random.random_bool(0.5) {
+            true => {
+                next += 1;
+                QueueOp::Enqueue(Value(next))
+            }
+            false => QueueOp::Dequeue,
+        };
+        let mut errors = random(*seed);
+        let apply = |queue: &mut Vec<Value>, op: &QueueOp| match op {
+            QueueOp::Enqueue(value) => {
+                queue.push(*value);
+                Value::NULL
+            }
+            QueueOp::Dequeue if queue.is_empty() => Value::NULL,
+            QueueOp::Dequeue if errors.random_bool(0.3) => queue.remove(queue.len() - 1),
+            QueueOp::Dequeue => queue.remove(0),
+        };
+        let made = history(&mut random(*seed), &SMALL, Vec::new(), ask, apply);
+        minimal_evidence(&Queue::default(), &made).is_some()
+    };
+    let caught = (0..300).filter(count).count();
+    assert!(caught > 20, "{caught}");
+}
+
+/// A sum of which nothing is known but what it does: nobody decides on it without search.
+struct Plain;
+
+impl Model for Plain {
+    type State = i64;
+    type Op = Option<i64>;
+    type Ret = i64;
+
+    fn init(&self) -> i64 {
+        0
+    }
+
+    fn step(&self, state: &i64, more: &Option<i64>, ret: Option<&i64>) -> Option<i64> {
+        let after = state + more.unwrap_or(0);
+        ret.is_none_or(|told| *told == after).then_some(after)
+    }
+}
+
+#[test]
+fn without_a_budget_the_evidence_stays_and_is_not_called_minimal() {
+    let recorder = Recorder::new();
+    for (more, told) in [(Some(2), 2), (None, 7), (Some(1), 3), (None, 3)] {
+        recorder.invoke(Client(0), more).returned(told);
+    }
+    let history = recorder.history();
+    let operations = [0, 1, 2, 3].map(OpId).to_vec();
+    let whole = Evidence { operations, because: "it is so".to_owned(), minimal: false };
+    let none = Budget { configurations_max: 0, bytes_max: 0, ..Budget::default() };
+    assert_eq!(minimise(&Plain, &history, &whole, &none), whole);
+    let stopped = Budget { stop: Some(&|| true), ..Budget::default() };
+    let less = minimise(&Plain, &history, &whole, &stopped);
+    assert!(less == whole || less.minimal, "it is stopped, or did not need to ask");
+    let less = minimise(&Plain, &history, &whole, &Budget::default());
+    assert_eq!((less.operations, less.minimal), (vec![OpId(1)], true), "no sum is 7");
+}

@@ -1,0 +1,291 @@
+//! EDN (<https://github.com/edn-format/edn>) as forms with places: total, and of bounded depth.
+//! Of tags only one matters to a history: that a list is an independent key and what it is about.
+
+use crate::formats::fault::Fault;
+use crate::formats::form::{Forms, Inside, Kind};
+use crate::formats::scan::{DEPTH_MAX, Scanner};
+
+/// Whether a byte is nothing but space.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',' | 0xC)
+}
+
+/// Passes over space and comments.
+pub(super) fn skip_space(scanner: &mut Scanner<'_>) {
+    scanner.skip(is_space);
+    while scanner.peek() == Some(b';') {
+        scanner.skip(|byte| byte != b'\n');
+        scanner.skip(is_space);
+    }
+}
+
+/// Reads the next form, if there is one before the end or a closing bracket, and stops right
+/// after it.
+pub(super) fn form<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<bool, Fault> {
+    nested(scanner, forms, 0)
+}
+
+fn nested<'a>(
+    scanner: &mut Scanner<'a>,
+    forms: &mut Forms<'a>,
+    depth: usize,
+) -> Result<bool, Fault> {
+    if depth > DEPTH_MAX {
+        let what = format!("more than {DEPTH_MAX} forms inside each other");
+        return Err(Fault::new(scanner.at, what));
+    }
+    loop {
+        skip_space(scanner);
+        match (scanner.peek(), scanner.ahead(1)) {
+            (None | Some(b')' | b']' | b'}'), _) => return Ok(false),
+            (Some(b'#'), Some(b'_')) => {
+                scanner.at += 2;
+                let count = forms.count();
+                required(scanner, forms, depth)?;
+                forms.truncate(count);
+            }
+            (Some(b'^'), _) => {
+                scanner.at += 1;
+                let count = forms.count();
+                required(scanner, forms, depth)?;
+                forms.truncate(count);
+            }
+            _ => break,
+        }
+    }
+    let at = scanner.at;
+    match (scanner.peek(), scanner.ahead(1)) {
+        (Some(b'"'), _) => {
+            let text = scanner.quoted(|byte| byte != b'"' && byte != b'\\', escaped)?;
+            forms.push(at, Kind::Text(text));
+        }
+        (Some(b'['), _) => sequence(scanner, forms, depth, (b']', Kind::List))?,
+        (Some(b'('), _) => sequence(scanner, forms, depth, (b')', Kind::List))?,
+        (Some(b'{'), _) => sequence(scanner, forms, depth, (b'}', Kind::Map))?,
+        (Some(b'#'), Some(b'{')) => {
+            scanner.at += 1;
+            sequence(scanner, forms, depth, (b'}', Kind::Set))?;
+        }
+        (Some(b'#'), Some(b'#')) => {
+            scanner.at += 2;
+            scanner.skip(is_symbol);
+            forms.push(at, Kind::Number(scanner.since(at)));
+        }
+        (Some(b'#'), _) => tagged(scanner, forms, depth)?,
+        (Some(b'0'..=b'9'), _) | (Some(b'-' | b'+'), Some(b'0'..=b'9')) => {
+            scanner.number(forms, false)?;
+        }
+        (Some(b'\\'), _) => {
+            scanner.at += 1;
+            let first = scanner.peek();
+            // Whatever comes first belongs to the character, and the rest of one of many bytes.
+            scanner.at += usize::from(first.is_some_and(|byte| byte.is_ascii()));
+            scanner.skip(is_symbol);
+            forms.push(at, Kind::Word(scanner.since(at)));
+        }
+        _ => word(scanner, forms)?,
+    }
+    Ok(true)
+}
+
+/// A form that must be there.
+fn required<'a>(
+    scanner: &mut Scanner<'a>,
+    forms: &mut Forms<'a>,
+    depth: usize,
+) -> Result<(), Fault> {
+    match nested(scanner, forms, depth + 1)? {
+        true => Ok(()),
+        false => Err(scanner.expected("a form")),
+    }
+}
+
+/// Forms up to a bracket.
+fn sequence<'a>(
+    scanner: &mut Scanner<'a>,
+    forms: &mut Forms<'a>,
+    depth: usize,
+    (close, kind): (u8, fn(Inside) -> Kind<'a>),
+) -> Result<(), Fault> {
+    let start = scanner.at;
+    let opened = forms.open(start);
+    scanner.at += 1;
+    let mut count = 0_usize;
+    while nested(scanner, forms, depth + 1)? {
+        count += 1;
+    }
+    if scanner.peek() != Some(close) {
+        return Err(scanner.expected(&format!("`{}`", char::from(close))));
+    }
+    scanner.at += 1;
+    let is_map = forms.close(opened, kind);
+    if is_map && !count.is_multiple_of(2) {
+        return Err(Fault::new(start, "expected a value for every key of this map"));
+    }
+    Ok(())
+}
+
+/// A tag, and what it is about.
+fn tagged<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Result<(), Fault> {
+    let start = scanner.at;
+    scanner.at += 1;
+    scanner.skip(is_symbol);
+    let tag = scanner.since(start);
+    if tag.len() == 1 {
+        return Err(scanner.expected("a tag"));
+    }
+    let place = forms.count();
+    required(scanner, forms, depth)?;
+    let name = tag.rsplit(['.', '/', '#']).next().unwrap_or(tag);
+    if matches!(name, "Tuple" | "MapEntry" | "independent-tuple") {
+        forms.mark_tuple(place);
+    }
+    Ok(())
+}
+
+fn word<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<(), Fault> {
+    let at = scanner.at;
+    scanner.skip(is_symbol);
+    let kind = match scanner.since(at) {
+        "" | ":" => return Err(scanner.expected_at(at, "a form")),
+        "nil" => Kind::Null,
+        "true" => Kind::Bool(true),
+        "false" => Kind::Bool(false),
+        word => Kind::Word(word),
+    };
+    forms.push(at, kind);
+    Ok(())
+}
+
+/// Whether a byte may stand in a symbol or a keyword.
+fn is_symbol(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".*+!-_?$%&=<>:#/'|@".contains(&byte) || byte >= 0x80
+}
+
+/// The character that an escape stands for.
+fn escaped(scanner: &mut Scanner<'_>) -> Result<char, Fault> {
+    let at = scanner.at;
+    let character = match scanner.peek() {
+        Some(byte @ (b'"' | b'\\' | b'/' | b'\'')) => char::from(byte),
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => {
+            scanner.at += 1;
+            return scanner.code_point();
+        }
+        _ => return Err(scanner.expected_at(at, "an escape")),
+    };
+    scanner.at += 1;
+    Ok(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::formats::form::Form;
+
+    fn parse(text: &str) -> Result<Forms<'_>, Fault> {
+        let mut forms = Forms::default();
+        let mut scanner = Scanner::new(text, 0, text.len());
+        while form(&mut scanner, &mut forms)? {}
+        match scanner.peek() {
+            None => Ok(forms),
+            Some(_) => Err(scanner.expected("the end")),
+        }
+    }
+
+    /// The first form in a notation of its own, every kind by another letter.
+    fn shown(form: Form<'_, '_>) -> String {
+        let all = |forms: &mut dyn Iterator<Item = Form<'_, '_>>| {
+            forms.map(shown).collect::<Vec<_>>().join(" ")
+        };
+        match form.kind() {
+            Kind::Null => "nil".to_owned(),
+            Kind::Bool(truth) => truth.to_string(),
+            Kind::Integer(number) => number.to_string(),
+            Kind::Number(text) => format!("n{text}"),
+            Kind::Text(text) => format!("{text:?}"),
+            Kind::Word(word) => format!("w{word}"),
+            Kind::List(_) => format!("[{}]", all(&mut form.items("").unwrap())),
+            Kind::Tuple(_) => format!("t[{}]", all(&mut form.items("").unwrap())),
+            Kind::Set(_) => format!("s[{}]", all(&mut form.elements("").unwrap())),
+            Kind::Map(_) => {
+                let pairs = form.members("").unwrap();
+                let pair = |(key, value)| format!("{}={}", shown(key), shown(value));
+                format!("m[{}]", pairs.map(pair).collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_form_is_read() {
+        let cases = [
+            ("nil", "nil"),
+            (" ,true ; what\n", "true"),
+            ("-12", "-12"),
+            ("+7N", "7"),
+            ("9223372036854775808", "n9223372036854775808"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("1.5e3", "n1.5e3"),
+            ("1/2", "n1/2"),
+            ("##NaN", "n##NaN"),
+            ("\"a\\\"\\u00e9\nb\"", "\"a\\\"é\\nb\""),
+            (":f/g", "w:f/g"),
+            ("sym-bol", "wsym-bol"),
+            ("\\a", "w\\a"),
+            ("\\é", "w\\é"),
+            ("\\{", "w\\{"),
+            ("[1 (2 :a) #{3}]", "[1 [2 w:a] s[3]]"),
+            ("{:a 1, \"b\" [2]}", "m[w:a=1 \"b\"=[2]]"),
+            ("[1 #_ 2 #_ #_ 3 4 5 #_6]", "[1 5]"),
+            ("^{:doc \"x\"} [1]", "[1]"),
+            ("#jepsen.independent.Tuple[1 nil]", "t[1 nil]"),
+            ("#clojure.lang.MapEntry [1 2]", "t[1 2]"),
+            ("#jepsen.history.Op{:index 0}", "m[w:index=0]"),
+            ("#inst \"2020\"", "\"2020\""),
+        ];
+        for (text, expected) in cases {
+            let forms = parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+            assert_eq!(shown(forms.at(0).unwrap()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        let cases = [
+            ("[1 2", 5, "expected `]`, found the end"),
+            ("{:a [1 2}", 9, "expected `]`, found '}'"),
+            ("{:a 1 :b}", 1, "expected a value for every key of this map"),
+            ("[# 1]", 3, "expected a tag, found ' '"),
+            ("[#a]", 4, "expected a form, found ']'"),
+            ("[#_]", 4, "expected a form, found ']'"),
+            ("[: 1]", 2, "expected a form, found ':'"),
+            ("\"\\q\"", 3, "expected an escape, found `q`"),
+            ("1]", 2, "expected the end, found ']'"),
+        ];
+        for (text, column, what) in cases {
+            let wrong = parse(text).unwrap_err().in_text(text.as_bytes());
+            assert_eq!((wrong.column, wrong.what.as_str()), (column, what), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for opening in ["[", "{", "#{", "#_", "#a ", "^", "("] {
+            let wrong = parse(&opening.repeat(200_000)).unwrap_err();
+            assert!(format!("{wrong:?}").contains("more than 64"), "{opening}: {wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "[\\[\\](){}#_^:;\"\\\\a-cé0-9.,+/ \n-]{0,40}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Jepsen's notations: `history.edn`, and the lines of its log.
+
+use std::borrow::Cow;
+
+use crate::formats::building::{Building, Ending, Place};
+use crate::formats::edn;
+use crate::formats::fault::Fault;
+use crate::formats::form::{Form, Forms, Kind};
+use crate::formats::notation::{Notation, Step};
+use crate::formats::object::Object;
+use crate::formats::reading::Events;
+use crate::formats::scan::Scanner;
+
+/// Something that a client did or was told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Event<'t, 'a> {
+    place: Place,
+    kind: Type,
+    f: Form<'t, 'a>,
+    key: Option<Form<'t, 'a>>,
+    value: Option<Form<'t, 'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Invoke,
+    Ok,
+    Fail,
+    Info,
+}
+
+type Handler<'h, 'a> = dyn FnMut(Event<'_, 'a>) -> Result<(), Fault> + 'h;
+
+/// A text with events.
+pub(super) trait Jepsen<'a>: Copy {
+    /// What it usually is a history of.
+    const USUAL: Option<Object>;
+
+    /// Hands over the events of clients, one after the other.
+    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), Fault>;
+
+    /// The events, to be put together.
+    fn events(&self, found: Findings, failed_cas_shows: bool) -> Told<Self> {
+        Told { source: *self, keyed: found.keyed, failed_cas_shows }
+    }
+}
+
+/// What is to be known of a whole text before its first event is understood.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Findings {
+    /// Whether there is a `:key` beside every `:value`.
+    pub(super) key_fields: bool,
+    /// Whether every value is an independent key with what it is about.
+    pub(super) keyed: bool,
+    /// Whether every operation is a transaction of one step.
+    pub(super) single_steps: bool,
+}
+
+impl Findings {
+    /// Looks at every event of `source`.
+    pub(super) fn of<'a>(source: &impl Jepsen<'a>) -> Result<Findings, Fault> {
+        let mut found = Findings { key_fields: true, keyed: true, single_steps: true };
+        let mut tuples = false;
+        let mut invocations = 0_u64;
+        source.each(&mut |event| {
+            if event.kind == Type::Invoke {
+                invocations += 1;
+                found.key_fields &= event.key.is_some();
+                found.keyed &= event.value.is_some_and(|value| looks_keyed(event.f, value));
+                tuples |= event.value.is_some_and(|v| matches!(v.kind(), Kind::Tuple(_)));
+                let only = |value: Form<'_, '_>| Step::only(value).is_ok();
+                found.single_steps &=
+                    event.f.name() == Some("txn") && event.value.is_some_and(only);
+            }
+            Ok(())
+        })?;
+        if invocations == 0 {
+            return Ok(Findings { key_fields: false, keyed: false, single_steps: false });
+        }
+        found.keyed |= tuples;
+        Ok(found)
+    }
+}
+
+/// Whether `value` may be an independent key with what `f` is about: a pair, and where `f` is
+/// about a pair or a list itself, one in a pair.
+fn looks_keyed(f: Form<'_, '_>, value: Form<'_, '_>) -> bool {
+    let Ok([key, about]) = value.pair("a key and a value") else { return false };
+    match f.name() {
+        Some("cas") => about.is_list(),
+        Some("txn") => !key.is_list() && about.is_list(),
+        _ => true,
+    }
+}
+
+/// The events of a text, to be put together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<J> {
+    source: J,
+    keyed: bool,
+    failed_cas_shows: bool,
+}
+
+impl<'a, J: Jepsen<'a>> Events<'a> for Told<J> {
+    fn feed<M: Notation>(self, building: &mut Building<'a, M>) -> Result<(), Fault> {
+        self.source.each(&mut |event| {
+            let Event { place, f, .. } = event;
+            let (mut key, mut value) = (event.key, event.value);
+            if self.keyed && matches!(event.kind, Type::Invoke | Type::Ok) {
+                let missing = || Fault::new(place.at, "expected a key and a value");
+                let [first, second] = value.ok_or_else(missing)?.pair("a key and a value")?;
+                (key, value) = (Some(first), Some(second));
+            }
+            let ending = match event.kind {
+                Type::Invoke => {
+                    let name = match f.kind() {
+                        Kind::Text(text) => Cow::clone(text),
+                        Kind::Word(word) => Cow::Borrowed(word.strip_prefix(':').unwrap_or(word)),
+                        _ => return Err(f.expected("the name of an operation")),
+                    };
+                    return building.invoke(place, name, (key, value));
+                }
+                Type::Ok => Ending::Done(value),
+                Type::Fail if self.failed_cas_shows => Ending::Refused,
+                Type::Fail => Ending::Failed,
+                Type::Info => Ending::Unknown,
+            };
+            building.end(place, (Some(f), key), ending)
+        })
+    }
+}
+
+/// Reads what kind of event a word says it is.
+fn type_of(form: Form<'_, '_>) -> Result<Type, Fault> {
+    match form.name() {
+        Some("invoke") => Ok(Type::Invoke),
+        Some("ok") => Ok(Type::Ok),
+        Some("fail") => Ok(Type::Fail),
+        Some("info") => Ok(Type::Info),
+        _ => Err(form.expected(":invoke, :ok, :fail or :info")),
+    }
+}
+
+/// The number of a client; none for other processes, such as the nemesis.
+fn client_of(process: Form<'_, '_>) -> Result<Option<u32>, Fault> {
+    match process.kind() {
+        Kind::Integer(_) | Kind::Number(_) => process.unsigned("the number of a process").map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// A history in EDN: maps, one after the other or in one vector.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edn<'a> {
+    text: &'a str,
+    bytes_max: usize,
+}
+
+impl<'a> Edn<'a> {
+    /// The history that `text` is, of maps of at most `bytes_max`.
+    pub(super) fn new(text: &'a str, bytes_max: usize) -> Edn<'a> {
+        Edn { text, bytes_max }
+    }
+}
+
+impl<'a> Jepsen<'a> for Edn<'a> {
+    const USUAL: Option<Object> = None;
+
+    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), Fault> {
+        let mut forms = Forms::default();
+        let mut outside = Scanner::new(self.text, 0, self.text.len());
+        edn::skip_space(&mut outside);
+        let close = match outside.peek() {
+            Some(b'[') => Some(b']'),
+            Some(b'(') => Some(b')'),
+            _ => None,
+        };
+        outside.at += usize::from(close.is_some());
+        let (mut line, mut counted) = (1_u32, 0_usize);
+        loop {
+            edn::skip_space(&mut outside);
+            let start = outside.at;
+            forms.clear();
+            let mut scanner = Scanner::limited(self.text, start, self.bytes_max);
+            let more = edn::form(&mut scanner, &mut forms);
+            if !more.map_err(|fault| scanner.unless_too_long(start, fault))? {
+                outside.at = scanner.at;
+                break;
+            }
+            outside.at = scanner.at;
+            let newlines = self.text.as_bytes()[counted..start].iter().filter(|b| **b == b'\n');
+            line = line.saturating_add(u32::try_from(newlines.count()).unwrap_or(u32::MAX));
+            counted = start;
+            if let Some(event) = forms.at(0).map(|root| in_map(root, line)).transpose()?.flatten() {
+                handle(event)?;
+            }
+        }
+        if let Some(close) = close {
+            if outside.peek() != Some(close) {
+                return Err(outside.expected(&format!("`{}`", char::from(close))));
+            }
+            outside.at += 1;
+            edn::skip_space(&mut outside);
+        }
+        match outside.peek() {
+            None => Ok(()),
+            Some(_) => Err(outside.expected("the end")),
+        }
+    }
+}
+
+/// The event that a map is, if it is a client's.
+fn in_map<'t, 'a>(root: Form<'t, 'a>, line: u32) -> Result<Option<Event<'t, 'a>>, Fault> {
+    let (mut kind, mut process, mut f, mut key, mut value) = (None, None, None, None, None);
+    for (name, form) in root.members("an operation: a map")? {
+        let field = match name.name().unwrap_or("") {
+            "type" => &mut kind,
+            "process" => &mut process,
+            "f" => &mut f,
+            "key" => &mut key,
+            "value" => &mut value,
+            _ => continue,
+        };
+        if field.replace(form).is_some() {
+            return Err(Fault::new(name.place(), "this key is here twice"));
+        }
+    }
+    let missing = |name: &str| Fault::new(root.place(), format!("this operation has no :{name}"));
+    let process = process.ok_or_else(|| missing("process"))?;
+    let Some(client) = client_of(process)? else { return Ok(None) };
+    let kind = type_of(kind.ok_or_else(|| missing("type"))?)?;
+    let f = f.ok_or_else(|| missing("f"))?;
+    Ok(Some(Event { place: Place { at: root.place(), line, client }, kind, f, key, value }))
+}
+
+/// The lines of a log in which `jepsen.util` tells of operations; the others are passed over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Log<'a> {
+    text: &'a str,
+    bytes_max: usize,
+}
+
+impl<'a> Log<'a> {
+    /// The log that `text` is, of lines of at most `bytes_max`.
+    pub(super) fn new(text: &'a str, bytes_max: usize) -> Log<'a> {
+        Log { text, bytes_max }
+    }
+}
+
+/// What is before the operation on a line that tells of one.
+const TELLS: &str = "jepsen.util - ";
+
+impl<'a> Jepsen<'a> for Log<'a> {
+    const USUAL: Option<Object> = Some(Object::Register);
+
+    fn each(&self, handle: &mut Handler<'_, 'a>) -> Result<(), Fault> {
+        let mut forms = Forms::default();
+        let mut events = 0_u64;
+        let mut start = 0;
+        for (line, text) in (1_u32..).zip(self.text.split('\n')) {
+            let at = text.find(TELLS).map(|before| start + before + TELLS.len());
+            let end = start + text.len();
+            if text.len() > self.bytes_max {
+                let what = format!("this line is longer than {} bytes", self.bytes_max);
+                return Err(Fault::new(start, what));
+            }
+            start = end + 1;
+            let Some(at) = at else { continue };
+            let mut scanner = Scanner::new(self.text, at, end);
+            edn::skip_space(&mut scanner);
+            if !scanner.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+                continue;
+            }
+            forms.clear();
+            let mut places = [0; 4];
+            for place in &mut places {
+                *place = forms.count();
+                edn::form(&mut scanner, &mut forms)?;
+            }
+            let [process, kind, f, value] = places.map(|place| forms.at(place));
+            let (Some(process), Some(kind), Some(f)) = (process, kind, f) else {
+                return Err(scanner.expected("a process, a type and an operation"));
+            };
+            let Some(client) = client_of(process)? else { continue };
+            let place = Place { at: process.place(), line, client };
+            events += 1;
+            handle(Event { place, kind: type_of(kind)?, f, key: None, value })?;
+        }
+        match events {
+            0 => Err(Fault::new(0, "expected a history, found no operation in any known form")),
+            _ => Ok(()),
+        }
+    }
+}

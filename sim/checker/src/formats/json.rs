@@ -1,0 +1,241 @@
+//! JSON (RFC 8259) as forms with places: total, and of bounded depth.
+
+use crate::formats::fault::Fault;
+use crate::formats::form::{Forms, Kind};
+use crate::formats::scan::{DEPTH_MAX, Scanner};
+
+/// Whether a byte is nothing but space.
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Reads one value, which begins here or after some space, and stops right after it.
+pub(super) fn value<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>) -> Result<(), Fault> {
+    nested(scanner, forms, 0)
+}
+
+fn nested<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Result<(), Fault> {
+    scanner.skip(is_space);
+    let at = scanner.at;
+    if depth > DEPTH_MAX {
+        return Err(Fault::new(at, format!("more than {DEPTH_MAX} lists inside each other")));
+    }
+    match scanner.peek() {
+        Some(b'"') => {
+            let text = text(scanner)?;
+            forms.push(at, Kind::Text(text));
+            Ok(())
+        }
+        Some(b'-' | b'0'..=b'9') => scanner.number(forms, true),
+        Some(b'{') => object(scanner, forms, depth),
+        Some(b'[') => array(scanner, forms, depth),
+        _ => {
+            scanner.skip(|byte| byte.is_ascii_alphanumeric());
+            let kind = match scanner.since(at) {
+                "null" => Kind::Null,
+                "true" => Kind::Bool(true),
+                "false" => Kind::Bool(false),
+                _ => return Err(scanner.expected_at(at, "a JSON value")),
+            };
+            forms.push(at, kind);
+            Ok(())
+        }
+    }
+}
+
+fn array<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Result<(), Fault> {
+    let opened = forms.open(scanner.at);
+    scanner.at += 1;
+    scanner.skip(is_space);
+    if scanner.peek() != Some(b']') {
+        loop {
+            nested(scanner, forms, depth + 1)?;
+            scanner.skip(is_space);
+            match scanner.peek() {
+                Some(b',') => scanner.at += 1,
+                Some(b']') => break,
+                _ => return Err(scanner.expected("`,` or `]`")),
+            }
+        }
+    }
+    scanner.at += 1;
+    forms.close(opened, Kind::List);
+    Ok(())
+}
+
+fn object<'a>(scanner: &mut Scanner<'a>, forms: &mut Forms<'a>, depth: usize) -> Result<(), Fault> {
+    let opened = forms.open(scanner.at);
+    scanner.at += 1;
+    scanner.skip(is_space);
+    if scanner.peek() != Some(b'}') {
+        loop {
+            scanner.skip(is_space);
+            let at = scanner.at;
+            if scanner.peek() != Some(b'"') {
+                return Err(scanner.expected("a name in quotes"));
+            }
+            let name = text(scanner)?;
+            forms.push(at, Kind::Text(name));
+            scanner.skip(is_space);
+            if scanner.peek() != Some(b':') {
+                return Err(scanner.expected("`:`"));
+            }
+            scanner.at += 1;
+            nested(scanner, forms, depth + 1)?;
+            scanner.skip(is_space);
+            match scanner.peek() {
+                Some(b',') => scanner.at += 1,
+                Some(b'}') => break,
+                _ => return Err(scanner.expected("`,` or `}`")),
+            }
+        }
+    }
+    scanner.at += 1;
+    forms.close(opened, Kind::Map);
+    Ok(())
+}
+
+fn text<'a>(scanner: &mut Scanner<'a>) -> Result<std::borrow::Cow<'a, str>, Fault> {
+    scanner.quoted(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\', escaped)
+}
+
+/// The character that an escape stands for.
+fn escaped(scanner: &mut Scanner<'_>) -> Result<char, Fault> {
+    let at = scanner.at;
+    let Some(byte) = scanner.peek() else { return Err(scanner.expected("an escape")) };
+    if !byte.is_ascii() {
+        return Err(scanner.expected("an escape"));
+    }
+    scanner.at += 1;
+    Ok(match byte {
+        b'"' | b'\\' | b'/' => char::from(byte),
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => scanner.code_point()?,
+        _ => return Err(scanner.expected_at(at, "an escape")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::formats::form::Form;
+
+    fn parse(text: &str) -> Result<Forms<'_>, Fault> {
+        let mut forms = Forms::default();
+        let mut scanner = Scanner::new(text, 0, text.len());
+        value(&mut scanner, &mut forms)?;
+        scanner.skip(is_space);
+        match scanner.peek() {
+            None => Ok(forms),
+            Some(_) => Err(scanner.expected("the end")),
+        }
+    }
+
+    fn same(form: Form<'_, '_>, value: &serde_json::Value) -> bool {
+        use serde_json::Value;
+        match (form.kind(), value) {
+            (Kind::Null, Value::Null) => true,
+            (Kind::Bool(ours), Value::Bool(theirs)) => ours == theirs,
+            (Kind::Integer(ours), Value::Number(theirs)) => theirs.as_i64() == Some(*ours),
+            (Kind::Number(ours), Value::Number(theirs)) => {
+                theirs.as_i64().is_none() && ours.parse() == Ok(theirs.as_f64().unwrap())
+            }
+            (Kind::Text(ours), Value::String(theirs)) => ours == theirs,
+            (Kind::List(_), Value::Array(theirs)) => {
+                let items: Vec<_> = form.items("").unwrap().collect();
+                items.len() == theirs.len()
+                    && items.iter().zip(theirs).all(|(ours, theirs)| same(*ours, theirs))
+            }
+            (Kind::Map(_), Value::Object(theirs)) => form
+                .members("")
+                .unwrap()
+                .all(|(key, ours)| theirs.get(key.name().unwrap()).is_some_and(|t| same(ours, t))),
+            _ => false,
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<u64>().prop_map(Into::into),
+            (-1000i32..1000).prop_map(|n| (f64::from(n) / 8.0).into()),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 30, 5, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+                proptest::collection::btree_map(any::<String>(), inner, 0..5)
+                    .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_another_reader_takes_is_taken_alike(value in json(), pretty: bool) {
+            let text = match pretty {
+                true => serde_json::to_string_pretty(&value).unwrap(),
+                false => value.to_string(),
+            };
+            let forms = parse(&text).unwrap();
+            prop_assert!(same(forms.at(0).unwrap(), &value), "{text}");
+        }
+
+        #[test]
+        fn what_another_reader_refuses_is_refused(
+            value in json(),
+            cut in any::<prop::sample::Index>(),
+            byte in "[\\[\\]{}:,\"\\\\0-9a-fntu. -]"
+        ) {
+            let mut text: Vec<char> = value.to_string().chars().collect();
+            let place = cut.index(text.len());
+            text[place] = byte.chars().next().unwrap();
+            let text: String = text.into_iter().collect();
+            let theirs = serde_json::from_str::<serde_json::Value>(&text);
+            let ours = parse(&text);
+            // It refuses numbers that are too large to have.
+            if !theirs.as_ref().is_err_and(|error| error.to_string().contains("out of range")) {
+                prop_assert_eq!(ours.is_ok(), theirs.is_ok(), "{}: {:?} {:?}", text, ours, theirs);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        let cases = [
+            ("", 1, "expected a JSON value, found the end"),
+            ("{\"a\":1,}", 8, "expected a name in quotes, found '}'"),
+            ("{\"a\" 1}", 6, "expected `:`, found `1`"),
+            ("[1 2]", 4, "expected `,` or `]`, found `2`"),
+            ("[nul]", 2, "expected a JSON value, found `nul`"),
+            ("[01]", 2, "expected a number, found `01`"),
+            ("[1.]", 2, "expected a number, found `1`"),
+            ("\"abc", 1, "expected an end of this text, found none"),
+            ("\"a\\q\"", 4, "expected an escape, found `q`"),
+            ("\"\\u12g4\"", 4, "expected four hexadecimal digits, found `12g4`"),
+            ("\"\\ud800\"", 4, "half a pair of surrogates is no character"),
+            ("\"a\nb\"", 3, "expected a character of a text, found the end of the line"),
+        ];
+        for (text, column, what) in cases {
+            let wrong = parse(text).unwrap_err().in_text(text.as_bytes());
+            assert_eq!((wrong.column, wrong.what.as_str()), (column, what), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(parse(&nested(DEPTH_MAX + 1)).is_ok());
+        let wrong = parse(&nested(DEPTH_MAX + 2)).unwrap_err();
+        assert_eq!(wrong, Fault::new(DEPTH_MAX + 1, "more than 64 lists inside each other"));
+        assert!(parse(&nested(1_000_000)).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! Decides whether the history of a concurrent object is linearizable: whether every operation can
+//! be thought to take effect at one instant between its call and its return, in an order that the
+//! object, used by one client at a time, could have shown (Herlihy & Wing 1990, §2).
+//!
+//! ```
+//! use quorate_checker::budget::Budget;
+//! use quorate_checker::check::check;
+//! use quorate_checker::history::{Client, Recorder};
+//! use quorate_checker::model::Model;
+//! use quorate_checker::verdict::Verdict;
+//!
+//! /// A counter that only grows: what a user writes.
+//! struct Growing;
+//!
+//! #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+//! enum Op {
+//!     Increment,
+//!     Read,
+//! }
+//!
+//! impl Model for Growing {
+//!     type State = u64;
+//!     type Op = Op;
+//!     type Ret = u64;
+//!     fn init(&self) -> u64 {
+//!         0
+//!     }
+//!     fn step(&self, state: &u64, op: &Op, ret: Option<&u64>) -> Option<u64> {
+//!         let after = match op {
+//!             Op::Increment => state + 1,
+//!             Op::Read => *state,
+//!         };
+//!         (ret.is_none() || ret == Some(&after)).then_some(after)
+//!     }
+//! }
+//!
+//! let recorder = Recorder::new();
+//! let increment = recorder.invoke(Client(1), Op::Increment);
+//! let read = recorder.invoke(Client(2), Op::Read);
+//! read.returned(1); // it saw the increment, which is still on its way
+//! increment.returned(1);
+//! recorder.invoke(Client(2), Op::Read).returned(0); // and now it does not
+//!
+//! let verdict = check(&Growing, &recorder.history(), &Budget::default());
+//! assert!(matches!(verdict, Verdict::NotLinearizable(_)));
+//! ```
+
+pub mod brute;
+pub mod budget;
+mod chains;
+pub mod check;
+mod collections;
+pub mod explain;
+#[cfg(feature = "formats")]
+pub mod formats;
+pub mod generate;
+pub mod hints;
+pub mod history;
+pub mod model;
+pub mod models;
+pub mod order;
+pub mod relaxed;
+pub mod search;
+pub mod stream;
+pub mod value;
+pub mod verdict;
+mod zones;

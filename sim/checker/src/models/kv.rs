@@ -1,0 +1,215 @@
+//! Keys with one value each that is read, written, appended to, and compared and set.
+
+use std::collections::BTreeMap;
+
+use crate::budget::Budget;
+use crate::history::Part;
+use crate::model::{Cell, Effect, Model};
+use crate::value::{Datum, Value, Values};
+use crate::verdict::Verdict;
+use crate::zones::{Names, Told, What, append, gather, register, verdict};
+
+/// Keys with one value each. Every key is a register, to whose text more may be appended.
+#[derive(Clone, Debug, Default)]
+pub struct Kv {
+    /// The value of every key before the first operation.
+    pub init: Value,
+    /// What keys and values stand for.
+    pub values: Values,
+}
+
+/// What one key is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KvOp {
+    /// The key.
+    pub key: Value,
+    /// What it is asked.
+    pub call: KvCall,
+}
+
+/// What a key is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KvCall {
+    /// What is the value?
+    Get,
+    /// Be this.
+    Put(Value),
+    /// Be what you are with this text after it; no value counts as the empty text.
+    Append(Value),
+    /// Be `to` if it is `from`.
+    Cas {
+        /// What it must be.
+        from: Value,
+        /// What it becomes then.
+        to: Value,
+    },
+}
+
+/// What a key answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KvRet {
+    /// It is written, or appended.
+    Written,
+    /// The value before the call: what a `Get` read, what a `Put` replaced, and what a `Cas` found
+    /// that is not `from`.
+    Value(Value),
+    /// Whether the value was `from`.
+    Swapped(bool),
+}
+
+impl Kv {
+    /// What `value` is with the text of `more` after it.
+    fn appended(&self, value: Value, more: Value) -> Value {
+        let text = |value: Value| match self.values.datum(value) {
+            Datum::Null => String::new(),
+            Datum::Text(text) => text,
+            other => other.to_string(),
+        };
+        self.values.of(Datum::Text(text(value) + &text(more)))
+    }
+}
+
+impl Model for Kv {
+    /// What the keys that are not at their first value have.
+    type State = BTreeMap<Value, Value>;
+    type Op = KvOp;
+    type Ret = KvRet;
+
+    fn init(&self) -> BTreeMap<Value, Value> {
+        BTreeMap::new()
+    }
+
+    fn step(
+        &self,
+        state: &BTreeMap<Value, Value>,
+        op: &KvOp,
+        ret: Option<&KvRet>,
+    ) -> Option<BTreeMap<Value, Value>> {
+        let now = state.get(&op.key).copied().unwrap_or(self.init);
+        let then = match op.call {
+            KvCall::Get => now,
+            KvCall::Put(value) => value,
+            KvCall::Append(more) => self.appended(now, more),
+            KvCall::Cas { from, to } => {
+                if from == now {
+                    to
+                } else {
+                    now
+                }
+            }
+        };
+        let legal = match (op.call, ret) {
+            (_, None) | (KvCall::Put(_) | KvCall::Append(_), Some(KvRet::Written)) => true,
+            (KvCall::Get | KvCall::Put(_), Some(KvRet::Value(told))) => *told == now,
+            (KvCall::Cas { from, .. }, Some(KvRet::Value(told))) => *told == now && from != now,
+            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(told))) => *told == (from == now),
+            _ => false,
+        };
+        if !legal {
+            return None;
+        }
+        let mut after = state.clone();
+        match then == self.init {
+            true => after.remove(&op.key),
+            false => after.insert(op.key, then),
+        };
+        Some(after)
+    }
+
+    fn key(&self, op: &KvOp) -> Option<u64> {
+        Some(u64::from(op.key.0))
+    }
+
+    fn effect(&self, op: &KvOp, ret: Option<&KvRet>) -> Effect {
+        match (op.call, ret) {
+            (KvCall::Get, _)
+            | (KvCall::Cas { .. }, Some(KvRet::Swapped(false) | KvRet::Value(_))) => {
+                Effect::Observe
+            }
+            // Of one key: the operations of a search are all for the same.
+            (KvCall::Put(_), None | Some(KvRet::Written)) => Effect::Overwrite,
+            _ => Effect::Update,
+        }
+    }
+
+    /// In nearly linear time, if no value that was seen was written twice, and no failed
+    /// compare-and-set matters.
+    fn decide(&self, part: Part<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
+        let key = part.iter().next().map(|(_, first)| first.op.key);
+        let told = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {
+            true => told(op, ret),
+            false => Told::Nonsense,
+        };
+        let calls = gather(part, told)?;
+        let names = Names { read: "get", write: "put" };
+        let words = |value| self.values.words(value);
+        if calls.list.iter().any(|call| matches!(call.what, What::Append(_))) {
+            return verdict(&calls, names, &words, |calls| {
+                self.values.with(|data| append::decide(calls, self.init, data))
+            });
+        }
+        verdict(&calls, names, &words, |calls| register::decide(calls, self.init))
+    }
+
+    fn cell(&self, op: &KvOp, ret: Option<&KvRet>) -> Option<Cell> {
+        let number = |value: Value| u64::from(value.0);
+        match (op.call, ret) {
+            (KvCall::Get, Some(KvRet::Value(value))) => Some(Cell::Holds(number(*value))),
+            (KvCall::Put(value), None | Some(KvRet::Written)) => Some(Cell::Becomes(number(value))),
+            (KvCall::Cas { from, to }, None | Some(KvRet::Swapped(true))) => {
+                Some(Cell::Swaps { from: number(from), to: number(to) })
+            }
+            (KvCall::Cas { from, .. }, Some(KvRet::Swapped(false))) => {
+                Some(Cell::Differs(number(from)))
+            }
+            _ => None,
+        }
+    }
+
+    fn cell_init(&self) -> u64 {
+        u64::from(self.init.0)
+    }
+
+    fn call_words(&self, op: &KvOp) -> String {
+        let words = |value: Value| self.values.words(value);
+        let key = words(op.key);
+        match op.call {
+            KvCall::Get => format!("get {key}"),
+            KvCall::Put(value) => format!("put {key} {}", words(value)),
+            KvCall::Append(more) => format!("append {key} {}", words(more)),
+            KvCall::Cas { from, to } => format!("cas {key} {} -> {}", words(from), words(to)),
+        }
+    }
+
+    fn ret_words(&self, _: &KvOp, ret: &KvRet) -> String {
+        match *ret {
+            KvRet::Written => String::new(),
+            KvRet::Value(value) => self.values.words(value),
+            KvRet::Swapped(swapped) => swapped.to_string(),
+        }
+    }
+
+    fn state_words(&self, state: &BTreeMap<Value, Value>) -> String {
+        let pair = |(key, value): (&Value, &Value)| {
+            format!("{} = {}", self.values.words(*key), self.values.words(*value))
+        };
+        state.iter().map(pair).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What `op`, of one register, says if it returned `ret`.
+pub(crate) fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
+    match (op.call, ret) {
+        (KvCall::Get, None) => Told::Nothing,
+        (KvCall::Get, Some(KvRet::Value(value))) => Told::This(What::Read(*value)),
+        (KvCall::Put(value), None | Some(KvRet::Written)) => Told::This(What::Write(value)),
+        (KvCall::Append(more), None | Some(KvRet::Written)) => Told::This(What::Append(more)),
+        (KvCall::Cas { from, to }, None | Some(KvRet::Swapped(true))) => {
+            Told::This(What::Swap { from, to })
+        }
+        (KvCall::Cas { from, to }, Some(KvRet::Swapped(false))) => {
+            Told::This(What::Refused { from, to })
+        }
+        _ => Told::Nonsense,
+    }
+}

@@ -1,0 +1,27 @@
+//! The objects that histories are usually of.
+
+mod bank;
+mod counter;
+mod keyed;
+mod kv;
+mod list;
+mod lock;
+mod queue;
+mod register;
+mod set;
+mod stack;
+mod transactions;
+
+pub use bank::{Bank, BankOp, BankRet};
+pub use counter::{Counter, CounterOp};
+pub use keyed::{Keyed, KeyedOp};
+pub(crate) use kv::told as kv_told;
+pub use kv::{Kv, KvCall, KvOp, KvRet};
+pub use list::{List, ListOp, ListRet};
+pub use lock::{Lock, LockOp};
+pub use queue::{Queue, QueueOp};
+pub(crate) use register::told as register_told;
+pub use register::{Register, RegisterOp, RegisterRet};
+pub use set::{Set, SetOp, SetRet};
+pub use stack::{Stack, StackOp};
+pub use transactions::{Access, Transactions};

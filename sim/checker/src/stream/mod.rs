@@ -1,0 +1,555 @@
+//! Checks a history while it happens: says that it is wrong at the first event that makes it so.
+
+mod cell;
+mod retired;
+
+use std::fmt;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::history::OpId;
+use crate::models::{Kv, KvOp, KvRet, Register, RegisterOp, RegisterRet, kv_told, register_told};
+use crate::stream::cell::{Cell, Event, Fault};
+use crate::stream::retired::Retired;
+use crate::value::Value;
+use crate::verdict::{Evidence, Verdict};
+use crate::zones::{Call, Calls, NEVER, Names, Time, Told, What, register, verdict};
+
+/// A check of registers that goes on while they are used, for values that are written once: it
+/// takes part in a simulation, which can stop at the event that shows the fault.
+///
+/// It remembers what may still be seen, not what happened: writes that are on their way or whose
+/// outcome nobody learned, and values that no completed operation has certainly overwritten. Of the
+/// values that nobody can see any more, it keeps the latest few to tell who overwrote them.
+///
+/// Three things it does not look at, and says so ([`Stream::is_decided`]): values that are written
+/// again while they may still be seen, appends, and failed compare-and-sets whose expected value
+/// may still be seen. What it calls wrong is wrong all the same.
+pub struct Stream<'a, O, R> {
+    told: fn(&O, Option<&R>) -> Told,
+    key: fn(&O) -> u64,
+    init: Value,
+    names: Names,
+    words: Box<dyn Fn(Value) -> String + 'a>,
+    now: Time,
+    next: OpId,
+    open: HashMap<OpId, Open<O>, FixedState>,
+    places: HashMap<u64, usize, FixedState>,
+    cells: Vec<Cell>,
+    retired: Retired,
+    is_decided: bool,
+    is_wrong: bool,
+    /// Whether every cell is swept after every return.
+    is_eager: bool,
+}
+
+/// An operation that has not returned.
+#[derive(Clone, Copy)]
+struct Open<O> {
+    op: O,
+    cell: usize,
+    invoked: Time,
+}
+
+/// The history is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// The operation whose outcome made it so.
+    pub operation: OpId,
+    /// What proves it. Nothing where that takes operations that were forgotten: a check of the
+    /// whole history finds it. If values are written again after they were overwritten, it may
+    /// miss what those operations could have done.
+    pub evidence: Option<Evidence>,
+}
+
+impl<O, R> fmt::Debug for Stream<'_, O, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("operations", &self.next.0)
+            .field("open", &self.open.len())
+            .field("keys", &self.cells.len())
+            .field("is_decided", &self.is_decided)
+            .field("is_wrong", &self.is_wrong)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Stream<'a, RegisterOp, RegisterRet> {
+    /// Checks one register.
+    #[must_use]
+    pub fn of_register(register: &'a Register) -> Self {
+        let names = Names { read: "read", write: "write" };
+        let words = |value| register.values.words(value);
+        Stream::new(register_told, |_| 0, register.init, names, Box::new(words))
+    }
+}
+
+impl<'a> Stream<'a, KvOp, KvRet> {
+    /// Checks any number of keys.
+    #[must_use]
+    pub fn of_kv(kv: &'a Kv) -> Self {
+        let names = Names { read: "get", write: "put" };
+        let words = |value| kv.values.words(value);
+        Stream::new(kv_told, |op| u64::from(op.key.0), kv.init, names, Box::new(words))
+    }
+}
+
+impl<'a, O: Clone, R> Stream<'a, O, R> {
+    fn new(
+        told: fn(&O, Option<&R>) -> Told,
+        key: fn(&O) -> u64,
+        init: Value,
+        names: Names,
+        words: Box<dyn Fn(Value) -> String + 'a>,
+    ) -> Stream<'a, O, R> {
+        Stream {
+            told,
+            key,
+            init,
+            names,
+            words,
+            now: 0,
+            next: OpId(0),
+            open: HashMap::default(),
+            places: HashMap::default(),
+            cells: Vec::new(),
+            retired: Retired::default(),
+            is_decided: true,
+            is_wrong: false,
+            is_eager: false,
+        }
+    }
+
+    /// Whether silence means that the history is linearizable so far.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.is_decided
+    }
+
+    /// How many operations and values it remembers: what is open, and what may still be seen.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.open.len() + self.cells.iter().map(Cell::remembered).sum::<usize>()
+    }
+
+    /// A client asks for `op`. Operations are numbered in the order of invocation, as a
+    /// [`crate::history::Recorder`] does it.
+    ///
+    /// # Panics
+    /// After four billion events.
+    pub fn invoke(&mut self, op: O) -> OpId {
+        let id = self.next;
+        self.next = OpId(id.0.checked_add(1).expect("there are at most four billion operations"));
+        if self.is_wrong {
+            return id;
+        }
+        let invoked = self.tick();
+        let key = (self.key)(&op);
+        let count = self.cells.len();
+        let cell = *self.places.entry(key).or_insert(count);
+        if cell == count {
+            self.cells.push(Cell::new(self.init));
+        }
+        let asked = (self.told)(&op, None);
+        let call = Event { id, invoked, returned: NEVER };
+        match asked {
+            Told::Nothing => self.cells[cell].watch(id, invoked),
+            Told::This(What::Write(value)) => {
+                self.is_decided &= self.cells[cell].write(value, None, call);
+            }
+            Told::This(What::Swap { from, to }) => {
+                self.cells[cell].watch(id, invoked);
+                self.is_decided &= self.cells[cell].write(to, Some(from), call);
+            }
+            Told::This(_) | Told::Nonsense => {
+                self.cells[cell].blur();
+                self.is_decided = false;
+            }
+        }
+        self.open.insert(id, Open { op, cell, invoked });
+        id
+    }
+
+    /// `id` returned `ret`: an alarm if that cannot be. There is one alarm at most.
+    ///
+    /// # Panics
+    /// If no such operation is open, or after four billion events.
+    pub fn returned(&mut self, id: OpId, ret: &R) -> Option<Alarm> {
+        if self.is_wrong {
+            return None;
+        }
+        let Open { op, cell, invoked } = self.close(id);
+        let returned = self.tick();
+        let event = Event { id, invoked, returned };
+        let place = &mut self.cells[cell];
+        place.unwatch(id);
+        let fault = match (self.told)(&op, Some(ret)) {
+            Told::This(What::Read(value)) => place.read(value, event),
+            Told::This(What::Write(value)) => place.written(value, event),
+            Told::This(What::Swap { from, to }) if from == to => place.read(from, event),
+            Told::This(What::Swap { to, .. }) => place.written(to, event),
+            Told::This(What::Refused { from, to }) => {
+                self.is_decided &= !place.may_be_seen(from);
+                place.refused(to, id)
+            }
+            Told::This(What::Append(_)) | Told::Nothing => Ok(()),
+            Told::Nonsense => Err(Fault::Untold),
+        };
+        let alarm = fault.err().map(|fault| self.alarm(cell, event, &op, ret, &fault));
+        if self.is_eager || self.cells[cell].is_full() {
+            self.cells[cell].sweep(returned, cell, &mut self.retired);
+        }
+        alarm
+    }
+
+    /// `id` certainly had no effect: an alarm if somebody saw what it would have written.
+    ///
+    /// # Panics
+    /// If no such operation is open.
+    pub fn failed(&mut self, id: OpId) -> Option<Alarm> {
+        if self.is_wrong {
+            return None;
+        }
+        let Open { op, cell, .. } = self.close(id);
+        self.cells[cell].unwatch(id);
+        let undone = match (self.told)(&op, None) {
+            Told::This(What::Write(value) | What::Swap { to: value, .. }) => {
+                self.cells[cell].undo(value, id)
+            }
+            _ => Ok(()),
+        };
+        undone.err().map(|_| {
+            self.is_wrong = true;
+            Alarm { operation: id, evidence: None }
+        })
+    }
+
+    /// Nobody learns what became of `id`: it may still take effect.
+    ///
+    /// # Panics
+    /// If no such operation is open.
+    pub fn unknown(&mut self, id: OpId) {
+        if !self.is_wrong {
+            let Open { op, cell, .. } = self.close(id);
+            self.cells[cell].unwatch(id);
+            if let Told::This(What::Write(value) | What::Swap { to: value, .. }) =
+                (self.told)(&op, None)
+            {
+                self.cells[cell].settle(value, id);
+            }
+        }
+    }
+
+    fn close(&mut self, id: OpId) -> Open<O> {
+        self.open.remove(&id).expect("an operation ends once, after it began")
+    }
+
+    fn tick(&mut self) -> Time {
+        self.now += 1;
+        assert!(self.now != NEVER, "a history has at most four billion events");
+        self.now
+    }
+
+    /// What to say of a `fault` that the outcome of `event` shows.
+    fn alarm(&mut self, cell: usize, event: Event, op: &O, ret: &R, fault: &Fault) -> Alarm {
+        self.is_wrong = true;
+        let operation = event.id;
+        let Told::This(what) = (self.told)(op, Some(ret)) else {
+            return Alarm { operation, evidence: None };
+        };
+        let mut named = self.cells[cell].named();
+        match (fault, what) {
+            (Fault::NotThere, What::Read(value)) => match self.retired.of(cell, value) {
+                Some(overwritten) => named.extend(overwritten),
+                None if self.retired.is_complete() => named.clear(),
+                None => return Alarm { operation, evidence: None },
+            },
+            (Fault::NotThere | Fault::Untold, _) => return Alarm { operation, evidence: None },
+            (Fault::Clash, _) => {}
+        }
+        let call = Call { invoked: event.invoked, returned: event.returned, what };
+        named.retain(|(id, _)| *id != event.id);
+        named.push((event.id, call));
+        let has_refusals = self.cells[cell].has_refusals();
+        let evidence = (!has_refusals).then(|| self.evidence(named)).flatten();
+        Alarm { operation, evidence }
+    }
+
+    /// What proves that the calls `named` are wrong.
+    fn evidence(&self, mut named: Vec<(OpId, Call)>) -> Option<Evidence> {
+        named.sort_by_key(|(id, call)| (*id, call.returned));
+        named.dedup_by_key(|(id, _)| *id);
+        if !self.is_whole(&named) {
+            return None;
+        }
+        let calls = Calls {
+            ids: named.iter().map(|(id, _)| *id).collect(),
+            list: named.into_iter().map(|(_, call)| call).collect(),
+        };
+        match verdict(&calls, self.names, &self.words, |calls| register::decide(calls, self.init)) {
+            Some(Verdict::NotLinearizable(evidence)) => Some(evidence),
+            _ => None,
+        }
+    }
+
+    /// Whether whatever was seen was written there: what is missing may be unknown, or forgotten.
+    fn is_whole(&self, named: &[(OpId, Call)]) -> bool {
+        let is_written = |seen: Value| {
+            let writes = |(_, call): &(OpId, Call)| match call.what {
+                What::Write(value) | What::Swap { to: value, .. } => value == seen,
+                _ => false,
+            };
+            seen == self.init || named.iter().any(writes)
+        };
+        named.len() == 1
+            || named.iter().all(|(_, call)| match call.what {
+                What::Read(value) | What::Swap { from: value, .. } => is_written(value),
+                _ => true,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+
+    use super::*;
+    use crate::brute;
+    use crate::budget::Budget;
+    use crate::check::check;
+    use crate::generate::{Random, Shape, history, random};
+    use crate::history::{History, Moment, Operation, Outcome, Part};
+    use crate::model::{Effect, Model};
+
+    type Made = History<RegisterOp, RegisterRet>;
+
+    /// How a random register is used: the share of compare-and-sets, and how many values there
+    /// are; any number if there is none.
+    #[derive(Clone, Copy)]
+    struct Use {
+        swaps: f64,
+        values: Option<u32>,
+        operations: u32,
+    }
+
+    /// A history of a register, with some results changed.
+    fn register(random: &mut Random, with: Use) -> Made {
+        let shape = Shape {
+            operations: random.random_range(2..with.operations),
+            clients: random.random_range(1..6),
+            unknown: [0.0, 0.1, 0.4][random.random_range(0..3)],
+            failed: [0.0, 0.1][random.random_range(0..2)],
+            eager: [0.9, 0.5, 0.2][random.random_range(0..3)],
+        };
+        let mut last = 0;
+        let ask = |random: &mut Random| {
+            let fresh = with.values.map_or(last + 1, |values| random.random_range(0..values));
+            let from = if random.random_bool(0.1) { random.random_range(0..=last) } else { last };
+            if random.random_bool(with.swaps) {
+                last = fresh;
+                return RegisterOp::Cas { from: Value(from), to: Value(fresh) };
+            }
+            if random.random_bool(0.5) {
+                return RegisterOp::Read;
+            }
+            last = fresh;
+            RegisterOp::Write(Value(fresh))
+        };
+        let model = Register::default();
+        let made = history(random, &shape, Value::NULL, ask, |state, op| {
+            let swapped = matches!(op, RegisterOp::Cas { from, .. } if from == state);
+            let ret = match op {
+                RegisterOp::Read => RegisterRet::Value(*state),
+                RegisterOp::Write(_) => RegisterRet::Written,
+                RegisterOp::Cas { .. } => RegisterRet::Swapped(swapped),
+            };
+            *state = model.step(state, op, Some(&ret)).expect("it returns what it has");
+            ret
+        });
+        let changed = [0.0, 0.2][random.random_range(0..2)];
+        made.with_outcomes(|id, operation| match operation.outcome {
+            Outcome::Returned { at, ret } if random.random_bool(changed) => {
+                let ret = match ret {
+                    RegisterRet::Written => ret,
+                    RegisterRet::Value(Value(value)) => {
+                        let near = value.saturating_sub(2)..=value + u32::from(id.0 > 3);
+                        RegisterRet::Value(Value(random.random_range(near)))
+                    }
+                    RegisterRet::Swapped(swapped) => RegisterRet::Swapped(!swapped),
+                };
+                Outcome::Returned { at, ret }
+            }
+            other => other,
+        })
+    }
+
+    /// What happens, in order: an invocation, or an outcome.
+    fn events(random: &mut Random, made: &Made) -> Vec<(OpId, bool)> {
+        let mut events: Vec<(Moment, bool, OpId)> = Vec::new();
+        for (id, operation) in (0..).map(OpId).zip(made.operations()) {
+            events.push((operation.invoked, false, id));
+            let end = match operation.outcome {
+                Outcome::Returned { at, .. } => at,
+                Outcome::Failed | Outcome::Unknown => {
+                    Moment(operation.invoked.0 + random.random_range(0..20))
+                }
+            };
+            events.push((end, true, id));
+        }
+        events.sort();
+        events.into_iter().map(|(_, ends, id)| (id, ends)).collect()
+    }
+
+    fn holds(made: &Made) -> bool {
+        let model = Register::default();
+        let tells = |(id, operation): (u32, &Operation<RegisterOp, RegisterRet>)| {
+            let tells = match operation.outcome {
+                Outcome::Returned { .. } => true,
+                Outcome::Failed => false,
+                Outcome::Unknown => model.effect(&operation.op, None) != Effect::Observe,
+            };
+            tells.then_some(OpId(id))
+        };
+        let ids: Vec<OpId> = (0..).zip(made.operations()).filter_map(tells).collect();
+        brute::linearizable(&model, Part::new(made, &ids))
+    }
+
+    /// `made` after some of its events.
+    fn prefix(made: &Made, events: &[(OpId, bool)]) -> Made {
+        let begun = events.iter().filter(|(_, ends)| !ends).count();
+        let cut = made.operations()[..begun].to_vec();
+        let cut = History::new(cut).expect("a prefix is a history");
+        cut.with_outcomes(|id, operation| match events.contains(&(id, true)) {
+            true => operation.outcome,
+            false => Outcome::Unknown,
+        })
+    }
+
+    #[derive(Debug, Default)]
+    struct Tally {
+        silent: u32,
+        alarms: u32,
+        proofs: u32,
+        undecided: u32,
+    }
+
+    fn run(tally: &mut Tally, random: &mut Random, with: Use) {
+        let made = register(random, with);
+        let events = events(random, &made);
+        let model = Register::default();
+        let mut stream = Stream::of_register(&model);
+        stream.is_eager = random.random_bool(0.7);
+        for (count, (id, ends)) in (1..).zip(&events) {
+            let operation = made.operation(*id);
+            let alarm = match (&operation.outcome, ends) {
+                (_, false) => {
+                    assert_eq!(stream.invoke(operation.op), *id);
+                    None
+                }
+                (Outcome::Returned { ret, .. }, true) => stream.returned(*id, ret),
+                (Outcome::Failed, true) => stream.failed(*id),
+                (Outcome::Unknown, true) => {
+                    stream.unknown(*id);
+                    None
+                }
+            };
+            let so_far = prefix(&made, &events[..count]);
+            let holds_now = !ends || holds(&so_far);
+            if let Some(alarm) = alarm {
+                assert!(!holds_now, "{alarm:?}, but {so_far:?}");
+                assert_eq!(alarm.operation, *id);
+                tally.alarms += 1;
+                if let Some(evidence) = alarm.evidence.filter(|_| with.values.is_none()) {
+                    let known = &evidence.operations;
+                    let only = so_far.with_outcomes(|id, operation| match operation.outcome {
+                        Outcome::Returned { .. } if !known.contains(&id) => Outcome::Unknown,
+                        other => other,
+                    });
+                    assert!(!holds(&only), "{evidence:?} proves nothing of {so_far:?}");
+                    tally.proofs += 1;
+                }
+                return;
+            }
+            if !holds_now {
+                assert!(!stream.is_decided(), "{id:?} is wrong in {so_far:?}");
+                tally.undecided += 1;
+                return;
+            }
+        }
+        tally.silent += 1;
+    }
+
+    fn tally(seed: u64, with: Use) -> Tally {
+        let cases = std::env::var("QUORATE_CASES").ok().and_then(|text| text.parse().ok());
+        let mut tally = Tally::default();
+        let mut random = random(seed);
+        for _ in 0..cases.unwrap_or(3_000) {
+            run(&mut tally, &mut random, with);
+        }
+        println!("{tally:?}");
+        tally
+    }
+
+    #[test]
+    fn it_speaks_at_the_first_event_that_makes_a_history_wrong() {
+        let tally = tally(1, Use { swaps: 0.0, values: None, operations: 11 });
+        assert_eq!(tally.undecided, 0);
+        assert!(tally.silent > 100 && tally.alarms > 100, "{tally:?}");
+        assert!(tally.proofs > tally.alarms * 9 / 10, "{tally:?}");
+    }
+
+    #[test]
+    fn it_follows_compare_and_sets() {
+        let tally = tally(2, Use { swaps: 0.5, values: None, operations: 10 });
+        assert!(tally.silent > 100 && tally.alarms > 100, "{tally:?}");
+        assert!(tally.undecided < tally.alarms, "{tally:?}");
+    }
+
+    #[test]
+    fn it_is_never_wrong_where_values_repeat() {
+        let tally = tally(3, Use { swaps: 0.2, values: Some(4), operations: 10 });
+        assert!(tally.silent > 100 && tally.alarms > 10, "{tally:?}");
+    }
+
+    #[test]
+    fn it_says_of_long_histories_what_a_check_of_the_whole_says() {
+        let (mut random, model) = (random(4), Register::default());
+        let (mut alarms, mut remembered_max) = (0, 0);
+        for _ in 0..100 {
+            let made = register(&mut random, Use { swaps: 0.0, values: None, operations: 500 });
+            let lie = random.random_range(0..1_000);
+            let made = made.with_outcomes(|id, operation| match operation.outcome {
+                Outcome::Returned { at, ret: RegisterRet::Value(Value(value)) } if id.0 == lie => {
+                    let ret = RegisterRet::Value(Value(value.saturating_sub(1)));
+                    Outcome::Returned { at, ret }
+                }
+                other => other,
+            });
+            let mut stream = Stream::of_register(&model);
+            let mut alarm = None;
+            for (id, ends) in events(&mut random, &made) {
+                alarm = alarm.or(match (&made.operation(id).outcome, ends) {
+                    (_, false) => {
+                        stream.invoke(made.operation(id).op);
+                        None
+                    }
+                    (Outcome::Returned { ret, .. }, true) => stream.returned(id, ret),
+                    (Outcome::Failed, true) => stream.failed(id),
+                    (Outcome::Unknown, true) => {
+                        stream.unknown(id);
+                        None
+                    }
+                });
+            }
+            let is_wrong = check(&model, &made, &Budget::default()) != Verdict::Linearizable;
+            assert_eq!(alarm.is_some(), is_wrong, "{alarm:?}");
+            alarms += u32::from(is_wrong);
+            let unknown = made.operations().iter().filter(|of| of.outcome == Outcome::Unknown);
+            remembered_max =
+                remembered_max.max(stream.remembered() - unknown.count().min(stream.remembered()));
+        }
+        assert!(alarms > 10 && alarms < 90, "{alarms}");
+        assert!(remembered_max < 60, "{remembered_max}");
+    }
+}

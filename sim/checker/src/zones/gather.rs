@@ -1,0 +1,42 @@
+//! Makes the operations of one register small.
+
+use crate::history::{OpId, Operation, Outcome, Part};
+use crate::zones::call::{Call, Calls, NEVER, What, time};
+
+/// The operations of `part`, each as `what` says of its call and of what it returned; nothing if
+/// `what` cannot say. Those of which it says nothing to know are left out.
+pub(crate) fn gather<'a, O: 'a, R: 'a>(
+    part: Part<'a, O, R>,
+    what: impl Fn(&'a O, Option<&'a R>) -> Told,
+) -> Option<Calls> {
+    let mut calls =
+        Calls { list: Vec::with_capacity(part.len()), ids: Vec::with_capacity(part.len()) };
+    let operation = |(id, operation): (OpId, &'a Operation<O, R>)| {
+        let (returned, ret) = match &operation.outcome {
+            Outcome::Returned { at, ret } => (time(*at), Some(ret)),
+            Outcome::Failed | Outcome::Unknown => (NEVER, None),
+        };
+        match what(&operation.op, ret) {
+            Told::Nothing => {}
+            Told::Nonsense => return None,
+            Told::This(what) => {
+                calls.list.push(Call { invoked: time(operation.invoked), returned, what });
+                calls.ids.push(id);
+            }
+        }
+        Some(())
+    };
+    part.iter().try_for_each(operation)?;
+    Some(calls)
+}
+
+/// What an operation says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told {
+    /// Nothing.
+    Nothing,
+    /// What no object of its kind says.
+    Nonsense,
+    /// This.
+    This(What),
+}

@@ -1,0 +1,336 @@
+//! Holds the search, and the whole check, against the definition tried out, on many small
+//! histories: right ones, and ones with results that were changed.
+//!
+//! `cargo test` tries a few seeds. The long run takes its seeds from the environment:
+//! `DIFFERENTIAL_SEEDS=0..1000000 cargo test --release -p quorate-checker --test differential
+//! -- --ignored`.
+
+mod objects;
+
+use std::ops::Range;
+
+use quorate_checker::brute;
+use quorate_checker::budget::Budget;
+use quorate_checker::check::{check, check_without_decide};
+use quorate_checker::generate::Shape;
+use quorate_checker::generate::{Random, random};
+use quorate_checker::history::{Client, History, OpId, Operation, Outcome, Part};
+use quorate_checker::model::Model;
+use quorate_checker::search::{Order, Trust, search_by};
+use quorate_checker::verdict::{Evidence, Verdict};
+use rand::RngExt;
+
+/// What the histories of one object are made of.
+pub(crate) trait Subject: Model {
+    /// What a client asks, as one of those that want many different values or few.
+    fn ask(&self, random: &mut Random, mix: &Mix) -> Self::Op;
+
+    /// What it is told.
+    fn answer(&self, state: &Self::State, op: &Self::Op) -> Self::Ret;
+
+    /// Something else that it might have been told.
+    fn wrong(&self, random: &mut Random, mix: &Mix, op: &Self::Op) -> Self::Ret;
+}
+
+/// How a history is mixed.
+#[derive(Debug)]
+pub(crate) struct Mix {
+    pub(crate) shape: Shape,
+    /// How many values there are; none if every one is new.
+    pub(crate) values: Option<u32>,
+    pub(crate) cas: f64,
+    pub(crate) reads: f64,
+    pub(crate) changed: f64,
+    /// The next new value.
+    pub(crate) next: std::cell::Cell<u32>,
+}
+
+impl Mix {
+    fn new(random: &mut Random, operations: Range<u32>) -> Mix {
+        let clients = random.random_range(2..9);
+        let share = |random: &mut Random, of: f64| match random.random_bool(0.4) {
+            true => 0.0,
+            false => random.random_range(0.0..of),
+        };
+        let shape = Shape {
+            operations: random.random_range(operations),
+            clients,
+            unknown: share(random, 0.5),
+            failed: share(random, 0.1),
+            eager: [0.1, 0.5, 0.9][random.random_range(0..3)],
+        };
+        Mix {
+            shape,
+            values: random.random_bool(0.7).then(|| random.random_range(2..6)),
+            cas: share(random, 0.7),
+            reads: random.random_range(0.1..0.7),
+            changed: share(random, 0.2),
+            next: std::cell::Cell::new(1),
+        }
+    }
+
+    /// A value to write.
+    pub(crate) fn fresh(&self, random: &mut Random) -> u32 {
+        let next = self.next.get();
+        self.next.set(next + 1);
+        self.values.map_or(next, |values| random.random_range(0..values))
+    }
+
+    /// A value that may have been written.
+    pub(crate) fn stale(&self, random: &mut Random) -> u32 {
+        let values = self.values.unwrap_or(self.next.get() + 1);
+        random.random_range(values.saturating_sub(6)..values)
+    }
+}
+
+fn history_of<S: Subject>(model: &S, random: &mut Random, mix: &Mix) -> History<S::Op, S::Ret> {
+    let apply = |state: &mut S::State, op: &S::Op| {
+        let ret = model.answer(state, op);
+        if let Some(after) = model.step(state, op, Some(&ret)) {
+            *state = after;
+        }
+        ret
+    };
+    let ask = |random: &mut Random| model.ask(random, mix);
+    let made = quorate_checker::generate::history(random, &mix.shape, model.init(), ask, apply);
+    made.with_outcomes(|_, operation| match &operation.outcome {
+        Outcome::Returned { at, .. } if random.random_bool(mix.changed) => {
+            Outcome::Returned { at: *at, ret: model.wrong(random, mix, &operation.op) }
+        }
+        other => other.clone(),
+    })
+}
+
+fn told<O, R>(history: &History<O, R>) -> Vec<OpId> {
+    let told = |(id, operation): (u32, &Operation<O, R>)| {
+        (!matches!(operation.outcome, Outcome::Failed)).then_some(OpId(id))
+    };
+    (0..).zip(history.operations()).filter_map(told).collect()
+}
+
+fn brute_force<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> bool {
+    brute::linearizable(model, Part::new(history, &told(history)))
+}
+
+const TRUSTS: [Trust; 3] = [Trust::Hints, Trust::Effects, Trust::Nothing];
+const ORDERS: [Order; 3] = [Order::Depth, Order::Layers, Order::Both];
+
+/// Everything that decides on `history`, with its name; only what a search takes from the model
+/// is left out where several keys are in one search.
+fn verdicts<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<(String, Verdict)> {
+    let budget = Budget::default();
+    let ids = told(history);
+    let part = Part::new(history, &ids);
+    let keys = |id: &OpId| model.key(&history.operation(*id).op);
+    let one_key = ids.windows(2).all(|two| keys(&two[0]) == keys(&two[1]));
+    let mut verdicts = vec![
+        ("check".to_owned(), check(model, history, &budget)),
+        ("search of keys".to_owned(), check_without_decide(model, history, &budget)),
+    ];
+    for trust in TRUSTS {
+        for order in ORDERS {
+            if one_key || trust == Trust::Nothing {
+                let verdict = search_by(model, part, &budget, trust, order);
+                verdicts.push((format!("search {trust:?} {order:?}"), verdict));
+            }
+        }
+    }
+    verdicts
+}
+
+/// The outcomes of all operations but those of `evidence` become unknown.
+fn only<O: Clone, R: Clone>(history: &History<O, R>, evidence: &Evidence) -> History<O, R> {
+    history.with_outcomes(|id, operation| match &operation.outcome {
+        Outcome::Returned { .. } if !evidence.operations.contains(&id) => Outcome::Unknown,
+        other => other.clone(),
+    })
+}
+
+fn compare<S: Subject>(model: &S, seed: u64, operations: Range<u32>) -> bool {
+    let mut random = random(seed);
+    let mix = Mix::new(&mut random, operations);
+    let history = history_of(model, &mut random, &mix);
+    let expected = brute_force(model, &history);
+    for (name, verdict) in verdicts(model, &history) {
+        let context = || format!("seed {seed}, {name}: {mix:?}\n{}", print(model, &history));
+        match &verdict {
+            Verdict::Linearizable => assert!(expected, "a bad one is missed: {}", context()),
+            Verdict::NotLinearizable(evidence) => {
+                assert!(!expected, "a good one is refused: {}", context());
+                let proves = !brute_force(model, &only(&history, evidence));
+                assert!(proves, "no evidence: {evidence:?} {}", context());
+            }
+            Verdict::Unknown(exhausted) => panic!("{exhausted:?}: {}", context()),
+        }
+    }
+    expected
+}
+
+fn print<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> String {
+    let line = |(id, operation): (u32, &Operation<M::Op, M::Ret>)| {
+        let call = model.call_words(&operation.op);
+        let Client(client) = operation.client;
+        format!("{id} c{client} {call} {:?} {:?}\n", operation.invoked, operation.outcome)
+    };
+    (0..).zip(history.operations()).map(line).collect()
+}
+
+/// Compares on `seeds`, and sees that a fair share is good, and bad.
+fn try_seeds<S: Subject>(model: &S, seeds: Range<u64>, operations: Range<u32>) {
+    let count = seeds.end - seeds.start;
+    let good = seeds.filter(|seed| compare(model, *seed, operations.clone())).count() as u64;
+    assert!(count < 100 || good * 20 > count && good * 20 < count * 19, "{good} of {count}");
+}
+
+#[test]
+fn registers_are_decided_as_by_brute_force() {
+    try_seeds(&objects::register(), 0..6000, 4..23);
+}
+
+#[test]
+fn keys_and_values_are_decided_as_by_brute_force() {
+    try_seeds(&objects::kv(), 0..2000, 4..18);
+    try_seeds(&objects::appending(), 0..500, 4..14);
+}
+
+#[test]
+fn collections_are_decided_as_by_brute_force() {
+    try_seeds(&objects::queue(), 0..1000, 4..10);
+    try_seeds(&objects::stack(), 0..1000, 4..10);
+    try_seeds(&objects::set(), 0..1000, 4..16);
+    try_seeds(&objects::list(), 0..1000, 4..10);
+}
+
+#[test]
+fn other_objects_are_decided_as_by_brute_force() {
+    try_seeds(&objects::counter(), 0..1000, 4..14);
+    try_seeds(&objects::lock(), 0..1000, 4..14);
+    try_seeds(&objects::bank(), 0..500, 4..14);
+    try_seeds(&objects::transactions(), 0..1000, 4..14);
+}
+
+/// What must not change a verdict, or change it in one direction only.
+fn laws<S: Subject>(model: &S, seed: u64) {
+    let mut random = random(seed);
+    let mix = Mix::new(&mut random, 20..60);
+    let history = history_of(model, &mut random, &mix);
+    let budget = Budget { configurations_max: 100_000, ..Budget::default() };
+    let is_good = |history: &History<S::Op, S::Ret>| match check(model, history, &budget) {
+        Verdict::Linearizable => Some(true),
+        Verdict::NotLinearizable(_) => Some(false),
+        Verdict::Unknown(_) => None,
+    };
+    let good = is_good(&history);
+    let context = || format!("seed {seed}:\n{}", print(model, &history));
+    let weaker = history.with_outcomes(|_, operation| match &operation.outcome {
+        Outcome::Returned { .. } if random.random_bool(0.2) => Outcome::Unknown,
+        other => other.clone(),
+    });
+    let end = history.operations().len() as u32 * 2;
+    let last = random.random_range(0..end);
+    let prefix: Vec<Operation<S::Op, S::Ret>> = (history.operations().iter())
+        .filter(|operation| operation.invoked.0 <= last)
+        .map(|operation| match operation.outcome {
+            Outcome::Returned { at, .. } if at.0 > last => {
+                Operation { outcome: Outcome::Unknown, ..operation.clone() }
+            }
+            _ => operation.clone(),
+        })
+        .collect();
+    let prefix = History::new(prefix).expect("the start of a history is one");
+    let key = history.operations().first().and_then(|first| model.key(&first.op));
+    let of_key: Vec<Operation<S::Op, S::Ret>> = (history.operations().iter())
+        .filter(|operation| model.key(&operation.op) == key)
+        .cloned()
+        .collect();
+    let of_key = History::new(of_key).expect("the operations of one key are a history");
+    for (law, other) in [("weaker", &weaker), ("prefix", &prefix), ("key", &of_key)] {
+        let broken = good == Some(true) && is_good(other) == Some(false);
+        assert!(!broken, "{law} is refused: {}", context());
+    }
+    let renamed = |operation: &Operation<S::Op, S::Ret>| {
+        let Client(client) = operation.client;
+        let invoked = quorate_checker::history::Moment(operation.invoked.0 * 3 + 7);
+        let outcome = match &operation.outcome {
+            Outcome::Returned { at, ret } => Outcome::Returned {
+                at: quorate_checker::history::Moment(at.0 * 3 + 7),
+                ret: ret.clone(),
+            },
+            other => other.clone(),
+        };
+        Operation { client: Client(1000 - client), op: operation.op.clone(), invoked, outcome }
+    };
+    let renamed = History::new(history.operations().iter().map(renamed).collect());
+    let renamed = renamed.expect("names do not matter");
+    assert_eq!(check(model, &renamed, &budget), check(model, &history, &budget), "{}", context());
+}
+
+#[test]
+fn what_says_less_stays_good_and_names_change_nothing() {
+    for seed in 0..400 {
+        laws(&objects::register(), seed);
+        laws(&objects::kv(), seed);
+        laws(&objects::set(), seed);
+        laws(&objects::counter(), seed);
+        laws(&objects::transactions(), seed);
+    }
+}
+
+#[test]
+fn the_names_of_values_change_nothing() {
+    use quorate_checker::models::{RegisterOp, RegisterRet};
+    use quorate_checker::value::Value;
+    let model = objects::register();
+    let name = |value: Value| Value(if value == Value::NULL { 0 } else { 997 - value.0 });
+    for seed in 0..1000 {
+        let mut random = random(seed);
+        let mix = Mix::new(&mut random, 20..60);
+        let history = history_of(&model, &mut random, &mix);
+        let renamed = |operation: &Operation<RegisterOp, RegisterRet>| {
+            let mut operation = operation.clone();
+            operation.op = match operation.op {
+                RegisterOp::Read => RegisterOp::Read,
+                RegisterOp::Write(value) => RegisterOp::Write(name(value)),
+                RegisterOp::Cas { from, to } => RegisterOp::Cas { from: name(from), to: name(to) },
+            };
+            if let Outcome::Returned { ret: RegisterRet::Value(value), .. } = &mut operation.outcome
+            {
+                *value = name(*value);
+            }
+            operation
+        };
+        let other = History::new(history.operations().iter().map(renamed).collect());
+        let other = other.expect("names do not matter");
+        let verdict = |history| {
+            let verdict = check_without_decide(&model, history, &Budget::default());
+            matches!(verdict, Verdict::Linearizable)
+        };
+        assert_eq!(verdict(&history), verdict(&other), "seed {seed}");
+    }
+}
+
+/// What the environment says, or a million.
+fn seeds() -> Range<u64> {
+    let text = std::env::var("DIFFERENTIAL_SEEDS").unwrap_or_else(|_| "0..1000000".to_owned());
+    let (start, end) = text.split_once("..").expect("seeds are given as `from..to`");
+    start.parse().expect("a number")..end.parse().expect("a number")
+}
+
+#[test]
+#[ignore = "takes hours"]
+fn long_registers_and_everything_else() {
+    for seed in seeds() {
+        let (seed, one) = (1_000_000 + seed, seed % 16);
+        match one {
+            0 => drop(compare(&objects::kv(), seed, 4..18)),
+            1 => drop(compare(&objects::appending(), seed, 4..14)),
+            2 => drop(compare(&objects::queue(), seed, 4..10)),
+            3 => drop(compare(&objects::stack(), seed, 4..10)),
+            4 => drop(compare(&objects::set(), seed, 4..16)),
+            5 => drop(compare(&objects::list(), seed, 4..10)),
+            6 => drop(compare(&objects::counter(), seed, 4..14)),
+            7 => drop(compare(&objects::transactions(), seed, 4..14)),
+            _ => drop(compare(&objects::register(), seed, 4..23)),
+        }
+    }
+}

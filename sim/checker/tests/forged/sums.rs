@@ -1,0 +1,150 @@
+//! Counters, banks, locks, and an object of a user's own.
+
+use std::collections::BTreeMap;
+
+use quorate_checker::generate::Random;
+use quorate_checker::model::Model;
+use quorate_checker::models::{Bank, BankOp, BankRet, Counter, CounterOp, Lock, LockOp};
+use quorate_checker::value::Value;
+use rand::RngExt;
+
+use crate::stage::{Act, Forgery, Stage};
+
+#[test]
+fn a_counter() {
+    let ask = |_: &Counter, random: &mut Random| match random.random_bool(0.5) {
+        true => CounterOp::Add(1),
+        false => CounterOp::Read,
+    };
+    let apply = |_: &Counter, state: &mut i64, op: &CounterOp| match op {
+        CounterOp::Add(more) => {
+            *state += more;
+            None
+        }
+        CounterOp::Read => Some(*state),
+    };
+    let forge = |_: &Counter, state: &i64, forgery| {
+        let read = |more| Act::Call(CounterOp::Read, Some(state + more));
+        let add = || Act::Call(CounterOp::Add(1), None);
+        match forgery {
+            Forgery::StaleRead => vec![add(), read(0)],
+            Forgery::LostWrite => vec![add(), add(), read(1)],
+            Forgery::Duplicate => vec![add(), read(2)],
+            Forgery::Inversion => vec![Act::Slow(CounterOp::Add(1), None), read(1), read(0)],
+        }
+    };
+    Stage { model: Counter::default(), ask, apply, forge }.play();
+}
+
+#[test]
+fn a_bank() {
+    let accounts = (1..4).map(|account| (Value(account), 100)).collect();
+    let model = Bank { init: accounts, overdraft: true, ..Bank::default() };
+    let ask = |_: &Bank, random: &mut Random| match random.random_bool(0.5) {
+        true => BankOp::Read,
+        false => {
+            let from = random.random_range(0..3);
+            let to = (from + random.random_range(1..3)) % 3;
+            let amount = random.random_range(1..20);
+            BankOp::Transfer { from: Value(1 + from), to: Value(1 + to), amount }
+        }
+    };
+    fn balances(state: &BTreeMap<Value, i64>) -> BankRet {
+        BankRet::Balances(state.iter().map(|(account, has)| (*account, *has)).collect())
+    }
+    let apply = |_: &Bank, state: &mut BTreeMap<Value, i64>, op: &BankOp| match *op {
+        BankOp::Read => balances(state),
+        BankOp::Transfer { from, to, amount } => {
+            *state.entry(from).or_default() -= amount;
+            *state.entry(to).or_default() += amount;
+            BankRet::Moved(true)
+        }
+    };
+    let forge = |_: &Bank, state: &BTreeMap<Value, i64>, forgery| {
+        let (from, to) = (Value(1), Value(2));
+        let transfer = |amount| BankOp::Transfer { from, to, amount };
+        let moves = |amount| Act::Call(transfer(amount), BankRet::Moved(true));
+        let read = |moved: i64| {
+            let mut state = state.clone();
+            *state.entry(from).or_default() -= moved;
+            *state.entry(to).or_default() += moved;
+            Act::Call(BankOp::Read, balances(&state))
+        };
+        match forgery {
+            Forgery::StaleRead => vec![moves(7), read(0)],
+            Forgery::LostWrite => vec![moves(7), moves(11), read(11)],
+            Forgery::Duplicate => vec![moves(7), read(14)],
+            Forgery::Inversion => {
+                vec![Act::Slow(transfer(7), BankRet::Moved(true)), read(7), read(0)]
+            }
+        }
+    };
+    Stage { model, ask, apply, forge }.play();
+}
+
+/// A lock shows its state only by whom it lets pass, so its history is made of calls that would
+/// have had to wait.
+#[test]
+fn a_lock() {
+    let model = Lock::default();
+    let forge = |_: &Lock, held: &bool, forgery| {
+        assert!(!held);
+        let call = |op| Act::Call(op, ());
+        match forgery {
+            Forgery::StaleRead | Forgery::LostWrite => {
+                vec![call(LockOp::Acquire), call(LockOp::Acquire)]
+            }
+            Forgery::Duplicate => {
+                vec![call(LockOp::Acquire), call(LockOp::Release), call(LockOp::Release)]
+            }
+            Forgery::Inversion => vec![Act::Slow(LockOp::Acquire, ()), call(LockOp::Acquire)],
+        }
+    };
+    for forgery in crate::stage::FORGERIES {
+        let history = crate::stage::acted::<Lock>(&forge(&model, &false, forgery));
+        assert!(!crate::stage::holds(&model, &history), "{forgery:?}");
+    }
+    let fine = [LockOp::Acquire, LockOp::Release, LockOp::Acquire].map(|op| Act::Call(op, ()));
+    assert!(crate::stage::holds(&model, &crate::stage::acted::<Lock>(&fine)));
+}
+
+/// What a user writes: `init` and `step`, no hint.
+struct Maximum;
+
+impl Model for Maximum {
+    type State = u64;
+    type Op = Option<u64>;
+    type Ret = u64;
+
+    fn init(&self) -> u64 {
+        0
+    }
+
+    fn step(&self, state: &u64, op: &Option<u64>, ret: Option<&u64>) -> Option<u64> {
+        let after = op.map_or(*state, |offered| offered.max(*state));
+        ret.is_none_or(|ret| *ret == after).then_some(after)
+    }
+}
+
+#[test]
+fn an_object_of_a_users_own() {
+    let ask = |_: &Maximum, random: &mut Random| {
+        random.random_bool(0.5).then(|| random.random_range(0..500))
+    };
+    let apply = |_: &Maximum, state: &mut u64, op: &Option<u64>| {
+        *state = op.map_or(*state, |offered| offered.max(*state));
+        *state
+    };
+    let forge = |_: &Maximum, state: &u64, forgery| {
+        let read = |value| Act::Call(None, value);
+        let offer = |value| Act::Call(Some(value), value);
+        match forgery {
+            Forgery::StaleRead => vec![offer(1_000), read(*state)],
+            Forgery::LostWrite => vec![offer(1_000), Act::Call(Some(999), 999)],
+            // Offering twice is offering once; what is seen of it is a greater number.
+            Forgery::Duplicate => vec![offer(1_000), read(2_000)],
+            Forgery::Inversion => vec![Act::Slow(Some(1_000), 1_000), read(1_000), read(*state)],
+        }
+    };
+    Stage { model: Maximum, ask, apply, forge }.play();
+}
