@@ -43,6 +43,10 @@ pub(crate) struct Node {
     pub(crate) work_delay: Duration,
     /// When it crashed last.
     pub(crate) down_since: SimTime,
+    /// For how long it will be down once it has stopped in good order.
+    pub(crate) stops_for: Duration,
+    /// It has stopped in good order, and not started since.
+    pub(crate) closed: bool,
     /// How many faults that stand leave the disk no room.
     pub(crate) fills: u8,
     /// Until when the disk does nothing.
@@ -80,6 +84,8 @@ pub(crate) struct Running {
     pub(crate) writes: VecDeque<Write>,
     /// The last entry the node has written, durably or not.
     pub(crate) last_written: Index,
+    /// An operation of its disk has failed.
+    pub(crate) disk_failed: bool,
     /// A write that replaces entries is on its way to the disk.
     pub(crate) cuts: bool,
     /// The earliest time at which the node is going to be woken.
@@ -135,6 +141,8 @@ impl Node {
             flush_delay: Duration::ZERO,
             work_delay: Duration::ZERO,
             down_since: SimTime::default(),
+            stops_for: Duration::ZERO,
+            closed: false,
             fills: 0,
             stalled_until: SimTime::default(),
             damages: 0,
@@ -171,6 +179,7 @@ impl Running {
             backlog: VecDeque::new(),
             writes: VecDeque::new(),
             last_written: status.last.index,
+            disk_failed: false,
             cuts: false,
             wake_at: SimTime(u64::MAX),
             unanswered: Vec::new(),
