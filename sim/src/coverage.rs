@@ -65,6 +65,8 @@ spots! {
     RestartLate "restart/late" true
     /// A node starts again that has stopped in good order.
     RestartClean "restart/clean" true
+    /// A node starts again with a state machine that has kept more than the snapshot has.
+    RestartMachineAhead "restart/machine-ahead" true
     /// A node starts for at least the fifth time.
     RestartOften "restart/often" true
     /// A node begins to lead.

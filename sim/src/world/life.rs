@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quorate::machine::StateMachine;
 use quorate::replica::{OpenError, Replica};
 use quorate::storage::{self, ClusterId, Identity, Incarnation};
 
@@ -49,6 +50,9 @@ impl World {
         let entries = log.last().index.0 - log.base().index.0;
         witness.started(&status, (entries, tail), incarnation, downtime);
         witness.reach_if(std::mem::take(&mut node.closed), Spot::RestartClean);
+        let machine = running.worker.machine();
+        let ahead = machine.user().applied() > machine.applied().index;
+        witness.reach_if(ahead, Spot::RestartMachineAhead);
         node.running = Some(Box::new(running));
         self.count_event(EventKind::Start, u64::from(place.0));
         self.begin(place, witness);
@@ -63,8 +67,12 @@ impl World {
         let key = |kind| Key { node: place.0 + 1, incarnation, ..Kind::key(kind) };
         let config = self.settings.replica(place.id());
         let seed = self.choices.choose(key(Kind::Boot), u64::MAX);
-        let subject = Subject::new(self.workload.machine());
         let node = &mut self.nodes[place.0 as usize];
+        let machine = self.workload.machine();
+        let subject = match self.settings.machine_keeps_each {
+            None => Subject::new(machine),
+            Some(each) => Subject::durable(machine, each, node.kept.clone()),
+        };
         if incarnation == 1 {
             let identity = Identity {
                 cluster: CLUSTER,
@@ -142,6 +150,7 @@ impl World {
         let applying = !running.work.is_empty();
         witness.crashed(&running.status, pending, pending - lost, unreported, applying);
         let node = &mut self.nodes[place.0 as usize];
+        node.kept = running.worker.machine().user().kept();
         node.held = None;
         node.incarnation += 1;
         node.down_since = now;

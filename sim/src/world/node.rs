@@ -12,7 +12,7 @@ use quorate::types::{Index, NodeId, Tag, Write};
 use crate::coverage::Spot;
 use crate::disk::SimDisk;
 use crate::observe::{Look, Seen};
-use crate::subject::Subject;
+use crate::subject::{Kept, Subject};
 use crate::time::SimTime;
 use crate::witness::Witness;
 use crate::world::clock::Clock;
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     pub(crate) flush_delay: Duration,
     /// How much longer a batch takes because of faults.
     pub(crate) work_delay: Duration,
+    /// What its state machine keeps through a restart by itself.
+    pub(crate) kept: Option<Kept>,
     /// When it crashed last.
     pub(crate) down_since: SimTime,
     /// For how long it will be down once it has stopped in good order.
@@ -140,6 +142,7 @@ impl Node {
             pause: 0,
             flush_delay: Duration::ZERO,
             work_delay: Duration::ZERO,
+            kept: None,
             down_since: SimTime::default(),
             stops_for: Duration::ZERO,
             closed: false,
