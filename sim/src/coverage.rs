@@ -63,6 +63,10 @@ spots! {
     RestartQuick "restart/quick" true
     /// A node starts again after its peers elected, or could have.
     RestartLate "restart/late" true
+    /// A node starts again that has stopped in good order.
+    RestartClean "restart/clean" true
+    /// A node starts again with a state machine that has kept more than the snapshot has.
+    RestartMachineAhead "restart/machine-ahead" true
     /// A node starts for at least the fifth time.
     RestartOften "restart/often" true
     /// A node begins to lead.
@@ -161,6 +165,8 @@ spots! {
     RestartTrailing "restart/with-trailing-entries" true
     /// A node is stopped by its disk.
     DiskStopped "disk/node-stopped" true
+    /// A node is stopped by damage that it reads at work.
+    DiskDamageRead "disk/damage-read-at-work" true
     /// A node refuses to start because its disk is damaged.
     DiskRefused "disk/node-refuses" true
     /// A node cannot start while its disk is full, or because a read fails.
@@ -265,7 +271,8 @@ macro_rules! by_role {
 /// In the order of [`Fault::ALL`] and of [`RoleName::ALL`].
 const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "loss" "duplicate" "delay" "reorder" "clog" "one-way" "partition" "bridge" "flap" "crash"
-    "pause" "drift" "jump" "slow-disk" "slow-apply" "lag" "stray" "replay" "campaign";
+    "pause" "drift" "jump" "slow-disk" "slow-apply" "lag" "stray" "replay" "campaign" "stop"
+    "surge";
     "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
     "misdirected-write" "lost-write"
 };

@@ -44,6 +44,10 @@ pub enum Fault {
     Replay,
     /// A node campaigns although its leader is well.
     Campaign,
+    /// A node stops in good order, stays down, and starts again.
+    Stop,
+    /// Many requests reach a node at once.
+    Surge,
     /// A flush of a node's fails, of a file or of the directory.
     FailedFlush,
     /// A write of a node's fails half-way, or the making, renaming or removing of a file does.
@@ -68,7 +72,7 @@ pub struct Faults(u32);
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 27] = [
+    pub const ALL: [Fault; 29] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -88,6 +92,8 @@ impl Fault {
         Fault::Stray,
         Fault::Replay,
         Fault::Campaign,
+        Fault::Stop,
+        Fault::Surge,
         Fault::FailedFlush,
         Fault::FailedWrite,
         Fault::FailedRead,
@@ -133,6 +139,8 @@ impl Fault {
             Fault::Stray => "stray",
             Fault::Replay => "replay",
             Fault::Campaign => "campaign",
+            Fault::Stop => "stop",
+            Fault::Surge => "surge",
             Fault::FailedFlush => "failed-flush",
             Fault::FailedWrite => "failed-write",
             Fault::FailedRead => "failed-read",

@@ -26,8 +26,15 @@ pub struct Profile {
 pub struct UnknownProfile(pub String);
 
 /// Crashes, and what makes it likely that they find something half done.
-const CRASHES: Faults =
-    Faults::of(&[Fault::Crash, Fault::SlowDisk, Fault::SlowApply, Fault::Lag, Fault::Pause]);
+const CRASHES: Faults = Faults::of(&[
+    Fault::Crash,
+    Fault::Stop,
+    Fault::Surge,
+    Fault::SlowDisk,
+    Fault::SlowApply,
+    Fault::Lag,
+    Fault::Pause,
+]);
 
 const EVERYTHING: Profile = Profile {
     name: "default",
@@ -50,7 +57,11 @@ static PROFILES: [Profile; 6] = [
     Profile {
         name: "disk",
         summary: "disks that fail, fill up, stall, rot and lose writes; crashes; no network faults",
-        faults: Faults::of(&Fault::OF_DISKS).and(Faults::of(&[Fault::Crash, Fault::SlowDisk])),
+        faults: Faults::of(&Fault::OF_DISKS).and(Faults::of(&[
+            Fault::Crash,
+            Fault::Stop,
+            Fault::SlowDisk,
+        ])),
         always: Faults::of(&[Fault::Crash]),
         ..EVERYTHING
     },
@@ -71,6 +82,7 @@ static PROFILES: [Profile; 6] = [
             Fault::Clog,
             Fault::OneWay,
             Fault::Partition,
+            Fault::Campaign,
         ])),
         always: Faults::of(&[Fault::Crash, Fault::Partition]),
         snapshots: true,

@@ -1,6 +1,7 @@
 //! What one run is made of: the cluster, its options, its network, disks and load.
 
 use std::fmt;
+use std::num::NonZero;
 use std::time::Duration;
 
 use quorate::machine::{Request, SessionLimits};
@@ -50,6 +51,9 @@ pub struct Settings {
     pub trailing_entries: u64,
     /// How many bytes of a snapshot a node writes, or sends, in a second.
     pub snapshot_bytes_per_second: u64,
+    /// After how many commands each state machine makes its state durable by itself; none if it
+    /// lives in memory.
+    pub machine_keeps_each: Option<NonZero<u64>>,
     /// What is kept for the sessions of clients.
     pub session_limits: SessionLimits,
     /// How long a node takes to hear of a finished flush, when it does not hear at once.
@@ -122,6 +126,7 @@ impl Settings {
             patience: config.election_timeout_max * draw.between(1, 6) as u32,
             read_permille: *draw.pick(&[300, 100, 600]),
             command_bytes: draw.between(16, 64),
+            machine_keeps_each: NonZero::new(*draw.pick(&[0, 0, 0, 0, 1, 7])),
             config,
             faults,
         }
@@ -246,7 +251,7 @@ fn draw_snapshots(draw: &mut Draw<'_>, often: bool) -> [u64; 4] {
             [40, 5, 10, 20],
             [4_000, 1 << 20, 1_000, 2_000],
             [3, 0, 1, 20],
-            [1 << 15, 8_192, 4_096, 2_048],
+            [1 << 15, 8_192, 2_048, 512],
         ]
     } else {
         [
@@ -282,6 +287,9 @@ impl fmt::Display for Settings {
             [("pre-vote", pre_vote), ("check-quorum", check_quorum), ("stickiness", stickiness)]
         {
             write!(f, " {option} {}", if on { "on" } else { "off" })?;
+        }
+        if let Some(each) = self.machine_keeps_each {
+            write!(f, " machine keeps each {each}")?;
         }
         f.write_str(" faults")?;
         self.faults.iter().try_for_each(|fault| write!(f, " {fault}"))

@@ -1,7 +1,9 @@
-//! The state machine of a workload as a node of the world has it: it notes what it carries out.
+//! The state machine of a workload as a node of the world has it: it notes what it carries out, and
+//! may keep its state through a restart by itself.
 
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
+use std::num::NonZero;
 
 use quorate::machine::{Digest, StateMachine};
 use quorate::types::Index;
@@ -15,11 +17,50 @@ use crate::workload::AnyMachine;
 pub(crate) struct Subject {
     machine: AnyMachine,
     executed: RefCell<Vec<Executed>>,
+    /// The index of the last command in the state.
+    last: Index,
+    /// After every so many commands the state is durable; none are if it lives in memory.
+    keeps_each: Option<NonZero<u64>>,
+    /// How many commands it has carried out.
+    count: u64,
+    kept: Option<Kept>,
+}
+
+/// A state that survives a restart.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    machine: AnyMachine,
+    /// The index of the last command in the state.
+    last: Index,
 }
 
 impl Subject {
+    /// A machine that lives in memory.
     pub(crate) fn new(machine: AnyMachine) -> Subject {
-        Subject { machine, executed: RefCell::default() }
+        let (executed, last) = (RefCell::default(), Index::ZERO);
+        Subject { machine, executed, last, keeps_each: None, count: 0, kept: None }
+    }
+
+    /// A machine that makes its state durable after every `each` commands, as an earlier start has
+    /// left it.
+    pub(crate) fn durable(machine: AnyMachine, each: NonZero<u64>, kept: Option<Kept>) -> Subject {
+        let mut subject = Subject { keeps_each: Some(each), ..Subject::new(machine) };
+        if let Some(Kept { machine, last }) = &kept {
+            (subject.machine, subject.last) = (machine.clone(), *last);
+        }
+        subject.kept = kept;
+        subject
+    }
+
+    /// What a restart would find.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        self.kept.clone()
+    }
+
+    fn keep(&mut self) {
+        if self.keeps_each.is_some() {
+            self.kept = Some(Kept { machine: self.machine.clone(), last: self.last });
+        }
     }
 
     /// What was carried out since the last call, in order.
@@ -38,6 +79,11 @@ impl StateMachine for Subject {
         let command = unmark(command).map_or(command, |(command, _)| command);
         let reply = self.machine.apply(index, command);
         self.executed.get_mut().push(Executed { index, reply: reply.clone() });
+        self.last = index;
+        self.count += 1;
+        if self.keeps_each.is_some_and(|each| self.count.is_multiple_of(each.get())) {
+            self.keep();
+        }
         reply
     }
 
@@ -46,15 +92,20 @@ impl StateMachine for Subject {
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        self.machine.snapshot()
+        Box::new(Cursor::new(self.last.0.to_le_bytes()).chain(self.machine.snapshot()))
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        self.machine.restore(snapshot)
+        let mut last = [0; 8];
+        snapshot.read_exact(&mut last)?;
+        self.machine.restore(snapshot)?;
+        self.last = Index(u64::from_le_bytes(last));
+        self.keep();
+        Ok(())
     }
 
     fn applied(&self) -> Index {
-        self.machine.applied()
+        if self.keeps_each.is_some() { self.last } else { self.machine.applied() }
     }
 
     fn digest(&self) -> io::Result<Digest> {

@@ -80,6 +80,8 @@ impl Receiving {
     ) -> Option<(NodeId, Vec<Part>)> {
         let again = now.after(self.patience);
         let current = self.current.as_mut().filter(|current| current.meta.root == root)?;
+        // What the store cannot take now is asked for when it can: nobody need wake for it before.
+        current.asked.retain(|(part, due)| now < *due || wants.contains(part));
         let mut parts = Vec::new();
         for part in wants.into_iter().take(self.inflight_max) {
             let room = current.asked.len() < self.inflight_max;
@@ -153,6 +155,17 @@ mod tests {
         assert_eq!(receiving.deadline(), at(1));
         let again = vec![second, Part::Chunk(2)];
         assert_eq!(receiving.ask(at(1), meta(5).root, chunks(1)), Some((NodeId(1), again)));
+    }
+
+    #[test]
+    fn a_part_that_is_due_while_the_store_takes_none_is_no_deadline() {
+        let mut receiving = Receiving::new(2, SECOND);
+        receiving.offered(at(0), NodeId(1), meta(5));
+        receiving.ask(at(0), meta(5).root, chunks(0));
+        assert_eq!(receiving.ask(at(1), meta(5).root, Vec::new()), None);
+        assert!(receiving.deadline() > at(1), "it would be woken again and again");
+        let first = vec![Part::Chunk(0), Part::Chunk(1)];
+        assert_eq!(receiving.ask(at(1), meta(5).root, chunks(0)), Some((NodeId(1), first)));
     }
 
     #[test]

@@ -122,10 +122,11 @@ impl Snapshots {
 
     /// The view cannot be read on.
     pub(crate) fn on_view_failed(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
-        if self.taking.is_under_way() {
+        // Before the view stands the store has begun nothing, and may be receiving.
+        if self.taking.is_written() {
             storage.abandon_snapshot(events);
-            self.taking.end();
         }
+        self.taking.end();
     }
 
     /// The node's own snapshot is in force: up to where the log may be forgotten.

@@ -120,9 +120,9 @@ impl Taking {
         self.stage = Stage::Idle;
     }
 
-    /// Whether a snapshot is being taken.
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.stage != Stage::Idle
+    /// Whether the store writes the snapshot that is being taken.
+    pub(crate) fn is_written(&self) -> bool {
+        !matches!(self.stage, Stage::Idle | Stage::Freezing)
     }
 
     /// Up to where the log may be forgotten, if `trailing` entries are kept before the last

@@ -120,10 +120,11 @@ fn is_cut_short(disk: &mut impl Disk, scan: &mut Scan) -> Result<bool, OpenError
 
 /// Whether something shows that flush `seq` was reported durable: the superblock, or a flush that
 /// began behind it, `here` in its segment or in a `later` one. In a later one the same flush may
-/// have begun once more, so that only a header that names another shows it.
+/// have begun once more, so that only a header that names another shows it. That a node stopped in
+/// good order shows nothing: its start may have left what a crash cut short.
 fn is_acknowledged(superblock: &Superblock, seq: FlushSeq, here: Seen, later: Seen) -> bool {
     let another = later.stray.is_some_and(|(_, _, stray)| stray > seq);
-    seq <= superblock.ack_floor || superblock.clean || here.valid || another
+    seq <= superblock.ack_floor || here.valid || another
 }
 
 /// The file range of a flush's bodies, which ends where those before it begin.

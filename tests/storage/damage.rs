@@ -104,6 +104,22 @@ fn a_bad_sector_in_the_last_flush_is_refused_and_an_unwritten_one_cuts_it() {
 }
 
 #[test]
+fn what_a_crash_cut_short_stays_cut_whatever_the_next_start_comes_to() {
+    for begins in [false, true] {
+        let mut torn = three_flushes();
+        overwrite(&mut torn, SEGMENT, bodies_at(2), &[0; 512]);
+        // It stops in good order, with nothing of its own in the log.
+        let mut host = Host::open(torn).expect("it opens").0;
+        if begins {
+            host.act(Storage::start);
+        }
+        host.act(Storage::close);
+        host.settle();
+        assert_eq!(found(host.crash(&BTreeSet::new())), entries(6));
+    }
+}
+
+#[test]
 fn what_the_superblock_knows_to_be_acknowledged_is_never_cut() {
     // The start writes the last flush once more, into the second segment, and goes on there.
     let mut host = Host::open(three_flushes()).expect("it opens").0;

@@ -166,7 +166,7 @@ impl Checks {
             }
             Seen::Replied { op, id, outcome } => {
                 self.clients.replied(&self.model, op, id, outcome)?;
-                self.user.replied(op, id.index, outcome)?;
+                self.user.replied(&self.states, op, id.index, outcome)?;
             }
             Seen::ReadServed { op, node, index, applied, state, answer } => {
                 let served = Answer { node, index, applied, state };

@@ -5,6 +5,7 @@ use quorate::machine::{Machine, Outcome};
 use quorate::types::{Entry, EntryId, Index, NodeId};
 
 use crate::check::finding::{S26, Verdict};
+use crate::check::states::States;
 use crate::subject::Subject;
 use crate::workload::{AnyWorkload, Workload};
 
@@ -39,6 +40,7 @@ impl Shadow {
     pub(super) fn follow<'o>(
         &mut self,
         entries: &[Entry],
+        states: &States,
         outcome_at: impl Fn(Index) -> Option<&'o Outcome>,
     ) -> Verdict<bool> {
         let (id, last) = self.from;
@@ -49,7 +51,7 @@ impl Shadow {
             let outcomes = self.machine.apply(std::slice::from_ref(entry));
             let (found, expected) =
                 (outcomes.first().map(|(_, found)| found), outcome_at(entry.id.index));
-            if found != expected {
+            if !states.agree(found, expected) {
                 let at = entry.id;
                 return S26.broken(format!(
                     "restored from the snapshot of {id} to {last}, {at} leads to {found:?}, and \

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate::machine::Digest;
+use quorate::machine::{Digest, Outcome};
 use quorate::types::{Index, NodeId, Root, SnapshotMeta};
 
 use crate::check::finding::{S25, S26, Verdict};
@@ -15,6 +15,8 @@ pub(super) struct States {
     after: Vec<Option<Digest>>,
     /// What the snapshots that end at an index hold, as the first was.
     snapshots: BTreeMap<Index, (Root, NodeId)>,
+    /// Whether some machine did not know the replies to all it had applied.
+    forgotten: bool,
 }
 
 impl States {
@@ -33,11 +35,20 @@ impl States {
                 "{id} has a state after {index}, though no node has applied more than {reached}"
             ));
         };
+        self.forgotten |= state.is_none();
         if known.is_some() && state.is_some() && known != state {
             return S26
                 .broken(format!("{id} is in another state after {index} than the log leads to"));
         }
         Ok(())
+    }
+
+    /// Whether what came of an entry is what the log leads to. A machine that was durable by itself
+    /// may have forgotten a reply, and the session with it.
+    pub(super) fn agree(&self, found: Option<&Outcome>, expected: Option<&Outcome>) -> bool {
+        let reply = matches!(expected, Some(Outcome::Reply(_)));
+        let expired = matches!(found, Some(Outcome::SessionExpired));
+        found == expected || self.forgotten && expired && reply
     }
 
     /// Whether `state` is the one after `index`. A machine that cannot know says nothing.
@@ -58,7 +69,8 @@ impl States {
             ));
         }
         let (root, first) = *self.snapshots.entry(last.index).or_insert((meta.root, id));
-        if root != meta.root {
+        // One of the two may know less of the replies.
+        if root != meta.root && !self.forgotten {
             return S25
                 .broken(format!("the snapshots of {id} and {first} that end with {last} differ"));
         }

@@ -44,7 +44,7 @@ impl User {
         }
         let outcomes = &self.outcomes;
         let done = match &mut self.shadow {
-            Some(shadow) => shadow.follow(entries, |index| outcome_at(outcomes, index))?,
+            Some(shadow) => shadow.follow(entries, states, |index| outcome_at(outcomes, index))?,
             None => false,
         };
         if done {
@@ -69,9 +69,15 @@ impl User {
     }
 
     /// A client was told what came of the entry at `index`.
-    pub(super) fn replied(&self, op: OpId, index: Index, outcome: &Outcome) -> Verdict {
+    pub(super) fn replied(
+        &self,
+        states: &States,
+        op: OpId,
+        index: Index,
+        outcome: &Outcome,
+    ) -> Verdict {
         match outcome_at(&self.outcomes, index) {
-            Some(expected) if expected == outcome => Ok(()),
+            expected if states.agree(Some(outcome), expected) => Ok(()),
             Some(expected) => {
                 let op = op.0;
                 S19.broken(format!(

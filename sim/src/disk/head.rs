@@ -1,7 +1,7 @@
 //! The end of the log on a disk: the last flush that was completed, and what came after it.
 //!
-//! What is damaged there cannot be told from what was never written, so the faults that a log is
-//! to survive or to name spare it.
+//! What is lost or written over there cannot be told from what was never written, so the faults
+//! that a log is to survive or to name spare it. Bits that flip can be told anywhere.
 
 use std::ops::Range;
 
@@ -40,6 +40,11 @@ impl Head {
     pub(super) fn crashed(&mut self) {
         self.flushed.append(&mut self.pending);
         self.flushed.iter_mut().for_each(|written| written.stored = true);
+    }
+
+    /// Something durable says that the last completed flush was one.
+    pub(super) fn acknowledged(&mut self) {
+        self.flushed.clear();
     }
 
     pub(super) fn has(&self, file: FileName, sector: u64) -> bool {

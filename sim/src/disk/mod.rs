@@ -287,6 +287,12 @@ impl SimDisk {
         self.head.has(file, sector)
     }
 
+    /// Something durable says that the last flush of a segment was completed: what becomes of it
+    /// from now on can be told.
+    pub fn acknowledge_head(&mut self) {
+        self.head.acknowledged();
+    }
+
     /// Stores what a [`Fault::WriteLost`] or [`Fault::WriteMisdirected`] left out of the last flush
     /// that was completed.
     pub fn store_head(&mut self) {

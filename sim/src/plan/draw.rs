@@ -36,7 +36,29 @@ enum Pattern {
     /// Leaders are cut off with a minority that took their last entries, crash, and come back
     /// (Raft §5.4.2).
     Relay,
+    /// A leader is cut off with many requests, so that it has a long tail that nobody else has,
+    /// and comes back when the others have gone on for a little.
+    Exile,
+    /// Somebody campaigns in the middle of a node's work on files, which takes long.
+    Usurp,
+    /// A node's disk rots while the node is down.
+    Decay,
 }
+
+/// What a node does with its files.
+const UPKEEP: [Trigger; 11] = [
+    Trigger::UpdatesSuperblock,
+    Trigger::CreatesSegment,
+    Trigger::BeginsSegment,
+    Trigger::RemovesFile,
+    Trigger::TakesSnapshot,
+    Trigger::WritesSnapshot,
+    Trigger::NamesSnapshot,
+    Trigger::ReceivesPart,
+    Trigger::SendsPart,
+    Trigger::InstallsSnapshot,
+    Trigger::RestoresSnapshot,
+];
 
 impl Plan {
     /// The plan that `choices` draw for a run with `settings`: a function of these alone.
@@ -96,6 +118,15 @@ fn patterns(settings: &Settings) -> Vec<Pattern> {
     if faults.has(Fault::Crash) && faults.has(Fault::Bridge) && settings.voters > 2 {
         patterns.extend([Pattern::Relay; 3]);
     }
+    if faults.has(Fault::Partition) && faults.has(Fault::Surge) && settings.voters > 2 {
+        patterns.extend([Pattern::Exile; 3]);
+    }
+    if faults.has(Fault::Campaign) && settings.voters > 2 {
+        patterns.extend([Pattern::Usurp; 3]);
+    }
+    if faults.has(Fault::Rot) && (faults.has(Fault::Stop) || faults.has(Fault::Crash)) {
+        patterns.extend([Pattern::Decay; 3]);
+    }
     patterns
 }
 
@@ -132,6 +163,9 @@ impl Planner<'_> {
             Pattern::Echo => self.echo(),
             Pattern::Duel => self.duel(),
             Pattern::Relay => self.relay(),
+            Pattern::Exile => self.exile(),
+            Pattern::Usurp => self.usurp(),
+            Pattern::Decay => self.decay(),
         }
     }
 
@@ -155,19 +189,7 @@ impl Planner<'_> {
     }
 
     fn upkeep(&mut self) {
-        let trigger = *self.draw.pick(&[
-            Trigger::UpdatesSuperblock,
-            Trigger::CreatesSegment,
-            Trigger::BeginsSegment,
-            Trigger::RemovesFile,
-            Trigger::TakesSnapshot,
-            Trigger::WritesSnapshot,
-            Trigger::NamesSnapshot,
-            Trigger::ReceivesPart,
-            Trigger::SendsPart,
-            Trigger::InstallsSnapshot,
-            Trigger::RestoresSnapshot,
-        ]);
+        let trigger = *self.draw.pick(&UPKEEP);
         let by = self.perhaps_node();
         let nth = self.draw.between(1, 6) as u32;
         let times = self.draw.between(1, 3) as u32;
@@ -182,6 +204,42 @@ impl Planner<'_> {
         let fault = fault.expect("the run has one of them");
         let verb = self.verb(fault, Who::It);
         self.ops.push(Op { when, verb });
+    }
+
+    fn usurp(&mut self) {
+        let trigger = *self.draw.pick(&UPKEEP);
+        let by = self.perhaps_node();
+        let nth = self.draw.between(1, 6) as u32;
+        let times = self.draw.between(1, 3) as u32;
+        let from = self.moment();
+        let to = SimTime::default().after(self.settings.storm);
+        let when = |later| When::On { from, to, trigger, by, nth, times, later };
+        if self.settings.faults.has(Fault::SlowDisk) {
+            let slow = Verb::SlowDisk(Who::It, self.slowness(), self.lasting());
+            self.ops.push(Op { when: when(Duration::ZERO), verb: slow });
+        }
+        let (rival, later) = (Who::Node(self.voter()), self.delay());
+        self.ops.push(Op { when: when(later), verb: Verb::Campaign(rival) });
+    }
+
+    fn decay(&mut self) {
+        let from = self.moment();
+        let to = SimTime::default().after(self.settings.storm);
+        let (trigger, nth) = (Trigger::Falls, self.draw.between(1, 3) as u32);
+        let (by, later) = (None, Duration::ZERO);
+        let when = When::On { from, to, trigger, by, nth, times: 1, later };
+        let verb = self.verb(Fault::Rot, Who::It);
+        self.ops.push(Op { when, verb });
+    }
+
+    fn exile(&mut self) {
+        let at = self.moment();
+        let timeout = self.settings.config.election_timeout_max;
+        let lasting = timeout * self.draw.between(4, 16) as u32 / 4;
+        let isolate = Verb::Isolate(Who::Leader, lasting);
+        self.ops.push(Op { when: When::At(at), verb: isolate });
+        let count = self.surge();
+        self.ops.push(Op { when: When::At(at), verb: Verb::Surge(Who::Leader, count) });
     }
 
     fn treason(&mut self) {
@@ -354,6 +412,8 @@ impl Planner<'_> {
             Fault::Stray => Verb::Stray(who, self.draw.between(1, 8) as u32),
             Fault::Replay => Verb::Replay(who, self.draw.between(1, 30) as u32),
             Fault::Campaign => Verb::Campaign(who),
+            Fault::Stop => Verb::Stop(who, self.downtime()),
+            Fault::Surge => Verb::Surge(who, self.surge()),
             _ => self.disk_verb(fault, who, lasting),
         }
     }
@@ -445,6 +505,11 @@ impl Planner<'_> {
     fn delay(&mut self) -> Duration {
         let trips = *self.draw.pick(&[0, 0, 1, 3, 10]);
         self.settings.latency.most * trips
+    }
+
+    /// How many requests come at once.
+    fn surge(&mut self) -> u32 {
+        *self.draw.pick(&[10, 3, 30, 100])
     }
 
     fn slowness(&mut self) -> Duration {

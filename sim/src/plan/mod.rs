@@ -59,6 +59,8 @@ pub enum When {
 pub enum Trigger {
     /// It has started again.
     Starts,
+    /// Its process has ended: it has crashed, or stopped in good order.
+    Falls,
     /// It is about to give a write to its disk.
     AboutToSubmit,
     /// It has given a vote to its disk, and the vote is not durable yet.
@@ -167,6 +169,10 @@ pub enum Region {
 pub enum Verb {
     /// The node crashes, and starts again after a while.
     Crash(Who, Keep, Duration),
+    /// The node stops in good order, and starts again after a while.
+    Stop(Who, Duration),
+    /// So many commands reach the node at once.
+    Surge(Who, u32),
     /// The node does nothing for a while.
     Pause(Who, Duration),
     /// The node neither hears nor is heard.
@@ -222,6 +228,8 @@ impl Verb {
     pub fn fault(&self) -> Fault {
         match self {
             Verb::Crash(..) => Fault::Crash,
+            Verb::Stop(..) => Fault::Stop,
+            Verb::Surge(..) => Fault::Surge,
             Verb::Pause(..) => Fault::Pause,
             Verb::Isolate(..) | Verb::Split(..) => Fault::Partition,
             Verb::Deafen(..) | Verb::Mute(..) | Verb::Cut(..) => Fault::OneWay,
@@ -289,6 +297,7 @@ impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Trigger::Starts => "starts",
+            Trigger::Falls => "falls",
             Trigger::AboutToSubmit => "about to submit",
             Trigger::SubmitsVote => "submits vote",
             Trigger::SubmitsEntries => "submits entries",
@@ -374,6 +383,8 @@ impl fmt::Display for Verb {
                 };
                 write!(f, "crash {who} keep={keep}")?;
             }
+            Verb::Stop(who, _) => write!(f, "stop {who}")?,
+            Verb::Surge(who, count) => write!(f, "surge {who} count={count}")?,
             Verb::Pause(who, _) => write!(f, "pause {who}")?,
             Verb::Isolate(who, _) => write!(f, "isolate {who}")?,
             Verb::Deafen(who, _) => write!(f, "deafen {who}")?,
@@ -430,6 +441,7 @@ impl Verb {
     pub fn lasting(&self) -> Option<Duration> {
         match self {
             Verb::Crash(_, _, lasting)
+            | Verb::Stop(_, lasting)
             | Verb::Pause(_, lasting)
             | Verb::Isolate(_, lasting)
             | Verb::Deafen(_, lasting)
@@ -446,6 +458,7 @@ impl Verb {
             | Verb::Fill(_, _, lasting)
             | Verb::Stall(_, lasting) => Some(*lasting),
             Verb::Jump(..)
+            | Verb::Surge(..)
             | Verb::Stray(..)
             | Verb::Replay(..)
             | Verb::Campaign(_)

@@ -248,6 +248,7 @@ impl World {
             }
             Output::RoleChanged { role, .. } => self.role_changed(place, role, witness),
             Output::Stopped(failure) => self.stopped(place, &failure, witness),
+            Output::Closed => self.closed(place, witness),
             _ => {}
         }
     }
@@ -277,6 +278,9 @@ impl World {
     /// The node has stopped for good: its process ends, and somebody starts it again.
     fn stopped(&mut self, place: Place, failure: &Failure, witness: &mut Witness) {
         witness.stopped(self.now, place.id(), failure);
+        let running = self.nodes[place.0 as usize].running.as_deref();
+        let worked = running.is_some_and(|running| !running.disk_failed);
+        witness.reach_if(worked, Spot::DiskDamageRead);
         let down = self.settings.config.election_timeout_max * 2;
         self.crash(place, Keep::All, down, witness);
     }

@@ -1,6 +1,6 @@
 //! What each client waits for and believes, and the requests on their way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate::machine::{Call, ClientSession, Sequence};
 use quorate::types::{Command, NodeId, Tag};
@@ -8,7 +8,8 @@ use quorate::types::{Command, NodeId, Tag};
 use crate::observe::OpId;
 use crate::world::node::Place;
 
-/// All clients. The last one is the prober, which asks for progress once the storm is over.
+/// All clients. The last but one is the crowd, which only ever asks for much at once; the last one
+/// is the prober, which asks for progress once the storm is over.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     list: Vec<Client>,
@@ -20,8 +21,8 @@ pub(super) struct Clients {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Client {
-    /// The operation outside a session that it waits for.
-    pub(super) waits_for: Option<OpId>,
+    /// The operations outside a session that it waits for: one, save for the crowd.
+    pub(super) waits_for: BTreeSet<OpId>,
     /// Its session, and the operations in it that have no answer.
     pub(super) session: Option<ClientSession>,
     pub(super) sequences: BTreeMap<Sequence, OpId>,
@@ -97,7 +98,7 @@ const TRIES_MAX: usize = 64;
 
 impl Clients {
     pub(super) fn new(count: u16) -> Clients {
-        let list = vec![Client::default(); count as usize + 1];
+        let list = vec![Client::default(); count as usize + 2];
         Clients { list, requests: Vec::new(), free: Vec::new(), ops: 0 }
     }
 
@@ -108,6 +109,11 @@ impl Clients {
     /// The client that asks for progress once the storm is over.
     pub(super) fn prober(&self) -> u16 {
         (self.list.len() - 1) as u16
+    }
+
+    /// The client that asks for much at once.
+    pub(super) fn crowd(&self) -> u16 {
+        self.prober() - 1
     }
 
     /// Whether a client waits for an outcome.
@@ -155,18 +161,18 @@ impl Clients {
         op
     }
 
-    /// A client gives up the operation outside a session that it waits for, if it does.
-    pub(super) fn give_up(&mut self, client: u16) -> Option<OpId> {
-        self.list[client as usize].waits_for.take()
+    /// A client gives up what it waits for outside a session.
+    pub(super) fn give_up(&mut self, client: u16) -> BTreeSet<OpId> {
+        std::mem::take(&mut self.list[client as usize].waits_for)
     }
 
     /// Names one try of a client's.
     pub(super) fn tries(&mut self, client: u16, op: Option<OpId>, call: Option<Call>) -> Tag {
-        let number = client;
+        let (number, crowd) = (client, self.crowd());
         let client = &mut self.list[client as usize];
         client.tried += 1;
         client.tries.insert(client.tried, (op, call));
-        if client.tries.len() > TRIES_MAX {
+        if client.tries.len() > TRIES_MAX && number != crowd {
             client.tries.pop_first();
         }
         Tag(u64::from(client.tried) << CLIENT_BITS | u64::from(number))
@@ -209,12 +215,12 @@ impl Clients {
 
 impl Client {
     fn is_waiting(&self) -> bool {
-        self.waits_for.is_some() || !self.sequences.is_empty()
+        !self.waits_for.is_empty() || !self.sequences.is_empty()
     }
 
-    /// The operation outside a session that it waits for, if it is `op`: now it does not.
+    /// Whether it waits for `op` outside a session: now it does not.
     pub(super) fn ends(&mut self, op: OpId) -> bool {
-        self.waits_for.take_if(|waits_for| *waits_for == op).is_some()
+        self.waits_for.remove(&op)
     }
 }
 
@@ -235,11 +241,11 @@ mod tests {
     fn an_operation_ends_once_and_only_if_it_is_waited_for() {
         let mut clients = Clients::new(1);
         let first = clients.begin(0);
-        clients.get(0).waits_for = Some(first);
+        clients.get(0).waits_for.insert(first);
         assert_eq!(clients.waiting(), 1);
-        assert_eq!(clients.give_up(0), Some(first));
+        assert_eq!(clients.give_up(0), BTreeSet::from([first]));
         let second = clients.begin(0);
-        clients.get(0).waits_for = Some(second);
+        clients.get(0).waits_for.insert(second);
         assert!(!clients.get(0).ends(first) && clients.get(0).ends(second));
         assert_eq!(clients.waiting(), 0);
     }

@@ -54,10 +54,14 @@ impl World {
         match *verb {
             Verb::Rot(_, region) if rot(node, region, &mut draw) => {
                 node.damaged = true;
+                // A process sees it only where its host did not keep what it read or wrote.
+                if draw.chance(500) {
+                    node.disk.forget_cache();
+                }
                 witness.fault(Fault::Rot, node.role());
             }
             Verb::Misdirect(_, region, after) => {
-                if let Some((file, offset)) = target(node, region, &mut draw) {
+                if let Some((file, offset)) = target(node, region, false, &mut draw) {
                     node.damaged = true;
                     node.disk.arm(disk::Fault::WriteMisdirected { file, offset }, after.into());
                 }
@@ -180,7 +184,7 @@ fn kind(hit: disk::Fault) -> Fault {
 fn rot(node: &mut Node, region: Region, draw: &mut Draw<'_>) -> bool {
     let mut rotten = false;
     for _ in 0..draw.between(1, 3) {
-        if let Some((file, offset)) = target(node, region, draw) {
+        if let Some((file, offset)) = target(node, region, true, draw) {
             let offset = offset + draw.below(SECTOR_BYTES as u64);
             rotten |= node.disk.rot(file, offset, 1 << draw.below(8));
         }
@@ -188,10 +192,16 @@ fn rot(node: &mut Node, region: Region, draw: &mut Draw<'_>) -> bool {
     rotten
 }
 
-/// A sector of a region that the disk has and that is not at the log's end.
-fn target(node: &mut Node, region: Region, draw: &mut Draw<'_>) -> Option<(FileName, u64)> {
+/// A sector of a region that the disk has; one at the log's end only if `at_head`.
+fn target(
+    node: &mut Node,
+    region: Region,
+    at_head: bool,
+    draw: &mut Draw<'_>,
+) -> Option<(FileName, u64)> {
     let files = node.disk.list().expect("a simulated disk lists its files");
     let (file_of_all, sector_of_all) = (draw.below(u64::MAX), draw.below(u64::MAX));
+    let newest = draw.chance(400);
     let sectors = |(file, bytes): (FileName, u64)| {
         let middle = bytes / 2 / SECTOR_BYTES as u64;
         let stored = match (region, file) {
@@ -205,12 +215,24 @@ fn target(node: &mut Node, region: Region, draw: &mut Draw<'_>) -> Option<(FileN
             Region::Bodies => *sector >= middle,
             Region::Superblock | Region::Snapshot => true,
         };
-        let spared = |sector: &u64| !node.disk.is_at_head(file, *sector);
-        let sectors: Vec<u64> = stored.into_iter().filter(within).filter(spared).collect();
+        let struck = |sector: &u64| at_head || !node.disk.is_at_head(file, *sector);
+        let sectors: Vec<u64> = stored.into_iter().filter(within).filter(struck).collect();
         (file, sectors)
     };
     let mut files: Vec<(FileName, Vec<u64>)> = files.into_iter().map(sectors).collect();
     files.retain(|(_, sectors)| !sectors.is_empty());
+    // Headers are written from the front of a segment on, bodies from its back.
+    let newest = newest.then(|| files.last()).flatten().and_then(|(file, sectors)| {
+        let sector = match region {
+            Region::Headers => sectors.last(),
+            Region::Bodies => sectors.first(),
+            Region::Superblock | Region::Snapshot => None,
+        };
+        Some((*file, *sector? * SECTOR_BYTES as u64))
+    });
+    if newest.is_some() {
+        return newest;
+    }
     let (file, sectors) = files.get(place(file_of_all, files.len()))?;
     Some((*file, sectors[place(sector_of_all, sectors.len())] * SECTOR_BYTES as u64))
 }

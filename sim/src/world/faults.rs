@@ -110,22 +110,13 @@ impl World {
                     witness.fault(Fault::Pause, self.nodes[place.0 as usize].role());
                 }
             }
-            Verb::Stray(node, count) => {
+            Verb::Stray(node, _)
+            | Verb::Replay(node, _)
+            | Verb::Campaign(node)
+            | Verb::Stop(node, _)
+            | Verb::Surge(node, _) => {
                 if let Some(place) = who(node) {
-                    self.strays(place, count, witness);
-                }
-            }
-            Verb::Replay(node, count) => {
-                if let Some(place) = who(node) {
-                    self.replay(place, count, witness);
-                }
-            }
-            Verb::Campaign(node) => {
-                if let Some(place) = who(node)
-                    && let Some(role) = self.nodes[place.0 as usize].role()
-                {
-                    witness.fault(Fault::Campaign, Some(role));
-                    self.queue.push(self.now, Event::Campaign { node: place.0 });
+                    self.bid(place, verb, witness);
                 }
             }
             Verb::Flap(one, another, period, lasting) => {
@@ -154,6 +145,29 @@ impl World {
                 }
             }
             _ => self.strike_lasting(verb, it, other, witness),
+        }
+    }
+
+    /// Lets a node get what is no fault of its own: messages, requests, orders.
+    fn bid(&mut self, place: Place, verb: &Verb, witness: &mut Witness) {
+        let role = self.nodes[place.0 as usize].role();
+        match *verb {
+            Verb::Stray(_, count) => self.strays(place, count, witness),
+            Verb::Replay(_, count) => self.replay(place, count, witness),
+            Verb::Surge(_, count) => {
+                witness.fault(Fault::Surge, role);
+                self.surge(place, count, witness);
+            }
+            Verb::Campaign(_) if role.is_some() => {
+                witness.fault(Fault::Campaign, role);
+                self.queue.push(self.now, Event::Campaign { node: place.0 });
+            }
+            Verb::Stop(_, down) if role.is_some() => {
+                witness.fault(Fault::Stop, role);
+                self.nodes[place.0 as usize].stops_for = down;
+                self.queue.push(self.now, Event::Close { node: place.0 });
+            }
+            _ => {}
         }
     }
 

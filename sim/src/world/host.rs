@@ -239,6 +239,9 @@ impl World {
         witness: &mut Witness,
     ) {
         witness.disk_failed(self.now, place.id(), action, error);
+        if let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() {
+            running.disk_failed = true;
+        }
         let writes = matches!(action, FileAction::Write { .. } | FileAction::Sync { .. });
         if writes && *error != DiskError::Full {
             witness.see(self.now, Seen::DiskFailed { node: place.id() });

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quorate::machine::StateMachine;
 use quorate::replica::{OpenError, Replica};
 use quorate::storage::{self, ClusterId, Identity, Incarnation};
 
@@ -48,6 +49,10 @@ impl World {
         let tail = log.last().index.0 + 1 - log.tail_first().0;
         let entries = log.last().index.0 - log.base().index.0;
         witness.started(&status, (entries, tail), incarnation, downtime);
+        witness.reach_if(std::mem::take(&mut node.closed), Spot::RestartClean);
+        let machine = running.worker.machine();
+        let ahead = machine.user().applied() > machine.applied().index;
+        witness.reach_if(ahead, Spot::RestartMachineAhead);
         node.running = Some(Box::new(running));
         self.count_event(EventKind::Start, u64::from(place.0));
         self.begin(place, witness);
@@ -62,8 +67,12 @@ impl World {
         let key = |kind| Key { node: place.0 + 1, incarnation, ..Kind::key(kind) };
         let config = self.settings.replica(place.id());
         let seed = self.choices.choose(key(Kind::Boot), u64::MAX);
-        let subject = Subject::new(self.workload.machine());
         let node = &mut self.nodes[place.0 as usize];
+        let machine = self.workload.machine();
+        let subject = match self.settings.machine_keeps_each {
+            None => Subject::new(machine),
+            Some(each) => Subject::durable(machine, each, node.kept.clone()),
+        };
         if incarnation == 1 {
             let identity = Identity {
                 cluster: CLUSTER,
@@ -76,6 +85,8 @@ impl World {
         node.disk.forget_cache();
         let own = node.clock.read(now);
         let mut replica = Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
+        // The superblock has what was found.
+        node.disk.acknowledge_head();
         replica.node.watch(true);
         Ok(replica)
     }
@@ -98,9 +109,32 @@ impl World {
         witness.see(self.now, Seen::Refused { node, damaged, why });
     }
 
-    /// Crashes a node that runs, whatever it is doing; false if it is down. It starts again after
-    /// `down`.
+    /// Crashes a node that runs, whatever it is doing. It starts again after `down`.
     pub(super) fn crash(
+        &mut self,
+        place: Place,
+        keep: Keep,
+        down: Duration,
+        witness: &mut Witness,
+    ) {
+        let role = self.nodes[place.0 as usize].role();
+        if self.end_process(place, keep, down, witness) {
+            witness.fault(Fault::Crash, role);
+        }
+    }
+
+    /// A node has stopped in good order. It starts again after a while.
+    pub(super) fn closed(&mut self, place: Place, witness: &mut Witness) {
+        let node = &mut self.nodes[place.0 as usize];
+        let down = std::mem::take(&mut node.stops_for);
+        // The superblock says so.
+        node.disk.acknowledge_head();
+        node.closed = true;
+        self.end_process(place, Keep::All, down, witness);
+    }
+
+    /// Ends the process of a node, which loses its memory; false if it is down.
+    fn end_process(
         &mut self,
         place: Place,
         keep: Keep,
@@ -115,8 +149,8 @@ impl World {
         let (pending, lost) = self.lose_power(place, &running, keep, witness);
         let applying = !running.work.is_empty();
         witness.crashed(&running.status, pending, pending - lost, unreported, applying);
-        witness.fault(Fault::Crash, Some(running.status.role));
         let node = &mut self.nodes[place.0 as usize];
+        node.kept = running.worker.machine().user().kept();
         node.held = None;
         node.incarnation += 1;
         node.down_since = now;
@@ -130,6 +164,7 @@ impl World {
         for tag in running.unanswered {
             self.client_loses(tag, witness);
         }
+        self.pull(Trigger::Falls, place, None, witness);
         true
     }
 

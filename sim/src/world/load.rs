@@ -1,6 +1,8 @@
 //! The load: clients ask the node they take for the leader, or any other. Some have a session and
 //! repeat what is not answered until it is; the others never repeat anything, and give up.
 
+use std::time::Duration;
+
 use quorate::machine::{Answer, Call, ClientSession, Digest, Nonce, Outcome};
 use quorate::raft::RejectReason;
 use quorate::replica::Input;
@@ -57,11 +59,16 @@ impl World {
             return;
         }
         let stormy = self.calm.is_none();
-        if let Some(op) = self.clients.give_up(client) {
+        let given_up = self.clients.give_up(client);
+        if !given_up.is_empty() {
             self.clients.believes(client, None);
             witness.reach(Spot::UnknownByPatience);
-            witness.see(self.now, Seen::Unknown { op });
+            for op in given_up {
+                witness.see(self.now, Seen::Unknown { op });
+            }
             self.goes_on(client);
+        } else if client == self.clients.crowd() {
+            // It asks when the plan says so.
         } else if stormy && self.has_session(client) {
             self.in_session(client, witness);
         } else if stormy {
@@ -74,7 +81,7 @@ impl World {
 
     /// Whether a client works in sessions: every third does not.
     fn has_session(&self, client: u16) -> bool {
-        client % 3 != 2 && client != self.clients.prober()
+        client % 3 != 2 && client < self.clients.crowd()
     }
 
     /// A client with a session opens it, repeats what it has waited for long enough, or goes on.
@@ -196,10 +203,28 @@ impl World {
         self.ask(client, op, (to, travels), Asked::Propose(command));
     }
 
+    /// So many commands reach a node at once. Nobody waits for them longer than for others.
+    pub(super) fn surge(&mut self, to: Place, count: u32, witness: &mut Witness) {
+        let client = self.clients.crowd();
+        for _ in 0..count {
+            let op = self.clients.begin(client);
+            let turn = self.clients.nap(client).turn;
+            let choices = self.choices.clone();
+            let key = Key { peer: client, counter: turn << 3, ..Kind::Client.key() };
+            let command = self.command(op, false, &mut choices.draw(key));
+            witness.see(self.now, Seen::ProposeInvoked { op, command: &command, session: None });
+            let command = quorate::machine::Request::Plain(&command).encode();
+            self.ask(client, op, (to, Duration::ZERO), Asked::Propose(command));
+        }
+        let nap = self.clients.nap(client).number;
+        let gives_up = self.now.after(self.settings.patience);
+        self.queue.push(gives_up, Event::Client { client, nap });
+    }
+
     /// A client asks outside a session.
-    fn ask(&mut self, client: u16, op: OpId, way: (Place, std::time::Duration), ask: Asked) {
+    fn ask(&mut self, client: u16, op: OpId, way: (Place, Duration), ask: Asked) {
         let (to, travels) = way;
-        self.clients.get(client).waits_for = Some(op);
+        self.clients.get(client).waits_for.insert(op);
         let tag = self.clients.tries(client, Some(op), None);
         let slot = self.clients.dispatch(Request { to, tag, ask });
         self.queue.push(self.now.after(travels), Event::Request { slot });
@@ -272,7 +297,7 @@ impl World {
         self.clients.get(client).disappointed = 0;
         if client == self.clients.prober() {
             self.probe_committed();
-        } else {
+        } else if client != self.clients.crowd() {
             self.nap(client);
         }
     }
@@ -379,6 +404,9 @@ impl World {
     fn goes_on(&mut self, client: u16) {
         let state = self.clients.get(client);
         state.disappointed += u32::from(!state.redirected);
+        if client == self.clients.crowd() {
+            return;
+        }
         if self.calm.is_none() || self.clients.is_waiting(client) {
             self.nap(client);
         }

@@ -186,6 +186,7 @@ impl World {
             Event::Carry { node, incarnation } => {
                 self.carry_next(Place(node), incarnation, witness);
             }
+            Event::Close { node } => self.step(Place(node), Input::Close, witness),
             Event::Campaign { node } => self.step(Place(node), Input::Campaign, witness),
             Event::Restart { node, incarnation } if self.may_recover(Place(node)) => {
                 self.restart(Place(node), incarnation, witness);
@@ -218,6 +219,7 @@ impl World {
             | Event::Worked { node, .. }
             | Event::Viewed { node, .. }
             | Event::Carry { node, .. }
+            | Event::Close { node }
             | Event::Campaign { node } => Some(Place(node)),
             _ => None,
         };

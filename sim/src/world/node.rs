@@ -12,7 +12,7 @@ use quorate::types::{Index, NodeId, Tag, Write};
 use crate::coverage::Spot;
 use crate::disk::SimDisk;
 use crate::observe::{Look, Seen};
-use crate::subject::Subject;
+use crate::subject::{Kept, Subject};
 use crate::time::SimTime;
 use crate::witness::Witness;
 use crate::world::clock::Clock;
@@ -41,8 +41,14 @@ pub(crate) struct Node {
     pub(crate) flush_delay: Duration,
     /// How much longer a batch takes because of faults.
     pub(crate) work_delay: Duration,
+    /// What its state machine keeps through a restart by itself.
+    pub(crate) kept: Option<Kept>,
     /// When it crashed last.
     pub(crate) down_since: SimTime,
+    /// For how long it will be down once it has stopped in good order.
+    pub(crate) stops_for: Duration,
+    /// It has stopped in good order, and not started since.
+    pub(crate) closed: bool,
     /// How many faults that stand leave the disk no room.
     pub(crate) fills: u8,
     /// Until when the disk does nothing.
@@ -80,6 +86,8 @@ pub(crate) struct Running {
     pub(crate) writes: VecDeque<Write>,
     /// The last entry the node has written, durably or not.
     pub(crate) last_written: Index,
+    /// An operation of its disk has failed.
+    pub(crate) disk_failed: bool,
     /// A write that replaces entries is on its way to the disk.
     pub(crate) cuts: bool,
     /// The earliest time at which the node is going to be woken.
@@ -134,7 +142,10 @@ impl Node {
             pause: 0,
             flush_delay: Duration::ZERO,
             work_delay: Duration::ZERO,
+            kept: None,
             down_since: SimTime::default(),
+            stops_for: Duration::ZERO,
+            closed: false,
             fills: 0,
             stalled_until: SimTime::default(),
             damages: 0,
@@ -171,6 +182,7 @@ impl Running {
             backlog: VecDeque::new(),
             writes: VecDeque::new(),
             last_written: status.last.index,
+            disk_failed: false,
             cuts: false,
             wake_at: SimTime(u64::MAX),
             unanswered: Vec::new(),
