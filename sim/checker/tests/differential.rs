@@ -146,6 +146,15 @@ fn only<O: Clone, R: Clone>(history: &History<O, R>, evidence: &Evidence) -> His
     })
 }
 
+/// The evidence without what returned last: not enough, if the evidence is the shortest start that
+/// cannot be explained.
+fn without_last<O, R>(history: &History<O, R>, evidence: &Evidence) -> Evidence {
+    let mut less = evidence.clone();
+    let last = less.operations.iter().copied().max_by_key(|id| history.operation(*id).returned());
+    less.operations.retain(|id| Some(*id) != last);
+    less
+}
+
 fn compare<S: Subject>(model: &S, seed: u64, operations: Range<u32>) -> bool {
     let mut random = random(seed);
     let mix = Mix::new(&mut random, operations);
@@ -159,6 +168,11 @@ fn compare<S: Subject>(model: &S, seed: u64, operations: Range<u32>) -> bool {
                 assert!(!expected, "a good one is refused: {}", context());
                 let proves = !brute_force(model, &only(&history, evidence));
                 assert!(proves, "no evidence: {evidence:?} {}", context());
+                if name.starts_with("search Hints") {
+                    let less = without_last(&history, evidence);
+                    let is_shortest = brute_force(model, &only(&history, &less));
+                    assert!(is_shortest, "too much evidence: {evidence:?} {}", context());
+                }
             }
             Verdict::Unknown(exhausted) => panic!("{exhausted:?}: {}", context()),
         }

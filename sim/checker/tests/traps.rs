@@ -10,7 +10,9 @@ use quorate_checker::brute;
 use quorate_checker::budget::Budget;
 use quorate_checker::check::{check, check_without_decide};
 use quorate_checker::history::{Client, History, Moment, OpId, Operation, Outcome, Part};
-use quorate_checker::models::{Queue, QueueOp, Register, RegisterOp, RegisterRet};
+use quorate_checker::models::{
+    Kv, KvCall, KvOp, KvRet, Queue, QueueOp, Register, RegisterOp, RegisterRet,
+};
 use quorate_checker::search::{Order, Trust, search_by};
 use quorate_checker::value::Value;
 use quorate_checker::verdict::{Resource, Verdict};
@@ -227,14 +229,42 @@ fn a_search_gives_in_when_its_budget_is_used_up() {
     assert_eq!(exhausted(&stopped), Resource::Stopped);
 }
 
+/// A write and a read of each of `count` keys; of the keys `stale`, the read returns too little.
+fn keys(count: u32, stale: &[u32]) -> History<KvOp, KvRet> {
+    let mut operations = Vec::new();
+    for number in 0..count {
+        // Another order than that of the keys.
+        let key = number * 7 % count;
+        let mut told = |call, ret| {
+            let now = 2 * operations.len() as u32;
+            let outcome = Outcome::Returned { at: Moment(now + 1), ret };
+            let op = KvOp { key: Value(key), call };
+            operations.push(Operation { client: Client(0), op, invoked: Moment(now), outcome });
+        };
+        told(KvCall::Put(Value(1)), KvRet::Written);
+        let seen = Value(u32::from(!stale.contains(&key)));
+        told(KvCall::Get, KvRet::Value(seen));
+    }
+    History::new(operations).expect("a history")
+}
+
 #[test]
-fn threads_change_no_verdict() {
-    let events = "a: w 1, a = ok, b: r, b = 0";
-    let history = history(events);
-    for threads in [1, 2, 8] {
-        let budget = Budget { threads, ..Budget::default() };
-        let verdict = check(&Register::default(), &history, &budget);
-        assert_eq!(verdict, check(&Register::default(), &history, &Budget::default()));
-        assert!(matches!(verdict, Verdict::NotLinearizable(_)));
+fn threads_change_no_verdict_and_the_smallest_bad_key_is_shown() {
+    let model = Kv::default();
+    for stale in [&[][..], &[40], &[30, 99, 31]] {
+        let history = keys(100, stale);
+        for threads in [1, 2, 8] {
+            let budget = Budget { threads, ..Budget::default() };
+            for verdict in
+                [check(&model, &history, &budget), check_without_decide(&model, &history, &budget)]
+            {
+                let Verdict::NotLinearizable(evidence) = verdict else {
+                    assert_eq!((verdict, stale.len()), (Verdict::Linearizable, 0));
+                    continue;
+                };
+                let key = history.operation(evidence.operations[0]).op.key;
+                assert_eq!(Some(&key.0), stale.iter().min());
+            }
+        }
     }
 }
