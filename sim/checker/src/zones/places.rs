@@ -22,7 +22,9 @@ impl Places {
         if span <= 4 * count + 64 {
             return Places::Table { low: low.0, clusters: vec![NONE; span] };
         }
-        Places::Map(HashMap::with_capacity_and_hasher(count, FixedState::default()))
+        // Most values are written once and read once: a table that fits the cache is worth more
+        // than one that never grows.
+        Places::Map(HashMap::with_capacity_and_hasher(count / 4, FixedState::default()))
     }
 
     /// Where the cluster of `value` stands; [`NONE`] if it has none yet.
