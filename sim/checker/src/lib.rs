@@ -49,10 +49,10 @@ pub mod brute;
 pub mod budget;
 mod chains;
 pub mod check;
-#[cfg(feature = "formats")]
-pub mod formats;
 mod collections;
 pub mod explain;
+#[cfg(feature = "formats")]
+pub mod formats;
 pub mod generate;
 pub mod history;
 pub mod model;
