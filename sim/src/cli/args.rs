@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use quorate_checker::formats::Object;
+
 use crate::cli::values::{self, Shard, Until};
 use crate::profile::Profile;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 fine · 2 wrong usage, or a file that cannot be read or written · 10 safety · \
-11 liveness · 12 panic · 13 nondeterminism · 14 vacuous: something that had to be exercised or \
-caught was not · 15 a check gave up (no check can, yet) · 130 interrupted.
-With several failing seeds the smallest decides.";
+Exit codes: 0 fine · 2 wrong usage, or a file that cannot be read or written · 10 safety, or a \
+history that is not linearizable · 11 liveness · 12 panic · 13 nondeterminism · 14 vacuous: \
+something that had to be exercised or caught was not · 15 a check gave up · 130 interrupted.
+With several failing seeds the smallest decides; with several histories the first of 130, 10, 2 \
+and 15 that one of them has.";
 
 /// Runs a cluster through seeded storms and checks every step.
 #[derive(Debug, Parser)]
@@ -39,6 +42,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Measures how fast the simulator is, in CPU time of one core
     Bench(BenchArguments),
+    /// Decides whether histories in files are linearizable; docs/HISTORY.md says what files have
+    Check(CheckArguments),
     /// Plants known bugs, one at a time in a copy of the sources, and hunts them
     Mutants(MutantsArguments),
 }
@@ -114,6 +119,37 @@ pub(crate) struct MutantsArguments {
     pub(crate) json: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct CheckArguments {
+    /// Histories as JSON lines, in Jepsen's or in Porcupine's notation, packed by gzip or not;
+    /// `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// What they are histories of, where they do not say: register, kv, multi-register,
+    /// rw-register, list, mutex, set, counter, queue, stack or bank
+    #[arg(long, value_name = "NAME", value_parser = values::object)]
+    pub(crate) model: Option<Object>,
+    /// The object before the first operation, whatever the files say
+    #[arg(long, value_name = "JSON")]
+    pub(crate) init: Option<String>,
+    /// In Jepsen's notations: a compare-and-set that failed found another value, and did not
+    /// just have no effect
+    #[arg(long)]
+    pub(crate) failed_cas_shows: bool,
+    /// Gives up on a history after this time
+    #[arg(long, value_name = "SPAN", value_parser = values::span, default_value = "60s")]
+    pub(crate) time: Duration,
+    /// Gives up on a history when the search holds so much, like 512M or 4G
+    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "4G")]
+    pub(crate) memory: usize,
+    /// Writes a page that shows why the first history that is not linearizable is not
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) html: Option<PathBuf>,
+    /// Prints the verdicts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// What reading the command line came to, if not arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -178,6 +214,7 @@ mod tests {
         assert_eq!(sweep.profile.name, "calm");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --campaigns 1").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
+        assert!(read("check - a.jsonl --model kv --time 5m --memory 2G --html a.html").is_ok());
     }
 
     #[test]
@@ -199,6 +236,10 @@ mod tests {
             ("shrink", "shrink"),
             ("help", "help"),
             ("mutants --campaigns 0", "--campaigns"),
+            ("check", "<FILE>"),
+            ("check a --model heap", "heap"),
+            ("check a --memory 4", "'4'"),
+            ("check a --time 0s", "0s"),
         ];
         for (line, named) in cases {
             let text = wrong(line);

@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Fine = 0,
     /// The command line is wrong, or a file cannot be read or written.
     Usage = 2,
-    /// A safety check fired.
+    /// A safety check fired, or a history is not linearizable.
     Safety = 10,
     /// A liveness check fired, or simulated time stopped.
     Liveness = 11,
@@ -24,6 +24,8 @@ pub(crate) enum Exit {
     Nondeterminism = 13,
     /// Something that had to be exercised, or caught, was not.
     Vacuous = 14,
+    /// A check gave up before it could tell.
+    GaveUp = 15,
     /// The user ended it.
     Interrupted = 130,
 }

@@ -1,10 +1,13 @@
-//! The command `cargo sim`: sweeps, replays, measurements and planted bugs.
+//! The command `cargo sim`: sweeps, replays, measurements, planted bugs,
+//! and verdicts on histories.
 
 mod args;
 mod bench;
 mod clock;
 mod console;
 mod exit;
+mod histories;
+mod interrupt;
 mod mutants;
 mod panics;
 mod progress;
@@ -29,6 +32,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => refuse_unknown_variables().and_then(|()| match arguments.command {
             None => sweep::go(&arguments.sweep),
             Some(Command::Bench(bench)) => bench::go(&bench),
+            Some(Command::Check(check)) => histories::go(&check),
             Some(Command::Mutants(mutants)) => mutants::go(&mutants),
         }),
         Err(Stop::Told(text)) => {

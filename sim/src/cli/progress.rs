@@ -1,6 +1,7 @@
 //! How far a sweep is: a bar on a terminal, a line now and then elsewhere. All on standard error.
 
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,6 +12,9 @@ use crate::summary::Summary;
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long nothing is shown of something that may end at once.
+const SPIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Shows how far a sweep is.
 pub(crate) struct Progress {
@@ -87,6 +91,51 @@ impl Progress {
             bar.finish_and_clear();
         }
         self.watch.elapsed()
+    }
+}
+
+/// Shows that one thing takes long; nothing if it does not.
+pub(crate) struct Waiting<'a> {
+    watch: Stopwatch,
+    name: &'a str,
+    /// Where there is a terminal.
+    bar: Option<ProgressBar>,
+    /// How many lines were printed where there is none.
+    lines: AtomicU64,
+}
+
+impl<'a> Waiting<'a> {
+    /// Starts to wait for `name`.
+    pub(crate) fn start(name: &'a str) -> Waiting<'a> {
+        let bar = io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{spinner} {msg}: searching, {elapsed}");
+            let style = style.expect("the template is a constant");
+            ProgressBar::no_length().with_style(style).with_message(name.to_owned())
+        });
+        Waiting { watch: Stopwatch::start(), name, bar, lines: AtomicU64::new(0) }
+    }
+
+    /// It is not there yet.
+    pub(crate) fn tick(&self) {
+        let elapsed = self.watch.elapsed();
+        match &self.bar {
+            Some(bar) if elapsed >= SPIN_AFTER => bar.tick(),
+            Some(_) => {}
+            None => {
+                let due = elapsed.as_secs() / LINE_EVERY.as_secs();
+                if self.lines.fetch_max(due, Ordering::Relaxed) < due {
+                    eprintln!("{}: searching for {}", self.name, span(elapsed));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::{self, BufWriter};
 use std::num::NonZeroUsize;
-use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,6 +10,7 @@ use crate::cli::args::SweepArguments;
 use crate::cli::clock::{self, Stopwatch};
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
+use crate::cli::interrupt;
 use crate::cli::panics;
 use crate::cli::progress::{Goal, Progress};
 use crate::cli::report::Outputs;
@@ -27,12 +27,10 @@ const STABLE_AFTER: u64 = 500;
 /// Every how many seeds one is run twice.
 const RECHECK_EVERY: u64 = 100;
 
-/// Set by Ctrl-C.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 /// Runs the sweep or the seed.
 pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
-    listen_for_ctrl_c();
+    // The first Ctrl-C ends the sweep after the seeds under way; a second one ends the process.
+    interrupt::listen(true);
     panics::keep_quiet_in_seeds();
     let outputs = Outputs::open(arguments)?;
     let seeds = seeds(arguments);
@@ -54,7 +52,7 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
         stable_after: arguments.until.map(|_| STABLE_AFTER),
         interrupt: &|| {
             let late = arguments.time.is_some_and(|limit| watch.elapsed() >= limit);
-            let interrupted = INTERRUPTED.load(Ordering::Relaxed);
+            let interrupted = interrupt::heard();
             if interrupted { Some(End::Interrupted) } else { late.then_some(End::Time) }
         },
         cpu_time: &clock::thread_cpu,
@@ -109,18 +107,6 @@ fn goal(arguments: &SweepArguments, seeds: &Seeds) -> Goal {
         Some(limit) => Goal::Time(limit),
         None if arguments.until.is_some() => Goal::Open,
         None => Goal::Seeds(seeds.count()),
-    }
-}
-
-/// The first Ctrl-C ends the sweep after the seeds under way; a second one ends the process.
-fn listen_for_ctrl_c() {
-    let heard = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            process::exit(Exit::Interrupted as i32);
-        }
-    });
-    if let Err(error) = heard {
-        eprintln!("warning: Ctrl-C will end the sweep without a summary: {error}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use quorate_checker::formats::Object;
 
 use crate::profile::Profile;
 
@@ -67,6 +68,29 @@ pub(crate) fn until(text: &str) -> Result<Until, String> {
     if text == "stable" { Ok(Until::Stable) } else { Err("the only signal is `stable`".to_owned()) }
 }
 
+/// Reads a number of bytes with a unit: `64K`, `512M`, `4G`.
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err("a size is a number and one of K, M, G, like 512M".to_owned()),
+    };
+    let bytes = whole_number(number)?.checked_mul(1 << shift);
+    match bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+        Some(0) => Err("the size is zero".to_owned()),
+        Some(bytes) => Ok(bytes),
+        None => Err("the size is too large".to_owned()),
+    }
+}
+
+/// Reads the name of what a history is of.
+pub(crate) fn object(text: &str) -> Result<Object, String> {
+    Object::by_name(text)
+}
+
 /// Takes the name of a profile; the help lists each with its summary.
 pub(crate) fn profile() -> impl TypedValueParser<Value = &'static Profile> {
     let named = |profile: &Profile| PossibleValue::new(profile.name).help(profile.summary);
@@ -109,6 +133,16 @@ mod tests {
         for wrong in ["", "60", "s", "1.5s", "-1s", "60 s", "60S", "0s", "1d", "9999999999999999h"]
         {
             assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_a_unit() {
+        assert_eq!(size("64K"), Ok(65_536));
+        assert_eq!(size("512M"), Ok(512 << 20));
+        assert_eq!(size("4G"), Ok(4 << 30));
+        for wrong in ["", "4", "G", "1.5G", "-1G", "4 G", "4g", "0M", "1T", "99999999999999G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 

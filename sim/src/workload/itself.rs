@@ -13,7 +13,7 @@ use crate::workload::contract::Workload;
 pub(super) struct Itself<W>(pub(super) W);
 
 /// What it is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Asked {
     Command(Box<[u8]>),
     Query(Box<[u8]>),
