@@ -1,5 +1,6 @@
 //! `cargo sim check`: whether histories in files are linearizable.
 
+mod judged;
 mod told;
 
 use std::fs::{self, File};
@@ -11,42 +12,22 @@ use std::time::Duration;
 
 use quorate_checker::budget::Budget;
 use quorate_checker::explain;
-use quorate_checker::formats::{self, Loaded, Options, ReadError, Visitor};
+use quorate_checker::formats::{self, Options, ReadError, Visitor};
 use quorate_checker::history::History;
 use quorate_checker::model::Model;
-use quorate_checker::verdict::{Evidence, Exhausted, Resource, Verdict};
+use quorate_checker::verdict::Verdict;
 
 use crate::cli::args::CheckArguments;
 use crate::cli::clock::Stopwatch;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
+use crate::cli::histories::judged::{Found, Judged};
 use crate::cli::histories::told::Told;
 use crate::cli::interrupt;
 use crate::cli::progress::Waiting;
 
 /// How long evidence may take to become less.
 const MINIMISE_FOR: Duration = Duration::from_secs(10);
-
-/// What one file comes to.
-enum Found {
-    /// It is no history; one line says why.
-    Unreadable(String),
-    /// It is one.
-    Judged { loaded: Box<Loaded>, judged: Judged, elapsed: Duration },
-}
-
-/// What a history comes to.
-enum Judged {
-    Linearizable,
-    NotLinearizable {
-        evidence: Evidence,
-        lanes: String,
-        page: Option<String>,
-    },
-    /// What was used up.
-    GaveUp(Exhausted),
-    Interrupted,
-}
 
 /// Decides on every file, and tells.
 pub(crate) fn go(arguments: &CheckArguments) -> Result<Exit, Trouble> {
@@ -151,14 +132,5 @@ impl Visitor for Judge<'_> {
         let lanes = explain::lanes(model, history, &evidence);
         let page = self.page.then(|| explain::page(model, history, &evidence));
         Judged::NotLinearizable { evidence, lanes, page }
-    }
-}
-
-/// What was used up, in words, and what to do about it.
-fn advice(exhausted: &Exhausted) -> (&'static str, &'static str) {
-    match exhausted.what {
-        Resource::Stopped => ("the time was up", "give it more with --time"),
-        Resource::Memory => ("the memory was used up", "give it more with --memory"),
-        Resource::Configurations => ("it took too many steps", "check fewer clients at once"),
     }
 }

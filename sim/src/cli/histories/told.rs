@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::console;
 use crate::cli::exit::Exit;
-use crate::cli::histories::{Found, Judged, advice};
+use crate::cli::histories::judged::{Found, Judged, advice};
 use crate::cli::text::{counted, grouped, span};
 
 /// Operations of a counterexample that are listed at most; the whole list is in JSON.
