@@ -3,7 +3,12 @@
 use std::io::{self, Read};
 
 use quorate::{machine::StateMachine, types::Index};
-use quorate_sim::{choice::Draw, observe::OpId, storms::storms, workload::Workload};
+use quorate_sim::{
+    choice::Draw,
+    observe::OpId,
+    storms::storms,
+    workload::{Object, Workload},
+};
 
 /// Four accounts with a hundred coins each.
 #[derive(Clone)]
@@ -42,6 +47,9 @@ impl Workload for Transfers {
     }
     fn query(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
         vec![]
+    }
+    fn object(&self) -> Option<Object> {
+        Some(Object::machine(|| Bank([100; 4])))
     }
     fn check_answer(&self, _: &[u8], answer: &[u8]) -> Result<(), String> {
         let coins: u32 = answer.iter().map(|coins| u32::from(*coins)).sum();

@@ -6,11 +6,9 @@ use quorate::machine::StateMachine;
 use quorate::types::Index;
 use quorate_checker::model::{Effect, Model};
 
-use crate::workload::contract::Workload;
-
-/// The machine of a workload: its state is its snapshot.
+/// A state machine, by how it begins: its state is its snapshot.
 #[derive(Clone)]
-pub(super) struct Itself<W>(pub(super) W);
+pub(super) struct Itself<F>(pub(super) F);
 
 /// What it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,17 +17,17 @@ pub(super) enum Asked {
     Query(Box<[u8]>),
 }
 
-impl<W: Workload> Model for Itself<W> {
+impl<S: StateMachine, F: Fn() -> S + Sync> Model for Itself<F> {
     type State = Box<[u8]>;
     type Op = Asked;
     type Ret = Box<[u8]>;
 
     fn init(&self) -> Box<[u8]> {
-        state_of(&self.0.machine())
+        state_of(&(self.0)())
     }
 
     fn step(&self, state: &Box<[u8]>, op: &Asked, ret: Option<&Box<[u8]>>) -> Option<Box<[u8]>> {
-        let mut machine = self.0.machine();
+        let mut machine = (self.0)();
         machine.restore(&mut &state[..]).expect("a snapshot can be restored from");
         let (told, after) = match op {
             Asked::Command(command) => (machine.apply(Index(1), command), state_of(&machine)),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use quorate::machine::StateMachine;
 use quorate_checker::budget::Budget;
 use quorate_checker::check::check;
 use quorate_checker::history::{Client, History, Moment, Operation, Outcome};
@@ -11,7 +12,6 @@ use quorate_checker::model::Model;
 use quorate_checker::verdict::Verdict;
 
 use crate::request::OpId;
-use crate::workload::contract::Workload;
 use crate::workload::itself::{Asked, Itself};
 
 /// A model of the object that a workload's clients use, and how their bytes read in its words.
@@ -62,12 +62,15 @@ impl Object {
         Object(Box::new(Typed { model, reads, hears, operations, open, now: 0 }))
     }
 
-    /// The state machine of `workload` as its own model, started anew from a snapshot for every
-    /// step. It is always told the same index: a machine whose replies depend on it needs another.
+    /// A state machine as its own model: `fresh` makes it, and every step starts one from a
+    /// snapshot. It is always told the same index: a machine whose replies depend on that needs
+    /// another model.
     #[must_use]
-    pub fn machine(workload: &impl Workload) -> Object {
+    pub fn machine<S: StateMachine>(
+        fresh: impl Fn() -> S + Clone + Send + Sync + 'static,
+    ) -> Object {
         Object::new(
-            Itself(workload.clone()),
+            Itself(fresh),
             |_, question| {
                 Some(match question {
                     Question::Command(command) => Asked::Command(command.into()),

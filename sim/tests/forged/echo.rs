@@ -81,6 +81,8 @@ impl Workload for Echo {
 #[derive(Clone)]
 pub(crate) struct Player {
     machine: AnyMachine,
+    /// The index of the last command in the state: a node's snapshots begin with it.
+    last: Index,
     executed: RefCell<Vec<Executed>>,
 }
 
@@ -99,7 +101,7 @@ impl Player {
 impl Default for Player {
     fn default() -> Player {
         let machine = AnyWorkload::new(Echo::default()).machine();
-        Player { machine, executed: RefCell::default() }
+        Player { machine, last: Index::ZERO, executed: RefCell::default() }
     }
 }
 
@@ -108,6 +110,7 @@ impl StateMachine for Player {
         let (command, _) = unmark(command).expect("the stage marks every command");
         let reply = self.machine.apply(index, command);
         self.executed.get_mut().push(Executed { index, reply: reply.clone() });
+        self.last = index;
         reply
     }
 
@@ -116,10 +119,13 @@ impl StateMachine for Player {
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        self.machine.snapshot()
+        Box::new(io::Cursor::new(self.last.0.to_le_bytes()).chain(self.machine.snapshot()))
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut last = [0; 8];
+        snapshot.read_exact(&mut last)?;
+        self.last = Index(u64::from_le_bytes(last));
         self.machine.restore(snapshot)
     }
 }
