@@ -149,6 +149,10 @@ spots! {
     SessionRepeated "session/answered-again" true
     /// A session is over before its client is done with it.
     SessionOver "session/over" true
+    /// What the clients saw is found linearizable, without a look at the log.
+    HistoryDecided "history/decided" true
+    /// What the clients saw would take too long to decide.
+    HistoryUndecided "history/undecided" false
     /// A node takes a snapshot of its state machine.
     SnapshotTaken "snapshot/taken" true
     /// A part of a snapshot travels.

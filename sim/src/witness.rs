@@ -121,6 +121,13 @@ impl Witness {
         {
             self.violation = Some(violation);
         }
+        if let (Seen::Ended, Some(checks)) = (seen, &self.checks) {
+            match checks.history_decided() {
+                Some(true) => self.reach(Spot::HistoryDecided),
+                Some(false) => self.reach(Spot::HistoryUndecided),
+                None => {}
+            }
+        }
     }
 
     fn count(&mut self, seen: &Seen<'_>) {

@@ -13,6 +13,7 @@ use crate::workload::{AnyWorkload, Object, Question, Workload};
 #[derive(Clone, Debug)]
 pub(super) struct History {
     object: Option<Object>,
+    decided: Option<bool>,
 }
 
 /// What one run may use up. A storm's history is short, but may leave many outcomes unknown.
@@ -21,7 +22,7 @@ const BUDGET: Budget<'static> =
 
 impl History {
     pub(super) fn new(workload: &AnyWorkload) -> History {
-        History { object: workload.object() }
+        History { object: workload.object(), decided: None }
     }
 
     /// Takes what happened to a client.
@@ -43,10 +44,18 @@ impl History {
     }
 
     /// The run is over.
-    pub(super) fn ended(&self) -> Verdict {
-        match self.object.as_ref().map(|object| object.verdict(&BUDGET)) {
-            Some(Checked::NotLinearizable(evidence)) => S20.broken(evidence.because),
-            Some(Checked::Linearizable | Checked::Unknown(_)) | None => Ok(()),
+    pub(super) fn ended(&mut self) -> Verdict {
+        let Some(object) = &self.object else { return Ok(()) };
+        let verdict = object.verdict(&BUDGET);
+        self.decided = Some(!matches!(verdict, Checked::Unknown(_)));
+        match verdict {
+            Checked::NotLinearizable(evidence) => S20.broken(evidence.because),
+            Checked::Linearizable | Checked::Unknown(_) => Ok(()),
         }
+    }
+
+    /// Whether the history was decided on.
+    pub(super) fn decided(&self) -> Option<bool> {
+        self.decided
     }
 }

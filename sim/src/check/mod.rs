@@ -103,6 +103,12 @@ impl Checks {
         self.take(now, seen).map_err(|finding| finding.at(now))
     }
 
+    /// Whether the clients' history was decided on at the end of the run; none if the workload does
+    /// not say what its clients use.
+    pub(crate) fn history_decided(&self) -> Option<bool> {
+        self.history.decided()
+    }
+
     fn take(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict {
         match seen {
             Seen::Started { node, status, log, state, .. } => {
@@ -268,7 +274,7 @@ impl Checks {
         self.bounds.applies(&self.model, slot, entries)
     }
 
-    fn ended(&self) -> Verdict {
+    fn ended(&mut self) -> Verdict {
         let Some(core) = self.quiet.settled() else { return self.history.ended() };
         let acknowledged = self.clients.acknowledged();
         for slot in self.model.slots().filter(|slot| core.contains(*slot)) {
