@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, Cursor, Read};
 
-use quorate::machine::StateMachine;
+use quorate::machine::{Digest, StateMachine};
 use quorate::types::Index;
 use quorate_sim::choice::Draw;
 use quorate_sim::observe::{Executed, OpId};
@@ -127,5 +127,9 @@ impl StateMachine for Player {
         snapshot.read_exact(&mut last)?;
         self.last = Index(u64::from_le_bytes(last));
         self.machine.restore(snapshot)
+    }
+
+    fn digest(&self) -> io::Result<Digest> {
+        self.machine.digest()
     }
 }

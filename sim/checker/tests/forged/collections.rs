@@ -15,7 +15,7 @@ const NEW: Value = Value(1_000);
 const NEWER: Value = Value(1_001);
 
 fn unique(random: &mut Random) -> Value {
-    Value(random.random_range(10_000..1_000_000))
+    Value(random.random_range(10_000..u32::MAX))
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn few(random: &mut Random) -> Value {
 
 /// Values that are written once, however often a test asks.
 fn unique(random: &mut Random) -> Value {
-    Value(random.random_range(10_000..1_000_000))
+    Value(random.random_range(10_000..u32::MAX))
 }
 
 #[test]
