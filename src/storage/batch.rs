@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::storage::block::{Digest, body_of};
+use crate::storage::block::{Digest, Header, Link, body_of};
 use crate::types::{Entry, HardState, Index, SnapshotMeta, Write, WriteId};
 
 /// Writes in the order they came, in batches that the disk takes one after the other.
@@ -17,8 +17,12 @@ pub(crate) struct Batch {
     pub(crate) hard_state: Option<HardState>,
     pub(crate) install: Option<SnapshotMeta>,
     pub(crate) committed: Index,
-    /// Consecutive, each with the digest of its body.
-    pub(crate) entries: VecDeque<(Entry, Digest)>,
+    /// Consecutive.
+    pub(crate) entries: VecDeque<Entry>,
+    /// The headers of the first of them, as far as they were chained.
+    pub(crate) headers: VecDeque<Header>,
+    /// What the first header follows.
+    after: Link,
     /// To be reported, each once the entries through its index are durable.
     pub(crate) writes: VecDeque<(WriteId, Index)>,
     /// Whether the entries go into one flush, however many they are.
@@ -26,7 +30,7 @@ pub(crate) struct Batch {
 }
 
 impl Queue {
-    /// Takes a write in. Its entries are digested now, while an earlier flush is on its way.
+    /// Takes a write in.
     pub(crate) fn push(&mut self, write: Write) {
         let consecutive = write.entries.iter().zip(write.entries.iter().skip(1));
         assert!(
@@ -40,22 +44,14 @@ impl Queue {
         batch.hard_state = write.hard_state.or(batch.hard_state);
         batch.install = write.install.or(batch.install.take());
         batch.committed = batch.committed.max(write.committed);
-        batch.entries.reserve(write.entries.len());
-        for entry in write.entries {
-            let digest = Digest::of(body_of(&entry));
-            batch.entries.push_back((entry, digest));
-        }
-        let last = batch.entries.back().map_or(Index::ZERO, |(entry, _)| entry.id.index);
+        batch.entries.extend(write.entries);
+        let last = batch.entries.back().map_or(Index::ZERO, |entry| entry.id.index);
         batch.writes.push_back((write.id, last));
     }
 
     /// Takes entries that are to be written once more, in one flush and for nobody.
     pub(crate) fn push_whole(&mut self, entries: Vec<Entry>, committed: Index) {
-        let digested = |entry: Entry| {
-            let digest = Digest::of(body_of(&entry));
-            (entry, digest)
-        };
-        let entries = entries.into_iter().map(digested).collect();
+        let entries = entries.into();
         self.batches.push_back(Batch { entries, committed, whole: true, ..Batch::default() });
     }
 
@@ -66,13 +62,49 @@ impl Queue {
     pub(crate) fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
+
+    /// Chains the entries of the next batch, if they follow `prev`.
+    pub(crate) fn chain(&mut self, prev: Link) {
+        if let Some(batch) = self.batches.front_mut()
+            && let Some(first) = batch.entries.front()
+            && first.id.index == prev.id.index.next()
+        {
+            batch.chain(prev, batch.entries.len());
+        }
+    }
 }
 
 impl Batch {
+    /// Makes the headers of the first `count` entries, which follow `prev`. Those that were made
+    /// before stand, unless they follow something else.
+    pub(crate) fn chain(&mut self, prev: Link, count: usize) {
+        if self.after != prev {
+            self.headers.clear();
+            self.after = prev;
+        }
+        let known = self.headers.len();
+        if known >= count {
+            return;
+        }
+        let mut prev = self.headers.back().map_or(prev, |header| header.link);
+        for entry in self.entries.range(known..count) {
+            let header = Header::of(entry, Digest::of(body_of(entry)), prev);
+            prev = header.link;
+            self.headers.push_back(header);
+        }
+    }
+
+    /// The first `count` entries are durable, through `last`.
+    pub(crate) fn forget(&mut self, count: usize, last: Link) {
+        self.entries.drain(..count);
+        self.headers.drain(..count);
+        self.after = last;
+    }
+
     /// Whether `write` may become durable together with this: it neither cuts what is here nor
     /// takes the place of the log.
     fn may_take(&self, write: &Write) -> bool {
-        let last = self.entries.back().map(|(entry, _)| entry.id.index);
+        let last = self.entries.back().map(|entry| entry.id.index);
         let follows = match (last, write.entries.first()) {
             (Some(last), Some(first)) => first.id.index == last.next(),
             _ => true,
@@ -112,6 +144,44 @@ mod tests {
         let writes = [(WriteId(1), Index(2)), (WriteId(2), Index(3)), (WriteId(3), Index(3))];
         assert_eq!(batch.writes, writes);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn headers_made_ahead_are_those_made_at_once() {
+        let before = Link { id: EntryId::new(Term(1), Index(4)), ..Link::default() };
+        let mut at_once = Queue::default();
+        at_once.push(write(1, 1, 5..=9));
+        at_once.chain(before);
+        let expected = at_once.pop().expect("one batch").headers;
+        assert_eq!(expected.len(), 5);
+
+        let mut ahead = Queue::default();
+        ahead.push(write(1, 1, 5..=6));
+        ahead.chain(before);
+        ahead.push(write(2, 1, 7..=9));
+        let mut batch = ahead.pop().expect("both in one");
+        assert_eq!(batch.headers, expected.range(..2).cloned().collect::<VecDeque<_>>());
+        batch.chain(before, 4);
+        assert_eq!(batch.headers, expected.range(..4).cloned().collect::<VecDeque<_>>());
+        batch.forget(2, expected[1].link);
+        batch.chain(expected[1].link, 3);
+        assert_eq!(batch.headers, expected.range(2..).cloned().collect::<VecDeque<_>>());
+    }
+
+    #[test]
+    fn headers_after_something_else_are_made_anew() {
+        let link = |term| Link { id: EntryId::new(Term(term), Index(4)), chain: Digest([7; 16]) };
+        let mut queue = Queue::default();
+        queue.push(write(1, 3, 5..=6));
+        queue.chain(Link { id: EntryId::new(Term(1), Index(5)), ..link(1) });
+        let mut batch = queue.pop().expect("one batch");
+        assert!(batch.headers.is_empty(), "nothing is chained to what it does not follow");
+        batch.chain(link(1), 2);
+        batch.chain(Link { chain: Digest([8; 16]), ..link(1) }, 1);
+        let first = &batch.entries[0];
+        let digest = Digest::of(body_of(first));
+        let expected = Header::of(first, digest, Link { chain: Digest([8; 16]), ..link(1) });
+        assert_eq!(batch.headers, [expected]);
     }
 
     #[test]

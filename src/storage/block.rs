@@ -45,6 +45,13 @@ pub(crate) struct Record {
     pub(crate) chain: Digest,
 }
 
+/// The header of an entry as it is written, and what the next entry follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) bytes: [u8; RECORD_BYTES],
+    pub(crate) link: Link,
+}
+
 /// The fixed part of a header block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -173,22 +180,24 @@ impl Record {
     }
 }
 
+impl Header {
+    /// Of `entry`, whose body's digest is `body`, after `prev`.
+    pub(crate) fn of(entry: &Entry, body: Digest, prev: Link) -> Header {
+        let bytes = Record::of(entry, body, prev.chain).encode();
+        Header { bytes, link: Link { id: entry.id, chain: Digest::of(&bytes) } }
+    }
+}
+
 impl Block {
-    /// The block's payload, with the headers of its entries.
-    pub(crate) fn encode(&self, records: &[Record]) -> Vec<u8> {
-        assert_eq!(records.len(), self.entries as usize, "the block counts its entries");
-        let mut bytes = Vec::with_capacity(BLOCK_BYTES + records.len() * RECORD_BYTES);
+    /// The fixed part of the block's payload, in a segment whose salt is `salt`. The headers of
+    /// its entries follow.
+    pub(crate) fn encode(&self, salt: u64) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(BLOCK_BYTES);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.entries.to_le_bytes());
         bytes.extend(self.identity.encode());
-        for number in [
-            self.segment,
-            salt(&self.identity, self.segment),
-            self.seq.0,
-            self.prev.id.term.0,
-            self.prev.id.index.0,
-        ] {
+        for number in [self.segment, salt, self.seq.0, self.prev.id.term.0, self.prev.id.index.0] {
             bytes.extend(number.to_le_bytes());
         }
         bytes.extend(self.prev.chain.0);
@@ -196,9 +205,6 @@ impl Block {
             bytes.extend(number.to_le_bytes());
         }
         assert_eq!(bytes.len(), BLOCK_BYTES, "the fixed part has its size");
-        for record in records {
-            bytes.extend_from_slice(&record.encode());
-        }
         bytes
     }
 
@@ -367,10 +373,16 @@ mod tests {
         (block, records)
     }
 
+    fn payload(block: &Block, records: &[Record]) -> Vec<u8> {
+        let mut bytes = block.encode(salt(&block.identity, block.segment));
+        records.iter().for_each(|record| bytes.extend(record.encode()));
+        bytes
+    }
+
     #[test]
     fn a_block_comes_back_as_it_was() {
         let (block, records) = sample();
-        let bytes = block.encode(&records);
+        let bytes = payload(&block, &records);
         assert_eq!(bytes.len(), block.bytes());
         assert_eq!(Block::decode(&bytes, &identity(), 9), Ok(block));
         assert_eq!(block.records(&bytes), Ok(records));
@@ -379,7 +391,7 @@ mod tests {
     #[test]
     fn another_ones_block_is_named() {
         let (block, records) = sample();
-        let bytes = block.encode(&records);
+        let bytes = payload(&block, &records);
         let mut other = identity();
         other.node = NodeId(8);
         let foreign = |what, ours: &str, theirs: &str| {
@@ -395,7 +407,7 @@ mod tests {
     #[test]
     fn a_block_cut_short_or_with_any_byte_changed_never_panics() {
         let (block, records) = sample();
-        let bytes = block.encode(&records);
+        let bytes = payload(&block, &records);
         for length in 0..bytes.len() {
             if let Ok(short) = Block::decode(&bytes[..length], &identity(), 9) {
                 assert!(short.records(&bytes[..length]).is_err(), "{length}");

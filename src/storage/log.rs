@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::storage::ahead::Ahead;
 use crate::storage::batch::{Batch, Queue};
-use crate::storage::block::{Block, FlushSeq, Link, Record, body_of, salt};
+use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_of, salt};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::identity::Identity;
@@ -35,7 +35,7 @@ pub(crate) struct Log {
     pub(crate) queue: Queue,
     writing: Option<Writing>,
     /// The segment in use; none before the first flush of a start.
-    segment: Option<u64>,
+    segment: Option<InUse>,
     next_seq: FlushSeq,
     /// The last flush that is durable.
     acknowledged: FlushSeq,
@@ -43,6 +43,15 @@ pub(crate) struct Log {
     forgotten: VecDeque<u64>,
     /// Makes the removal under way durable.
     removing: Option<OperationId>,
+}
+
+/// The segment in use, and what its sectors are sealed with.
+#[derive(Clone, Copy, Debug)]
+struct InUse {
+    number: u64,
+    salt: u64,
+    headers: Seal,
+    bodies: Seal,
 }
 
 /// The batch on its way, and how far it is.
@@ -64,6 +73,14 @@ enum Stage {
     Link,
     /// Waits for these operations.
     Flush { flush: Flush, entries: usize, operations: Vec<OperationId> },
+}
+
+impl InUse {
+    fn new(identity: &Identity, number: u64) -> InUse {
+        let salt = salt(identity, number);
+        let (headers, bodies) = (Seal::new(salt, Zone::Headers), Seal::new(salt, Zone::Bodies));
+        InUse { number, salt, headers, bodies }
+    }
 }
 
 impl Log {
@@ -127,11 +144,12 @@ impl Log {
                     self.writing = None;
                 }
                 Stage::Entries => {
-                    if !self.link(operations) || !self.flush(operations) {
-                        return;
-                    }
+                    // What is asked for leaves at once: nothing is prepared before it has.
+                    let _ = self.link(operations) && self.flush(operations);
+                    return;
                 }
-                Stage::Link | Stage::Flush { .. } => return,
+                Stage::Flush { .. } => return self.chain_ahead(),
+                Stage::Link => return,
             }
         }
     }
@@ -155,7 +173,7 @@ impl Log {
     /// Whether the entry before the batch's first is known; if not, it is read.
     fn link(&mut self, operations: &mut Operations) -> bool {
         let writing = self.writing.as_mut().expect("a batch is on its way");
-        let (first, _) = &writing.batch.entries[0];
+        let first = &writing.batch.entries[0];
         let (prev, base, last) = (first.id.index.previous(), self.index.base(), self.index.last());
         assert!(prev >= base.id.index, "contract: what is before the log's base stands");
         assert!(prev <= last.id.index, "contract: entries follow the log's last");
@@ -181,25 +199,22 @@ impl Log {
     /// Begins the next flush of the batch, if there is a segment with room for it.
     fn flush(&mut self, operations: &mut Operations) -> bool {
         let writing = self.writing.as_mut().expect("a batch is on its way");
-        let prev = writing.link.take().expect("the caller asked whether it is known");
-        let batch = &writing.batch;
-        let commands = batch.entries.iter().map(|(entry, _)| body_of(entry).len());
+        let batch = &mut writing.batch;
+        let commands = batch.entries.iter().map(|entry| body_of(entry).len());
         let entries = match batch.whole {
             true => batch.entries.len(),
-            false => self.config.flush_takes(commands),
+            false => self.config.flush_takes(commands.clone()),
         };
-        let records = records(batch, entries, prev);
-        let block_bytes = framed_bytes(Block::payload_bytes(entries)) as u64;
-        let body_bytes: usize = records.iter().map(Record::bytes).sum();
+        let body_bytes: usize = commands.take(entries).map(|bytes| RECORD_BYTES + bytes).sum();
+        let block_framed = framed_bytes(Block::payload_bytes(entries)) as u64;
         let body_framed = framed_bytes(body_bytes) as u64;
-        let fits = |(start, end): &(u64, u64)| start + block_bytes + body_framed <= *end;
-        let room = self.segment.and_then(|number| self.index.room(number));
+        let fits = |(start, end): &(u64, u64)| start + block_framed + body_framed <= *end;
+        let room = self.segment.and_then(|segment| self.index.room(segment.number));
         let (start, end) = match room.filter(fits) {
             Some(room) => room,
             None => {
-                self.segment = self.ahead.take();
+                self.segment = self.ahead.take().map(|number| InUse::new(&self.identity, number));
                 if self.segment.is_none() {
-                    writing.link = Some(prev);
                     return false;
                 }
                 (0, self.config.segment_bytes)
@@ -207,11 +222,12 @@ impl Log {
         };
         assert!(fits(&(start, end)), "an empty segment has room for a flush");
         let segment = self.segment.expect("a segment is in use");
+        let prev = writing.link.take().expect("the caller asked whether it is known");
         let body_start = end - body_framed;
         let block = Block {
             entries: u32::try_from(entries).expect("a flush has few entries"),
             identity: self.identity,
-            segment,
+            segment: segment.number,
             seq: self.next_seq,
             prev,
             committed: batch.committed,
@@ -219,27 +235,35 @@ impl Log {
             body_offset: body_start,
             body_bytes: body_bytes as u64,
         };
-        let salt = salt(&self.identity, segment);
-        let mut header = Framer::new(Seal::new(salt, Zone::Headers), start, block.bytes());
-        header.push(&block.encode(&records));
-        let mut bodies = Framer::new(Seal::new(salt, Zone::Bodies), body_start, body_bytes);
-        for (record, (entry, _)) in records.iter().zip(&batch.entries) {
-            bodies.push(&record.encode());
-            bodies.push(body_of(entry));
-        }
-        let file = FileName::Segment(segment);
+        batch.chain(prev, entries);
+        let last = batch.headers[entries - 1].link;
+        let (headers, bodies) = frame(&block, start, segment, batch);
+        let file = FileName::Segment(segment.number);
         let operations = [
-            FileAction::Write { file, offset: start, bytes: header.finish() },
-            FileAction::Write { file, offset: body_start, bytes: bodies.finish() },
+            FileAction::Write { file, offset: start, bytes: headers },
+            FileAction::Write { file, offset: body_start, bytes: bodies },
             FileAction::Sync { file },
         ]
         .map(|action| operations.ask(Owner::Log, Lane::Log, action));
-        let last = records.last().expect("a flush has entries").link();
-        let header = (start, start + block_bytes);
-        let flush = Flush { segment, seq: self.next_seq, prev, last, header, body_start };
+        let (header, seq) = ((start, start + block_framed), self.next_seq);
+        let flush = Flush { segment: segment.number, seq, prev, last, header, body_start };
         writing.stage = Stage::Flush { flush, entries, operations: operations.to_vec() };
-        self.next_seq = self.next_seq.next();
+        self.next_seq = seq.next();
         true
+    }
+
+    /// While a flush is on its way, chains what comes after it.
+    fn chain_ahead(&mut self) {
+        let Some(Writing { batch, stage: Stage::Flush { flush, entries, .. }, .. }) =
+            &mut self.writing
+        else {
+            return;
+        };
+        if batch.entries.len() == *entries {
+            self.queue.chain(flush.last);
+        } else {
+            batch.chain(flush.prev, batch.entries.len());
+        }
     }
 
     /// Whether the operation is one of the flush under way.
@@ -262,7 +286,7 @@ impl Log {
         }
         self.index.append(flush);
         self.acknowledged = flush.seq;
-        writing.batch.entries.drain(..*entries);
+        writing.batch.forget(*entries, flush.last);
         let last = flush.last.id.index;
         writing.stage = Stage::Entries;
         report(writing, last, persisted);
@@ -313,14 +337,17 @@ fn report(writing: &mut Writing, durable: Index, persisted: &mut Vec<WriteId>) {
     }
 }
 
-/// The headers of the batch's first entries.
-fn records(batch: &Batch, entries: usize, prev: Link) -> Vec<Record> {
-    let mut records: Vec<Record> = Vec::with_capacity(entries);
-    let mut chain = prev.chain;
-    for (entry, digest) in batch.entries.iter().take(entries) {
-        let record = Record::of(entry, *digest, chain);
-        chain = record.link().chain;
-        records.push(record);
+/// The sectors of a flush of the batch's first entries: those at `start`, and the bodies'.
+fn frame(block: &Block, start: u64, segment: InUse, batch: &Batch) -> (Vec<u8>, Vec<u8>) {
+    let body_bytes = usize::try_from(block.body_bytes).expect("a flush fits into memory");
+    let mut headers = Framer::new(segment.headers, start, block.bytes());
+    let mut bodies = Framer::new(segment.bodies, block.body_offset, body_bytes);
+    headers.push(&block.encode(segment.salt));
+    let entries = batch.headers.iter().zip(&batch.entries).take(block.entries as usize);
+    for (header, entry) in entries {
+        headers.push(&header.bytes);
+        bodies.push(&header.bytes);
+        bodies.push(body_of(entry));
     }
-    records
+    (headers.finish(), bodies.finish())
 }
