@@ -36,6 +36,18 @@ const SEEDS: &[Seed] = &[
         showed: "all copies of a superblock were written at once and failed in part: \
                  tests/storage/crash.rs, a_failure_anywhere",
     },
+    Seed {
+        profile: "snapshot",
+        seed: 158,
+        showed: "a stop in good order made what a crash had cut short count as acknowledged: \
+                 tests/storage/damage.rs, what_a_crash_cut_short",
+    },
+    Seed {
+        profile: "snapshot",
+        seed: 24,
+        showed: "a view that could not be had gave up the snapshot that was being received: \
+                 src/replica/snapshots.rs",
+    },
 ];
 
 #[test]
