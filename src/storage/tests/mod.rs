@@ -5,9 +5,17 @@ mod block;
 mod recovery;
 mod superblock;
 
+use crate::storage::block::{Block, Record, salt};
 use crate::storage::identity::{ClusterId, Identity, Incarnation};
 use crate::types::NodeId;
 
 fn identity() -> Identity {
     Identity { cluster: ClusterId(1), node: NodeId(2), incarnation: Incarnation(3) }
+}
+
+/// The payload of a header block with its entries, as a segment of that number has it.
+fn payload(block: &Block, records: &[Record]) -> Vec<u8> {
+    let mut bytes = block.encode(salt(&block.identity, block.segment));
+    records.iter().for_each(|record| bytes.extend(record.encode()));
+    bytes
 }

@@ -1,7 +1,7 @@
 //! The bounds of what a header block says of its segment: where its bodies are, and what it
 //! follows.
 
-use super::identity;
+use super::{identity, payload};
 use crate::storage::block::{
     BLOCK_BYTES, Block, Digest, FlushSeq, Link, RECORD_BYTES, Record, body_of, salt,
 };
@@ -63,7 +63,7 @@ impl Segment {
         if block.body_offset < SEGMENT_BYTES {
             self.write(Zone::Bodies, block.body_offset, &record.encode());
         }
-        self.write(Zone::Headers, page * PAGE, &block.encode(&[record]));
+        self.write(Zone::Headers, page * PAGE, &payload(&block, &[record]));
         record.link()
     }
 }

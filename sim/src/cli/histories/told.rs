@@ -142,7 +142,7 @@ impl Told {
         if !self.counterexample.is_empty() {
             text.push_str(&self.list());
             for line in self.lanes.lines() {
-                text.push_str(&format!("\n  {line}").trim_end());
+                text.push_str(format!("\n  {line}").trim_end());
             }
         }
         console::say(&text);
