@@ -15,8 +15,9 @@ use crate::verdict::Verdict;
 /// Decides whether `history` is linearizable for `model`: each of its keys by what is known of its
 /// object ([`Model::decide`]), and those for which that is not enough by [search](crate::search).
 ///
-/// The verdict is that of the smallest key that is not linearizable, and does not depend on how
-/// many threads look for it; those that `decide` refuses come before those that take a search.
+/// The verdict is that of the smallest key that is found not to be linearizable by the least
+/// effort: those that `decide` refuses come before those that take a search, and short searches
+/// before long ones. It does not depend on how many threads look for it.
 pub fn check<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -49,6 +50,8 @@ pub fn check_without_decide<M: Model>(
     search_parts(model, history, &parts, &all, budget)
 }
 
+/// Searches the parts `open` in rounds, each of which may look at more than the one before: a key
+/// that is easily refused is not kept waiting by one that is hard.
 fn search_parts<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -56,18 +59,36 @@ fn search_parts<M: Model>(
     open: &[usize],
     budget: &Budget<'_>,
 ) -> Verdict {
-    let searched = each(open, budget, |place, budget| {
-        match search(model, Part::new(history, parts.ids(place)), budget) {
-            Verdict::Linearizable => Answer::Good,
-            bad @ Verdict::NotLinearizable(_) => Answer::Bad(bad),
-            unknown @ Verdict::Unknown(_) => Answer::Open(Some(unknown)),
+    let mut open = open.to_vec();
+    let mut configurations_max = FIRST_ROUND.min(budget.configurations_max);
+    loop {
+        let round = Budget { configurations_max, ..*budget };
+        let searched = each(&open, &round, |place, budget| {
+            match search(model, Part::new(history, parts.ids(place)), budget) {
+                Verdict::Linearizable => Answer::Good,
+                bad @ Verdict::NotLinearizable(_) => Answer::Bad(bad),
+                unknown @ Verdict::Unknown(_) => Answer::Open(Some(unknown)),
+            }
+        });
+        let (still_open, unknown) = match searched {
+            Decided::Bad(bad) => return bad,
+            Decided::Open(open, unknown) => (open, unknown),
+        };
+        let Some(unknown) = unknown else { return Verdict::Linearizable };
+        let is_stopped = budget.stop.is_some_and(|stop| stop());
+        if configurations_max == budget.configurations_max || is_stopped {
+            return unknown;
         }
-    });
-    match searched {
-        Decided::Bad(bad) => bad,
-        Decided::Open(_, unknown) => unknown.unwrap_or(Verdict::Linearizable),
+        open = still_open;
+        configurations_max =
+            configurations_max.saturating_mul(NEXT_ROUND).min(budget.configurations_max);
     }
 }
+
+/// How many configurations the search of one key may look at in the first round.
+const FIRST_ROUND: u64 = 20_000;
+/// How many times more in each round that follows.
+const NEXT_ROUND: u64 = 16;
 
 /// What one part comes to.
 enum Answer {
