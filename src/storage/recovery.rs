@@ -74,6 +74,9 @@ pub(crate) fn recover(
         }
     }
     let mut replay = Replay::new(superblock, tail_bytes_max);
+    if used.is_empty() {
+        no_hole_after(FlushSeq(superblock.log_start.0 - 1), seen)?;
+    }
     for (place, (number, bytes, _)) in used.iter().enumerate() {
         let mut scan = Scan::new(identity, *number, *bytes);
         match used.get(place + 1) {
@@ -118,6 +121,19 @@ fn is_cut_short(disk: &mut impl Disk, scan: &mut Scan) -> Result<bool, OpenError
     scan.torn(disk, start, end)
 }
 
+/// Nothing that was seen behind flush `seq`, the last that is known, may stand further on than the
+/// next: a flush begins when the one before it is durable.
+fn no_hole_after(seq: FlushSeq, seen: Seen) -> Result<(), OpenError> {
+    let next = seq.next();
+    match seen.stray.filter(|(_, _, stray)| *stray > next) {
+        Some((file, offset, stray)) => {
+            let what = format!("flush {} is damaged or missing before {}", next.0, stray.0);
+            Err(Failure::damage(file, offset, what).into())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether something shows that flush `seq` was reported durable: the superblock, or a flush that
 /// began behind it, `here` in its segment or in a `later` one. In a later one the same flush may
 /// have begun once more, so that only a header that names another shows it. That a node stopped in
@@ -146,7 +162,7 @@ fn bodies(found: &HeaderBlock, scan: &Scan, before: Option<u64>) -> Result<(u64,
 
 /// The segments after the last one with a flush: those that are empty and of the right size, and
 /// what else was seen. They are filled in their order: what is in one after an empty one is
-/// nobody's.
+/// nobody's. None has a whole flush at its front, so that none may begin behind it either.
 fn leftovers(
     disk: &mut impl Disk,
     identity: Identity,
@@ -159,6 +175,11 @@ fn leftovers(
         let scan = Scan::new(identity, *number, *bytes);
         let empty = if ready.is_empty() {
             let here = scan.rest(disk, 0, *bytes)?;
+            // The one before it in the segment was durable when it began: no crash takes that away.
+            if let Some((_, _, stray)) = here.stray.filter(|(_, offset, _)| *offset > 0) {
+                let what = format!("a flush before {} is damaged or missing", stray.0);
+                return Err(damage(*number, 0, what));
+            }
             seen.join(here);
             !here.valid
         } else {
@@ -262,11 +283,7 @@ impl<'a> Replay<'a> {
         let mut seen = here;
         seen.join(later);
         let seq = last.block.seq;
-        if let Some((file, offset, stray)) = seen.stray.filter(|(_, _, stray)| *stray > seq.next())
-        {
-            let what = format!("flush {} is damaged or missing before {}", seq.next().0, stray.0);
-            return Err(Failure::damage(file, offset, what).into());
-        }
+        no_hole_after(seq, seen)?;
         let acknowledged = is_acknowledged(self.superblock, seq, here, later);
         // A flush that nothing followed may have been cut short: then it was not acknowledged.
         if acknowledged {

@@ -17,11 +17,13 @@ enum Act {
     SetSnapshot(SnapshotMeta),
     Forget(u64),
     Close,
+    /// The power fails, and it starts again.
+    Restart,
     /// Everything under way is finished first.
     Settle,
 }
 
-use Act::{Close, Forget, Persist, SetSnapshot, Settle};
+use Act::{Close, Forget, Persist, Restart, SetSnapshot, Settle};
 
 fn with_term(term: u64, write: Write) -> Act {
     Persist(Write { hard_state: Some(hard_state(term, 2)), ..write })
@@ -104,6 +106,23 @@ fn installs_and_closes() -> Vec<Act> {
     ]
 }
 
+/// Behind a flush that a start wrote once more, at the front of the start's segment, and behind
+/// one of its own there.
+fn starts_again() -> Vec<Act> {
+    vec![
+        with_term(1, write(1, 1, 1..=3)),
+        Settle,
+        Restart,
+        Persist(write(2, 1, 4..=5)),
+        Settle,
+        Restart,
+        with_term(2, write(3, 2, 6..=7)),
+        Persist(write(4, 2, 8..=8)),
+        Settle,
+        Persist(write(5, 2, 9..=11)),
+    ]
+}
+
 /// A script as far as `operations` of its disk operations, and the state after each write.
 struct Run {
     host: Host,
@@ -133,6 +152,7 @@ fn run(script: &[Act], bulk_first: bool, operations: usize) -> Run {
             }
             Forget(index) => run.host.act(|storage, events| storage.forget(Index(index), events)),
             Close => run.host.act(Storage::close),
+            Restart => run.host = start_again(run.host),
             Settle => loop {
                 if left == 0 {
                     return run;
@@ -146,6 +166,15 @@ fn run(script: &[Act], bulk_first: bool, operations: usize) -> Run {
     }
     run.finished = true;
     run
+}
+
+/// The host after a power failure and a start. What it has reported it does not forget.
+fn start_again(mut host: Host) -> Host {
+    let (events, bulk_first) = (std::mem::take(&mut host.events), host.bulk_first);
+    let (mut next, _) = Host::open(host.crash(&BTreeSet::new())).expect("it opens");
+    (next.events, next.bulk_first) = (events, bulk_first);
+    next.act(Storage::start);
+    next
 }
 
 impl Run {
@@ -346,6 +375,7 @@ fn a_failure_anywhere() {
         fail_everywhere("roll", &rolls(), bulk_first);
         fail_everywhere("forget", &forgets(), bulk_first);
         fail_everywhere("vote", &votes(), bulk_first);
+        fail_everywhere("start again", &starts_again(), bulk_first);
         fail_everywhere("install", &installs_over_a_log(), bulk_first);
     }
 }
@@ -353,6 +383,11 @@ fn a_failure_anywhere() {
 #[test]
 fn a_crash_anywhere_while_appending() {
     crash_in_both_orders("append", &appends());
+}
+
+#[test]
+fn a_crash_anywhere_after_a_start() {
+    crash_in_both_orders("start again", &starts_again());
 }
 
 #[test]

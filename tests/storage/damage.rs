@@ -8,7 +8,8 @@ use quorate::types::{Entry, Index, NodeId, Write, WriteId};
 use quorate_sim::disk::{ChangeOrder, Fault, SimDisk};
 
 use super::host::{
-    CLUSTER, Host, NODE, bare, config, entry, hard_state, identity, membership, snapshot, write,
+    CLUSTER, Host, NODE, bare, config, entry, hard_state, identity, membership, sized_entry,
+    snapshot, write,
 };
 
 const SEGMENT: FileName = FileName::Segment(1);
@@ -162,6 +163,73 @@ fn a_flush_that_another_followed_is_never_cut() {
     }
     overwrite(&mut disk, FileName::Segment(2), 0, &[0; 512]);
     refused(&disk);
+}
+
+/// Sectors that a disk dropped although it had acknowledged them, and its sync.
+fn lose(disk: &SimDisk, file: FileName, lost: &[(u64, usize)]) -> SimDisk {
+    let mut disk = disk.clone();
+    for (offset, sectors) in lost {
+        overwrite(&mut disk, file, *offset, &vec![0; sectors * 512]);
+    }
+    disk
+}
+
+/// Loses the first flush of `file`, behind which another one stands: the header block, each of its
+/// sectors by itself, the bodies, and all of it.
+fn loses_the_first_flush(disk: &SimDisk, file: FileName) {
+    let (header, bodies) = ((0, 8), (bodies_at(0), 8));
+    assert_eq!(place(&refused(&lose(disk, file, &[header]))), (file, 0));
+    assert_eq!(place(&refused(&lose(disk, file, &[header, bodies]))), (file, 0));
+    assert_eq!(place(&refused(&lose(disk, file, &[bodies]))), (file, bodies.0));
+    for sector in 0..8 {
+        let part = [(sector * 512, 1)];
+        assert_eq!(place(&refused(&lose(disk, file, &part))), (file, 0));
+    }
+}
+
+#[test]
+fn a_segment_without_the_flush_at_its_front_is_refused_if_another_stands_behind() {
+    // Of a new directory.
+    loses_the_first_flush(&three_flushes(), SEGMENT);
+    // Of a start that had to write a flush once more, and of one that had not.
+    for (closes, segment, last) in [(false, 2, 10), (true, 3, 11)] {
+        let mut host = Host::open(three_flushes()).expect("it opens").0;
+        if closes {
+            host.act(Storage::close);
+            host.settle();
+            host = Host::open(host.crash(&BTreeSet::new())).expect("it opens again").0;
+        }
+        host.act(Storage::start);
+        for index in 10..=last {
+            host.persist(write(index, 1, index..=index));
+            host.settle();
+        }
+        // The flush behind is the last one that was reported.
+        let file = FileName::Segment(segment);
+        let disk = host.clone().crash(&BTreeSet::new());
+        assert_ne!(read(&mut disk.clone(), file, MIDDLE, 512), [0; 512]);
+        assert_eq!(read(&mut disk.clone(), file, 2 * MIDDLE, 512), [0; 512]);
+        assert_eq!(found(disk.clone()), entries(last));
+        loses_the_first_flush(&disk, file);
+        // Another one follows it.
+        host.persist(write(last + 1, 1, last + 1..=last + 1));
+        host.settle();
+        loses_the_first_flush(&host.crash(&BTreeSet::new()), file);
+    }
+}
+
+#[test]
+fn a_first_segment_that_is_gone_is_refused_although_the_next_was_cut_short() {
+    // Four flushes fill the first segment, and the fifth stands by itself in the second.
+    let mut host = Host::fresh();
+    for id in 1..=5 {
+        host.persist(Write { entries: vec![sized_entry(0, id, 4000)], ..bare(id) });
+        host.settle();
+    }
+    let mut disk = host.crash(&BTreeSet::new());
+    disk.apply(&FileAction::Remove { file: SEGMENT }).expect("it can be removed");
+    overwrite(&mut disk, FileName::Segment(2), config().segment_bytes - 512, &[0; 512]);
+    assert_eq!(place(&refused(&disk)), (FileName::Segment(2), 0));
 }
 
 #[test]
