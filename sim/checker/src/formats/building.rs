@@ -11,6 +11,12 @@ use crate::formats::form::{Form, Kind, shortened};
 use crate::formats::notation::{Call, Notation, Start, Told};
 use crate::history::{Client, History, Moment, Operation, Outcome};
 
+/// Events in one of the notations.
+pub(super) trait Events<'a> {
+    /// Makes all of them happen.
+    fn feed<M: Notation>(self, building: &mut Building<'a, M>) -> Result<(), Fault>;
+}
+
 /// A history that is being read.
 pub(super) struct Building<'a, M: Notation> {
     model: M,

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::formats::building::{Building, Ending, Place};
+use crate::formats::building::{Building, Ending, Events, Place};
 use crate::formats::fault::Fault;
 use crate::formats::form::{Form, Forms, Kind};
 use crate::formats::json;
 use crate::formats::notation::Notation;
 use crate::formats::object::Object;
-use crate::formats::reading::Events;
 use crate::formats::scan::Scanner;
 
 /// What the first line of a file says.

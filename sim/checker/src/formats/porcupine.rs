@@ -6,13 +6,12 @@ use std::borrow::Cow;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::formats::building::{Building, Ending, Place};
+use crate::formats::building::{Building, Ending, Events, Place};
 use crate::formats::fault::Fault;
 use crate::formats::form::{Form, Forms, Kind};
 use crate::formats::json;
 use crate::formats::lines::Header;
 use crate::formats::notation::Notation;
-use crate::formats::reading::Events;
 use crate::formats::scan::Scanner;
 
 /// All calls and returns, in the order in which they happen.

@@ -1,7 +1,7 @@
 //! Reads a history, whatever notation it is in.
 
 use crate::formats::any::{AnyHistory, Of};
-use crate::formats::building::Building;
+use crate::formats::building::{Building, Events};
 use crate::formats::fault::{Fault, Wrong};
 use crate::formats::form::Forms;
 use crate::formats::jepsen::{Edn, Findings, Jepsen, Log};
@@ -63,12 +63,6 @@ impl Loaded {
     pub fn line(&self, moment: Moment) -> Option<u32> {
         self.lines.get(moment.0 as usize).copied()
     }
-}
-
-/// Events in one of the notations.
-pub(super) trait Events<'a> {
-    /// Makes all of them happen.
-    fn feed<M: Notation>(self, building: &mut Building<'a, M>) -> Result<(), Fault>;
 }
 
 /// Reads the history that `text` is, in whichever notation it is.

@@ -18,6 +18,7 @@
 //!   node's clock may be slow: where clock rates differ from true time by a share of up to `ρ`, the
 //!   bound is `staleness / (1 - ρ)`. Sessions are as with `Local`.
 
+mod promise;
 mod searched;
 pub mod sequential;
 mod session;
@@ -25,4 +26,4 @@ pub mod staleness;
 #[cfg(test)]
 mod tests;
 
-pub use staleness::{Freshness, Promise, Session};
+pub use promise::{Freshness, Promise, Session};

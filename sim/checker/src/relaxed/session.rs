@@ -6,8 +6,8 @@ use crate::budget::Budget;
 use crate::chains::{Link, search};
 use crate::history::{Client, History, Moment, OpId, Outcome};
 use crate::model::{Effect, Model};
+use crate::relaxed::promise::{Promise, Session, earliest};
 use crate::relaxed::searched;
-use crate::relaxed::staleness::{Promise, Session, earliest};
 use crate::verdict::{Evidence, Verdict};
 
 /// Decides whether there is an order that keeps `promise`, its session included; `without` the

@@ -8,7 +8,7 @@ use crate::generate::{Random, Shape, history, random};
 use crate::history::{Client, History, Moment, OpId, Operation, Outcome, Recorder};
 use crate::model::{Effect, Model};
 use crate::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
-use crate::relaxed::staleness::{Freshness, Promise, Session};
+use crate::relaxed::promise::{Freshness, Promise, Session};
 use crate::relaxed::{sequential, staleness};
 use crate::value::Value;
 use crate::verdict::{Evidence, Verdict};
