@@ -3,12 +3,8 @@
 use std::io::{self, Read};
 
 use quorate::{machine::StateMachine, types::Index};
-use quorate_sim::{
-    choice::Draw,
-    observe::OpId,
-    storms::storms,
-    workload::{Object, Workload},
-};
+use quorate_sim::workload::{Object, Workload};
+use quorate_sim::{choice::Draw, observe::OpId, storms::storms};
 
 /// Four accounts with a hundred coins each.
 #[derive(Clone)]
@@ -48,6 +44,7 @@ impl Workload for Transfers {
     fn query(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
         vec![]
     }
+    /// Clients see a bank, and nothing that no single bank could show.
     fn object(&self) -> Option<Object> {
         Some(Object::machine(|| Bank([100; 4])))
     }
