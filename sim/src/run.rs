@@ -22,7 +22,7 @@ pub struct RunOptions {
     pub profile: &'static Profile,
     /// Choices that are given instead of drawn.
     pub overrides: Overrides,
-    /// Whether the checks watch. They change nothing but the failure.
+    /// Whether the checks watch. They change nothing but the failure and the marks `history/…`.
     pub checks: bool,
     /// Where to write one line per event: `time node role term last/durable/committed/applied
     /// event`.

@@ -32,13 +32,23 @@ fn seeds_differ() {
     assert_ne!(default_run(1).digest, default_run(2).digest);
 }
 
+/// The outcome without the marks of what the checks themselves came to.
+fn unchecked(mut outcome: Outcome) -> Outcome {
+    for (mark, count) in MARKS.iter().zip(&mut outcome.marks) {
+        if mark.name.starts_with("history/") {
+            *count = 0;
+        }
+    }
+    outcome
+}
+
 /// S32: whoever watches changes nothing.
 #[test]
 fn checks_and_traces_change_nothing() {
     for seed in 20..30 {
         let watched = default_run(seed);
         let unwatched = run(seed, &RunOptions { checks: false, ..RunOptions::default() });
-        assert_eq!(watched, unwatched, "seed {seed}");
+        assert_eq!(unchecked(watched.clone()), unwatched, "seed {seed}");
         let lines = Arc::new(Mutex::new(0u64));
         let count = Arc::clone(&lines);
         let sink = move |_: &str| *count.lock().expect("no one panicked") += 1;
