@@ -6,7 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy)]
 pub struct Budget<'a> {
     /// The most bytes that the search of one key may hold, beyond the history. Of what a state
-    /// owns elsewhere, those bytes count that are hashed.
+    /// owns elsewhere, those bytes count that are hashed, and those that
+    /// [`hidden_bytes`](crate::model::Model::hidden_bytes) tells of.
     pub bytes_max: usize,
     /// The most configurations that the search of one key may look at.
     pub configurations_max: u64,

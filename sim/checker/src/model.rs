@@ -58,6 +58,13 @@ pub trait Model: Sync {
         0
     }
 
+    /// Bytes that `state` keeps where hashing it does not show them, such as texts that numbers in
+    /// it stand for: they count as memory that a search holds.
+    fn hidden_bytes(&self, state: &Self::State) -> usize {
+        let _ = state;
+        0
+    }
+
     /// Decides on the operations of one key by what is known of this very object, without search;
     /// nothing if it cannot tell.
     fn decide(&self, part: Part<'_, Self::Op, Self::Ret>, budget: &Budget<'_>) -> Option<Verdict> {

@@ -14,7 +14,7 @@ use quorate_checker::models::{
     Kv, KvCall, KvOp, KvRet, Queue, QueueOp, Register, RegisterOp, RegisterRet,
 };
 use quorate_checker::search::{Order, Trust, search_by};
-use quorate_checker::value::Value;
+use quorate_checker::value::{Datum, Value};
 use quorate_checker::verdict::{Resource, Verdict};
 
 type Registers = History<RegisterOp, RegisterRet>;
@@ -267,4 +267,29 @@ fn threads_change_no_verdict_and_the_smallest_bad_key_is_shown() {
             }
         }
     }
+}
+
+#[test]
+fn texts_that_appending_makes_count_as_memory() {
+    let kv = Kv::default();
+    let key = kv.values.of("k");
+    let mut operations = Vec::new();
+    let mut ask = |now: u32, call: KvCall, outcome: Outcome<KvRet>| {
+        let (client, invoked) = (Client(now), Moment(now));
+        operations.push(Operation { client, op: KvOp { key, call }, invoked, outcome });
+    };
+    // Two are equal, so that no text shows who made it.
+    for (now, letter) in (0..).zip("aabcdefghijklmn".chars()) {
+        let more = kv.values.of(letter.to_string().repeat(1000).as_str());
+        ask(now, KvCall::Append(more), Outcome::Unknown);
+    }
+    let ret = KvRet::Value(kv.values.of("z"));
+    ask(100, KvCall::Get, Outcome::Returned { at: Moment(101), ret });
+    let history = History::new(operations).expect("it is a history");
+    let budget = Budget { bytes_max: 1 << 20, ..Budget::default() };
+    let verdict = check(&kv, &history, &budget);
+    assert!(matches!(&verdict, Verdict::Unknown(why) if why.what == Resource::Memory));
+    let text = |datum: &Datum| if let Datum::Text(text) = datum { text.len() } else { 0 };
+    let bytes: usize = kv.values.with(|data| data.iter().map(text).sum());
+    assert!(bytes < 2 << 20, "{bytes} bytes of text");
 }

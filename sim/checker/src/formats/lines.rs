@@ -173,15 +173,18 @@ impl<'a> Events<'a> for Lines<'a> {
                 happen(building, root, self.line)?;
             }
         }
-        match self.ops {
-            Some((ops, at)) if ops != building.count() => {
-                let what = format!("the header says {ops} operations, and there are {}", {
-                    building.count()
-                });
-                Err(Fault::new(at, what))
-            }
-            _ => Ok(()),
+        counted(self.ops, building.count())
+    }
+}
+
+/// That there are as many operations as `said`, at a place of the text.
+pub(super) fn counted(said: Option<(u32, usize)>, count: u32) -> Result<(), Fault> {
+    match said {
+        Some((ops, at)) if ops != count => {
+            let what = format!("the header says {ops} operations, and there are {count}");
+            Err(Fault::new(at, what))
         }
+        _ => Ok(()),
     }
 }
 

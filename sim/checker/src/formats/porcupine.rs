@@ -10,7 +10,7 @@ use crate::formats::building::{Building, Ending, Events, Place};
 use crate::formats::fault::Fault;
 use crate::formats::form::{Form, Forms, Kind};
 use crate::formats::json;
-use crate::formats::lines::Header;
+use crate::formats::lines::{self, Header};
 use crate::formats::notation::Notation;
 use crate::formats::scan::Scanner;
 
@@ -19,6 +19,8 @@ use crate::formats::scan::Scanner;
 pub(super) struct Porcupine<'a> {
     text: &'a str,
     halves: Vec<Half>,
+    /// How many operations its header says there are, and where.
+    ops: Option<(u32, usize)>,
 }
 
 /// A call or a return.
@@ -113,7 +115,7 @@ impl<'a> Porcupine<'a> {
             // Intervals are closed: what returns when another is called is concurrent with it.
             halves.sort_by_key(|half| (half.time, half.returns));
         }
-        Ok(Porcupine { text, halves })
+        Ok(Porcupine { text, halves, ops: header.ops })
     }
 }
 
@@ -236,7 +238,7 @@ impl<'a> Events<'a> for Porcupine<'a> {
             let (key, argument) = (value.member("key"), value.member("value"));
             building.invoke(place(client), Cow::clone(name), (key, argument))?;
         }
-        Ok(())
+        lines::counted(self.ops, building.count())
     }
 }
 

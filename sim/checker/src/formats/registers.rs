@@ -189,7 +189,8 @@ impl Notation for Transactions {
                 "r" | "read" => Access::Read(key),
                 "w" | "write" => {
                     let value = value_of(step.value, &self.values)?;
-                    if value == self.init && self.shows_nothing(call.nothing_is_read) {
+                    let is_nothing = value == Value::NULL || value == self.init;
+                    if is_nothing && self.shows_nothing(call.nothing_is_read) {
                         let other = "a value that is not there before the first write";
                         return Err(step.value.expected(other));
                     }

@@ -69,6 +69,10 @@ impl<M: Model> Model for Keyed<M> {
         self.each.cell_init()
     }
 
+    fn hidden_bytes(&self, state: &BTreeMap<Value, M::State>) -> usize {
+        state.values().map(|state| self.each.hidden_bytes(state)).sum()
+    }
+
     fn decide(
         &self,
         part: Part<'_, KeyedOp<M::Op>, M::Ret>,

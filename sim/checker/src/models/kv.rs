@@ -134,6 +134,15 @@ impl Model for Kv {
 
     /// In nearly linear time, if no value that was seen was written twice, and no failed
     /// compare-and-set matters.
+    /// Appending makes texts that stay.
+    fn hidden_bytes(&self, state: &BTreeMap<Value, Value>) -> usize {
+        let text = |value: &Value, data: &[Datum]| match data.get(value.0 as usize) {
+            Some(Datum::Text(text)) => text.len(),
+            _ => 0,
+        };
+        self.values.with(|data| state.values().map(|value| text(value, data)).sum())
+    }
+
     fn decide(&self, part: Part<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
         let key = part.iter().next().map(|(_, first)| first.op.key);
         let told = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {

@@ -232,11 +232,11 @@ fn evidence<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>, last: Moment) ->
     let operations: Vec<OpId> = told().map(|(id, _)| id).collect();
     let ends = |(_, operation): &(OpId, &Operation<M::Op, M::Ret>)| operation.returned();
     let because = match told().max_by_key(ends) {
-        Some((OpId(id), Operation { op, outcome: Outcome::Returned { ret, .. }, .. })) => format!(
-            "{} r{id} returned {}, which no order of the operations explains",
-            model.call_words(op),
-            model.ret_words(op, ret),
-        ),
+        Some((OpId(id), Operation { op, outcome: Outcome::Returned { ret, .. }, .. })) => {
+            let (call, ret) = (model.call_words(op), model.ret_words(op, ret));
+            let space = if ret.is_empty() { "" } else { " " };
+            format!("{call} r{id} returned{space}{ret}, which no order of the operations explains")
+        }
         _ => "no order explains these operations".to_owned(),
     };
     Evidence { operations, because, minimal: false }

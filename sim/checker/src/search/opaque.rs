@@ -35,7 +35,7 @@ pub(super) struct Numbered<'a, M: Model> {
     states: Vec<M::State>,
     numbers: HashTable<(u64, u32)>,
     steps: HashMap<(u32, u32), u32, FixedState>,
-    /// Bytes that the states own, as far as hashing them shows.
+    /// Bytes that the states own, as far as hashing them shows or the model says.
     owned: usize,
 }
 
@@ -134,8 +134,8 @@ impl<'a, M: Model> Numbered<'a, M> {
         }
         let number = u32::try_from(self.states.len()).expect("so many do not fit in memory");
         self.numbers.insert_unique(hash, (hash, number), |(hash, _)| *hash);
+        self.owned = self.owned.saturating_add(bytes + self.model.hidden_bytes(&state));
         self.states.push(state);
-        self.owned += bytes;
         number
     }
 }

@@ -70,6 +70,11 @@ fn what_is_wrong_is_told_with_its_place() {
         (call.replace("\"read\"", "\"pop\""), (1, 1), "found `pop`"),
         (call.replace("{\"f\":\"read\"}", "5"), (1, 23), "an object with `f`"),
         (format!("{call}\n{}", ret.replace("{\"result\":1}", "1")), (2, 22), "an object"),
+        (
+            format!("{{\"format\":\"porcupine/1\",\"ops\":2}}\n{call}\n{ret}"),
+            (1, 31),
+            "the header says 2 operations, and there are 1",
+        ),
         (r#"{"Input":{"f":"read"},"Call":5,"Return":4}"#.to_owned(), (1, 41), "expected 5, when"),
     ];
     for (text, place, what) in cases {
