@@ -50,6 +50,17 @@ pub fn check_without_decide<M: Model>(
     search_parts(model, history, &parts, &all, budget)
 }
 
+/// Whether `operation` can matter to a verdict: one that failed, and an observation that nobody
+/// learned of, cannot.
+#[must_use]
+pub fn tells<M: Model>(model: &M, operation: &Operation<M::Op, M::Ret>) -> bool {
+    match operation.outcome {
+        Outcome::Returned { .. } => true,
+        Outcome::Failed => false,
+        Outcome::Unknown => model.effect(&operation.op, None) != Effect::Observe,
+    }
+}
+
 /// Searches the parts `open` in rounds, each of which may look at more than the one before: a key
 /// that is easily refused is not kept waiting by one that is hard.
 fn search_parts<M: Model>(
@@ -181,12 +192,7 @@ impl Parts {
         let mut counts: Vec<usize> = Vec::new();
         let mut keyless = false;
         let number = |operation: &Operation<M::Op, M::Ret>| {
-            let tells = match operation.outcome {
-                Outcome::Returned { .. } => true,
-                Outcome::Failed => false,
-                Outcome::Unknown => model.effect(&operation.op, None) != Effect::Observe,
-            };
-            if !tells {
+            if !tells(model, operation) {
                 return NONE;
             }
             let Some(key) = model.key(&operation.op) else {

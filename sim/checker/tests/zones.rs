@@ -3,9 +3,10 @@
 
 use quorate_checker::brute;
 use quorate_checker::budget::Budget;
+use quorate_checker::check::tells;
 use quorate_checker::generate::{Random, Shape, history, random};
-use quorate_checker::history::{History, OpId, Operation, Outcome, Part};
-use quorate_checker::model::{Effect, Model};
+use quorate_checker::history::{History, OpId, Outcome, Part};
+use quorate_checker::model::Model;
 use quorate_checker::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
 use quorate_checker::value::{Datum, Value};
 use quorate_checker::verdict::{Evidence, Verdict};
@@ -18,15 +19,8 @@ fn cases() -> u64 {
 
 /// The operations that say something.
 fn telling<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<OpId> {
-    let tells = |(id, operation): (u32, &Operation<M::Op, M::Ret>)| {
-        let tells = match operation.outcome {
-            Outcome::Returned { .. } => true,
-            Outcome::Failed => false,
-            Outcome::Unknown => model.effect(&operation.op, None) != Effect::Observe,
-        };
-        tells.then_some(OpId(id))
-    };
-    (0..).zip(history.operations()).filter_map(tells).collect()
+    let operations = (0..).map(OpId).zip(history.operations());
+    operations.filter(|(_, operation)| tells(model, operation)).map(|(id, _)| id).collect()
 }
 
 fn holds<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> bool {

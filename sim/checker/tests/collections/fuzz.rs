@@ -2,9 +2,10 @@
 
 use quorate_checker::brute;
 use quorate_checker::budget::Budget;
+use quorate_checker::check::tells;
 use quorate_checker::generate::{Random, Shape, random};
 use quorate_checker::history::{Client, History, Moment, OpId, Operation, Outcome, Part};
-use quorate_checker::model::{Effect, Model};
+use quorate_checker::model::Model;
 use quorate_checker::verdict::{Evidence, Verdict};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
@@ -26,15 +27,8 @@ pub(crate) fn rounds(usual: u64) -> u64 {
 
 /// The operations of `history` that a check looks at: as `check` chooses them.
 fn told<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<OpId> {
-    let tells = |(id, operation): (u32, &Operation<M::Op, M::Ret>)| {
-        let tells = match operation.outcome {
-            Outcome::Returned { .. } => true,
-            Outcome::Failed => false,
-            Outcome::Unknown => model.effect(&operation.op, None) != Effect::Observe,
-        };
-        tells.then_some(OpId(id))
-    };
-    (0..).zip(history.operations()).filter_map(tells).collect()
+    let operations = (0..).map(OpId).zip(history.operations());
+    operations.filter(|(_, operation)| tells(model, operation)).map(|(id, _)| id).collect()
 }
 
 /// What the model's own check says of `history`.
