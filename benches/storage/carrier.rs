@@ -1,6 +1,7 @@
 //! Carries a store's operations out, on threads of their own or at once.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::hint::spin_loop;
+use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use quorate::storage::{Completion, Disk, Event, FileAction, FileDisk, Operation, Storage};
@@ -13,10 +14,14 @@ pub(crate) enum Done {
     Sync,
 }
 
+/// How often a thread looks for a message before it sleeps: for longer than a flush takes. To wake
+/// a thread takes tens of microseconds, of which a flush with little in it would mostly consist.
+const LOOKS: usize = 20_000;
+
 /// A thread that does whatever is sent to it, and answers once it is done.
 pub(crate) struct Worker<Request, Answer> {
     pub(crate) requests: Sender<Request>,
-    pub(crate) answers: Receiver<Answer>,
+    answers: Receiver<Answer>,
     thread: JoinHandle<()>,
 }
 
@@ -26,11 +31,16 @@ impl<Request: Send + 'static, Answer: Send + 'static> Worker<Request, Answer> {
         let (given, answers) = channel();
         let thread = std::thread::spawn(move || {
             // Whoever asked may be gone before the answer.
-            while let Ok(request) = taken.recv()
+            while let Ok(request) = receive(&taken)
                 && given.send(work(request)).is_ok()
             {}
         });
         Worker { requests, answers, thread }
+    }
+
+    /// What it answers next.
+    pub(crate) fn answer(&self) -> Answer {
+        receive(&self.answers).expect("a worker answers what it was asked")
     }
 
     pub(crate) fn join(self) {
@@ -38,6 +48,18 @@ impl<Request: Send + 'static, Answer: Send + 'static> Worker<Request, Answer> {
         drop(self.answers);
         self.thread.join().expect("a worker ends when nothing is left");
     }
+}
+
+/// The next message, looked for and then waited for.
+fn receive<T>(from: &Receiver<T>) -> Result<T, RecvError> {
+    for _ in 0..LOOKS {
+        match from.try_recv() {
+            Ok(message) => return Ok(message),
+            Err(TryRecvError::Empty) => spin_loop(),
+            Err(TryRecvError::Disconnected) => return Err(RecvError),
+        }
+    }
+    from.recv()
 }
 
 /// Takes the operations of a step at once, and carries them out in their order.
