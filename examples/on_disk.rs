@@ -8,7 +8,7 @@ use std::io::{self, Cursor, Read};
 use quorate::machine::{Frozen, Request, StateMachine};
 use quorate::raft::{Config, RoleName};
 use quorate::replica::{Input, Output, Replica, ReplicaConfig};
-use quorate::storage::{ClusterId, Completion, Disk, FileDisk, Identity, Incarnation};
+use quorate::storage::{ClusterId, Completion, Disk, FileDisk, Identity};
 use quorate::types::{Index, Instant, Membership, NodeId, Tag};
 
 const CLUSTER: ClusterId = ClusterId(7);

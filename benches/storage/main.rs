@@ -13,7 +13,7 @@ mod recovery;
 use std::path::Path;
 use std::time::Duration;
 
-use quorate::storage::{ClusterId, FileDisk, Identity, Incarnation, Storage, StorageConfig};
+use quorate::storage::{ClusterId, FileDisk, Identity, Storage, StorageConfig};
 use quorate::types::{Command, Entry, EntryId, Index, Membership, NodeId, Payload, Term};
 use quorate::types::{HardState, Write, WriteId};
 

@@ -26,6 +26,7 @@ pub fn payload(payload: &Payload) -> u64 {
     match payload {
         Payload::Noop => 0,
         Payload::Command(command) => self::command(command),
+        Payload::Membership(membership) => digest::mix(1, digest::of_bytes(&membership.encode())),
     }
 }
 

@@ -237,7 +237,7 @@ const REJECTED: [Mark; 6] = [
     must("rejected/disk-full"),
 ];
 
-const RECEIVED: [Mark; 12] = [
+const RECEIVED: [Mark; 13] = [
     must("received/pre-vote"),
     must("received/pre-vote-reply"),
     must("received/request-vote"),
@@ -250,6 +250,7 @@ const RECEIVED: [Mark; 12] = [
     must("received/read-index-reply"),
     must("received/install-snapshot"),
     must("received/install-snapshot-reply"),
+    may("received/timeout-now"),
 ];
 
 /// A pre-candidate asks so little of its disk that faults of disks seldom meet one.
@@ -346,6 +347,7 @@ impl MarkId {
             Body::ReadIndexReply { .. } => 9,
             Body::InstallSnapshot { .. } => 10,
             Body::InstallSnapshotReply { .. } => 11,
+            Body::TimeoutNow => 12,
         };
         MarkId(RECEIVED_FROM + place)
     }

@@ -7,20 +7,23 @@
 //! Entries that left the tail are *cold*: they are on the disk, and the log only tells which to
 //! fetch.
 
+mod memberships;
 mod runs;
 mod tail;
 
 use alloc::vec::Vec;
 
+use crate::log::memberships::Memberships;
 use crate::log::runs::Runs;
 use crate::log::tail::Tail;
-use crate::types::{Entry, EntryId, Index, Restored, Term};
+use crate::types::{Entry, EntryId, Index, Membership, Restored, SnapshotMeta, Term};
 
 /// One node's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     runs: Runs,
     tail: Tail,
+    memberships: Memberships,
     /// What the last snapshot ends with.
     snapshot: EntryId,
     durable: Index,
@@ -71,12 +74,14 @@ impl Log {
             return Err("the snapshot's term is not the log's");
         }
         let tail = Self::restored_tail(restored, &runs)?;
+        let memberships = Self::restored_memberships(restored)?;
         if restored.applied < snapshot.index || restored.applied > restored.last {
             return Err("applied is outside the log");
         }
         Ok(Log {
             runs,
             tail,
+            memberships,
             snapshot,
             durable: restored.last,
             committed: restored.committed.clamp(restored.applied, restored.last),
@@ -138,6 +143,25 @@ impl Log {
         Ok(tail)
     }
 
+    fn restored_memberships(restored: &Restored) -> Result<Memberships, &'static str> {
+        let SnapshotMeta { last, membership, .. } = &restored.snapshot;
+        let mut memberships = Memberships::new(last.index, membership.clone());
+        for (index, membership) in &restored.memberships {
+            if *index <= memberships.last().0 || *index > restored.last {
+                return Err("memberships do not ascend from the snapshot to the log's last");
+            }
+            memberships.push(*index, membership.clone());
+        }
+        let first = restored.tail.first().map_or(restored.last.next(), |entry| entry.id.index);
+        let first = first.max(last.index.next());
+        let listed = restored.memberships.iter().filter(|(index, _)| *index >= first);
+        let tail = restored.tail.iter().filter(|entry| entry.id.index >= first);
+        if !tail.filter_map(Entry::membership).eq(listed.cloned()) {
+            return Err("memberships differ from tail");
+        }
+        Ok(memberships)
+    }
+
     /// The last entry, or the base.
     #[must_use]
     pub fn last(&self) -> EntryId {
@@ -178,6 +202,25 @@ impl Log {
     #[must_use]
     pub fn applying(&self) -> Index {
         self.applying
+    }
+
+    /// Who counts: the last membership in the log, committed or not (Raft §6).
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.memberships.last().1
+    }
+
+    /// Where the last membership in the log stands; at most the snapshot's end if it is older.
+    #[must_use]
+    pub fn membership_index(&self) -> Index {
+        self.memberships.last().0
+    }
+
+    /// Who counted when the log ended at `index`; `None` if that is before the snapshot and
+    /// forgotten.
+    #[must_use]
+    pub fn membership_at(&self, index: Index) -> Option<&Membership> {
+        self.memberships.at(index)
     }
 
     /// Bytes of entries kept in memory.
@@ -226,6 +269,9 @@ impl Log {
     pub fn append(&mut self, entry: Entry) {
         assert_eq!(entry.id.index, self.last().index.next(), "a log has no gap");
         self.runs.push(entry.id.term);
+        if let Some((index, membership)) = entry.membership() {
+            self.memberships.push(index, membership);
+        }
         self.tail.push(entry);
     }
 
@@ -247,6 +293,7 @@ impl Log {
         assert!(last >= self.committed, "a committed entry is never cut");
         self.runs.truncate(last);
         self.tail.truncate(last);
+        self.memberships.truncate(last);
         self.durable = self.durable.min(last);
     }
 
@@ -256,6 +303,7 @@ impl Log {
         assert!(last.index <= self.applied, "a snapshot holds what is applied");
         assert!(self.has(last), "a snapshot ends with an entry of the log");
         self.snapshot = last;
+        self.memberships.compact(last.index);
     }
 
     /// Forgets every entry through `base`, which the snapshot covers.
@@ -266,13 +314,15 @@ impl Log {
         self.tail.compact(base);
     }
 
-    /// A snapshot received from elsewhere, which ends with `last`, takes the place of the whole
-    /// log. What it covers is committed; on the disk it is not yet.
-    pub fn reset(&mut self, last: EntryId) {
+    /// A snapshot received from elsewhere takes the place of the whole log. What it covers is
+    /// committed; on the disk it is not yet.
+    pub fn reset(&mut self, snapshot: &SnapshotMeta) {
+        let last = snapshot.last;
         assert!(last.index > self.committed, "a log is not set back");
         assert!(last.index <= Index::MAX, "a log ends at the highest index");
         self.runs = Runs::new(last);
         self.tail = Tail::new(last.index.next());
+        self.memberships = Memberships::new(last.index, snapshot.membership.clone());
         self.snapshot = last;
         // Of what the disk has, only what was committed is known to be what the snapshot covers.
         self.durable = self.durable.min(self.committed);

@@ -172,7 +172,7 @@ impl<M: StateMachine> Machine<M> {
         assert!(entry.id.term >= self.applied.term, "terms do not go back");
         self.applied = entry.id;
         let outcome = match &entry.payload {
-            Payload::Noop => None,
+            Payload::Noop | Payload::Membership(_) => None,
             Payload::Command(command) => self.carry_out(entry.id.index, command),
         };
         if entry.id.index <= self.user_start {

@@ -1,9 +1,6 @@
 //! What a quorum of a membership has reached.
 
-use crate::types::{Membership, NodeId};
-
-/// The most voters one half of a membership may have.
-pub const VOTERS_MAX: usize = 64;
+use crate::types::{Membership, NodeId, Voters};
 
 /// The highest number that a quorum has reached, where `reached` tells how far each voter is.
 ///
@@ -12,10 +9,10 @@ pub const VOTERS_MAX: usize = 64;
 /// there (thesis §6.2). `u64::MAX` if the membership has no voter at all.
 ///
 /// # Panics
-/// If a half has more than [`VOTERS_MAX`] voters; no node starts with such a membership.
+/// If a half has more than [`Membership::VOTERS_MAX`] voters; no node starts with such a membership.
 pub fn reached(membership: &Membership, reached: impl Fn(NodeId) -> u64) -> u64 {
-    let incoming = majority_reached(membership.incoming(), &reached);
-    let outgoing = majority_reached(membership.outgoing(), &reached);
+    let incoming = half_reached(membership.incoming(), &reached);
+    let outgoing = half_reached(membership.outgoing(), &reached);
     incoming.min(outgoing)
 }
 
@@ -24,19 +21,27 @@ pub fn is_quorum(membership: &Membership, members: impl Fn(NodeId) -> bool) -> b
     reached(membership, |id| u64::from(members(id))) > 0
 }
 
-/// The highest number that a strict majority of `voters` has reached.
-fn majority_reached(voters: &[NodeId], reached: &impl Fn(NodeId) -> u64) -> u64 {
+/// The highest number that a strict majority of `voters` has reached, or that an even half of them
+/// has with the holder of the casting vote among it.
+fn half_reached(voters: &Voters, reached: &impl Fn(NodeId) -> u64) -> u64 {
+    const MAX: usize = Membership::VOTERS_MAX;
     if voters.is_empty() {
         return u64::MAX;
     }
-    assert!(voters.len() <= VOTERS_MAX, "a half has {} voters", voters.len());
-    let mut descending = [0_u64; VOTERS_MAX];
-    for (slot, voter) in descending.iter_mut().zip(voters) {
+    assert!(voters.len() <= MAX, "a half has {} voters", voters.len());
+    let mut descending = [0_u64; MAX];
+    for (slot, voter) in descending.iter_mut().zip(voters.iter()) {
         *slot = reached(*voter);
     }
     let descending = &mut descending[..voters.len()];
     descending.sort_unstable_by(|a, b| b.cmp(a));
-    descending[voters.len() / 2]
+    let majority = descending[voters.len() / 2];
+    match voters.casting() {
+        Some(holder) if voters.can_split() => {
+            majority.max(reached(holder).min(descending[voters.len() / 2 - 1]))
+        }
+        _ => majority,
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +66,18 @@ mod tests {
     fn no_voter_at_all_agrees_to_everything() {
         assert_eq!(reached(&Membership::default(), |_| 0), u64::MAX);
         assert!(is_quorum(&Membership::default(), |_| false));
+    }
+
+    #[test]
+    fn half_of_an_even_set_decides_with_its_casting_vote() {
+        let four = Membership::new(ids(&[1, 2, 3, 4])).with_casting(NodeId(2));
+        assert!(is_quorum(&four, |id| id.0 <= 2));
+        assert!(!is_quorum(&four, |id| id.0 >= 3));
+        assert!(!is_quorum(&four, |id| id.0 == 2));
+        assert_eq!(reached(&four, |id| 100 - id.0 * 10), 80);
+        assert_eq!(reached(&four, |id| id.0 * 10), 20);
+        let three = Membership::new(ids(&[1, 2, 3])).with_casting(NodeId(2));
+        assert!(!is_quorum(&three, |id| id.0 == 2), "an odd set never needs the vote");
     }
 
     #[test]

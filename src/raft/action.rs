@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::raft::input::Consumer;
-use crate::types::{Entry, EntryId, Index, Message, NodeId, SnapshotMeta, Tag, Term, Write};
+use crate::types::{
+    ChangeError, Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Term, Write,
+};
 
 /// One thing a node wants done. A driver may carry actions out at once and in any order, save
 /// that every [`Action::Persist`] keeps its place among its kind, and so do [`Action::Apply`] and
@@ -51,6 +53,13 @@ pub enum Action {
         /// Where it stands.
         id: EntryId,
     },
+    /// The change of the membership is complete, and in the log for good.
+    Changed {
+        /// As asked.
+        tag: Tag,
+        /// Where the last membership of the change stands.
+        id: EntryId,
+    },
     /// Nothing happened to the proposal or the read, and nothing will: safe to try again.
     Rejected {
         /// As proposed or asked.
@@ -71,6 +80,14 @@ pub enum Action {
         tag: Tag,
         /// The index at which the read became linearizable; it is applied.
         index: Index,
+    },
+    /// Who counts from now on. Committed or not, it may yet be taken back by another one.
+    MembershipChanged(Membership),
+    /// The node handed its leadership over, as a transfer asked for. Whether the other one took
+    /// it, [`Action::RoleChanged`] tells.
+    Resigned {
+        /// As asked.
+        tag: Tag,
     },
     /// The node's role, term or known leader changed.
     RoleChanged {
@@ -130,6 +147,20 @@ pub enum RejectReason {
     Stopped,
     /// The leader's disk is full: try again once it has space.
     DiskFull,
+    /// Another change of the membership is under way: ask again once it is complete.
+    MembershipChangeInFlight,
+    /// The membership cannot be changed so.
+    Membership(ChangeError),
+    /// There is no change that could still be given up.
+    NothingToGiveUp,
+    /// The change was given up: the voters that were to come are learners.
+    GivenUp,
+    /// The leader is handing its leadership over: try again with the next one.
+    Transferring,
+    /// The node named is no voter that this leader could hand over to.
+    NoSuccessor,
+    /// The other node did not take the leadership over in time: this one leads on.
+    TransferAborted,
 }
 
 /// Why a node dropped or declined a message.
@@ -217,6 +248,15 @@ impl fmt::Display for RejectReason {
             RejectReason::NoLeader => f.write_str("no leader could confirm the read"),
             RejectReason::Stopped => f.write_str("the node has stopped"),
             RejectReason::DiskFull => f.write_str("the leader's disk is full"),
+            RejectReason::MembershipChangeInFlight => {
+                f.write_str("another change of the membership is under way")
+            }
+            RejectReason::Membership(error) => write!(f, "the membership cannot be so: {error}"),
+            RejectReason::NothingToGiveUp => f.write_str("no change can still be given up"),
+            RejectReason::GivenUp => f.write_str("the change was given up"),
+            RejectReason::Transferring => f.write_str("the leader is handing over"),
+            RejectReason::NoSuccessor => f.write_str("no voter that could lead"),
+            RejectReason::TransferAborted => f.write_str("the leadership was not taken over"),
         }
     }
 }

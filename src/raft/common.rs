@@ -10,6 +10,7 @@ use crate::raft::jitter::Jitter;
 use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::ConfirmedReads;
 use crate::raft::status::Refusals;
+use crate::raft::upkeep::Drift;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
     Payload, SnapshotMeta, Tag, Term,
@@ -19,7 +20,6 @@ use crate::types::{
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
     pub(crate) config: Config,
-    pub(crate) membership: Membership,
     /// The last snapshot, which the log has the end of.
     pub(crate) snapshot: SnapshotMeta,
     /// The disk has no space for more entries.
@@ -33,8 +33,13 @@ pub(crate) struct Common {
     pub(crate) jitter: Jitter,
     pub(crate) reads: ConfirmedReads,
     pub(crate) refusals: Refusals,
+    pub(crate) drift: Drift,
+    /// Until then this node, should it lead, neither suspends a voter nor readmits one.
+    pub(crate) removal_not_before: Instant,
     /// Fetches under way: for whom, and which range.
     fetches: Vec<(Consumer, Index, Index)>,
+    /// The membership that was reported last.
+    reported: Membership,
     /// What the step under way wants done.
     pub(crate) actions: Vec<Action>,
 }
@@ -50,9 +55,9 @@ impl Common {
     ) -> Common {
         let mut jitter = Jitter::new(seed);
         let reads = ConfirmedReads::new(jitter.next());
+        let reported = log.membership().clone();
         Common {
             config,
-            membership: snapshot.membership.clone(),
             snapshot,
             disk_full: false,
             now,
@@ -63,7 +68,10 @@ impl Common {
             jitter,
             reads,
             refusals: Refusals::default(),
+            drift: Drift::default(),
+            removal_not_before: now,
             fetches: Vec::new(),
+            reported,
             actions: Vec::new(),
         }
     }
@@ -97,15 +105,37 @@ impl Common {
         }
     }
 
-    /// Whether the node may stand for election at all.
+    /// Whether the node may stand for election now: who cannot write could not lead.
     pub(crate) fn may_campaign(&self) -> bool {
-        self.membership.is_voter(self.id()) && self.term() < Term::MAX
+        self.is_electable() && !self.disk_is_stuck()
     }
 
-    /// When a node that starts to wait now loses its patience.
+    /// Whether the disk has been at one write for longer than an election takes.
+    pub(crate) fn disk_is_stuck(&self) -> bool {
+        let since = self.outbox.under_way_since();
+        let patience = self.config.election_timeout_max;
+        since.is_some_and(|since| self.now >= since.after(patience))
+    }
+
+    /// Whether the node may ever stand for election.
+    pub(crate) fn is_electable(&self) -> bool {
+        self.log.membership().is_voter(self.id()) && self.term() < Term::MAX
+    }
+
+    /// When a node that starts to wait now loses its patience: the later, the more voters have a
+    /// higher priority.
     pub(crate) fn election_deadline(&mut self) -> Instant {
         let (min, max) = (self.config.election_timeout_min, self.config.election_timeout_max);
-        self.now.after(self.jitter.between(min, max))
+        let wait = self.jitter.between(min, max);
+        let membership = self.log.membership();
+        let own = membership.priority(self.id());
+        let (mut voters, mut higher) = (0, 0);
+        for voter in membership.voters() {
+            voters += 1;
+            higher += u32::from(membership.priority(voter) > own);
+        }
+        let handicap = (max - min).saturating_mul(higher) / voters.max(1);
+        self.now.after(wait + handicap)
     }
 
     /// Says `body` to `to` as soon as what it reveals is durable.
@@ -121,7 +151,8 @@ impl Common {
 
     /// Says `body` to every other voter.
     pub(crate) fn send_to_voters(&mut self, body: &Body) {
-        for voter in self.membership.voters() {
+        let membership = self.log.membership().clone();
+        for voter in membership.voters() {
             if voter != self.id() {
                 self.send(voter, body.clone());
             }
@@ -142,10 +173,11 @@ impl Common {
     }
 
     /// Appends `payload` in the current term.
-    pub(crate) fn append(&mut self, payload: Payload) -> EntryId {
+    pub(crate) fn append(&mut self, payload: Payload) -> Entry {
         let id = EntryId::new(self.term(), self.log.last().index.next());
-        self.append_entry(Entry { id, payload });
-        id
+        let entry = Entry { id, payload };
+        self.append_entry(entry.clone());
+        entry
     }
 
     /// Appends an entry, the leader's or this node's own.
@@ -250,14 +282,24 @@ impl Common {
         }
     }
 
+    /// Says who counts from now on, if that is news.
+    fn report_membership(&mut self) {
+        let membership = self.log.membership();
+        if !membership.is_same(&self.reported) {
+            self.reported = membership.clone();
+            self.actions.push(Action::MembershipChanged(self.reported.clone()));
+        }
+    }
+
     /// Ends a step: submits what it changed, lets go of what may leave, and applies what it
     /// committed.
     pub(crate) fn finish_step(&mut self) {
         // What the disk does not have yet may still be lost while a commit index is kept.
         let committed = self.log.committed().min(self.log.durable());
-        if let Some(write) = self.outbox.take_write(committed) {
+        if let Some(write) = self.outbox.take_write(committed, self.now) {
             self.actions.push(Action::Persist(write));
         }
+        self.report_membership();
         self.advance_apply();
         self.log.evict(self.config.tail_bytes_max);
     }

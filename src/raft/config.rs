@@ -26,6 +26,12 @@ pub struct Config {
     /// Refuse votes while a leader has been heard from within `election_timeout_min`
     /// (thesis §4.2.3).
     pub stickiness: bool,
+    /// As the leader of an even set of voters, hold its casting vote: the half that the leader is in
+    /// goes on if the network splits.
+    pub casting_vote: bool,
+    /// As the leader, make learners of voters that are silent for too long, and voters of them
+    /// again once they are back.
+    pub removal: Option<Removal>,
     /// The largest command that may be proposed, in bytes.
     pub command_bytes_max: usize,
     /// The most entries one message or one fetch carries.
@@ -56,6 +62,18 @@ pub struct Config {
     pub outbox_messages_max: usize,
 }
 
+/// When a leader suspends voters by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// How long a voter is silent before it is suspended.
+    pub after: Duration,
+    /// How many voters remain in any case. With two, what a quorum has may be on one disk alone;
+    /// with one it always is.
+    pub voters_min: usize,
+    /// How long nothing is changed after a voter was suspended or readmitted.
+    pub pause: Duration,
+}
+
 /// Why a configuration is refused: which field, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -74,6 +92,9 @@ pub enum ConfigError {
     ElectionTimeoutTooLong,
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears nobody.
     StickinessWithoutCheckQuorum,
+    /// `removal.after` is less than twice `election_timeout_max`, `removal.voters_min` is 0, or
+    /// `removal.pause` is shorter than `removal.after`: a short silence would shrink the cluster.
+    RemovalTooEager,
     /// The named bound is zero, so nothing could ever pass it.
     BoundIsZero(&'static str),
     /// `command_bytes_max` is over `message_bytes_max` less an entry's overhead: the largest
@@ -98,6 +119,8 @@ impl Config {
             pre_vote: true,
             check_quorum: true,
             stickiness: true,
+            casting_vote: true,
+            removal: None,
             command_bytes_max: 1 << 20,
             message_entries_max: 4096,
             message_bytes_max: 2 << 20,
@@ -135,6 +158,13 @@ impl Config {
         }
         if self.stickiness && !self.check_quorum {
             return Err(ConfigError::StickinessWithoutCheckQuorum);
+        }
+        if self.removal.is_some_and(|removal| {
+            removal.after < self.election_timeout_max.saturating_mul(2)
+                || removal.voters_min == 0
+                || removal.pause < removal.after
+        }) {
+            return Err(ConfigError::RemovalTooEager);
         }
         self.check_bounds()
     }
@@ -186,6 +216,10 @@ impl fmt::Display for ConfigError {
             ConfigError::ElectionTimeoutTooLong => {
                 f.write_str("election_timeout_max is over an hour: check its unit")
             }
+            ConfigError::RemovalTooEager => f.write_str(
+                "removal.after must be at least twice election_timeout_max, removal.pause at least \
+                 removal.after, and removal.voters_min at least 1",
+            ),
             ConfigError::StickinessWithoutCheckQuorum => f.write_str(
                 "stickiness without check_quorum would keep a leader that hears nobody: \
                  turn both on or both off",

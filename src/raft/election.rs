@@ -38,7 +38,7 @@ impl PreCandidate {
     }
 
     pub(crate) fn verdict(&self, common: &Common) -> Transition {
-        match self.tally.verdict(&common.membership) {
+        match self.tally.verdict(common.log.membership()) {
             Verdict::Won => Transition::Stand,
             Verdict::Lost => Transition::Follow { term: common.term(), leader: None },
             Verdict::Pending => Transition::Stay,
@@ -56,7 +56,7 @@ impl PreCandidate {
             common.refuse(from, "PreVoteReply", Refusal::StaleReply);
             return Transition::Stay;
         }
-        if !common.membership.is_voter(from) {
+        if !common.log.membership().is_voter(from) {
             common.refuse(from, "PreVoteReply", Refusal::NotVoter);
             return Transition::Stay;
         }
@@ -67,10 +67,10 @@ impl PreCandidate {
 
 impl Candidate {
     /// Stands in the current term, which the node has just entered: votes for itself and asks
-    /// every other voter, once that vote is durable.
-    pub(crate) fn new(common: &mut Common) -> Candidate {
+    /// every other voter, once that vote is durable. In a `transfer` the leader asked for it.
+    pub(crate) fn new(common: &mut Common, transfer: bool) -> Candidate {
         common.vote_for(common.id());
-        common.send_to_voters(&Body::RequestVote { last: common.log.last() });
+        common.send_to_voters(&Body::RequestVote { last: common.log.last(), transfer });
         Candidate {
             tally: Tally::default(),
             deadline: common.election_deadline(),
@@ -79,7 +79,7 @@ impl Candidate {
     }
 
     fn verdict(&self, common: &Common) -> Transition {
-        match self.tally.verdict(&common.membership) {
+        match self.tally.verdict(common.log.membership()) {
             Verdict::Won => Transition::Lead,
             Verdict::Lost => Transition::Follow { term: common.term(), leader: None },
             Verdict::Pending => Transition::Stay,
@@ -115,7 +115,7 @@ impl Candidate {
         from: NodeId,
         granted: bool,
     ) -> Transition {
-        if !common.membership.is_voter(from) {
+        if !common.log.membership().is_voter(from) {
             common.refuse(from, "RequestVoteReply", Refusal::NotVoter);
             return Transition::Stay;
         }

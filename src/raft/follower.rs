@@ -192,6 +192,15 @@ impl Follower {
         self.ask_for_reads(common);
     }
 
+    /// The leader wants this node to lead (thesis §3.10).
+    pub(crate) fn on_timeout_now(&mut self, common: &mut Common, from: NodeId) -> Transition {
+        if self.leader != Some(from) || !common.may_campaign() {
+            common.refuse(from, "TimeoutNow", Refusal::WrongRole);
+            return Transition::Stay;
+        }
+        Transition::StandAtOnce
+    }
+
     /// The leader was not heard of in time.
     pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
         if common.now < self.deadline {

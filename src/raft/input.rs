@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::types::{Command, Entry, Index, Message, NodeId, SnapshotMeta, Tag, WriteId};
+use crate::types::{Change, Command, Entry, Index, Message, NodeId, SnapshotMeta, Tag, WriteId};
 
 /// One thing that happened to a node; `Raft::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,27 @@ pub enum Input {
     Read {
         /// Comes back with the outcome.
         tag: Tag,
+    },
+    /// The user wants the membership changed. Ends in exactly one of `Action::Changed`, once the
+    /// whole change is complete and committed, `Action::Rejected` and `Action::Unknown`.
+    ChangeMembership {
+        /// Comes back with the outcome.
+        tag: Tag,
+        /// What is to be different.
+        change: Change,
+    },
+    /// The user gives up a change whose voters to come still lack the log; the same outcomes.
+    GiveUpChange {
+        /// Comes back with the outcome.
+        tag: Tag,
+    },
+    /// The user wants another node to lead. Ends in exactly one of `Action::Resigned` and
+    /// `Action::Rejected`, within an election timeout.
+    Transfer {
+        /// Comes back with the outcome.
+        tag: Tag,
+        /// The voter that is to lead; the best one if none is named.
+        to: Option<NodeId>,
     },
     /// The disk has a verified snapshot of the state machine as it was after `meta.last`. One that
     /// an installed snapshot has overtaken is ignored.

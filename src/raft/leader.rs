@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use crate::progress::Progress;
 use crate::quorum;
 use crate::raft::action::{Action, Refusal, RejectReason};
+use crate::raft::changing::Changing;
 use crate::raft::common::Common;
+use crate::raft::handover::Handover;
 use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::replication;
 use crate::raft::transition::Transition;
@@ -18,8 +20,10 @@ use crate::types::{
 /// What only a leader has.
 #[derive(Clone, Debug)]
 pub(crate) struct Leader {
-    /// Every other member, by ascending id.
+    /// Every other member, and who left lately, by ascending id.
     pub(crate) peers: Vec<(NodeId, Progress)>,
+    pub(crate) changing: Changing,
+    pub(crate) handover: Option<Handover>,
     pub(crate) heartbeat_due: Instant,
     /// The last round of heartbeats sent.
     round: u64,
@@ -45,12 +49,14 @@ impl Leader {
     /// and says at once that there is a leader.
     pub(crate) fn new(common: &mut Common) -> Leader {
         let last = common.log.last().index;
-        let members = common.membership.members();
-        let others = members.into_iter().filter(|id| *id != common.id());
+        let others = common.log.membership().ids().filter(|id| *id != common.id());
         let peers = others.map(|id| (id, Progress::new(last, common.now))).collect();
-        let first = common.append(Payload::Noop).index;
+        let first = common.append(Payload::Noop).id.index;
+        common.drift.begin(common.now, common.config.election_timeout_max);
         let mut leader = Leader {
             peers,
+            changing: Changing::default(),
+            handover: None,
             heartbeat_due: common.now,
             round: 0,
             first,
@@ -88,7 +94,7 @@ impl Leader {
 
     /// The highest number a quorum has reached: this node `own`, every peer as `of` tells.
     fn reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
-        quorum::reached(&common.membership, |id| {
+        quorum::reached(common.log.membership(), |id| {
             if id == common.id() {
                 return own;
             }
@@ -99,7 +105,7 @@ impl Leader {
 
     /// Whether an entry of this term is committed: before, the commit index may be behind what
     /// earlier leaders committed (Raft §8).
-    fn is_established(&self, common: &Common) -> bool {
+    pub(crate) fn is_established(&self, common: &Common) -> bool {
         common.log.committed() >= self.first
     }
 
@@ -108,15 +114,24 @@ impl Leader {
             return common.reject(tag, RejectReason::TooLarge);
         }
         let bytes = Entry::OVERHEAD_BYTES + command.len();
+        if self.handover.is_some() {
+            return common.reject(tag, RejectReason::Transferring);
+        }
         if common.disk_full {
             return common.reject(tag, RejectReason::DiskFull);
         }
         if !self.unapplied.has_room(bytes, common.config.unapplied_bytes_max) {
             return common.reject(tag, RejectReason::Busy);
         }
-        let index = common.append(Payload::Command(command)).index;
-        self.unapplied.push(index, bytes);
+        let index = self.append(common, Payload::Command(command));
         self.proposals.push_back(Proposal { tag, index });
+    }
+
+    /// Appends what the leader's state machine will count as unapplied.
+    pub(crate) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
+        let entry = common.append(payload);
+        self.unapplied.push(entry.id.index, entry.bytes());
+        entry.id.index
     }
 
     /// Raft §5.3, §5.4.2: what a quorum has on its disks is committed, if it is of this leader's
@@ -147,13 +162,18 @@ impl Leader {
         outcome: AppendOutcome,
     ) {
         let last = common.log.last().index;
+        let successor = self.handover.is_some();
         let Some(progress) = self.hear(common, from, "AppendEntriesReply") else { return };
         match outcome {
             AppendOutcome::Accepted { matched } if matched > last => {
                 common.refuse(from, "AppendEntriesReply", Refusal::ImpossibleMatch);
             }
             AppendOutcome::Accepted { matched } => {
+                let before = progress.matched();
                 progress.accepted(matched);
+                if successor && matched > before {
+                    self.press_handover(common);
+                }
             }
             AppendOutcome::NoSpace { verified } if verified > last => {
                 common.refuse(from, "AppendEntriesReply", Refusal::ImpossibleMatch);
@@ -218,6 +238,14 @@ impl Leader {
         if common.config.check_quorum && !self.hears_quorum(common) {
             return Transition::Follow { term: common.term(), leader: None };
         }
+        if common.disk_is_stuck() {
+            self.yield_leadership(common);
+            return Transition::Follow { term: common.term(), leader: None };
+        }
+        self.part(common.now);
+        self.expire_handover(common);
+        self.press_handover(common);
+        self.keep_up_membership(common);
         self.beat(common);
         Transition::Stay
     }
@@ -290,11 +318,18 @@ impl Leader {
     }
 
     /// Ends a step of the leader's: commits, replicates and answers what the input made possible.
-    pub(crate) fn advance(&mut self, common: &mut Common) {
+    /// A leader that has no vote any more hands over and leaves.
+    pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.applied(common.log.applied());
         self.advance_commit(common);
+        self.advance_membership(common);
         self.replicate(common);
         self.advance_reads(common);
+        if !self.is_dismissed(common) {
+            return Transition::Stay;
+        }
+        self.yield_leadership(common);
+        Transition::Follow { term: common.term(), leader: None }
     }
 
     /// Answers the reads whose round is confirmed, and begins the round that others wait for
@@ -331,6 +366,8 @@ impl Leader {
 
     /// Stops leading: what waits ends now. A proposal may yet be committed by a later leader.
     pub(crate) fn resign(&mut self, common: &mut Common) {
+        self.abandon_change(common);
+        self.finish_handover(common);
         for proposal in self.proposals.drain(..) {
             let id = EntryId::new(common.term(), proposal.index);
             common.actions.push(Action::Unknown { tag: proposal.tag, id });

@@ -4,10 +4,12 @@
 //! changes a node's role; a role's handlers return the transition they want.
 
 mod action;
+mod changing;
 mod common;
 mod config;
 mod election;
 mod follower;
+mod handover;
 mod input;
 mod invariants;
 mod jitter;
@@ -21,9 +23,10 @@ mod status;
 mod trace;
 mod transition;
 mod unapplied;
+mod upkeep;
 
 pub use action::{Action, Refusal, RejectReason, RoleName};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Removal};
 pub use input::{Consumer, Input};
 pub use status::{PeerStatus, Refusals, Status};
 
@@ -101,7 +104,8 @@ impl Raft {
             return Err(StartError::Restored("the term is before the log's last"));
         }
         let snapshot = restored.snapshot;
-        if !screen::is_within_bounds(&snapshot.membership) {
+        let memberships = restored.memberships.iter().map(|(_, membership)| membership);
+        if memberships.chain([&snapshot.membership]).any(|listed| listed.excess().is_some()) {
             return Err(StartError::Restored(
                 "the membership has more voters or members than it may",
             ));
@@ -123,7 +127,8 @@ impl Raft {
         let transition = self.receive(input);
         self.enter(transition);
         if let Role::Leader(leader) = &mut self.role {
-            leader.advance(&mut self.common);
+            let verdict = leader.advance(&mut self.common);
+            self.enter(verdict);
         }
         self.common.finish_step();
         core::mem::swap(actions, &mut self.common.actions);
@@ -185,10 +190,10 @@ impl Raft {
         peer.map(|(_, progress)| progress.matched())
     }
 
-    /// The membership in force.
+    /// The membership in force: the last in the log, committed or not (Raft §6).
     #[must_use]
     pub fn membership(&self) -> &Membership {
-        &self.common.membership
+        self.common.log.membership()
     }
 
     /// How many messages were refused since the start, by reason.
@@ -240,6 +245,15 @@ impl Raft {
             Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
             Input::Propose { tag, command } => self.on_propose(tag, command),
             Input::Read { tag } => self.on_read(tag),
+            Input::ChangeMembership { tag, change } => self.lead(tag, |leader, common| {
+                leader.on_change(common, tag, &change);
+            }),
+            Input::GiveUpChange { tag } => {
+                self.lead(tag, |leader, common| leader.on_give_up(common, tag))
+            }
+            Input::Transfer { tag, to } => {
+                self.lead(tag, |leader, common| leader.on_transfer(common, tag, to))
+            }
             Input::SnapshotTaken { meta, base } => {
                 snapshots::on_taken(&mut self.common, meta, base);
                 Transition::Stay
@@ -301,8 +315,13 @@ impl Raft {
     }
 
     fn on_propose(&mut self, tag: Tag, command: Command) -> Transition {
+        self.lead(tag, |leader, common| leader.on_propose(common, tag, command))
+    }
+
+    /// Does what only a leader does, or rejects `tag`.
+    fn lead(&mut self, tag: Tag, what: impl FnOnce(&mut Leader, &mut Common)) -> Transition {
         if let Role::Leader(leader) = &mut self.role {
-            leader.on_propose(&mut self.common, tag, command);
+            what(leader, &mut self.common);
         } else {
             let leader = self.leader();
             self.common.reject(tag, RejectReason::NotLeader { leader });
@@ -356,7 +375,7 @@ impl Raft {
                 election::on_pre_vote(common, message.from, *next_term, *last, fresh);
                 return Transition::Stay;
             }
-            Body::RequestVote { .. }
+            Body::RequestVote { transfer: false, .. }
                 if message.term > self.common.term() && self.leader_is_fresh() =>
             {
                 self.common.refuse(message.from, name, Refusal::LeaderFresh);
@@ -394,7 +413,7 @@ impl Raft {
     fn dispatch(&mut self, message: Message) -> Transition {
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
         match (&mut self.role, message.body) {
-            (role, Body::RequestVote { last }) => {
+            (role, Body::RequestVote { last, .. }) => {
                 let granted = election::on_request_vote(common, from, last);
                 if let (true, Role::Follower(follower)) = (granted, role) {
                     follower.deadline = common.election_deadline();
@@ -411,6 +430,9 @@ impl Raft {
             }
             (Role::Follower(follower), Body::Heartbeat { round, committed }) => {
                 follower.on_heartbeat(common, from, round, committed);
+            }
+            (Role::Follower(follower), Body::TimeoutNow) => {
+                return follower.on_timeout_now(common, from);
             }
             (Role::Follower(follower), Body::InstallSnapshot { meta }) => {
                 follower.on_install_snapshot(common, from, meta);
@@ -456,7 +478,8 @@ impl Raft {
             Transition::Stay => {}
             Transition::Follow { term, leader } => self.become_follower(term, leader),
             Transition::Prepare if self.common.config.pre_vote => self.become_pre_candidate(),
-            Transition::Prepare | Transition::Stand => self.become_candidate(),
+            Transition::Prepare | Transition::Stand => self.become_candidate(false),
+            Transition::StandAtOnce => self.become_candidate(true),
             Transition::Lead => self.become_leader(),
         }
     }
@@ -490,11 +513,11 @@ impl Raft {
         self.enter(verdict);
     }
 
-    fn become_candidate(&mut self) {
+    fn become_candidate(&mut self, transfer: bool) {
         self.leave_follower();
         self.common.enter_term(self.common.term().next());
         self.common.announce(RoleName::Candidate, None);
-        self.role = Role::Candidate(Candidate::new(&mut self.common));
+        self.role = Role::Candidate(Candidate::new(&mut self.common, transfer));
     }
 
     fn become_leader(&mut self) {
@@ -506,7 +529,7 @@ impl Raft {
     /// Who stands for election follows nobody: reads that wait for a leader's answer end.
     fn leave_follower(&mut self) {
         assert!(!matches!(self.role, Role::Leader(_)), "a leader does not stand");
-        assert!(self.common.may_campaign(), "only a voter stands");
+        assert!(self.common.is_electable(), "only a voter stands");
         if let Role::Follower(follower) = &mut self.role {
             follower.leave_leader(&mut self.common);
         }

@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::types::{
-    AppendOutcome, Body, Entry, HardState, Index, Message, SnapshotMeta, Term, Write, WriteId,
+    AppendOutcome, Body, Entry, HardState, Index, Instant, Message, SnapshotMeta, Term, Write, WriteId,
 };
 
 /// Writes on their way to the disk, and messages that wait for them.
@@ -21,8 +21,8 @@ pub(crate) struct Outbox {
     /// snapshot in their place.
     hard_state_write: WriteId,
     entries_write: WriteId,
-    /// Writes on their way, each with the last index it makes durable.
-    under_way: VecDeque<(WriteId, Index)>,
+    /// Writes on their way, each with the last index it makes durable and since when.
+    under_way: VecDeque<(WriteId, Index, Instant)>,
     /// Messages that wait for a hard state, and acknowledgements that wait for entries too; the
     /// writes they wait for ascend in each.
     held: VecDeque<(WriteId, Message)>,
@@ -62,7 +62,7 @@ impl Outbox {
     /// covers it. One beyond would be of a leader that contradicts itself, and is void.
     pub(crate) fn write_install(&mut self, meta: SnapshotMeta) {
         assert!(self.entries.is_empty(), "a step installs before it appends");
-        for (_, durable) in &mut self.under_way {
+        for (_, durable, _) in &mut self.under_way {
             *durable = Index::ZERO;
         }
         self.void_after(meta.last.index);
@@ -75,7 +75,7 @@ impl Outbox {
     /// itself gets that far.
     pub(crate) fn truncate(&mut self, last: Index) {
         assert!(self.entries.is_empty(), "a step cuts the log before it appends");
-        for (_, durable) in &mut self.under_way {
+        for (_, durable, _) in &mut self.under_way {
             *durable = last.min(*durable);
         }
         self.void_after(last);
@@ -89,7 +89,7 @@ impl Outbox {
     }
 
     /// The write the step under way wants, if it wants one.
-    pub(crate) fn take_write(&mut self, committed: Index) -> Option<Write> {
+    pub(crate) fn take_write(&mut self, committed: Index, now: Instant) -> Option<Write> {
         if self.hard_state.is_none() && self.install.is_none() && self.entries.is_empty() {
             return None;
         }
@@ -97,9 +97,14 @@ impl Outbox {
         let (install, entries) = (self.install.take(), core::mem::take(&mut self.entries));
         let installed = install.as_ref().map_or(Index::ZERO, |meta| meta.last.index);
         let last = entries.last().map_or(installed, |entry| entry.id.index);
-        self.under_way.push_back((self.submitted, last));
+        self.under_way.push_back((self.submitted, last, now));
         let hard_state = self.hard_state.take();
         Some(Write { id: self.submitted, hard_state, committed, install, entries })
+    }
+
+    /// Since when the disk is at the write it is at.
+    pub(crate) fn under_way_since(&self) -> Option<Instant> {
+        self.under_way.front().map(|(_, _, since)| *since)
     }
 
     /// Writes up to `write` are durable. Returns the last index that this makes durable.
@@ -107,7 +112,7 @@ impl Outbox {
         assert!(write <= self.submitted, "contract: only a write that was asked for is persisted");
         self.persisted = self.persisted.max(write);
         let mut durable = Index::ZERO;
-        while let Some((_, last)) = self.under_way.front().filter(|(id, _)| *id <= write) {
+        while let Some((_, last, _)) = self.under_way.front().filter(|(id, ..)| *id <= write) {
             durable = durable.max(*last);
             self.under_way.pop_front();
         }
@@ -209,7 +214,7 @@ mod tests {
         outbox.write_entry(entry(1, 1));
         assert_eq!(outbox.post(accepted(1, 1), 9), Post::Waits);
         assert_eq!(outbox.post(alive(1), 9), Post::Leaves(alive(1)));
-        let write = outbox.take_write(Index(0)).expect("an entry is to be written");
+        let write = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         assert_eq!(released(&mut outbox), []);
         assert_eq!(outbox.persisted(write.id), Index(1));
         assert_eq!(released(&mut outbox), [accepted(1, 1)]);
@@ -220,7 +225,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.write_hard_state(HardState { term: Term(2), vote: None });
         assert_eq!(outbox.post(alive(2), 9), Post::Waits);
-        let write = outbox.take_write(Index(0)).expect("a term is to be written");
+        let write = outbox.take_write(Index(0), Instant::ZERO).expect("a term is to be written");
         outbox.persisted(write.id);
         assert_eq!(released(&mut outbox), [alive(2)]);
     }
@@ -230,10 +235,10 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
         outbox.post(accepted(1, 1), 9);
-        let first = outbox.take_write(Index(0)).expect("an entry is to be written");
+        let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         outbox.write_hard_state(HardState { term: Term(2), vote: None });
         outbox.forget_before(Term(2));
-        outbox.take_write(Index(0));
+        outbox.take_write(Index(0), Instant::ZERO);
         outbox.persisted(first.id);
         assert_eq!(released(&mut outbox), []);
     }
@@ -253,10 +258,10 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 1));
         outbox.write_entry(entry(1, 2));
-        let first = outbox.take_write(Index(0)).expect("entries are to be written");
+        let first = outbox.take_write(Index(0), Instant::ZERO).expect("entries are to be written");
         outbox.truncate(Index(1));
         outbox.write_entry(entry(2, 2));
-        let second = outbox.take_write(Index(0)).expect("an entry is to be written");
+        let second = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         assert_eq!(outbox.persisted(first.id), Index(1));
         assert_eq!(outbox.persisted(second.id), Index(2));
     }
@@ -265,12 +270,12 @@ mod tests {
     fn an_installed_snapshot_takes_over_from_the_entries_on_their_way() {
         let mut outbox = Outbox::default();
         outbox.write_entry(entry(1, 9));
-        let first = outbox.take_write(Index(0)).expect("an entry is to be written");
+        let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         let last = EntryId::new(Term(1), Index(5));
         outbox.write_install(SnapshotMeta::empty(last, Membership::default()));
         let installed = message(1, Body::InstallSnapshotReply { matched: Index(5) });
         assert_eq!(outbox.post(installed.clone(), 9), Post::Waits);
-        let second = outbox.take_write(Index(0)).expect("a snapshot is to be installed");
+        let second = outbox.take_write(Index(0), Instant::ZERO).expect("a snapshot is to be installed");
         assert_eq!(outbox.persisted(first.id), Index(0), "the entries are of the log before");
         assert_eq!(released(&mut outbox), []);
         assert_eq!(outbox.persisted(second.id), Index(5));

@@ -1,10 +1,10 @@
 //! The screen at the door: what no node of this protocol would say to this one is dropped here,
 //! so that no handler has to expect it.
 
-use crate::quorum::VOTERS_MAX;
 use crate::raft::action::Refusal;
 use crate::types::{
-    AppendOutcome, Body, Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Term,
+    AppendOutcome, Body, Entry, EntryId, Index, Membership, Message, NodeId, Payload,
+    SnapshotMeta, Term,
 };
 
 /// Why the message is none that this protocol's nodes would say to node `to`, if it is not.
@@ -34,7 +34,7 @@ fn is_well_formed(message: &Message) -> bool {
             *next_term == term.next() && last.term <= *next_term && last.index <= Index::MAX
         }
         Body::PreVoteReply { next_term, .. } => *next_term > Term::ZERO && *next_term <= Term::MAX,
-        Body::RequestVote { last } => last.term <= term && last.index <= Index::MAX,
+        Body::RequestVote { last, .. } => last.term <= term && last.index <= Index::MAX,
         Body::AppendEntries { prev, entries, committed } => {
             is_id(*prev, term) && *committed <= Index::MAX && is_sequence(*prev, entries, term)
         }
@@ -50,6 +50,7 @@ fn is_well_formed(message: &Message) -> bool {
             AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },
         )
         | Body::InstallSnapshotReply { .. }
+        | Body::TimeoutNow
         | Body::ReadIndex { .. } => true,
     }
 }
@@ -70,15 +71,12 @@ pub(crate) fn is_snapshot(meta: &SnapshotMeta, term: Term) -> bool {
     let somewhere = last.index > Index::ZERO && last.index <= SNAPSHOT_MAX;
     somewhere
         && is_id(*last, term)
-        && !meta.membership.incoming().is_empty()
-        && is_within_bounds(&meta.membership)
+        && is_membership(&meta.membership)
 }
 
-/// Whether no side of the membership has more voters than can be counted, nor the whole of it more
-/// members than can be stored.
-pub(crate) fn is_within_bounds(membership: &Membership) -> bool {
-    membership.incoming().len().max(membership.outgoing().len()) <= VOTERS_MAX
-        && membership.listed() <= Membership::MEMBERS_MAX
+/// Whether a node may have this membership in its log.
+fn is_membership(membership: &Membership) -> bool {
+    !membership.incoming().is_empty() && membership.excess().is_none()
 }
 
 /// Whether `entries` can follow `prev` in the log of a leader of `term`.
@@ -86,7 +84,11 @@ fn is_sequence(prev: EntryId, entries: &[Entry], term: Term) -> bool {
     let mut before = prev;
     for entry in entries {
         let in_order = entry.id.index == before.index.next() && entry.id.term >= before.term;
-        if !in_order || !is_id(entry.id, term) {
+        let counts = match &entry.payload {
+            Payload::Membership(membership) => is_membership(membership),
+            Payload::Noop | Payload::Command(_) => true,
+        };
+        if !in_order || !counts || !is_id(entry.id, term) {
             return false;
         }
         before = entry.id;

@@ -37,6 +37,10 @@ impl fmt::Display for Input {
             Input::DiskFull(true) => f.write_str("disk full"),
             Input::DiskFull(false) => f.write_str("disk has space"),
             Input::Campaign => f.write_str("campaign"),
+            Input::ChangeMembership { tag, change } => write!(f, "change {tag} {change}"),
+            Input::GiveUpChange { tag } => write!(f, "give up change {tag}"),
+            Input::Transfer { tag, to: Some(to) } => write!(f, "transfer {tag} to {to}"),
+            Input::Transfer { tag, to: None } => write!(f, "transfer {tag}"),
         }
     }
 }
@@ -55,6 +59,9 @@ impl fmt::Display for Action {
                 write!(f, "fetches {first}..{last} for {consumer}")
             }
             Action::Committed { tag, id } => write!(f, "committed {tag} at {id}"),
+            Action::Changed { tag, id } => write!(f, "changed {tag} at {id}"),
+            Action::MembershipChanged(membership) => write!(f, "counts {membership}"),
+            Action::Resigned { tag } => write!(f, "resigned {tag}"),
             Action::Rejected { tag, reason } => write!(f, "rejected {tag}: {reason}"),
             Action::Unknown { tag, id } => write!(f, "unknown {tag}: was appended at {id}"),
             Action::ReadReady { tag, index } => write!(f, "read {tag} ready at {index}"),

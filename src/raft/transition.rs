@@ -14,6 +14,8 @@ pub(crate) enum Transition {
     Prepare,
     /// Stand for election in the next term.
     Stand,
+    /// Stand for election in the next term, as the leader asked.
+    StandAtOnce,
     /// Lead the current term.
     Lead,
 }

@@ -2,7 +2,7 @@
 
 use crate::machine::Outcome;
 use crate::storage::{Completion, Failure};
-use crate::types::{Command, EntryId, Index, Packet, Tag};
+use crate::types::{Change, Command, EntryId, Index, NodeId, Packet, Tag};
 
 /// One thing that happened to a node; `Node::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,27 @@ pub enum Input {
         tag: Tag,
         /// What is asked of the state machine.
         query: Vec<u8>,
+    },
+    /// The user wants the membership changed. Ends in exactly one of `Output::Changed`, once the
+    /// whole change is complete, `Output::Rejected` and `Output::Unknown`.
+    ChangeMembership {
+        /// Comes back with the outcome; no other request that waits has it.
+        tag: Tag,
+        /// What is to be different.
+        change: Change,
+    },
+    /// The user gives up a change whose voters to come still lack the log; the same outcomes.
+    GiveUpChange {
+        /// Comes back with the outcome; no other request that waits has it.
+        tag: Tag,
+    },
+    /// The user wants another node to lead. Ends in exactly one of `Output::Resigned` and
+    /// `Output::Rejected`, within an election timeout.
+    Transfer {
+        /// Comes back with the outcome; no other request that waits has it.
+        tag: Tag,
+        /// The voter that is to lead; the best one if none is named.
+        to: Option<NodeId>,
     },
     /// Campaign now, as if the election timeout had passed.
     Campaign,

@@ -169,7 +169,8 @@ impl Node {
             Input::Done(done) => self.on_done(done),
             Input::Frozen(last) => {
                 let (storage, events) = (&mut self.storage, &mut self.events);
-                self.snapshots.on_frozen(last, self.raft.membership(), storage, events);
+                let membership = self.raft.log().membership_at(last.index);
+                self.snapshots.on_frozen(last, membership, storage, events);
             }
             Input::Viewed(bytes) => {
                 let (storage, events) = (&mut self.storage, &mut self.events);
@@ -186,6 +187,18 @@ impl Node {
                 self.requests.read(tag, query);
                 self.tell(raft::Input::Read { tag });
             }
+            Input::ChangeMembership { tag, change } => {
+                self.requests.propose(tag);
+                self.tell(raft::Input::ChangeMembership { tag, change });
+            }
+            Input::GiveUpChange { tag } => {
+                self.requests.propose(tag);
+                self.tell(raft::Input::GiveUpChange { tag });
+            }
+            Input::Transfer { tag, to } => {
+                self.requests.propose(tag);
+                self.tell(raft::Input::Transfer { tag, to });
+            }
             Input::Campaign => self.tell(raft::Input::Campaign),
             Input::Close => {
                 self.end_requests();
@@ -197,7 +210,12 @@ impl Node {
 
     /// A stopped node answers those who ask, and hears nobody else.
     fn decline(&mut self, input: Input) {
-        if let Input::Propose { tag, .. } | Input::Read { tag, .. } = input {
+        if let Input::Propose { tag, .. }
+        | Input::Read { tag, .. }
+        | Input::ChangeMembership { tag, .. }
+        | Input::GiveUpChange { tag }
+        | Input::Transfer { tag, .. } = input
+        {
             self.outputs.push(Output::Rejected { tag, reason: RejectReason::Stopped });
         }
     }
@@ -288,6 +306,17 @@ impl Node {
                 self.fetched = FetchId(self.fetched.0 + 1);
                 self.fetches.insert(self.fetched, consumer);
                 self.storage.fetch(self.fetched, first, last, bytes_max, &mut self.events);
+            }
+            Action::MembershipChanged(membership) => {
+                self.outputs.push(Output::MembershipChanged(membership));
+            }
+            Action::Changed { tag, id } => {
+                self.requests.end(tag);
+                self.outputs.push(Output::Changed { tag, id });
+            }
+            Action::Resigned { tag } => {
+                self.requests.end(tag);
+                self.outputs.push(Output::Resigned { tag });
             }
             Action::Committed { tag, id } => self.requests.committed(tag, id),
             Action::Rejected { tag, reason } => {

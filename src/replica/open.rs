@@ -89,6 +89,7 @@ impl<M: StateMachine> Replica<M> {
             snapshot: opened.snapshot,
             base: opened.base,
             runs: opened.runs,
+            memberships: opened.memberships,
             last: opened.last.index,
             tail: opened.tail,
             applied,

@@ -3,7 +3,7 @@
 use crate::machine::Outcome;
 use crate::raft::{self, Refusal, RejectReason, RoleName};
 use crate::storage::{Failure, Operation};
-use crate::types::{Entry, EntryId, Index, NodeId, Packet, SnapshotMeta, Tag, Term};
+use crate::types::{Entry, EntryId, Index, Membership, NodeId, Packet, SnapshotMeta, Tag, Term};
 
 /// One thing a node wants done. A driver may carry outputs out at once and in any order, save that
 /// [`Output::Work`] keeps its order, and [`Output::Disk`] that of each lane.
@@ -57,6 +57,21 @@ pub enum Output {
         /// As proposed.
         tag: Tag,
     },
+    /// The change of the membership is complete, and in the log for good.
+    Changed {
+        /// As asked.
+        tag: Tag,
+        /// Where the last membership of the change stands.
+        id: EntryId,
+    },
+    /// The node handed its leadership over; who leads next, [`Output::RoleChanged`] tells.
+    Resigned {
+        /// As asked.
+        tag: Tag,
+    },
+    /// Who counts from now on, and where they are reached. Committed or not, it may yet be taken
+    /// back by another one.
+    MembershipChanged(Membership),
     /// The node's role, term or known leader changed.
     RoleChanged {
         /// The role from now on.

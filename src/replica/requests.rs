@@ -9,7 +9,8 @@ use crate::types::{EntryId, Index, Tag};
 /// Requests that have no outcome yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Requests {
-    /// Proposals that are not committed, as far as this node knows.
+    /// Proposals that are not committed, as far as this node knows, and what else it was told to
+    /// do as a leader.
     proposed: BTreeSet<Tag>,
     /// Committed proposals, by place; their entries are not applied here yet.
     committed: BTreeMap<Index, (Tag, EntryId)>,

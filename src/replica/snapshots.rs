@@ -89,15 +89,19 @@ impl Snapshots {
         }
     }
 
-    /// The worker froze a view of the state after `last`.
+    /// The worker froze a view of the state after `last`, when `membership` was in force; nobody
+    /// knows that any more if an installed snapshot has overtaken the view.
     pub(crate) fn on_frozen(
         &mut self,
         last: EntryId,
-        membership: &Membership,
+        membership: Option<&Membership>,
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if self.taking.frozen() && !storage.take_snapshot(last, membership.clone(), events) {
+        let begun = |membership: &Membership| {
+            storage.take_snapshot(last, membership.clone(), events)
+        };
+        if self.taking.frozen() && !membership.is_some_and(begun) {
             self.taking.end();
         }
     }

@@ -88,7 +88,7 @@ impl Batch {
         }
         let mut prev = self.headers.back().map_or(prev, |header| header.link);
         for entry in self.entries.range(known..count) {
-            let header = Header::of(entry, Digest::of(body_of(entry)), prev);
+            let header = Header::of(entry, Digest::of(&body_of(entry)), prev);
             prev = header.link;
             self.headers.push_back(header);
         }
@@ -179,7 +179,7 @@ mod tests {
         batch.chain(link(1), 2);
         batch.chain(Link { chain: Digest([8; 16]), ..link(1) }, 1);
         let first = &batch.entries[0];
-        let digest = Digest::of(body_of(first));
+        let digest = Digest::of(&body_of(first));
         let expected = Header::of(first, digest, Link { chain: Digest([8; 16]), ..link(1) });
         assert_eq!(batch.headers, [expected]);
     }

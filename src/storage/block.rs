@@ -1,10 +1,12 @@
 //! The header block of a flush: what stands in the header zone of a segment, byte by byte as
 //! `docs/FORMAT.md` says.
 
+use std::borrow::Cow;
+
 use crate::storage::bytes::Reader;
 use crate::storage::identity::Identity;
 use crate::storage::sector::PAYLOAD_BYTES;
-use crate::types::{Command, Entry, EntryId, Index, Payload, Term};
+use crate::types::{Command, Entry, EntryId, Incarnation, Index, Membership, Payload, Term};
 
 /// The fixed part of a header block, in bytes of payload.
 pub(crate) const BLOCK_BYTES: usize = 144;
@@ -18,6 +20,7 @@ const MAGIC: [u8; 8] = *b"QUORALOG";
 pub(crate) const VERSION: u32 = 1;
 const KIND_NOOP: u32 = 1;
 const KIND_COMMAND: u32 = 2;
+const KIND_MEMBERSHIP: u32 = 3;
 
 /// Numbers the flushes of a directory's life, from 1, without a hole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,11 +122,17 @@ pub(crate) fn salt(identity: &Identity, segment: u64) -> u64 {
 }
 
 /// The bytes of an entry, as its body holds them.
-pub(crate) fn body_of(entry: &Entry) -> &[u8] {
+pub(crate) fn body_of(entry: &Entry) -> Cow<'_, [u8]> {
     match &entry.payload {
-        Payload::Noop => &[],
-        Payload::Command(command) => command,
+        Payload::Noop => Cow::Borrowed(&[]),
+        Payload::Command(command) => Cow::Borrowed(command),
+        Payload::Membership(membership) => Cow::Owned(membership.encode()),
     }
+}
+
+/// How many bytes [`body_of`] the entry gives.
+pub(crate) fn body_bytes_of(entry: &Entry) -> usize {
+    entry.bytes() - Entry::OVERHEAD_BYTES
 }
 
 impl Record {
@@ -132,8 +141,9 @@ impl Record {
         let kind = match entry.payload {
             Payload::Noop => KIND_NOOP,
             Payload::Command(_) => KIND_COMMAND,
+            Payload::Membership(_) => KIND_MEMBERSHIP,
         };
-        let length = u32::try_from(body_of(entry).len());
+        let length = u32::try_from(body_bytes_of(entry));
         let body_bytes = length.expect("command_bytes_max is below 4 GiB");
         Record { id: entry.id, kind, body_bytes, body, chain }
     }
@@ -153,7 +163,11 @@ impl Record {
         let id = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
         let (kind, body_bytes) = (reader.u32()?, reader.u32()?);
         let (body, chain) = (Digest(reader.array()?), Digest(reader.array()?));
-        let known = kind == KIND_COMMAND || kind == KIND_NOOP && body_bytes == 0;
+        let known = match kind {
+            KIND_NOOP => body_bytes == 0,
+            KIND_MEMBERSHIP => body_bytes as usize <= Membership::BYTES_MAX,
+            _ => kind == KIND_COMMAND,
+        };
         known.then_some(Record { id, kind, body_bytes, body, chain })
     }
 
@@ -167,6 +181,11 @@ impl Record {
         RECORD_BYTES + self.body_bytes as usize
     }
 
+    /// Whether the entry says who counts from there on.
+    pub(crate) fn is_membership(&self) -> bool {
+        self.kind == KIND_MEMBERSHIP
+    }
+
     /// The entry, if `body` is what was written.
     pub(crate) fn entry(&self, body: &[u8]) -> Option<Entry> {
         if body.len() != self.body_bytes as usize || Digest::of(body) != self.body {
@@ -174,6 +193,7 @@ impl Record {
         }
         let payload = match self.kind {
             KIND_NOOP => Payload::Noop,
+            KIND_MEMBERSHIP => Payload::Membership(Membership::decode(body)?),
             _ => Payload::Command(Command::from(body)),
         };
         Some(Entry { id: self.id, payload })
@@ -331,7 +351,7 @@ pub(crate) fn claimed(payload: &[u8]) -> Option<(Identity, u64)> {
 }
 
 fn identity(reader: &mut Reader<'_>) -> Option<Identity> {
-    use crate::storage::identity::{ClusterId, Incarnation};
+    use crate::storage::identity::ClusterId;
     use crate::types::NodeId;
     let (cluster, node) = (ClusterId(reader.u128()?), NodeId(reader.u64()?));
     Some(Identity { cluster, node, incarnation: Incarnation(reader.u128()?) })
@@ -340,7 +360,8 @@ fn identity(reader: &mut Reader<'_>) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::identity::{ClusterId, Incarnation};
+    use crate::storage::identity::ClusterId;
+    use crate::types::Incarnation;
     use crate::types::NodeId;
 
     fn identity() -> Identity {
@@ -356,7 +377,7 @@ mod tests {
             let id = EntryId::new(Term(2), Index(5 + place as u64));
             let entry = Entry { id, payload };
             let chain = records.last().map_or(prev.chain, |record| record.link().chain);
-            records.push(Record::of(&entry, Digest::of(body_of(&entry)), chain));
+            records.push(Record::of(&entry, Digest::of(&body_of(&entry)), chain));
         }
         let body_bytes = records.iter().map(|record| record.bytes() as u64).sum();
         let block = Block {

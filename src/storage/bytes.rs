@@ -18,6 +18,16 @@ impl<'a> Reader<'a> {
         Some(*first)
     }
 
+    /// The next `count` bytes; None, once and for ever, if there are not as many.
+    pub(crate) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let Some((first, rest)) = self.0.split_at_checked(count) else {
+            self.0 = &[];
+            return None;
+        };
+        self.0 = rest;
+        Some(first)
+    }
+
     pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }

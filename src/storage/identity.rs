@@ -2,16 +2,11 @@
 
 use std::fmt;
 
-use crate::types::NodeId;
+use crate::types::{Incarnation, NodeId};
 
 /// Names a cluster. Two clusters never share one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub u128);
-
-/// Names one life of a node's directory, from its formatting on: a wiped disk never keeps the
-/// promises of the one before it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Incarnation(pub u128);
 
 /// What every file of a node carries, and is refused for if it differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,18 +52,6 @@ impl fmt::Display for ClusterId {
 }
 
 impl fmt::Debug for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }

@@ -182,8 +182,8 @@ mod tests {
 
     use super::*;
     use crate::storage::disk::Operation;
-    use crate::storage::identity::{ClusterId, Identity, Incarnation};
-    use crate::types::{Index, Membership, NodeId};
+    use crate::storage::identity::{ClusterId, Identity};
+    use crate::types::{Incarnation, Index, Membership, NodeId};
 
     #[test]
     fn what_is_asked_during_an_update_waits_for_the_next() {

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use crate::storage::ahead::Ahead;
 use crate::storage::batch::{Batch, Queue};
-use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_of, salt};
+use crate::storage::block::{
+    Block, FlushSeq, Link, RECORD_BYTES, body_bytes_of, body_of, salt,
+};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::identity::Identity;
@@ -200,12 +202,12 @@ impl Log {
     fn flush(&mut self, operations: &mut Operations) -> bool {
         let writing = self.writing.as_mut().expect("a batch is on its way");
         let batch = &mut writing.batch;
-        let commands = batch.entries.iter().map(|entry| body_of(entry).len());
+        let bodies = batch.entries.iter().map(body_bytes_of);
         let entries = match batch.whole {
             true => batch.entries.len(),
-            false => self.config.flush_takes(commands.clone()),
+            false => self.config.flush_takes(bodies.clone()),
         };
-        let body_bytes: usize = commands.take(entries).map(|bytes| RECORD_BYTES + bytes).sum();
+        let body_bytes: usize = bodies.take(entries).map(|bytes| RECORD_BYTES + bytes).sum();
         let block_framed = framed_bytes(Block::payload_bytes(entries)) as u64;
         let body_framed = framed_bytes(body_bytes) as u64;
         let fits = |(start, end): &(u64, u64)| start + block_framed + body_framed <= *end;
@@ -347,7 +349,7 @@ fn frame(block: &Block, start: u64, segment: InUse, batch: &Batch) -> (Vec<u8>, 
     for (header, entry) in entries {
         headers.push(&header.bytes);
         bodies.push(&header.bytes);
-        bodies.push(body_of(entry));
+        bodies.push(&body_of(entry));
     }
     (headers.finish(), bodies.finish())
 }

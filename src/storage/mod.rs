@@ -32,7 +32,7 @@ pub use contract::check_disk;
 pub use disk::{Completion, Disk, DiskError, FileAction, FileName, Lane, Operation, OperationId};
 pub use failure::{Failure, OpenError};
 pub use file_disk::FileDisk;
-pub use identity::{ClusterId, Identity, Incarnation};
+pub use identity::{ClusterId, Identity};
 pub use open::Opened;
 pub use reader::FetchId;
 pub use snapshots::{AbandonReason, PartOutcome, SnapshotConfig, SnapshotEvent, SnapshotReader};

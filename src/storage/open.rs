@@ -35,6 +35,8 @@ pub struct Opened {
     pub base: EntryId,
     /// The first entry of each term after the base.
     pub runs: Vec<EntryId>,
+    /// The memberships in the log after the snapshot, in ascending order.
+    pub memberships: Vec<(Index, Membership)>,
     /// The last entry, or the base.
     pub last: EntryId,
     /// The last entries, as many as `tail_bytes_max` allows.
@@ -153,12 +155,18 @@ impl Storage {
             first if first <= last => storage.fetch_all(disk, first, last)?,
             _ => Vec::new(),
         };
-        let durable = storage.keeper.durable();
+        let durable = storage.keeper.durable().clone();
         let covered = durable.snapshot.last.index;
         let snapshot = match storage.snapshots.in_force() {
             Some(older) if older.last.index < covered => older.clone(),
             _ => durable.snapshot.clone(),
         };
+        let first = snapshot.last.index.next();
+        let mut memberships = Vec::new();
+        for index in recovered.memberships.into_iter().filter(|index| *index >= first) {
+            let entries = storage.fetch_all(disk, index, index)?;
+            memberships.extend(entries.iter().filter_map(Entry::membership));
+        }
         let opened = Opened {
             identity: durable.identity,
             hard_state: durable.hard_state,
@@ -167,6 +175,7 @@ impl Storage {
             previous_snapshot: storage.previous_snapshot(),
             base: storage.base(),
             runs: recovered.runs,
+            memberships,
             last: storage.last(),
             tail,
         };

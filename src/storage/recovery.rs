@@ -20,6 +20,8 @@ pub(crate) struct Recovered {
     pub(crate) committed: Index,
     /// The first entry of each term after the base.
     pub(crate) runs: Vec<EntryId>,
+    /// Where the log has memberships.
+    pub(crate) memberships: Vec<Index>,
     /// The first of the last entries that together are as large as the tail may be.
     pub(crate) tail_first: Index,
     /// The last flush, and the entry it follows, if nothing shows that it was acknowledged.
@@ -199,6 +201,7 @@ struct Replay<'a> {
     started: bool,
     committed: Index,
     runs: Vec<EntryId>,
+    memberships: Vec<Index>,
     /// The last entries with their sizes, as many as the tail may hold.
     tail: VecDeque<(Index, usize)>,
     tail_bytes: usize,
@@ -215,6 +218,7 @@ impl<'a> Replay<'a> {
             started: false,
             committed: superblock.committed,
             runs: Vec::new(),
+            memberships: Vec::new(),
             tail: VecDeque::new(),
             tail_bytes: 0,
             tail_bytes_max,
@@ -352,6 +356,7 @@ impl<'a> Replay<'a> {
 
     fn note_entries(&mut self, prev: EntryId, records: &[Record]) {
         while self.runs.pop_if(|run| run.index > prev.index).is_some() {}
+        while self.memberships.pop_if(|index| *index > prev.index).is_some() {}
         while let Some((_, bytes)) = self.tail.pop_back_if(|(index, _)| *index > prev.index) {
             self.tail_bytes -= bytes;
         }
@@ -360,6 +365,9 @@ impl<'a> Replay<'a> {
             if record.id.term != term {
                 term = record.id.term;
                 self.runs.push(record.id);
+            }
+            if record.is_membership() {
+                self.memberships.push(record.id.index);
             }
             let bytes = Entry::OVERHEAD_BYTES + record.body_bytes as usize;
             self.tail.push_back((record.id.index, bytes));
@@ -401,6 +409,7 @@ impl<'a> Replay<'a> {
             index: self.index,
             committed: self.committed,
             runs: self.runs,
+            memberships: self.memberships,
             tail_first,
             unacknowledged: self.unacknowledged,
             last_seq,

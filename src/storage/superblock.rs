@@ -5,8 +5,10 @@ use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::bytes::Reader;
 use crate::storage::disk::FileName;
 use crate::storage::failure::{Failure, OpenError};
-use crate::storage::identity::{ClusterId, Identity, Incarnation};
-use crate::types::{EntryId, HardState, Index, Membership, NodeId, Root, SnapshotMeta, Term};
+use crate::storage::identity::{ClusterId, Identity};
+use crate::types::{
+    EntryId, HardState, Incarnation, Index, Membership, NodeId, Root, SnapshotMeta, Term,
+};
 
 /// The copies of the superblock.
 pub(crate) const COPIES: usize = 4;
@@ -98,17 +100,11 @@ impl Superblock {
         }
         bytes.extend(self.snapshot.root.0);
         let membership = &self.snapshot.membership;
-        let (listed, max) = (membership.listed(), Membership::MEMBERS_MAX);
-        assert!(listed <= max, "contract: a membership of at most {max} ids");
-        let lists = membership.lists();
-        for list in lists {
-            let count = u16::try_from(list.len()).expect("the lists are that short");
-            bytes.extend(count.to_le_bytes());
-        }
-        bytes.extend([0; 2]);
-        for node in lists.into_iter().flatten() {
-            bytes.extend(node.0.to_le_bytes());
-        }
+        assert!(membership.excess().is_none(), "contract: a membership is within its bounds");
+        let membership = membership.encode();
+        let length = u16::try_from(membership.len()).expect("a membership is that short");
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(membership);
         assert!(bytes.len() <= SUM_OFFSET, "the members leave room for the checksum");
         bytes.resize(SUM_OFFSET, 0);
         let sum = Digest::of(&bytes);
@@ -132,15 +128,8 @@ impl Superblock {
         let (log_start, ack_floor) = (FlushSeq(reader.u64()?), FlushSeq(reader.u64()?));
         let last = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
         let (bytes, root) = (reader.u64()?, Root(reader.array()?));
-        let counts = [reader.u16()?, reader.u16()?, reader.u16()?];
-        reader.u16()?;
-        let members: usize = counts.iter().map(|count| usize::from(*count)).sum();
-        (members <= Membership::MEMBERS_MAX).then_some(())?;
-        let mut list = |count: u16| -> Option<Vec<NodeId>> {
-            (0..count).map(|_| reader.u64().map(NodeId)).collect()
-        };
-        let (incoming, outgoing, learners) = (list(counts[0])?, list(counts[1])?, list(counts[2])?);
-        let membership = Membership::new(incoming).joint_with(outgoing).with_learners(learners);
+        let length = reader.u16()?;
+        let membership = Membership::decode(reader.bytes(usize::from(length))?)?;
         let known = FLAG_HEAD_CERTAIN | FLAG_CLEAN | FLAG_VOTED;
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
         let terms = term <= Term::MAX && last.term <= Term::MAX;

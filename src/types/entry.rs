@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 
-use crate::types::id::EntryId;
+use crate::types::id::{EntryId, Index};
+use crate::types::membership::Membership;
 
 /// The bytes of one command of the user's state machine. The core never looks inside; a clone
 /// shares the bytes.
@@ -19,6 +20,8 @@ pub enum Payload {
     Noop,
     /// A command of the user's.
     Command(Command),
+    /// Who counts from this entry on, committed or not (Raft §6).
+    Membership(Membership),
 }
 
 /// One place in the log: where it stands, in which term it was appended, and what it carries.
@@ -41,7 +44,19 @@ impl Entry {
             + match &self.payload {
                 Payload::Noop => 0,
                 Payload::Command(command) => command.len(),
+                Payload::Membership(membership) => membership.bytes(),
             }
+    }
+}
+
+impl Entry {
+    /// The membership it carries, and since where that counts.
+    #[must_use]
+    pub fn membership(&self) -> Option<(Index, Membership)> {
+        match &self.payload {
+            Payload::Membership(membership) => Some((self.id.index, membership.clone())),
+            Payload::Noop | Payload::Command(_) => None,
+        }
     }
 }
 
@@ -85,6 +100,7 @@ impl fmt::Debug for Payload {
         match self {
             Payload::Noop => f.write_str("noop"),
             Payload::Command(command) => command.fmt(f),
+            Payload::Membership(membership) => membership.fmt(f),
         }
     }
 }
@@ -119,6 +135,7 @@ impl fmt::Display for Entry {
         match &self.payload {
             Payload::Noop => write!(f, "{} noop", self.id),
             Payload::Command(command) => write!(f, "{} {command}", self.id),
+            Payload::Membership(membership) => write!(f, "{} {membership}", self.id),
         }
     }
 }

@@ -42,6 +42,9 @@ pub enum Body {
     RequestVote {
         /// The last entry of the candidate's log.
         last: EntryId,
+        /// The leader itself asked for the campaign: that it was heard from lately is no reason
+        /// to refuse (thesis §4.2.3).
+        transfer: bool,
     },
     /// The answer to a [`Body::RequestVote`] of the same term.
     RequestVoteReply {
@@ -105,6 +108,8 @@ pub enum Body {
         /// Reads covered by the ticket are linearizable once this index is applied.
         index: Index,
     },
+    /// The leader wants the receiver to campaign at once (thesis §3.10).
+    TimeoutNow,
 }
 
 /// What became of an [`Body::AppendEntries`].
@@ -173,6 +178,7 @@ impl Body {
             Body::InstallSnapshotReply { .. } => "InstallSnapshotReply",
             Body::ReadIndex { .. } => "ReadIndex",
             Body::ReadIndexReply { .. } => "ReadIndexReply",
+            Body::TimeoutNow => "TimeoutNow",
         }
     }
 }
@@ -195,7 +201,8 @@ impl fmt::Display for Fields<'_> {
             Body::PreVoteReply { next_term, granted } => {
                 write!(f, " next={next_term} {}", answer(*granted))
             }
-            Body::RequestVote { last } => write!(f, " last={last}"),
+            Body::RequestVote { last, transfer: false } => write!(f, " last={last}"),
+            Body::RequestVote { last, transfer: true } => write!(f, " last={last} transfer"),
             Body::RequestVoteReply { granted } => write!(f, " {}", answer(*granted)),
             Body::AppendEntries { prev, entries, committed } => {
                 write!(f, " prev={prev} entries={} committed={committed}", Listed(entries))
@@ -221,6 +228,7 @@ impl fmt::Display for Fields<'_> {
             Body::ReadIndexReply { boot, ticket, index } => {
                 write!(f, " boot={boot:x} ticket={ticket} index={index}")
             }
+            Body::TimeoutNow => Ok(()),
         }
     }
 }

@@ -80,6 +80,8 @@ pub struct Restored {
     pub runs: Vec<EntryId>,
     /// The index of the last entry of the log, or of `base` if the log is empty.
     pub last: Index,
+    /// Every membership in the log after the snapshot, in ascending order.
+    pub memberships: Vec<(Index, Membership)>,
     /// The last entries of the log, as many as the driver likes to hand over at once: consecutive
     /// and ending at `last`, or none. Older ones are asked for with `Action::Fetch`.
     pub tail: Vec<Entry>,
@@ -115,7 +117,9 @@ impl Restored {
         }
         let last = entries.last().map_or(snapshot.last.index, |entry| entry.id.index);
         let (base, applied) = (snapshot.last, snapshot.last.index);
-        Restored { hard_state, committed, snapshot, base, runs, last, tail: entries, applied }
+        let memberships = entries.iter().filter_map(Entry::membership).collect();
+        let tail = entries;
+        Restored { hard_state, committed, snapshot, base, runs, last, memberships, tail, applied }
     }
 }
 

@@ -100,6 +100,7 @@ enum BodyForm {
     RequestVote {
         #[serde(with = "EntryIdForm")]
         last: EntryId,
+        transfer: bool,
     },
     RequestVoteReply {
         granted: bool,
@@ -143,6 +144,7 @@ enum BodyForm {
         #[serde(with = "IndexForm")]
         matched: Index,
     },
+    TimeoutNow,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -190,6 +192,7 @@ struct EntryForm {
 enum PayloadForm {
     Noop,
     Command(#[serde(with = "command")] Command),
+    Membership(#[serde(with = "membership")] Membership),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -252,84 +255,29 @@ mod entries {
     }
 }
 
-/// A membership as its three lists: incoming voters, outgoing voters, learners.
+/// A membership as the bytes that [`Membership::encode`] gives.
 mod membership {
-    use crate::types::{Membership, NodeId};
-    use crate::wire::form::{NodeIdForm, list, write_list};
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize)]
-    struct Shared<'a> {
-        incoming: Nodes<'a>,
-        outgoing: Nodes<'a>,
-        learners: Nodes<'a>,
-    }
-
-    #[derive(Deserialize)]
-    struct Owned {
-        #[serde(deserialize_with = "nodes")]
-        incoming: Vec<NodeId>,
-        #[serde(deserialize_with = "nodes")]
-        outgoing: Vec<NodeId>,
-        #[serde(deserialize_with = "nodes")]
-        learners: Vec<NodeId>,
-    }
-
-    const MEMBERS_MAX: usize = Membership::MEMBERS_MAX;
-
-    struct Nodes<'a>(&'a [NodeId]);
-
-    #[derive(Deserialize)]
-    struct OwnedNode(#[serde(with = "NodeIdForm")] NodeId);
-
-    impl Serialize for Nodes<'_> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            write_list(self.0.iter().map(|node| node.0), MEMBERS_MAX, serializer)
-        }
-    }
-
-    fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeId>, D::Error> {
-        let owned = list::<OwnedNode, D>(MEMBERS_MAX, deserializer)?;
-        Ok(owned.into_iter().map(|OwnedNode(node)| node).collect())
-    }
-
-    /// The reason against a membership of `count` ids in all, if there is one.
-    fn refusal(count: usize) -> Option<String> {
-        let reason = || format!("a membership of {count}, and at most {MEMBERS_MAX} are allowed");
-        (count > MEMBERS_MAX).then(reason)
-    }
+    use crate::types::Membership;
+    use crate::wire::form::BytesVisitor;
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(
         membership: &Membership,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let incoming = Nodes(membership.incoming());
-        let outgoing = Nodes(membership.outgoing());
-        let learners = Nodes(membership.learners());
-        match refusal(membership.listed()) {
-            Some(reason) => Err(serde::ser::Error::custom(reason)),
-            None => Shared { incoming, outgoing, learners }.serialize(serializer),
+        match membership.excess() {
+            Some(excess) => Err(S::Error::custom(excess)),
+            None => serializer.serialize_bytes(&membership.encode()),
         }
     }
 
-    /// Lists that are not as a membership keeps them are refused, not put in order: there is one
-    /// encoding of each membership.
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Membership, D::Error> {
-        let lists = Owned::deserialize(deserializer)?;
-        let count = lists.incoming.len() + lists.outgoing.len() + lists.learners.len();
-        if let Some(reason) = refusal(count) {
-            return Err(D::Error::custom(reason));
-        }
-        let membership = Membership::new(lists.incoming.iter().copied())
-            .joint_with(lists.outgoing.iter().copied())
-            .with_learners(lists.learners.iter().copied());
-        let is_kept = membership.incoming() == lists.incoming
-            && membership.outgoing() == lists.outgoing
-            && membership.learners() == lists.learners;
-        if is_kept { Ok(membership) } else { Err(D::Error::custom("no list of members is so")) }
+        let bytes = deserializer.deserialize_bytes(BytesVisitor)?;
+        Membership::decode(&bytes).ok_or_else(|| D::Error::custom("no membership is so"))
     }
 }
 

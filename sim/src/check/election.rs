@@ -135,7 +135,10 @@ impl Election {
     pub(super) fn sent(&self, model: &Model, from: Slot, message: &Message) -> Verdict {
         match &message.body {
             Body::RequestVote { .. } => self.asks_for_votes(model, from, message.term),
-            Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. } => {
+            Body::AppendEntries { .. }
+            | Body::Heartbeat { .. }
+            | Body::InstallSnapshot { .. }
+            | Body::TimeoutNow => {
                 self.speaks_as_leader(model, from, message.term)
             }
             Body::RequestVoteReply { granted: true } => {

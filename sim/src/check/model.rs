@@ -125,7 +125,7 @@ impl Node {
 
 impl Model {
     pub(super) fn new(membership: &Membership) -> Model {
-        let nodes: Vec<Node> = membership.members().into_iter().map(Node::new).collect();
+        let nodes: Vec<Node> = membership.ids().map(Node::new).collect();
         assert!(nodes.len() <= 64, "the checks know sets of at most 64 nodes");
         let set = |ids: &[NodeId]| {
             let mut set = Nodes::default();

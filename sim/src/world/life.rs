@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use quorate::machine::StateMachine;
 use quorate::replica::{OpenError, Replica};
-use quorate::storage::{self, ClusterId, Identity, Incarnation};
+use quorate::storage::{self, ClusterId, Identity};
+use quorate::types::Incarnation;
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;

@@ -92,7 +92,10 @@ fn malformed(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Message {
         1 => (term, Body::Heartbeat { round: 1, committed: beyond }),
         2 => (term, append(EntryId::ZERO, vec![noop(term, Index(1)), noop(term, Index(3))])),
         3 => (term, append(EntryId::ZERO, vec![noop(term.next(), Index(1))])),
-        4 => (term, Body::RequestVote { last: EntryId::new(term.next(), Index(1)) }),
+        4 => {
+            let last = EntryId::new(term.next(), Index(1));
+            (term, Body::RequestVote { last, transfer: false })
+        }
         _ => (term, append(EntryId::new(term, beyond), Vec::new())),
     };
     Message { from, to: status.id, term, body }

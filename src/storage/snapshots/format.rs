@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::storage::disk::FileName;
 use crate::storage::failure::Failure;
 use crate::storage::identity::ClusterId;
-use crate::types::{EntryId, Index, Membership, NodeId, Root, SnapshotMeta, Term};
+use crate::types::{EntryId, Index, Membership, Root, SnapshotMeta, Term};
 
 /// Where the content begins.
 pub(crate) const HEADER_BYTES: u64 = 4096;
@@ -24,8 +24,8 @@ const MANIFEST_MAGIC: [u8; 8] = *b"quormani";
 const VERSION: u32 = 1;
 /// Where the header's checksum stands: over everything before it.
 const CHECKSUM_AT: usize = HEADER_BYTES as usize - 16;
-/// A manifest up to its members.
-pub(crate) const PREFIX_BYTES: u64 = 56;
+/// A manifest up to its membership.
+pub(crate) const PREFIX_BYTES: u64 = 48;
 
 /// What is wrong in a block of bytes, and where in the block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,17 +137,12 @@ impl Manifest {
         encoded.extend(last.term.0.to_le_bytes());
         encoded.extend(last.index.0.to_le_bytes());
         encoded.extend(bytes.to_le_bytes());
-        let (listed, max) = (membership.listed(), Membership::MEMBERS_MAX);
-        assert!(listed <= max, "contract: a membership of at most {max} ids");
-        let lists = membership.lists();
-        for list in lists {
-            let length = u32::try_from(list.len()).expect("the lists are that short");
-            encoded.extend(length.to_le_bytes());
-        }
+        assert!(membership.excess().is_none(), "contract: a membership is within its bounds");
+        let members = membership.encode();
+        let length = u32::try_from(members.len()).expect("a membership is that short");
+        encoded.extend(length.to_le_bytes());
         encoded.extend([0; 4]);
-        for id in lists.into_iter().flatten() {
-            encoded.extend(id.0.to_le_bytes());
-        }
+        encoded.extend(members);
         encoded.extend(hashes);
         let root = Root(*blake3::hash(&encoded).as_bytes());
         let meta = SnapshotMeta { last, membership, bytes, root };
@@ -161,23 +156,9 @@ impl Manifest {
         if prefix.manifest_bytes() != encoded.len() as u64 {
             return Err(Flaw::new(0, "the manifest's size does not fit what it says"));
         }
-        let mut fields = Fields { rest: &encoded[PREFIX_BYTES as usize..], at: PREFIX_BYTES };
-        let mut lists = [Vec::new(), Vec::new(), Vec::new()];
-        for (list, length) in lists.iter_mut().zip(prefix.members) {
-            for _ in 0..length {
-                list.push(NodeId(fields.u64()?));
-            }
-        }
-        let [incoming, outgoing, learners] = lists;
-        let membership = Membership::new(incoming.iter().copied())
-            .joint_with(outgoing.iter().copied())
-            .with_learners(learners.iter().copied());
-        let sorted = membership.incoming() == incoming
-            && membership.outgoing() == outgoing
-            && membership.learners() == learners;
-        if !sorted {
-            return Err(Flaw::new(PREFIX_BYTES, "the members are not in order"));
-        }
+        let members = &encoded[PREFIX_BYTES as usize..][..prefix.membership_bytes as usize];
+        let membership = Membership::decode(members)
+            .ok_or_else(|| Flaw::new(PREFIX_BYTES, "no membership is so"))?;
         let root = Root(*blake3::hash(&encoded).as_bytes());
         let meta = SnapshotMeta { last: prefix.last, membership, bytes: prefix.bytes, root };
         Ok(Manifest { meta, chunk_bytes: prefix.chunk_bytes, encoded })
@@ -260,8 +241,8 @@ pub(crate) struct Prefix {
     pub(crate) chunk_bytes: u32,
     pub(crate) last: EntryId,
     pub(crate) bytes: u64,
-    /// How many are incoming, outgoing, learners.
-    members: [u32; 3],
+    /// How long the membership is.
+    membership_bytes: u32,
 }
 
 impl Prefix {
@@ -274,19 +255,19 @@ impl Prefix {
         let chunk_bytes = fields.chunk_bytes()?;
         let last = fields.entry_id()?;
         let bytes = fields.u64()?;
-        let members = [fields.u32()?, fields.u32()?, fields.u32()?];
-        if members.map(u64::from).iter().sum::<u64>() > Membership::MEMBERS_MAX as u64 {
-            return Err(Flaw::new(40, "too many members"));
+        let membership_bytes = fields.u32()?;
+        if membership_bytes as usize > Membership::BYTES_MAX {
+            return Err(Flaw::new(40, "the membership is too large"));
         }
         fields.must_be(&[0; 4], "not zero")?;
-        Ok(Prefix { chunk_bytes, last, bytes, members })
+        Ok(Prefix { chunk_bytes, last, bytes, membership_bytes })
     }
 
     /// How large the manifest is, as a whole.
     pub(crate) fn manifest_bytes(&self) -> u64 {
-        let members: u64 = self.members.iter().map(|count| u64::from(*count) * 8).sum();
         let chunks = self.bytes.div_ceil(u64::from(self.chunk_bytes));
-        PREFIX_BYTES + members + chunks.saturating_mul(HASH_BYTES).min(u64::MAX / 2)
+        let membership = u64::from(self.membership_bytes);
+        PREFIX_BYTES + membership + chunks.saturating_mul(HASH_BYTES).min(u64::MAX / 2)
     }
 }
 

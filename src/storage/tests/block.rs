@@ -15,7 +15,7 @@ fn block(prev: EntryId) -> (Block, Record) {
     let id = EntryId::new(prev.term, prev.index.next());
     let entry = Entry { id, payload: Payload::Noop };
     let prev = Link::anchor(prev);
-    let record = Record::of(&entry, Digest::of(body_of(&entry)), prev.chain);
+    let record = Record::of(&entry, Digest::of(&body_of(&entry)), prev.chain);
     let block = Block {
         entries: 1,
         identity: identity(),

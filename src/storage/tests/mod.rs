@@ -6,7 +6,8 @@ mod recovery;
 mod superblock;
 
 use crate::storage::block::{Block, Record, salt};
-use crate::storage::identity::{ClusterId, Identity, Incarnation};
+use crate::storage::identity::{ClusterId, Identity};
+use crate::types::Incarnation;
 use crate::types::NodeId;
 
 fn identity() -> Identity {

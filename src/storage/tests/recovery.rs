@@ -47,7 +47,7 @@ impl Segment {
         let page = prev.id.index.0;
         let id = EntryId::new(Term(term), prev.id.index.next());
         let entry = Entry { id, payload: Payload::Noop };
-        let record = Record::of(&entry, Digest::of(body_of(&entry)), prev.chain);
+        let record = Record::of(&entry, Digest::of(&body_of(&entry)), prev.chain);
         let mut block = Block {
             entries: 1,
             identity: identity(),

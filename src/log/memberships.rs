@@ -1,0 +1,77 @@
+//! Who counts at which index: the memberships of the log.
+
+use alloc::vec::Vec;
+
+use crate::types::{Index, Membership};
+
+/// The membership that the snapshot ends with, and those in the log after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Memberships {
+    /// By ascending index, the first at most at the snapshot's; never empty.
+    list: Vec<(Index, Membership)>,
+}
+
+impl Memberships {
+    /// Nothing but the membership of the snapshot that ends at `index`.
+    pub(crate) fn new(index: Index, membership: Membership) -> Memberships {
+        Memberships { list: Vec::from([(index, membership)]) }
+    }
+
+    /// The one in force: the last in the log, committed or not (Raft §6).
+    pub(crate) fn last(&self) -> &(Index, Membership) {
+        self.list.last().expect("there is always one")
+    }
+
+    /// The one in force when the log ended at `index`; `None` if that is before the snapshot and
+    /// forgotten.
+    pub(crate) fn at(&self, index: Index) -> Option<&Membership> {
+        let after = self.list.partition_point(|(first, _)| *first <= index);
+        after.checked_sub(1).map(|place| &self.list[place].1)
+    }
+
+    /// The log has another one at `index`.
+    pub(crate) fn push(&mut self, index: Index, membership: Membership) {
+        assert!(index > self.last().0, "memberships follow one another");
+        self.list.push((index, membership));
+    }
+
+    /// The log ends at `last`.
+    pub(crate) fn truncate(&mut self, last: Index) {
+        let kept = self.list.partition_point(|(index, _)| *index <= last).max(1);
+        self.list.truncate(kept);
+    }
+
+    /// A snapshot ends at `index`: nobody asks any more who counted before.
+    pub(crate) fn compact(&mut self, index: Index) {
+        let before = self.list.partition_point(|(first, _)| *first <= index);
+        self.list.drain(..before.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NodeId;
+
+    fn of(id: u64) -> Membership {
+        Membership::new([NodeId(id)])
+    }
+
+    #[test]
+    fn a_cut_brings_the_membership_before_back_and_a_snapshots_stays() {
+        let mut memberships = Memberships::new(Index(5), of(1));
+        memberships.push(Index(7), of(2));
+        memberships.push(Index(9), of(3));
+        assert_eq!(memberships.last(), &(Index(9), of(3)));
+        assert_eq!([5, 6, 7, 8, 9, 10].map(|at| memberships.at(Index(at)).cloned()), {
+            [of(1), of(1), of(2), of(2), of(3), of(3)].map(Some)
+        });
+        assert_eq!(memberships.at(Index(4)), None);
+        memberships.truncate(Index(8));
+        assert_eq!(memberships.last(), &(Index(7), of(2)));
+        memberships.compact(Index(8));
+        assert_eq!(memberships.at(Index(8)), Some(&of(2)));
+        memberships.truncate(Index(8));
+        assert_eq!(memberships.last(), &(Index(7), of(2)));
+    }
+}

@@ -1,0 +1,306 @@
+//! What becomes of a membership: staged, joint, left.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::types::id::NodeId;
+use crate::types::membership::member::{Address, Fate, Incarnation, Member};
+use crate::types::membership::voters::Voters;
+use crate::types::membership::{Membership, Parts, admit};
+
+/// What is to be different about a membership: any number of nodes at once. What is not named
+/// stays.
+///
+/// ```
+/// use quorate::types::{Change, Membership, NodeId};
+///
+/// let three = Membership::new([1, 2, 3].map(NodeId));
+/// let replace = Change::new().voter(NodeId(4)).remove(NodeId(3));
+/// let staged = three.changed(&replace).expect("3 is a member, and voters remain");
+/// assert_eq!(staged.to_string(), "{n1 n2 n3} wanted {n1 n2 n4} learners {n4}");
+/// assert_eq!(staged.entered(None).left().to_string(), "{n1 n2 n4}");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Change {
+    edits: Vec<Edit>,
+}
+
+/// One thing that is to be different.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Edit {
+    Role(NodeId, Role),
+    Casting(Option<NodeId>),
+    Incarnation(NodeId, Incarnation),
+    Address(NodeId, Address),
+    Priority(NodeId, u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Role {
+    Voter,
+    Learner,
+    /// A learner until it is heard of again, and then a voter.
+    Suspended,
+    Nothing,
+}
+
+/// Why a membership cannot be changed so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Nobody would vote any more.
+    NoVoters,
+    /// More than [`Membership::VOTERS_MAX`] would vote.
+    TooManyVoters,
+    /// It would take more than [`Membership::BYTES_MAX`]: fewer members, or shorter addresses.
+    TooLarge,
+    /// The id names no node.
+    IdIsZero,
+    /// The node is no member.
+    NotMember(NodeId),
+    /// The casting vote would be with a node that has no vote.
+    CastingWithoutVote(NodeId),
+    /// The node is to become two things at once.
+    Contradiction(NodeId),
+}
+
+impl Change {
+    /// Nothing is different.
+    #[must_use]
+    pub fn new() -> Change {
+        Change::default()
+    }
+
+    /// The node votes: who is no member becomes a learner first, until it has the log.
+    #[must_use]
+    pub fn voter(self, id: NodeId) -> Change {
+        self.with(Edit::Role(id, Role::Voter))
+    }
+
+    /// The node is a learner, whether it was a voter or nothing.
+    #[must_use]
+    pub fn learner(self, id: NodeId) -> Change {
+        self.with(Edit::Role(id, Role::Learner))
+    }
+
+    /// The node is no member any more.
+    #[must_use]
+    pub fn remove(self, id: NodeId) -> Change {
+        self.with(Edit::Role(id, Role::Nothing))
+    }
+
+    /// The voter is a learner until it is heard of again.
+    #[must_use]
+    pub fn suspend(self, id: NodeId) -> Change {
+        self.with(Edit::Role(id, Role::Suspended))
+    }
+
+    /// The voter holds the casting vote, or nobody does. A leader whose configuration says so
+    /// takes it over.
+    #[must_use]
+    pub fn casting(self, holder: Option<NodeId>) -> Change {
+        self.with(Edit::Casting(holder))
+    }
+
+    /// The member is this life of its disk, and no other.
+    #[must_use]
+    pub fn incarnation(self, id: NodeId, incarnation: Incarnation) -> Change {
+        self.with(Edit::Incarnation(id, incarnation))
+    }
+
+    /// The member is reached there.
+    #[must_use]
+    pub fn address(self, id: NodeId, address: Address) -> Change {
+        self.with(Edit::Address(id, address))
+    }
+
+    /// The member has this priority.
+    #[must_use]
+    pub fn priority(self, id: NodeId, priority: u8) -> Change {
+        self.with(Edit::Priority(id, priority))
+    }
+
+    fn with(mut self, edit: Edit) -> Change {
+        self.edits.push(edit);
+        self
+    }
+
+    /// The node that is to become two things.
+    fn contradiction(&self) -> Option<NodeId> {
+        let mut named = self.edits.iter().filter_map(|edit| match edit {
+            Edit::Role(id, _) => Some(*id),
+            _ => None,
+        });
+        let mut seen = Vec::new();
+        named.find(|id| {
+            let again = seen.contains(id);
+            seen.push(*id);
+            again
+        })
+    }
+}
+
+impl Membership {
+    /// The membership after the first step of a change: staged if it alters the voters or the
+    /// casting vote, else complete.
+    ///
+    /// # Errors
+    /// Why it cannot be changed so.
+    ///
+    /// # Panics
+    /// If a change is under way already.
+    pub fn changed(&self, change: &Change) -> Result<Membership, ChangeError> {
+        assert!(self.is_settled(), "contract: one change at a time");
+        if let Some(id) = change.contradiction() {
+            return Err(ChangeError::Contradiction(id));
+        }
+        let mut parts = Parts::clone(&self.0);
+        let mut voters: Vec<NodeId> = parts.incoming.to_vec();
+        let roles = change.edits.iter().filter_map(|edit| match edit {
+            Edit::Role(id, role) => Some((*id, *role)),
+            _ => None,
+        });
+        for (id, role) in roles {
+            parts.give(id, role, &mut voters)?;
+        }
+        let kept = parts.incoming.casting().filter(|holder| voters.contains(holder));
+        let mut casting = kept;
+        for edit in &change.edits {
+            match edit {
+                Edit::Role(..) => {}
+                Edit::Casting(holder) => casting = *holder,
+                Edit::Incarnation(id, incarnation) => parts.find(*id)?.incarnation = *incarnation,
+                Edit::Address(id, address) => parts.find(*id)?.address = address.clone(),
+                Edit::Priority(id, priority) => parts.find(*id)?.priority = *priority,
+            }
+        }
+        if voters.is_empty() {
+            return Err(ChangeError::NoVoters);
+        }
+        if let Some(holder) = casting.filter(|holder| !voters.contains(holder)) {
+            return Err(ChangeError::CastingWithoutVote(holder));
+        }
+        let wanted = Voters::new(voters).with_casting(casting);
+        if wanted != parts.incoming {
+            parts.wanted = wanted;
+        }
+        let changed = Membership(Arc::new(parts));
+        changed.excess().map_or(Ok(changed), Err)
+    }
+
+    /// A staged membership with the change given up: its learners stay learners.
+    #[must_use]
+    pub fn given_up(&self) -> Membership {
+        let mut parts = Parts::clone(&self.0);
+        parts.wanted = Voters::default();
+        let leaving = parts.members.iter_mut().filter(|member| member.fate == Fate::Leaves);
+        leaving.for_each(|member| member.fate = Fate::Stays);
+        Membership(Arc::new(parts))
+    }
+
+    /// A staged membership made joint (Raft §6). An even set that `casting` is in gives it the
+    /// casting vote.
+    #[must_use]
+    pub fn entered(&self, casting: Option<NodeId>) -> Membership {
+        let mut parts = Parts::clone(&self.0);
+        let wanted = core::mem::take(&mut parts.wanted);
+        let holder = casting.filter(|id| wanted.can_split() && wanted.contains(id));
+        let holder = holder.or(wanted.casting());
+        let incoming = wanted.with_casting(holder);
+        parts.outgoing = core::mem::replace(&mut parts.incoming, incoming);
+        Membership(Arc::new(parts))
+    }
+
+    /// A joint membership left: the incoming voters decide alone (Raft §6).
+    #[must_use]
+    pub fn left(&self) -> Membership {
+        let mut parts = Parts::clone(&self.0);
+        parts.outgoing = Voters::default();
+        parts.members.retain(|member| member.fate != Fate::Leaves);
+        Membership(Arc::new(parts))
+    }
+}
+
+impl Parts {
+    fn find(&mut self, id: NodeId) -> Result<&mut Member, ChangeError> {
+        let found = self.members.binary_search_by_key(&id, |member| member.id);
+        found.map(|position| &mut self.members[position]).map_err(|_| ChangeError::NotMember(id))
+    }
+
+    /// Makes the node what it is to be; `voters` are those wanted.
+    fn give(
+        &mut self,
+        id: NodeId,
+        role: Role,
+        voters: &mut Vec<NodeId>,
+    ) -> Result<(), ChangeError> {
+        if id.0 == 0 {
+            return Err(ChangeError::IdIsZero);
+        }
+        let votes = voters.contains(&id);
+        voters.retain(|voter| *voter != id);
+        match role {
+            Role::Voter => {
+                admit(&mut self.members, id);
+                voters.push(id);
+                self.find(id)?.fate = Fate::Stays;
+            }
+            Role::Learner => {
+                admit(&mut self.members, id);
+                self.find(id)?.fate = Fate::Stays;
+            }
+            Role::Suspended => self.find(id)?.fate = Fate::Returns,
+            Role::Nothing if votes => self.find(id)?.fate = Fate::Leaves,
+            Role::Nothing => {
+                self.find(id)?;
+                self.members.retain(|member| member.id != id);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Change {
+    /// `+n4 -n3 ?n5 casting=n1 n2@host:1 n2!200`: voters, removals, learners, and the rest.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, edit) in self.edits.iter().enumerate() {
+            f.write_str(if position == 0 { "" } else { " " })?;
+            match edit {
+                Edit::Role(id, Role::Voter) => write!(f, "+{id}"),
+                Edit::Role(id, Role::Learner) => write!(f, "?{id}"),
+                Edit::Role(id, Role::Suspended) => write!(f, "~{id}"),
+                Edit::Role(id, Role::Nothing) => write!(f, "-{id}"),
+                Edit::Casting(Some(id)) => write!(f, "casting={id}"),
+                Edit::Casting(None) => f.write_str("casting=nobody"),
+                Edit::Incarnation(id, incarnation) => write!(f, "{id}#{incarnation}"),
+                Edit::Address(id, address) => write!(f, "{id}@{address}"),
+                Edit::Priority(id, priority) => write!(f, "{id}!{priority}"),
+            }?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ChangeError::NoVoters => f.write_str("nobody would vote any more"),
+            ChangeError::TooManyVoters => {
+                write!(f, "more than {} nodes would vote", Membership::VOTERS_MAX)
+            }
+            ChangeError::TooLarge => {
+                let bytes = Membership::BYTES_MAX;
+                write!(f, "it would take more than {bytes} bytes: fewer members, shorter addresses")
+            }
+            ChangeError::IdIsZero => f.write_str("0 names no node"),
+            ChangeError::NotMember(id) => write!(f, "{id} is no member"),
+            ChangeError::CastingWithoutVote(id) => {
+                write!(f, "{id} would hold the casting vote, and has no vote")
+            }
+            ChangeError::Contradiction(id) => write!(f, "{id} is to become two things at once"),
+        }
+    }
+}
+
+impl core::error::Error for ChangeError {}

@@ -1,0 +1,130 @@
+//! A membership as bytes, the same in the log, in the superblock, in a snapshot and on the wire:
+//! byte by byte as `docs/FORMAT.md` says. Each membership has exactly one encoding.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::types::id::NodeId;
+use crate::types::membership::member::{Address, Fate, Incarnation, Member};
+use crate::types::membership::voters::Voters;
+use crate::types::membership::{Membership, Parts};
+
+const INCOMING: u8 = 1;
+const OUTGOING: u8 = 2;
+const WANTED: u8 = 4;
+/// The casting vote of the set whose bit is three lower.
+const CASTING_SHIFT: u8 = 3;
+const LEAVES: u8 = 0x40;
+const RETURNS: u8 = 0x80;
+/// A member's part of fixed size: id, incarnation, roles, priority, length of the address.
+const MEMBER_BYTES: usize = 8 + 16 + 3;
+
+impl Membership {
+    /// How many bytes [`Membership::encode`] gives.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let member = |member: &Member| MEMBER_BYTES + member.address.as_str().len();
+        2 + self.members().iter().map(member).sum::<usize>()
+    }
+
+    /// The membership as bytes.
+    ///
+    /// # Panics
+    /// If it has more than 65,535 members; [`Membership::BYTES_MAX`] allows fewer.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let parts = &*self.0;
+        let count = u16::try_from(parts.members.len());
+        let mut bytes = Vec::with_capacity(self.bytes());
+        bytes.extend(count.expect("contract: a membership is within bounds").to_le_bytes());
+        for member in &parts.members {
+            bytes.extend(member.id.0.to_le_bytes());
+            bytes.extend(member.incarnation.0.to_le_bytes());
+            let address = member.address.as_str().as_bytes();
+            let length = u8::try_from(address.len()).expect("addresses are that short");
+            bytes.extend([parts.roles(member), member.priority, length]);
+            bytes.extend(address);
+        }
+        bytes
+    }
+
+    /// The membership that `bytes` encode; `None` if they encode none, or one that no node may
+    /// have.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Membership> {
+        let (count, mut rest) = bytes.split_first_chunk::<2>()?;
+        let mut parts = Parts::default();
+        let mut sets: [Vec<NodeId>; 3] = Default::default();
+        let mut castings = [None; 3];
+        for _ in 0..u16::from_le_bytes(*count) {
+            let (roles, member) = take_member(&mut rest)?;
+            if parts.members.last().is_some_and(|last| last.id >= member.id) {
+                return None;
+            }
+            let holders = castings.iter_mut();
+            for ((bit, set), holder) in [INCOMING, OUTGOING, WANTED].iter().zip(&mut sets).zip(holders)
+            {
+                if roles & bit != 0 {
+                    set.push(member.id);
+                }
+                if roles & (bit << CASTING_SHIFT) != 0 {
+                    if roles & bit == 0 || holder.is_some() {
+                        return None;
+                    }
+                    *holder = Some(member.id);
+                }
+            }
+            parts.members.push(member);
+        }
+        let mut sets = sets.into_iter().zip(castings);
+        let mut set = || {
+            let (ids, holder) = sets.next().expect("there are three sets");
+            Voters::new(ids).with_casting(holder)
+        };
+        (parts.incoming, parts.outgoing, parts.wanted) = (set(), set(), set());
+        let membership = Membership(Arc::new(parts));
+        let is_one = rest.is_empty() && membership.excess().is_none();
+        let is_one = is_one && !(membership.is_joint() && membership.is_staged());
+        is_one.then_some(membership)
+    }
+}
+
+impl Parts {
+    fn roles(&self, member: &Member) -> u8 {
+        let mut roles = match member.fate {
+            Fate::Stays => 0,
+            Fate::Leaves => LEAVES,
+            Fate::Returns => RETURNS,
+        };
+        let sets = [(INCOMING, &self.incoming), (OUTGOING, &self.outgoing), (WANTED, &self.wanted)];
+        for (bit, voters) in sets {
+            if voters.contains(&member.id) {
+                roles |= bit;
+            }
+            if voters.casting() == Some(member.id) {
+                roles |= bit << CASTING_SHIFT;
+            }
+        }
+        roles
+    }
+}
+
+/// The next member of `rest`, and its roles.
+fn take_member(rest: &mut &[u8]) -> Option<(u8, Member)> {
+    let (fixed, more) = rest.split_first_chunk::<MEMBER_BYTES>()?;
+    let (id, fixed) = fixed.split_first_chunk::<8>()?;
+    let (incarnation, fixed) = fixed.split_first_chunk::<16>()?;
+    let &[roles, priority, length] = fixed else { return None };
+    let (address, more) = more.split_at_checked(usize::from(length))?;
+    *rest = more;
+    let fate = match roles & (LEAVES | RETURNS) {
+        0 => Fate::Stays,
+        LEAVES => Fate::Leaves,
+        RETURNS => Fate::Returns,
+        _ => return None,
+    };
+    let address = Address::new(core::str::from_utf8(address).ok()?)?;
+    let (id, incarnation) = (NodeId(u64::from_le_bytes(*id)), u128::from_le_bytes(*incarnation));
+    let incarnation = Incarnation(incarnation);
+    Some((roles, Member { id, incarnation, address, priority, fate }))
+}
