@@ -9,7 +9,7 @@ use quorate::machine::{Frozen, Request, StateMachine};
 use quorate::raft::{Config, RoleName};
 use quorate::replica::{Input, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk, FileDisk, Identity};
-use quorate::types::{Index, Instant, Membership, NodeId, Tag};
+use quorate::types::{Incarnation, Index, Instant, Membership, NodeId, Tag};
 
 const CLUSTER: ClusterId = ClusterId(7);
 const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];

@@ -301,7 +301,7 @@ fn compact(log: &mut Log, model: &mut Model, operation: &Operation) {
             let index = Index(model.committed + beyond);
             let term = model.term_at(index.0).unwrap_or(model.last().term).next();
             let last = EntryId::new(term, index);
-            log.reset(last);
+            log.reset(&SnapshotMeta::empty(last, Membership::default()));
             (model.durable, model.committed) = (model.durable.min(model.committed), index.0);
             model.snapshot = last;
             model.entries.clear();

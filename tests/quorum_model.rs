@@ -37,7 +37,7 @@ fn decides(membership: &Membership, set: &BTreeSet<NodeId>) -> bool {
 }
 
 fn has_voters(membership: &Membership) -> bool {
-    !membership.voters().is_empty()
+    membership.voters().next().is_some()
 }
 
 fn swapped(membership: &Membership) -> Membership {

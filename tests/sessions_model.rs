@@ -150,7 +150,7 @@ fn payload(operation: &Operation, log: &[Entry]) -> Option<Payload> {
 
 fn request_of(entry: &Entry) -> Option<Request<'_>> {
     match &entry.payload {
-        Payload::Noop => None,
+        Payload::Noop | Payload::Membership(_) => None,
         Payload::Command(command) => Request::decode(command),
     }
 }

@@ -14,7 +14,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use quorate::storage::{ClusterId, FileDisk, Identity, Storage, StorageConfig};
-use quorate::types::{Command, Entry, EntryId, Index, Membership, NodeId, Payload, Term};
+use quorate::types::{
+    Command, Entry, EntryId, Incarnation, Index, Membership, NodeId, Payload, Term,
+};
 use quorate::types::{HardState, Write, WriteId};
 
 const CLUSTER: ClusterId = ClusterId(1);

@@ -8,7 +8,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::types::{
-    AppendOutcome, Body, Entry, HardState, Index, Instant, Message, SnapshotMeta, Term, Write, WriteId,
+    AppendOutcome, Body, Entry, HardState, Index, Instant, Message, SnapshotMeta, Term, Write,
+    WriteId,
 };
 
 /// Writes on their way to the disk, and messages that wait for them.
@@ -249,7 +250,7 @@ mod tests {
         outbox.write_hard_state(HardState { term: Term(2), vote: None });
         assert_eq!(outbox.post(alive(2), 1), Post::Waits);
         assert_eq!(outbox.post(alive(2), 1), Post::Full);
-        let request = message(2, Body::RequestVote { last: EntryId::ZERO });
+        let request = message(2, Body::RequestVote { last: EntryId::ZERO, transfer: false });
         assert_eq!(outbox.post(request, 1), Post::Waits);
     }
 
@@ -275,7 +276,8 @@ mod tests {
         outbox.write_install(SnapshotMeta::empty(last, Membership::default()));
         let installed = message(1, Body::InstallSnapshotReply { matched: Index(5) });
         assert_eq!(outbox.post(installed.clone(), 9), Post::Waits);
-        let second = outbox.take_write(Index(0), Instant::ZERO).expect("a snapshot is to be installed");
+        let second =
+            outbox.take_write(Index(0), Instant::ZERO).expect("a snapshot is to be installed");
         assert_eq!(outbox.persisted(first.id), Index(0), "the entries are of the log before");
         assert_eq!(released(&mut outbox), []);
         assert_eq!(outbox.persisted(second.id), Index(5));

@@ -21,7 +21,10 @@ pub(crate) fn on_taken(common: &mut Common, meta: SnapshotMeta, base: Index) {
     assert!(last.index <= common.log.applied(), "contract: a snapshot holds what is applied");
     assert!(common.log.has(last), "contract: a snapshot ends with an entry of the log");
     let membership = common.log.membership_at(last.index);
-    assert!(membership == Some(&meta.membership), "contract: a snapshot has its index's membership");
+    assert!(
+        membership == Some(&meta.membership),
+        "contract: a snapshot has its index's membership"
+    );
     common.log.take_snapshot(last);
     common.snapshot = meta;
     if base > common.log.base().index {

@@ -98,9 +98,8 @@ impl Snapshots {
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        let begun = |membership: &Membership| {
-            storage.take_snapshot(last, membership.clone(), events)
-        };
+        let begun =
+            |membership: &Membership| storage.take_snapshot(last, membership.clone(), events);
         if self.taking.frozen() && !membership.is_some_and(begun) {
             self.taking.end();
         }

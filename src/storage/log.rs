@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 
 use crate::storage::ahead::Ahead;
 use crate::storage::batch::{Batch, Queue};
-use crate::storage::block::{
-    Block, FlushSeq, Link, RECORD_BYTES, body_bytes_of, body_of, salt,
-};
+use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_bytes_of, body_of, salt};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::identity::Identity;

@@ -10,7 +10,7 @@
 //! use quorate::types::{Body, EntryId, Message, NodeId, Packet, Term};
 //! use quorate::wire::{decode, encode};
 //!
-//! let body = Body::RequestVote { last: EntryId::ZERO };
+//! let body = Body::RequestVote { last: EntryId::ZERO, transfer: false };
 //! let message = Message { from: NodeId(1), to: NodeId(2), term: Term(7), body };
 //! let packet = Packet::Message(message);
 //! let mut bytes = Vec::new();

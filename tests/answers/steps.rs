@@ -168,7 +168,11 @@ fn vote_step(case: &Step<VoteRequest, VoteExpect>) -> Verdict {
     assert_eq!(case.msg.kind, "vote_request");
     let last = entry_id(case.msg.last_term, case.msg.last_index);
     let before = node.log();
-    let sent = node.receive(NodeId(case.msg.frm), case.msg.term, Body::RequestVote { last });
+    let sent = node.receive(
+        NodeId(case.msg.frm),
+        case.msg.term,
+        Body::RequestVote { last, transfer: false },
+    );
     let granted = reply_of(&sent).map(|reply| match reply.body {
         Body::RequestVoteReply { granted } => {
             assert_eq!(reply.to, NodeId(case.msg.frm), "the sender is answered");

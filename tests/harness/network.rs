@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     ReadIndexReply,
     InstallSnapshot,
     InstallSnapshotReply,
+    TimeoutNow,
 }
 
 impl Kind {
@@ -36,6 +37,7 @@ impl Kind {
             Body::ReadIndexReply { .. } => Kind::ReadIndexReply,
             Body::InstallSnapshot { .. } => Kind::InstallSnapshot,
             Body::InstallSnapshotReply { .. } => Kind::InstallSnapshotReply,
+            Body::TimeoutNow => Kind::TimeoutNow,
         }
     }
 }

@@ -283,7 +283,7 @@ impl Node {
     /// The commands among what was applied, as text.
     pub(crate) fn applied_commands(&self) -> Vec<String> {
         let command = |entry: &Entry| match &entry.payload {
-            Payload::Noop => None,
+            Payload::Noop | Payload::Membership(_) => None,
             Payload::Command(command) => Some(String::from_utf8_lossy(command).into_owned()),
         };
         self.applied.iter().filter_map(command).collect()

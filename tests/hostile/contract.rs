@@ -247,7 +247,7 @@ fn a_late_driver_is_no_trouble() {
         from: NodeId(2),
         to: NodeId(1),
         term: Term(9),
-        body: Body::RequestVote { last: EntryId::new(Term(9), Index(9)) },
+        body: Body::RequestVote { last: EntryId::new(Term(9), Index(9)), transfer: false },
     };
     step(&mut raft, late, Input::Message(message));
     raft.assert_invariants();

@@ -35,6 +35,7 @@ fn restored() -> impl Strategy<Value = Restored> {
         base,
         runs,
         last: Index(numbers.2),
+        memberships: Vec::new(),
         tail: tail.into_iter().map(|id| Entry { id, payload: Payload::Noop }).collect(),
         applied: Index(numbers.3),
     })

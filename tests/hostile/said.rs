@@ -47,7 +47,7 @@ impl Known<'_> {
                 let next_term = Term(self.status().term.0.wrapping_add(bytes.below(3).into()));
                 Body::PreVoteReply { next_term, granted: bytes.chance(128) }
             }
-            7 => Body::RequestVote { last: self.id(bytes) },
+            7 => Body::RequestVote { last: self.id(bytes), transfer: false },
             8 => Body::RequestVoteReply { granted: bytes.chance(128) },
             9 | 10 => self.outcome(bytes),
             11 => Body::Heartbeat { round: self.number(bytes, 1), committed: self.index(bytes) },
@@ -188,7 +188,7 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
                 *next_term != after(term) || last.term > *next_term || beyond(last.index)
             }
             Body::PreVoteReply { next_term, .. } => next_term.0 == 0 || *next_term > Term::MAX,
-            Body::RequestVote { last } => ahead(*last),
+            Body::RequestVote { last, .. } => ahead(*last),
             Body::AppendEntries { prev, entries, committed } => {
                 ahead(*prev) || half_zero(*prev) || beyond(*committed) || {
                     let ids = || entries.iter().map(|entry| entry.id);

@@ -47,7 +47,7 @@ fn a_granted_vote_resets_the_timer_and_a_refused_one_does_not() {
         let mut node = Node::start(plain(ONE), stored(voters(3), 1, None, 0, log(&[1])));
         let deadline = node.deadline();
         node.advance(TICK);
-        let sent = node.receive(TWO, 2, Body::RequestVote { last });
+        let sent = node.receive(TWO, 2, Body::RequestVote { last, transfer: false });
         assert_eq!(bodies(sent), [ballot(granted)]);
         assert_eq!(node.deadline() != deadline, granted);
     }
@@ -67,7 +67,7 @@ fn a_follower_that_hears_nothing_stands_for_election() {
     let asked: Vec<NodeId> = sent.iter().map(|message| message.to).collect();
     assert_eq!(asked, [TWO, THREE, FOUR, FIVE]);
     assert!(sent.iter().all(|message| message.term == Term(7)));
-    let request = Body::RequestVote { last: entry_id(5, 2) };
+    let request = Body::RequestVote { last: entry_id(5, 2), transfer: false };
     assert!(bodies(sent).iter().all(|body| *body == request));
 }
 
@@ -117,7 +117,7 @@ fn a_vote_of_an_earlier_election_does_not_count() {
 #[test]
 fn one_vote_per_term_first_come_first_served() {
     let mut node = fresh(5);
-    let request = Body::RequestVote { last: EntryId::ZERO };
+    let request = Body::RequestVote { last: EntryId::ZERO, transfer: false };
     assert_eq!(bodies(node.receive(THREE, 1, request.clone())), [ballot(true)]);
     assert_eq!(bodies(node.receive(TWO, 1, request.clone())), [ballot(false)]);
     assert_eq!(node.core().refusals().count(Refusal::AlreadyVoted), 1);
@@ -130,7 +130,7 @@ fn one_vote_per_term_first_come_first_served() {
 #[test]
 fn a_vote_outlives_a_crash() {
     let mut node = fresh(3);
-    let request = Body::RequestVote { last: EntryId::ZERO };
+    let request = Body::RequestVote { last: EntryId::ZERO, transfer: false };
     assert_eq!(bodies(node.receive(THREE, 1, request.clone())), [ballot(true)]);
     node.crash();
     node.restart();
@@ -143,7 +143,7 @@ fn a_vote_outlives_a_crash() {
 fn a_vote_is_durable_before_it_is_given() {
     let mut node = fresh(3);
     node.flushes_at_once = false;
-    let request = Body::RequestVote { last: EntryId::ZERO };
+    let request = Body::RequestVote { last: EntryId::ZERO, transfer: false };
     assert_eq!(node.receive(TWO, 1, request.clone()), []);
     node.crash();
     node.restart();

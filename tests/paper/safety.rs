@@ -24,7 +24,7 @@ fn a_vote_goes_only_to_a_log_that_is_at_least_as_up_to_date() {
     ];
     for (last, granted) in candidates {
         let mut node = Node::start(plain(ONE), stored(voters(3), 4, None, 0, log(own)));
-        let sent = node.receive(TWO, 5, Body::RequestVote { last });
+        let sent = node.receive(TWO, 5, Body::RequestVote { last, transfer: false });
         assert_eq!(bodies(sent), [ballot(granted)], "{last}");
         let behind = node.core().refusals().count(Refusal::LogBehind);
         assert_eq!(behind, u64::from(!granted));
@@ -37,7 +37,8 @@ fn an_uncommitted_entry_counts_as_much_as_a_committed_one_in_votes() {
     for committed in [0, 2] {
         let disk = stored(voters(3), 2, None, committed, log(&[1, 2]));
         let mut node = Node::start(plain(ONE), disk);
-        let sent = node.receive(TWO, 3, Body::RequestVote { last: entry_id(1, 9) });
+        let sent =
+            node.receive(TWO, 3, Body::RequestVote { last: entry_id(1, 9), transfer: false });
         assert_eq!(bodies(sent), [ballot(false)]);
     }
 }

@@ -32,7 +32,7 @@ const ROLES: [RoleName; 3] = [RoleName::Follower, RoleName::Candidate, RoleName:
 /// could take them for its own: entry 2 is the one it began its term with.
 fn any_message() -> [Body; 8] {
     [
-        Body::RequestVote { last: entry_id(1, 1) },
+        Body::RequestVote { last: entry_id(1, 1), transfer: false },
         ballot(true),
         append(entry_id(1, 1), &[], 0),
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched: Index(2) }),
@@ -63,8 +63,10 @@ fn a_later_term_is_adopted_and_makes_anyone_a_follower() {
 #[test]
 fn a_request_with_a_stale_term_is_rejected_with_the_current_one() {
     for role in ROLES {
-        for request in [Body::RequestVote { last: entry_id(1, 1) }, append(EntryId::ZERO, &[1], 1)]
-        {
+        for request in [
+            Body::RequestVote { last: entry_id(1, 1), transfer: false },
+            append(EntryId::ZERO, &[1], 1),
+        ] {
             let mut node = in_role(role);
             let before = (node.status(), node.log());
             let sent = node.receive(THREE, 1, request);
@@ -101,7 +103,10 @@ fn nothing_said_in_an_earlier_term_changes_anything() {
 fn a_term_is_durable_before_any_message_reveals_it() {
     let mut node = Node::start(plain(ONE), Restored::fresh(voters(3)));
     node.flushes_at_once = false;
-    let requests = [Body::RequestVote { last: entry_id(1, 1) }, append(EntryId::ZERO, &[], 0)];
+    let requests = [
+        Body::RequestVote { last: entry_id(1, 1), transfer: false },
+        append(EntryId::ZERO, &[], 0),
+    ];
     for (term, request) in (3..).zip(requests) {
         assert_eq!(node.receive(TWO, term, request), [], "it is silent until it is written");
         assert!(node.disk.hard_state().term < Term(term));

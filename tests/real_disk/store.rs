@@ -6,11 +6,12 @@ use std::io::Read;
 use std::path::Path;
 
 use quorate::storage::{
-    ClusterId, Completion, Disk, Event, Failure, FetchId, FileDisk, Identity, Incarnation,
-    OpenError, Operation, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage, StorageConfig,
+    ClusterId, Completion, Disk, Event, Failure, FetchId, FileDisk, Identity, OpenError, Operation,
+    SnapshotConfig, SnapshotEvent, SnapshotReader, Storage, StorageConfig,
 };
 use quorate::types::{
-    Command, Entry, EntryId, HardState, Index, Membership, NodeId, Payload, Term, Write, WriteId,
+    Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload, Term,
+    Write, WriteId,
 };
 
 const CLUSTER: ClusterId = ClusterId(0x7265_616c);

@@ -5,12 +5,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use quorate::storage::{
-    ClusterId, Completion, Disk, Event, FileDisk, FileName, Identity, Incarnation, SnapshotEvent,
+    ClusterId, Completion, Disk, Event, FileDisk, FileName, Identity, SnapshotEvent,
     SnapshotReader, Storage, StorageConfig,
 };
 use quorate::types::{
-    Entry, EntryId, HardState, Index, Membership, NodeId, Payload, SnapshotMeta, Term, Write,
-    WriteId,
+    Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload, SnapshotMeta, Term,
+    Write, WriteId,
 };
 
 const CLUSTER: ClusterId = ClusterId(5);

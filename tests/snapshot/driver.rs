@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::io::Read;
 
 use quorate::storage::{
-    ClusterId, Completion, Disk, DiskError, Event, FileAction, FileName, Identity, Incarnation,
-    PartOutcome, SnapshotConfig, SnapshotReader, Storage, StorageConfig,
+    ClusterId, Completion, Disk, DiskError, Event, FileAction, FileName, Identity, PartOutcome,
+    SnapshotConfig, SnapshotReader, Storage, StorageConfig,
 };
-use quorate::types::{EntryId, Index, Membership, NodeId, Part, Root, SnapshotMeta, Term};
+use quorate::types::{
+    EntryId, Incarnation, Index, Membership, NodeId, Part, Root, SnapshotMeta, Term,
+};
 
 /// A whole snapshot of two nodes' making; `docs/FORMAT.md` says what stands where.
 const GOLDEN: &[u8] = include_bytes!("../data/format/snapshot-v1.bin");

@@ -151,7 +151,7 @@ impl Cluster {
         self.membership = Membership::new(voters).with_learners(learners);
         self.config = founding.config;
         self.seed = founding.seed;
-        for id in self.membership.members() {
+        for id in self.membership.clone().ids() {
             self.nodes.insert(id, Node::new(id));
             self.start(id)?;
         }

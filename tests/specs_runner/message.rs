@@ -86,7 +86,7 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
             let next_term = fields.term("next")?;
             Body::PreVoteReply { next_term, granted: fields.switch("granted")? }
         }
-        "RequestVote" => Body::RequestVote { last: fields.id("last")? },
+        "RequestVote" => Body::RequestVote { last: fields.id("last")?, transfer: false },
         "RequestVoteReply" => Body::RequestVoteReply { granted: fields.switch("granted")? },
         "AppendEntries" => {
             let prev = fields.id("prev")?;

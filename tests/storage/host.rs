@@ -3,12 +3,12 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use quorate::storage::{
-    ClusterId, Completion, Disk, DiskError, Event, FetchId, FileAction, Identity, Incarnation,
-    Lane, OpenError, Opened, Operation, SnapshotConfig, Storage, StorageConfig,
+    ClusterId, Completion, Disk, DiskError, Event, FetchId, FileAction, Identity, Lane, OpenError,
+    Opened, Operation, SnapshotConfig, Storage, StorageConfig,
 };
 use quorate::types::{
-    Command, Entry, EntryId, HardState, Index, Membership, NodeId, Payload, SnapshotMeta, Term,
-    Write, WriteId,
+    Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload,
+    SnapshotMeta, Term, Write, WriteId,
 };
 use quorate_sim::disk::SimDisk;
 

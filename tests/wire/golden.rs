@@ -28,6 +28,7 @@ fn number_of_body(body: &Body) -> u32 {
         Body::ReadIndexReply { .. } => 9,
         Body::InstallSnapshot { .. } => 10,
         Body::InstallSnapshotReply { .. } => 11,
+        Body::TimeoutNow => 12,
     }
 }
 
@@ -71,7 +72,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
     vec![
         ("PreVote", Body::PreVote { next_term: Term(4), last: id(3, 14) }),
         ("PreVoteReply", Body::PreVoteReply { next_term: Term(4), granted: true }),
-        ("RequestVote", Body::RequestVote { last: id(3, 14) }),
+        ("RequestVote", Body::RequestVote { last: id(3, 14), transfer: false }),
         ("RequestVoteReply", Body::RequestVoteReply { granted: false }),
         ("AppendEntries", Body::AppendEntries { prev: id(2, 11), entries, committed: Index(10) }),
         ("AppendEntriesReply-accepted", Body::AppendEntriesReply(accepted)),

@@ -65,7 +65,7 @@ fn any_body() -> impl Strategy<Value = Body> {
         (any_term(), any_id()).prop_map(|(next_term, last)| Body::PreVote { next_term, last }),
         (any_term(), any::<bool>())
             .prop_map(|(next_term, granted)| Body::PreVoteReply { next_term, granted }),
-        any_id().prop_map(|last| Body::RequestVote { last }),
+        any_id().prop_map(|last| Body::RequestVote { last, transfer: false }),
         any::<bool>().prop_map(|granted| Body::RequestVoteReply { granted }),
         (any_id(), entries, any_index()).prop_map(|(prev, entries, committed)| {
             Body::AppendEntries { prev, entries, committed }

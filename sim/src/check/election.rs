@@ -138,9 +138,7 @@ impl Election {
             Body::AppendEntries { .. }
             | Body::Heartbeat { .. }
             | Body::InstallSnapshot { .. }
-            | Body::TimeoutNow => {
-                self.speaks_as_leader(model, from, message.term)
-            }
+            | Body::TimeoutNow => self.speaks_as_leader(model, from, message.term),
             Body::RequestVoteReply { granted: true } => {
                 self.grants(model, from, message)?;
                 replies(model, from, message)

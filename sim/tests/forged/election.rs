@@ -109,7 +109,7 @@ crate::forgeries! {
     "n4 stands for election in t1, in which it voted for n1"
     |stage| {
         stage.votes(4, 1, 1);
-        stage.sends(4, 2, 1, Body::RequestVote { last: EntryId::ZERO });
+        stage.sends(4, 2, 1, Body::RequestVote { last: EntryId::ZERO, transfer: false });
     }
 
     S4 a_grant_is_sent_before_it_is_durable
@@ -125,7 +125,7 @@ crate::forgeries! {
     "n4 asks for votes in t1 before its vote for itself is durable"
     |stage| {
         stage.submits(4, Some(voted(1, 4)), &[]);
-        stage.sends(4, 1, 1, Body::RequestVote { last: EntryId::ZERO });
+        stage.sends(4, 1, 1, Body::RequestVote { last: EntryId::ZERO, transfer: false });
     }
 
     S4 a_leader_counts_its_own_vote_too_early

@@ -149,7 +149,7 @@ fn a_leader_counts_what_it_was_told() {
 fn a_term_without_its_leader_is_accepted() {
     let mut stage = Stage::new();
     [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5)].into_iter().for_each(|(n, v)| stage.votes(n, 1, v));
-    stage.sends(1, 2, 1, Body::RequestVote { last: EntryId::ZERO });
+    stage.sends(1, 2, 1, Body::RequestVote { last: EntryId::ZERO, transfer: false });
     stage.sends(4, 3, 1, Body::RequestVoteReply { granted: true });
     stage.sends(4, 1, 1, Body::RequestVoteReply { granted: false });
     stage.wins(2, 2, &[1, 5]);

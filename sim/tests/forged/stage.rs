@@ -134,10 +134,10 @@ impl Stage {
     pub(crate) fn playing(membership: Membership, workload: Echo) -> Stage {
         let bounds = Bounds::of(&Config::new(NodeId(1)));
         let checks = Checks::new(&membership, bounds, &AnyWorkload::new(workload));
-        let actors = membership.members().into_iter().map(|id| (id, Actor::new(id))).collect();
+        let actors = membership.ids().map(|id| (id, Actor::new(id))).collect();
         let now = SimTime(1_000_000_000);
         let mut stage = Stage { membership, checks, now, actors, next_op: 0, violation: None };
-        for node in stage.membership.members() {
+        for node in stage.membership.clone().ids() {
             stage.starts(node.0);
         }
         stage
@@ -332,7 +332,7 @@ impl Stage {
         self.says(node, |status| status.role = RoleName::Candidate);
         for voter in voters {
             let last = self.actor(node).status.last;
-            self.sends(node, *voter, term, Body::RequestVote { last });
+            self.sends(node, *voter, term, Body::RequestVote { last, transfer: false });
             self.votes(*voter, term, node);
             self.sends(*voter, node, term, Body::RequestVoteReply { granted: true });
         }

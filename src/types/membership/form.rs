@@ -62,7 +62,8 @@ impl Membership {
                 return None;
             }
             let holders = castings.iter_mut();
-            for ((bit, set), holder) in [INCOMING, OUTGOING, WANTED].iter().zip(&mut sets).zip(holders)
+            for ((bit, set), holder) in
+                [INCOMING, OUTGOING, WANTED].iter().zip(&mut sets).zip(holders)
             {
                 if roles & bit != 0 {
                     set.push(member.id);

@@ -50,7 +50,7 @@ impl Play {
         let membership =
             Membership::new(ids(&scenario.voters)).with_learners(ids(&scenario.learners));
         let mut cluster = Cluster::empty();
-        for id in membership.members().into_iter().chain(ids(&scenario.spare)) {
+        for id in membership.ids().chain(ids(&scenario.spare)) {
             let mut config = plain(id);
             if room == Room::Cramped {
                 cramp(&mut config);
@@ -201,7 +201,9 @@ impl Play {
         let membership = |id: u64| cluster.membership(NodeId(id));
         all(&expect.voters, "voters", |id| numbers(membership(id).incoming()));
         all(&expect.outgoing, "outgoing voters", |id| numbers(membership(id).outgoing()));
-        all(&expect.learners, "learners", |id| numbers(membership(id).learners()));
+        all(&expect.learners, "learners", |id| {
+            numbers(&membership(id).learners().collect::<Vec<_>>())
+        });
         if expect.no_leader {
             assert_eq!(cluster.leaders(), [], "nobody leads");
         }
@@ -279,9 +281,11 @@ fn injected(to: NodeId, message: &Injected) -> Message {
             let outcome = AppendOutcome::Accepted { matched: Index(match_index) };
             (from, term, Body::AppendEntriesReply(outcome))
         }
-        Injected::VoteRequest { from, term, last_index, last_term } => {
-            (from, term, Body::RequestVote { last: entry_id(last_term, last_index) })
-        }
+        Injected::VoteRequest { from, term, last_index, last_term } => (
+            from,
+            term,
+            Body::RequestVote { last: entry_id(last_term, last_index), transfer: false },
+        ),
         Injected::VoteReply { from, term, granted } => {
             (from, term, Body::RequestVoteReply { granted })
         }

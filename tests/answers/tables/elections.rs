@@ -119,7 +119,7 @@ impl LaterTerm {
     fn body(&self) -> Body {
         match self.kind.as_str() {
             "append_request" => empty_append(),
-            "vote_request" => Body::RequestVote { last: EntryId::ZERO },
+            "vote_request" => Body::RequestVote { last: EntryId::ZERO, transfer: false },
             other => panic!("there is no message {other}"),
         }
     }

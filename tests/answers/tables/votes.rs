@@ -47,7 +47,11 @@ fn follower_vote() {
             node.flushes_at_once = false;
             let last = entry_id(request.last_term, request.last_index);
             let term = request.term.expect("the request has a term");
-            let mut sent = node.receive(NodeId(request.frm), term, Body::RequestVote { last });
+            let mut sent = node.receive(
+                NodeId(request.frm),
+                term,
+                Body::RequestVote { last, transfer: false },
+            );
             if !sent.is_empty() {
                 let durable = node.disk.hard_state();
                 let revealed = (Term(term_after), vote_after.map(NodeId));
@@ -88,7 +92,7 @@ fn recv_vote_request() {
             let body = if pre {
                 Body::PreVote { next_term: Term(term + 1), last }
             } else {
-                Body::RequestVote { last }
+                Body::RequestVote { last, transfer: false }
             };
             let sent = node.receive(NodeId(request.frm), term, body);
             assert_eq!(granted(&sent), Some(expect == "grant"));
@@ -126,7 +130,11 @@ fn recv_vote_request_nonfollower() {
             };
             assert_eq!(node.status().vote, Some(NodeId(vote)), "the case is set up");
             let last = entry_id(request.last_term, request.last_index);
-            let sent = node.receive(NodeId(request.frm), term, Body::RequestVote { last });
+            let sent = node.receive(
+                NodeId(request.frm),
+                term,
+                Body::RequestVote { last, transfer: false },
+            );
             assert_eq!(granted(&sent), Some(expect == "grant"));
             assert_eq!((node.role(), node.term()), (role, term), "nothing changes");
             Verdict::Passed
@@ -162,7 +170,11 @@ fn vote_from_any_state() {
                 let last = entry_id(term, 42);
                 node.receive(TWO, term, Body::PreVote { next_term: Term(term + 1), last })
             } else {
-                node.receive(TWO, term + 1, Body::RequestVote { last: entry_id(term + 1, 42) })
+                node.receive(
+                    TWO,
+                    term + 1,
+                    Body::RequestVote { last: entry_id(term + 1, 42), transfer: false },
+                )
             };
             assert_eq!(granted(&sent), Some(expect.reply == "grant"));
             assert_eq!(node.role(), role_named(&expect.role));
@@ -196,7 +208,11 @@ fn voter_log_up_to_date() {
             let mut node = Node::start(plain(ONE), restored);
             let last = entry_id(request.last_term, request.last_index);
             let term = request.term.expect("the request has a term");
-            let sent = node.receive(NodeId(request.frm), term, Body::RequestVote { last });
+            let sent = node.receive(
+                NodeId(request.frm),
+                term,
+                Body::RequestVote { last, transfer: false },
+            );
             assert_eq!(granted(&sent), Some(expect == "grant"));
             Verdict::Passed
         });
@@ -219,7 +235,7 @@ fn log_up_to_date() {
             let mut node = Node::start(plain(ONE), stored(voters(3), own, None, 0, log(&terms)));
             let last = entry_id(last_term, last_index);
             let term = own.max(last_term) + 1;
-            let sent = node.receive(TWO, term, Body::RequestVote { last });
+            let sent = node.receive(TWO, term, Body::RequestVote { last, transfer: false });
             assert_eq!(granted(&sent), Some(expect));
             assert_eq!(last >= node.last(), expect, "and so the ids compare");
             Verdict::Passed
@@ -257,7 +273,7 @@ fn vote_request_content() {
             assert_eq!(expect.to, PEERS.map(|peer| peer.0));
             for (message, to) in sent.iter().zip(PEERS) {
                 assert_eq!((message.to, message.term.0), (to, expect.term));
-                assert_eq!(message.body, Body::RequestVote { last });
+                assert_eq!(message.body, Body::RequestVote { last, transfer: false });
             }
             Verdict::Passed
         });
