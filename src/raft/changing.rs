@@ -183,7 +183,9 @@ impl Leader {
     /// while: it learns that it left, and goes quiet.
     fn meet_members(&mut self, common: &Common) {
         let membership = common.log.membership();
-        let (own, now, last) = (common.id(), common.now, common.log.last().index);
+        let (own, now) = (common.id(), common.now);
+        // What was just appended is the first that a new peer is sent.
+        let last = common.log.membership_index().previous();
         for id in membership.ids().filter(|id| *id != own) {
             let place = self.peers.binary_search_by_key(&id, |(peer, _)| *peer);
             let parted = self.changing.parting.iter().position(|(other, _)| *other == id);

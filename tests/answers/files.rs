@@ -49,10 +49,6 @@ fn every_file_of_cases_has_a_test() {
     }
     let Some(shared) = shared_folder() else { return };
     for file in files(&shared.join("facts")).difference(&ours) {
-        let reason = match file.as_str() {
-            "oracle/confchange.jsonl" => "membership changes are a later issue",
-            _ => "no test knows this file",
-        };
-        skip::skipped(&format!("QUORATE_DATA/facts/{file}"), reason);
+        skip::skipped(&format!("QUORATE_DATA/facts/{file}"), "no test knows this file");
     }
 }

@@ -7,6 +7,7 @@ mod harness;
 mod skip;
 
 mod cases;
+mod changes;
 mod figure7;
 mod files;
 mod forged;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Config, Input, RoleName};
 use quorate::types::{
-    Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Restored, Tag,
+    Body, Change, Command, Entry, EntryId, Index, Membership, Message, NodeId, Restored, Tag,
 };
 
 use super::network::{Kind, Network};
@@ -211,6 +211,22 @@ impl Cluster {
     pub(crate) fn propose(&mut self, id: NodeId, text: &str) -> Tag {
         let tag = self.next_tag();
         self.input(id, Input::Propose { tag, command: Command::from(text) });
+        self.settle();
+        tag
+    }
+
+    /// Asks a node to change the membership and returns the tag of the change.
+    pub(crate) fn change(&mut self, id: NodeId, change: Change) -> Tag {
+        let tag = self.next_tag();
+        self.input(id, Input::ChangeMembership { tag, change });
+        self.settle();
+        tag
+    }
+
+    /// Asks a node to hand its leadership over and returns the tag of the transfer.
+    pub(crate) fn transfer(&mut self, id: NodeId, to: NodeId) -> Tag {
+        let tag = self.next_tag();
+        self.input(id, Input::Transfer { tag, to: Some(to) });
         self.settle();
         tag
     }

@@ -42,6 +42,7 @@ pub(crate) fn plain(id: NodeId) -> Config {
     config.pre_vote = false;
     config.check_quorum = false;
     config.stickiness = false;
+    config.casting_vote = false;
     config
 }
 

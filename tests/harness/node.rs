@@ -130,9 +130,11 @@ impl Node {
             Action::Committed { .. }
             | Action::Rejected { .. }
             | Action::Unknown { .. }
+            | Action::Changed { .. }
+            | Action::Resigned { .. }
             | Action::ReadReady { .. } => self.outcomes.push(action),
             Action::Refused { from, reason, .. } => self.refused.push((from, reason)),
-            Action::RoleChanged { .. } => {}
+            Action::RoleChanged { .. } | Action::MembershipChanged(_) => {}
             other => panic!("the harness knows no {other:?}"),
         }
     }

@@ -200,7 +200,7 @@ fn what_is_not_understood_is_named() {
     assert!(reason(with(json!({"op": "campaign", "nodes": 1}))).contains("nodes"));
     assert!(reason(with(json!({"op": "expect", "mood": {}}))).contains("mood"));
     assert!(reason(with(json!({"node": 1}))).contains("op"));
-    assert!(reason(with(json!({"op": "conf"}))).contains("later issue"));
+    assert!(reason(with(json!({"op": "conf", "mode": "explicit"}))).contains("is left as soon"));
     assert!(reason(json!({"manual": true})).contains("outline"));
     let case = json!({"id": "own", "voters": [1], "steps": [], "config": {"leases": true}});
     assert!(reason(case).contains("leases"));

@@ -51,22 +51,22 @@ fn figures() {
     run("figures", &[]);
 }
 
-/// Of the scenarios of membership, only those without a change of it.
+/// Of the scenarios of membership, those that do not keep a joint one, which is left here as soon as
+/// it is committed, nor make a voter of a node that was not heard from. The specs of membership
+/// show that both halves of a joint one decide, and that a voter votes that does not know it is one.
 #[test]
 fn membership() {
     let skips = [
         "learner-must-vote",
-        "add-two-auto-leave-then-remove-two",
         "joint-needs-both-majorities",
         "joint-election-needs-both-majorities",
-        "config-rolled-back-with-log",
     ];
     run("membership", &skips);
 }
 
 #[test]
 fn transfer() {
-    run("transfer", &["to-learner", "higher-term-vote"]);
+    run("transfer", &[]);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Config, Input};
 use quorate::types::{
-    AppendOutcome, Body, EntryId, HardState, Index, Instant, Membership, Message, NodeId, Payload,
-    Restored, SnapshotMeta, Term,
+    AppendOutcome, Body, Change, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
+    Payload, Restored, SnapshotMeta, Term,
 };
 
 use super::script::{Expect, Injected, Persisted, Propose, Read, Scenario, Step, Which};
@@ -94,6 +94,13 @@ impl Play {
             }
             Step::Propose(propose) => self.propose(propose),
             Step::Read(read) => self.read(read),
+            Step::Conf(conf) => {
+                cluster.change(NodeId(conf.node), change(&conf.changes));
+            }
+            Step::Transfer { node, to } => {
+                cluster.transfer(NodeId(*node), NodeId(*to));
+            }
+            Step::Compact { .. } => {}
             Step::Cut { a, b } => cluster.cut(NodeId(*a), NodeId(*b)),
             Step::Uncut { a, b } => cluster.uncut(NodeId(*a), NodeId(*b)),
             Step::Isolate { node } => cluster.isolate(NodeId(*node)),
@@ -222,6 +229,20 @@ fn all<T: PartialEq + core::fmt::Debug>(
     for (&id, expected) in expected {
         assert_eq!(shown(id), *expected, "{what} of {id}");
     }
+}
+
+/// What is to be different, in the words of the scripts and of etcd's tables.
+pub(crate) fn change(tokens: &[String]) -> Change {
+    tokens.iter().fold(Change::new(), |change, token| {
+        let (what, id) = token.split_at(1);
+        let id = NodeId(id.parse().expect("an id follows"));
+        match what {
+            "v" => change.voter(id),
+            "l" => change.learner(id),
+            "r" => change.remove(id),
+            _ => panic!("there is no change {token}"),
+        }
+    })
 }
 
 fn ids(numbers: &[u64]) -> impl Iterator<Item = NodeId> {

@@ -66,6 +66,8 @@ impl Leading {
             assert_eq!(terms(&node.log()), self.log, "the leader has the log of the case");
             node.flush();
         }
+        // Without space the leader appends nothing: a joint membership is not left meanwhile.
+        node.input(Input::DiskFull(true));
         self.acknowledge(&mut node);
         if self.committed > older as u64 {
             return node.committed().max(self.committed);
@@ -75,7 +77,7 @@ impl Leading {
 
     fn others(&self) -> impl Iterator<Item = NodeId> {
         let leader = self.leader;
-        self.membership.voters().into_iter().filter(move |id| *id != leader)
+        self.membership.voters().filter(move |id| *id != leader)
     }
 
     /// Answers appends as peers whose logs are the first so many entries of the leader's, until
