@@ -6,19 +6,44 @@ use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 
 use quorate::quorum::{Tally, Verdict, is_quorum, reached};
-use quorate::types::{Membership, NodeId};
+use quorate::types::{Change, Membership, NodeId, Voters};
 
 /// Ids are from 1 to this.
 const IDS: u64 = 7;
 
-/// A membership of up to seven voters, every other one joint; few have an empty half.
+/// A membership of up to seven voters, every other one joint; few have an empty half, and most of
+/// the others give one of their voters the casting vote.
 fn memberships() -> impl Strategy<Value = Membership> {
-    let half = || btree_set((1..=IDS).prop_map(NodeId), 0..=IDS as usize);
+    let ids = || btree_set((1..=IDS).prop_map(NodeId), 0..=IDS as usize);
+    let half = || (ids(), 0..=IDS as usize).prop_map(|(ids, holder)| voters(ids, holder));
     let learners = btree_set((1..=IDS + 2).prop_map(NodeId), 0..3);
     (half(), half(), any::<bool>(), learners).prop_map(|(incoming, outgoing, joint, learners)| {
-        let outgoing = if joint { outgoing } else { BTreeSet::new() };
-        Membership::new(incoming).joint_with(outgoing).with_learners(learners)
+        let outgoing = if joint { outgoing } else { Voters::default() };
+        membership(&incoming, &outgoing).with_learners(learners)
     })
+}
+
+/// These voters, of whom the one at `holder` has the casting vote, if there is one.
+fn voters(ids: BTreeSet<NodeId>, holder: usize) -> Voters {
+    let holder = ids.iter().nth(holder).copied();
+    Voters::new(ids).with_casting(holder)
+}
+
+/// A membership of these halves; simple if the second is empty. It comes about as every membership
+/// does: one half follows the other.
+fn membership(incoming: &Voters, outgoing: &Voters) -> Membership {
+    let simple = |voters: &Voters| {
+        let membership = Membership::new(voters.iter().copied());
+        voters.casting().map_or(membership.clone(), |holder| membership.with_casting(holder))
+    };
+    if outgoing.is_empty() || incoming.is_empty() {
+        return simple(incoming).joint_with(outgoing.iter().copied());
+    }
+    let added = incoming.iter().fold(Change::new(), |change, id| change.voter(*id));
+    let removed = outgoing.iter().filter(|id| !incoming.contains(id));
+    let change = removed.fold(added, |change, id| change.remove(*id));
+    let staged = simple(outgoing).changed(&change.casting(incoming.casting()));
+    staged.expect("voters remain").entered(None)
 }
 
 /// Every set of ids, those of learners and strangers included.
@@ -28,11 +53,13 @@ fn all_sets() -> impl Iterator<Item = BTreeSet<NodeId>> {
     })
 }
 
-/// The definition (Raft §6): more than half of each half that has voters.
+/// The definition (Raft §6): more than half of each half that has voters, or exactly half of it
+/// with its casting vote.
 fn decides(membership: &Membership, set: &BTreeSet<NodeId>) -> bool {
     [membership.incoming(), membership.outgoing()].iter().all(|half| {
         let present = half.iter().filter(|id| set.contains(id)).count();
-        half.is_empty() || 2 * present > half.len()
+        let cast = half.casting().is_some_and(|holder| set.contains(&holder));
+        half.is_empty() || 2 * present > half.len() || 2 * present == half.len() && cast
     })
 }
 
@@ -40,8 +67,11 @@ fn has_voters(membership: &Membership) -> bool {
     membership.voters().next().is_some()
 }
 
-fn swapped(membership: &Membership) -> Membership {
-    Membership::new(membership.outgoing().to_vec()).joint_with(membership.incoming().to_vec())
+fn swapped(joint: &Membership) -> Membership {
+    match joint.is_joint() && !joint.incoming().is_empty() {
+        true => membership(joint.outgoing(), joint.incoming()),
+        false => joint.clone(),
+    }
 }
 
 proptest! {
@@ -59,7 +89,7 @@ proptest! {
     #[test]
     fn any_two_quorums_share_a_voter(membership in memberships()) {
         prop_assume!(has_voters(&membership));
-        let voters: BTreeSet<NodeId> = membership.voters().into_iter().collect();
+        let voters: BTreeSet<NodeId> = membership.voters().collect();
         let quorums: Vec<BTreeSet<NodeId>> = all_sets()
             .filter(|set| set.is_subset(&voters))
             .filter(|set| is_quorum(&membership, |id| set.contains(&id)))
@@ -76,7 +106,7 @@ proptest! {
     #[test]
     fn a_joint_quorum_meets_every_quorum_of_either_half(membership in memberships()) {
         for half in [membership.incoming(), membership.outgoing()] {
-            let alone = Membership::new(half.to_vec());
+            let alone = self::membership(half, &Voters::default());
             for set in all_sets().filter(|set| is_quorum(&membership, |id| set.contains(&id))) {
                 prop_assert!(is_quorum(&alone, |id| set.contains(&id)));
             }
@@ -169,4 +199,75 @@ fn counted(votes: &BTreeMap<NodeId, bool>) -> Tally {
         tally.count(*id, *granted);
     }
     tally
+}
+
+/// Every set of up to `ids` voters, with and without every holder of the casting vote.
+fn all_voters(ids: u64) -> Vec<Voters> {
+    let sets = (1_u32..1 << ids).map(|bits| {
+        (0..ids).filter(|bit| bits >> bit & 1 == 1).map(|bit| NodeId(bit + 1)).collect()
+    });
+    sets.flat_map(|set: BTreeSet<NodeId>| (0..=set.len()).map(move |at| voters(set.clone(), at)))
+        .collect()
+}
+
+/// Which sets of the ids 1 to 7 are quorums: bit s stands for the set of the bits of s.
+fn quorums(membership: &Membership, ids: u64) -> u128 {
+    (0_u32..1 << ids)
+        .filter(|set| is_quorum(membership, |id| set >> (id.0 - 1) & 1 == 1))
+        .fold(0, |quorums, set| quorums | 1 << set)
+}
+
+/// Whether a quorum of one and a quorum of the other have nobody in common, where bit s stands for
+/// the set s of all 7 ids: then the complement of one holds the other.
+fn are_apart(one: u128, other: u128) -> bool {
+    one & other.reverse_bits() != 0
+}
+
+/// A joint membership decides what both its halves decide, and nothing else.
+#[test]
+fn every_joint_membership_of_five_decides_as_its_halves_do() {
+    const FEW: u64 = 5;
+    let all: Vec<(Voters, u128)> = all_voters(FEW)
+        .into_iter()
+        .map(|voters| (voters.clone(), quorums(&membership(&voters, &Voters::default()), FEW)))
+        .collect();
+    for (incoming, one) in &all {
+        for (outgoing, other) in all.iter().filter(|(outgoing, _)| outgoing != incoming) {
+            let joint = membership(incoming, outgoing);
+            assert!(joint.is_joint() && joint.incoming() == incoming, "{joint}");
+            assert_eq!(quorums(&joint, FEW), one & other, "{joint}");
+        }
+    }
+}
+
+/// Any two quorums of memberships that follow one another share a voter: of each set with itself,
+/// and of each set with the joint membership on the way to any other.
+#[test]
+fn quorums_of_consecutive_memberships_of_seven_meet() {
+    let nobody = Voters::default();
+    let all: Vec<u128> =
+        all_voters(IDS).iter().map(|set| quorums(&membership(set, &nobody), IDS)).collect();
+    assert_eq!(all.len(), 575, "every set with every holder, and without");
+    for one in &all {
+        assert!(!are_apart(*one, *one));
+        for other in &all {
+            let joint = one & other;
+            assert_ne!(joint, 0, "all voters together decide");
+            assert!(
+                !are_apart(joint, *one) && !are_apart(joint, *other) && !are_apart(joint, joint)
+            );
+        }
+    }
+}
+
+/// Why no change does without a joint membership, be it of the casting vote alone: in one step,
+/// two halves could decide against each other.
+#[test]
+fn two_holders_of_one_casting_vote_decide_apart() {
+    let four = |holder| Membership::new([1, 2, 3, 4].map(NodeId)).with_casting(NodeId(holder));
+    let half = |ids: [u64; 2]| move |id: NodeId| ids.contains(&id.0);
+    assert!(is_quorum(&four(1), half([1, 2])));
+    assert!(is_quorum(&four(3), half([3, 4])));
+    let one_more = Membership::new([1, 2, 3, 4, 5].map(NodeId));
+    assert!(is_quorum(&one_more, |id| id.0 >= 3) && is_quorum(&four(1), |id| id.0 < 3));
 }
