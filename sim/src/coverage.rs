@@ -226,6 +226,9 @@ const REFUSED: [Mark; Refusal::ALL.len()] = [
     must("refused/read-not-ready"),
     must("refused/outbox-full"),
     must("refused/disk-full"),
+    may("refused/no-membership"),
+    may("refused/other-founders"),
+    may("refused/other-disk"),
 ];
 
 const REJECTED: [Mark; 6] = [
@@ -237,7 +240,7 @@ const REJECTED: [Mark; 6] = [
     must("rejected/disk-full"),
 ];
 
-const RECEIVED: [Mark; 13] = [
+const RECEIVED: [Mark; 15] = [
     must("received/pre-vote"),
     must("received/pre-vote-reply"),
     must("received/request-vote"),
@@ -251,6 +254,8 @@ const RECEIVED: [Mark; 13] = [
     must("received/install-snapshot"),
     must("received/install-snapshot-reply"),
     may("received/timeout-now"),
+    may("received/meet"),
+    may("received/founded"),
 ];
 
 /// A pre-candidate asks so little of its disk that faults of disks seldom meet one.
@@ -348,6 +353,8 @@ impl MarkId {
             Body::InstallSnapshot { .. } => 10,
             Body::InstallSnapshotReply { .. } => 11,
             Body::TimeoutNow => 12,
+            Body::Meet { .. } => 13,
+            Body::Founded { .. } => 14,
         };
         MarkId(RECEIVED_FROM + place)
     }

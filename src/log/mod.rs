@@ -329,6 +329,13 @@ impl Log {
         self.committed = last.index;
     }
 
+    /// The first membership of a new cluster is in force, from before the first entry on.
+    pub fn found(&mut self, membership: &Membership) {
+        assert!(self.last() == EntryId::ZERO, "a cluster is founded before its first entry");
+        assert!(self.membership().is_nobody(), "a cluster is founded once");
+        self.memberships = Memberships::new(Index::ZERO, membership.clone());
+    }
+
     /// The disk has every entry up to `index`.
     pub fn persisted(&mut self, index: Index) {
         assert!(index <= self.last().index, "what is durable is in the log");

@@ -83,6 +83,12 @@ pub enum Action {
     },
     /// Who counts from now on. Committed or not, it may yet be taken back by another one.
     MembershipChanged(Membership),
+    /// The cluster exists, and this node is no member of it: its directory was emptied since, or
+    /// was never one. It does nothing before it is made a member.
+    Stranger {
+        /// Who says so.
+        from: NodeId,
+    },
     /// The node handed its leadership over, as a transfer asked for. Whether the other one took
     /// it, [`Action::RoleChanged`] tells.
     Resigned {
@@ -201,11 +207,17 @@ pub enum Refusal {
     OutboxFull,
     /// It brings entries for which the disk has no space.
     DiskFull,
+    /// This node has no membership yet: an empty directory does not vote.
+    NoMembership,
+    /// It is of a founder that has other founders in mind.
+    OtherFounders,
+    /// The cluster is founded, and this node's disk is not the member's.
+    OtherDisk,
 }
 
 impl Refusal {
     /// Every reason, in the order of their numbers in counters.
-    pub const ALL: [Refusal; 16] = [
+    pub const ALL: [Refusal; 19] = [
         Refusal::Misaddressed,
         Refusal::Malformed,
         Refusal::NotVoter,
@@ -222,6 +234,9 @@ impl Refusal {
         Refusal::ReadNotReady,
         Refusal::OutboxFull,
         Refusal::DiskFull,
+        Refusal::NoMembership,
+        Refusal::OtherFounders,
+        Refusal::OtherDisk,
     ];
 }
 
@@ -280,6 +295,9 @@ impl fmt::Display for Refusal {
             Refusal::ReadNotReady => "read not ready",
             Refusal::OutboxFull => "outbox full",
             Refusal::DiskFull => "disk full",
+            Refusal::NoMembership => "no membership",
+            Refusal::OtherFounders => "other founders",
+            Refusal::OtherDisk => "other disk",
         })
     }
 }

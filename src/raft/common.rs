@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::log::{Log, Slice};
 use crate::raft::action::{Action, Refusal, RejectReason, RoleName};
 use crate::raft::config::Config;
+use crate::raft::founding::Founding;
 use crate::raft::input::Consumer;
 use crate::raft::jitter::Jitter;
 use crate::raft::outbox::{Outbox, Post};
@@ -12,8 +13,8 @@ use crate::raft::reads::ConfirmedReads;
 use crate::raft::status::Refusals;
 use crate::raft::upkeep::Drift;
 use crate::types::{
-    AppendOutcome, Body, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
-    Payload, SnapshotMeta, Tag, Term,
+    AppendOutcome, Body, Entry, EntryId, Founder, HardState, Index, Instant, Membership, Message,
+    NodeId, Payload, SnapshotMeta, Tag, Term,
 };
 
 /// What a node has in every role.
@@ -34,6 +35,8 @@ pub(crate) struct Common {
     pub(crate) reads: ConfirmedReads,
     pub(crate) refusals: Refusals,
     pub(crate) drift: Drift,
+    /// The node is to found the cluster, and has no membership yet.
+    pub(crate) founding: Option<Founding>,
     /// Until then this node, should it lead, neither suspends a voter nor readmits one.
     pub(crate) removal_not_before: Instant,
     /// Fetches under way: for whom, and which range.
@@ -56,6 +59,9 @@ impl Common {
         let mut jitter = Jitter::new(seed);
         let reads = ConfirmedReads::new(jitter.next());
         let reported = log.membership().clone();
+        let own = Founder { id: config.id, incarnation: config.incarnation, boot: reads.boot };
+        let founders = config.founders.as_ref().filter(|_| reported.is_nobody());
+        let founding = founders.map(|founders| Founding::new(founders, own, now));
         Common {
             config,
             snapshot,
@@ -69,6 +75,7 @@ impl Common {
             reads,
             refusals: Refusals::default(),
             drift: Drift::default(),
+            founding,
             removal_not_before: now,
             fetches: Vec::new(),
             reported,

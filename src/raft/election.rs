@@ -132,7 +132,8 @@ fn stand_again(common: &Common) -> Transition {
     Transition::Follow { term: common.term(), leader: None }
 }
 
-/// Whether the vote would be given in `next_term`. Asking changes nothing here.
+/// Whether the vote would be given in `next_term`. Asking changes nothing here. A node without a
+/// membership never votes: its disk may have been emptied, and an earlier promise with it.
 pub(crate) fn on_pre_vote(
     common: &mut Common,
     from: NodeId,
@@ -140,7 +141,9 @@ pub(crate) fn on_pre_vote(
     last: EntryId,
     leader_is_fresh: bool,
 ) {
-    let refusal = if next_term <= common.term() {
+    let refusal = if common.log.membership().is_nobody() {
+        Some(Refusal::NoMembership)
+    } else if next_term <= common.term() {
         Some(Refusal::StaleTerm)
     } else if leader_is_fresh {
         Some(Refusal::LeaderFresh)
@@ -155,7 +158,9 @@ pub(crate) fn on_pre_vote(
 
 /// Gives the vote of the current term, or not. Returns whether it was given.
 pub(crate) fn on_request_vote(common: &mut Common, from: NodeId, last: EntryId) -> bool {
-    let refusal = if common.vote().is_some_and(|vote| vote != from) {
+    let refusal = if common.log.membership().is_nobody() {
+        Some(Refusal::NoMembership)
+    } else if common.vote().is_some_and(|vote| vote != from) {
         Some(Refusal::AlreadyVoted)
     } else {
         log_behind(common, last)

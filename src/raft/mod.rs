@@ -9,6 +9,7 @@ mod common;
 mod config;
 mod election;
 mod follower;
+mod founding;
 mod handover;
 mod input;
 mod invariants;
@@ -145,7 +146,10 @@ impl Raft {
             return self.common.now;
         }
         match &self.role {
-            Role::Follower(follower) => follower.deadline,
+            Role::Follower(follower) => {
+                let founding = self.common.founding.as_ref();
+                follower.deadline.min(founding.map_or(Instant::NEVER, |founding| founding.due))
+            }
             Role::PreCandidate(candidate) => candidate.deadline,
             Role::Candidate(candidate) => candidate.deadline,
             Role::Leader(leader) => leader.heartbeat_due,
@@ -269,6 +273,7 @@ impl Raft {
 
     fn on_timeout(&mut self) -> Transition {
         let common = &mut self.common;
+        common.advance_founding();
         match &mut self.role {
             Role::Follower(follower) => follower.on_timeout(common),
             Role::PreCandidate(candidate) => candidate.on_timeout(common),
@@ -373,6 +378,19 @@ impl Raft {
                 let fresh = self.leader_is_fresh();
                 let common = &mut self.common;
                 election::on_pre_vote(common, message.from, *next_term, *last, fresh);
+                return Transition::Stay;
+            }
+            Body::Meet { met } => {
+                self.common.on_meet(message.from, met.clone());
+                return Transition::Stay;
+            }
+            Body::Founded { membership, index } => {
+                self.common.on_founded(message.from, membership.clone(), *index);
+                return Transition::Stay;
+            }
+            // Nothing is known of the cluster yet: neither who leads nor who votes.
+            _ if self.common.founding.is_some() => {
+                self.common.refuse(message.from, name, Refusal::NoMembership);
                 return Transition::Stay;
             }
             Body::RequestVote { transfer: false, .. }

@@ -24,8 +24,10 @@ fn is_well_formed(message: &Message) -> bool {
         return false;
     }
     // Only pre-votes and their answers are spoken before the first election.
-    let spoken_in_term_zero =
-        matches!(message.body, Body::PreVote { .. } | Body::PreVoteReply { .. });
+    let spoken_in_term_zero = matches!(
+        message.body,
+        Body::PreVote { .. } | Body::PreVoteReply { .. } | Body::Meet { .. } | Body::Founded { .. }
+    );
     if term == Term::ZERO && !spoken_in_term_zero {
         return false;
     }
@@ -45,6 +47,8 @@ fn is_well_formed(message: &Message) -> bool {
         Body::HeartbeatReply { verified, matched, .. } => matched <= verified,
         Body::InstallSnapshot { meta } => is_snapshot(meta, term),
         Body::Heartbeat { round, committed } => *round > 0 && *committed <= Index::MAX,
+        Body::Meet { met } => met.is_sorted_by(|one, next| one.id < next.id),
+        Body::Founded { membership, index } => is_membership(membership) && *index <= Index::MAX,
         Body::RequestVoteReply { .. }
         | Body::AppendEntriesReply(
             AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },

@@ -69,6 +69,12 @@ pub enum Output {
         /// As asked.
         tag: Tag,
     },
+    /// The cluster exists, and this node is no member of it: its directory was emptied since, or
+    /// was never one. It does nothing before it is made a member.
+    Stranger {
+        /// Who says so.
+        from: NodeId,
+    },
     /// Who counts from now on, and where they are reached. Committed or not, it may yet be taken
     /// back by another one.
     MembershipChanged(Membership),

@@ -5,6 +5,7 @@ use core::fmt;
 
 use crate::types::entry::{Entry, Listed};
 use crate::types::id::{EntryId, Index, NodeId, Term};
+use crate::types::membership::{Founder, Membership};
 use crate::types::write::SnapshotMeta;
 
 /// One message from one node to another. It may be lost, repeated, delayed or overtaken.
@@ -110,6 +111,18 @@ pub enum Body {
     },
     /// The leader wants the receiver to campaign at once (thesis §3.10).
     TimeoutNow,
+    /// A founder of the cluster has no membership yet, and has met these.
+    Meet {
+        /// Every founder, by ascending id; the sender among them.
+        met: Vec<Founder>,
+    },
+    /// The answer to a [`Body::Meet`] of a node that has a membership.
+    Founded {
+        /// Who counts, as far as the sender knows.
+        membership: Membership,
+        /// Where that stands in the log; 0 if it is the first.
+        index: Index,
+    },
 }
 
 /// What became of an [`Body::AppendEntries`].
@@ -147,6 +160,7 @@ impl Body {
                 | Body::HeartbeatReply { .. }
                 | Body::InstallSnapshotReply { .. }
                 | Body::ReadIndexReply { .. }
+                | Body::Founded { .. }
         )
     }
 
@@ -179,6 +193,8 @@ impl Body {
             Body::ReadIndex { .. } => "ReadIndex",
             Body::ReadIndexReply { .. } => "ReadIndexReply",
             Body::TimeoutNow => "TimeoutNow",
+            Body::Meet { .. } => "Meet",
+            Body::Founded { .. } => "Founded",
         }
     }
 }
@@ -229,6 +245,11 @@ impl fmt::Display for Fields<'_> {
                 write!(f, " boot={boot:x} ticket={ticket} index={index}")
             }
             Body::TimeoutNow => Ok(()),
+            Body::Meet { met } => {
+                let known = met.iter().filter(|founder| founder.is_known()).count();
+                write!(f, " met={known}/{}", met.len())
+            }
+            Body::Founded { membership, index } => write!(f, " {membership} at={index}"),
         }
     }
 }

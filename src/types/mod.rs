@@ -14,7 +14,9 @@ mod write;
 pub(crate) use entry::Listed;
 pub use entry::{Command, Entry, Payload};
 pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
-pub use membership::{Address, Change, ChangeError, Fate, Incarnation, Member, Membership, Voters};
+pub use membership::{
+    Address, Change, ChangeError, Fate, Founder, Incarnation, Member, Membership, Voters,
+};
 pub use message::{AppendOutcome, Body, Message};
 pub use time::Instant;
 pub use transfer::{Packet, Part, Transfer, TransferBody};

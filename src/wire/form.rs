@@ -12,8 +12,8 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Part,
-    Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    AppendOutcome, Body, Command, Entry, EntryId, Founder, Incarnation, Index, Membership, Message,
+    NodeId, Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 
 /// How many entries one message may have.
@@ -145,6 +145,16 @@ enum BodyForm {
         matched: Index,
     },
     TimeoutNow,
+    Meet {
+        #[serde(with = "founders")]
+        met: Vec<Founder>,
+    },
+    Founded {
+        #[serde(with = "membership")]
+        membership: Membership,
+        #[serde(with = "IndexForm")]
+        index: Index,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -221,6 +231,52 @@ enum TransferBodyForm {
 enum PartForm {
     Manifest(u32),
     Chunk(u32),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Incarnation")]
+struct IncarnationForm(u128);
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Founder")]
+struct FounderForm {
+    #[serde(with = "NodeIdForm")]
+    id: NodeId,
+    #[serde(with = "IncarnationForm")]
+    incarnation: Incarnation,
+    boot: u64,
+}
+
+/// Founders as a list.
+mod founders {
+    use crate::types::{Founder, Membership};
+    use crate::wire::form::{FounderForm, list, write_list};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    struct Shared<'a>(&'a Founder);
+
+    #[derive(Deserialize)]
+    struct Owned(#[serde(with = "FounderForm")] Founder);
+
+    impl Serialize for Shared<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            FounderForm::serialize(self.0, serializer)
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        founders: &[Founder],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        write_list(founders.iter().map(Shared), Membership::MEMBERS_MAX, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Founder>, D::Error> {
+        let owned = list::<Owned, D>(Membership::MEMBERS_MAX, deserializer)?;
+        Ok(owned.into_iter().map(|Owned(founder)| founder).collect())
+    }
 }
 
 /// Entries as a list.

@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     InstallSnapshot,
     InstallSnapshotReply,
     TimeoutNow,
+    Meet,
+    Founded,
 }
 
 impl Kind {
@@ -38,6 +40,8 @@ impl Kind {
             Body::InstallSnapshot { .. } => Kind::InstallSnapshot,
             Body::InstallSnapshotReply { .. } => Kind::InstallSnapshotReply,
             Body::TimeoutNow => Kind::TimeoutNow,
+            Body::Meet { .. } => Kind::Meet,
+            Body::Founded { .. } => Kind::Founded,
         }
     }
 }

@@ -8,6 +8,7 @@ mod harness;
 mod clients;
 mod elections;
 mod figures;
+mod founding;
 mod replication;
 mod safety;
 mod snapshots;

@@ -149,7 +149,10 @@ impl Election {
             | Body::HeartbeatReply { .. }
             | Body::InstallSnapshotReply { .. }
             | Body::ReadIndexReply { .. } => replies(model, from, message),
-            Body::PreVote { .. } | Body::ReadIndex { .. } => Ok(()),
+            Body::PreVote { .. }
+            | Body::ReadIndex { .. }
+            | Body::Meet { .. }
+            | Body::Founded { .. } => Ok(()),
         }
     }
 

@@ -42,6 +42,31 @@ pub struct Incarnation(pub u128);
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(Arc<str>);
 
+/// One of those who form the first membership, as another of them has met it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Founder {
+    /// Its id.
+    pub id: NodeId,
+    /// The life of its disk; zero if it was not met.
+    pub incarnation: Incarnation,
+    /// Tells one start of its process from another.
+    pub boot: u64,
+}
+
+impl Founder {
+    /// A founder that was not met.
+    #[must_use]
+    pub fn unknown(id: NodeId) -> Founder {
+        Founder { id, incarnation: Incarnation::default(), boot: 0 }
+    }
+
+    /// Whether it was met.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.incarnation != Incarnation::default()
+    }
+}
+
 impl Member {
     /// The priority of whom nobody gave another.
     pub const PRIORITY_DEFAULT: u8 = 100;

@@ -6,7 +6,7 @@ mod member;
 mod voters;
 
 pub use change::{Change, ChangeError};
-pub use member::{Address, Fate, Incarnation, Member};
+pub use member::{Address, Fate, Founder, Incarnation, Member};
 pub use voters::Voters;
 
 use alloc::sync::Arc;
@@ -37,8 +37,10 @@ impl Membership {
     /// The most voters that one set of them may have.
     pub const VOTERS_MAX: usize = 64;
     /// The most bytes that [`Membership::encode`] may give. Nothing stores, sends or starts with
-    /// more: a copy of the superblock has room for as many. Without addresses that is 132 members.
+    /// more: a copy of the superblock has room for as many.
     pub const BYTES_MAX: usize = 3584;
+    /// The most members that [`Membership::BYTES_MAX`] leaves room for, if none has an address.
+    pub const MEMBERS_MAX: usize = (Membership::BYTES_MAX - 2) / 27;
 
     /// A membership of `voters` alone, each with the default priority and no address; their order
     /// and repetitions do not matter.
@@ -137,6 +139,12 @@ impl Membership {
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.0.members
+    }
+
+    /// Whether it is the membership of a node that has none yet.
+    #[must_use]
+    pub fn is_nobody(&self) -> bool {
+        self.0.members.is_empty()
     }
 
     /// The member with this id.

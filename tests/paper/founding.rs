@@ -1,0 +1,218 @@
+//! The first membership of a cluster, and who never founds a second one.
+
+use std::collections::BTreeMap;
+
+use quorate::raft::{Action, Config, Input, Raft, RoleName};
+use quorate::types::{
+    Body, EntryId, HardState, Incarnation, Index, Instant, Membership, Message, NodeId, Restored,
+    SnapshotMeta, Term, Write,
+};
+
+use crate::harness::plain;
+
+const FOUNDERS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+/// A founder, what its disk has, and what it said and was not delivered yet.
+struct Founder {
+    raft: Raft,
+    disk: Disk,
+    now: Instant,
+    strange: bool,
+}
+
+#[derive(Clone, Default)]
+struct Disk {
+    incarnation: u128,
+    hard_state: HardState,
+    membership: Membership,
+}
+
+/// Founders whose disks work at once, and messages that are delivered as the test likes.
+#[derive(Default)]
+struct World {
+    founders: BTreeMap<NodeId, Founder>,
+    messages: Vec<Message>,
+    starts: u64,
+}
+
+impl World {
+    fn new() -> World {
+        let mut world = World::default();
+        for id in FOUNDERS {
+            world.start(id, Disk { incarnation: u128::from(id.0), ..Disk::default() });
+        }
+        world
+    }
+
+    /// Starts the node on a disk: one that it had, or another.
+    fn start(&mut self, id: NodeId, disk: Disk) {
+        self.starts += 1;
+        let config = Config {
+            founders: Some(Membership::new(FOUNDERS)),
+            incarnation: Incarnation(disk.incarnation),
+            ..plain(id)
+        };
+        let snapshot = SnapshotMeta::empty(EntryId::ZERO, disk.membership.clone());
+        let restored = Restored { hard_state: disk.hard_state, snapshot, ..Restored::default() };
+        let raft = Raft::new(config, restored, self.starts, Instant::ZERO).expect("it starts");
+        self.founders.insert(id, Founder { raft, disk, now: Instant::ZERO, strange: false });
+    }
+
+    fn input(&mut self, id: NodeId, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let founder = self.founders.get_mut(&id).expect("a founder");
+            let mut actions = Vec::new();
+            founder.raft.step(founder.now, input, &mut actions);
+            for action in actions {
+                match action {
+                    Action::Send(message) => self.messages.push(message),
+                    Action::Persist(Write { id, hard_state, install, .. }) => {
+                        founder.disk.hard_state = hard_state.unwrap_or(founder.disk.hard_state);
+                        if let Some(meta) = install {
+                            founder.disk.membership = meta.membership;
+                        }
+                        inputs.push(Input::Persisted(id));
+                    }
+                    Action::Stranger { .. } => founder.strange = true,
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The node tells whom it has met.
+    fn tell(&mut self, id: NodeId) {
+        let founder = self.founders.get_mut(&id).expect("a founder");
+        founder.now = founder.now.max(founder.raft.deadline());
+        self.input(id, Input::Timeout);
+    }
+
+    /// Delivers what waits and is `wanted`, and what it causes.
+    fn deliver(&mut self, wanted: impl Fn(&Message) -> bool) {
+        while let Some(place) = self.messages.iter().position(&wanted) {
+            let message = self.messages.remove(place);
+            self.input(message.to, Input::Message(message));
+        }
+    }
+
+    /// Everybody tells everybody, a few times.
+    fn meet(&mut self) {
+        for _ in 0..3 {
+            FOUNDERS.iter().for_each(|id| self.tell(*id));
+            self.deliver(|_| true);
+        }
+    }
+
+    fn founder(&self, id: u64) -> &Founder {
+        &self.founders[&NodeId(id)]
+    }
+
+    fn incarnations(&self, id: u64) -> Vec<u128> {
+        let membership = self.founder(id).raft.membership();
+        membership.members().iter().map(|member| member.incarnation.0).collect()
+    }
+}
+
+fn is_meet(message: &Message) -> bool {
+    matches!(message.body, Body::Meet { .. })
+}
+
+#[test]
+fn who_has_met_everyone_founds_the_cluster_and_it_elects() {
+    let mut world = World::new();
+    world.meet();
+    for id in [1, 2, 3] {
+        assert_eq!(world.incarnations(id), [1, 2, 3], "of node {id}");
+        assert_eq!(world.founder(id).disk.membership, *world.founder(id).raft.membership());
+    }
+    world.input(NodeId(1), Input::Campaign);
+    world.deliver(|_| true);
+    assert_eq!(world.founder(1).raft.status().role, RoleName::Leader);
+}
+
+#[test]
+fn nobody_founds_while_one_is_missing_and_nobody_votes() {
+    let mut world = World::new();
+    for _ in 0..5 {
+        world.tell(NodeId(1));
+        world.tell(NodeId(2));
+        world.deliver(|message| message.to != NodeId(3));
+    }
+    let last = EntryId::ZERO;
+    let ask = Body::RequestVote { last, transfer: true };
+    let ask = Message { from: NodeId(2), to: NodeId(1), term: Term(5), body: ask };
+    world.input(NodeId(1), Input::Campaign);
+    world.input(NodeId(1), Input::Message(ask));
+    let status = world.founder(1).raft.status();
+    assert!(world.founder(1).raft.membership().is_nobody());
+    assert_eq!((status.role, status.term, status.vote), (RoleName::Follower, Term(0), None));
+}
+
+#[test]
+fn who_was_away_when_the_others_founded_founds_by_their_word() {
+    let mut world = World::new();
+    for _ in 0..3 {
+        FOUNDERS.iter().for_each(|id| world.tell(*id));
+        world.deliver(|message| message.to != NodeId(3));
+        // The third hears once, and then no more before the others have founded.
+        if world.incarnations(1).is_empty() {
+            world.deliver(|message| message.to == NodeId(3) && is_meet(message));
+        }
+    }
+    let kept = world.founder(3).disk.clone();
+    world.start(NodeId(3), Disk { membership: Membership::default(), ..kept });
+    world.messages.clear();
+    world.meet();
+    assert_eq!(world.incarnations(3), [1, 2, 3]);
+    assert!(!world.founder(3).strange);
+}
+
+#[test]
+fn an_emptied_disk_neither_founds_again_nor_votes() {
+    let mut world = World::new();
+    world.meet();
+    world.start(NodeId(2), Disk { incarnation: 22, ..Disk::default() });
+    // A third that has not founded is no help either, whatever it has heard.
+    world.start(NodeId(3), Disk { incarnation: 3, ..Disk::default() });
+    world.meet();
+    assert!(world.founder(2).strange, "it is told so");
+    assert!(world.founder(2).raft.membership().is_nobody());
+    assert_eq!(world.incarnations(3), [1, 2, 3], "and the other one is not misled");
+    world.input(NodeId(1), Input::Campaign);
+    world.deliver(|message| message.to == NodeId(2) || message.from == NodeId(2));
+    assert_ne!(world.founder(1).raft.status().role, RoleName::Leader, "no vote of it counts");
+}
+
+#[test]
+fn two_disks_that_claim_to_be_one_founder_found_nothing() {
+    let mut world = World::new();
+    FOUNDERS.iter().for_each(|id| world.tell(*id));
+    world.deliver(|_| true);
+    // Everybody has met everybody; before anybody knows that, the second one loses its disk.
+    world.messages.clear();
+    world.start(NodeId(2), Disk { incarnation: 22, ..Disk::default() });
+    world.meet();
+    for id in [1, 3] {
+        assert!(world.founder(id).raft.membership().is_nobody(), "node {id} heard of two");
+    }
+    for id in [1, 3] {
+        let disk = world.founder(id).disk.clone();
+        world.start(NodeId(id), disk);
+    }
+    world.messages.clear();
+    world.meet();
+    assert_eq!(world.incarnations(1), [1, 22, 3], "after a restart there is one");
+}
+
+#[test]
+fn a_node_without_founders_waits_to_be_made_a_member() {
+    let mut world = World::new();
+    world.meet();
+    let config = plain(NodeId(4));
+    let mut raft = Raft::new(config, Restored::default(), 9, Instant::ZERO).expect("it starts");
+    let mut actions = Vec::new();
+    raft.step(raft.deadline(), Input::Timeout, &mut actions);
+    assert_eq!(actions, [], "it asks for nothing");
+    assert_eq!(raft.log().membership_index(), Index::ZERO);
+}
