@@ -13,8 +13,8 @@ use crate::raft::reads::ConfirmedReads;
 use crate::raft::status::Refusals;
 use crate::raft::upkeep::Drift;
 use crate::types::{
-    AppendOutcome, Body, Entry, EntryId, Founder, HardState, Index, Instant, Membership, Message,
-    NodeId, Payload, SnapshotMeta, Tag, Term,
+    AppendOutcome, Body, Entry, EntryId, Founder, HardState, Incarnation, Index, Instant,
+    Membership, Message, NodeId, Payload, SnapshotMeta, Tag, Term,
 };
 
 /// What a node has in every role.
@@ -37,6 +37,8 @@ pub(crate) struct Common {
     pub(crate) drift: Drift,
     /// The node is to found the cluster, and has no membership yet.
     pub(crate) founding: Option<Founding>,
+    /// The life of the disk.
+    pub(crate) incarnation: Incarnation,
     /// Until then this node, should it lead, neither suspends a voter nor readmits one.
     pub(crate) removal_not_before: Instant,
     /// Fetches under way: for whom, and which range.
@@ -53,13 +55,14 @@ impl Common {
         hard_state: HardState,
         snapshot: SnapshotMeta,
         log: Log,
+        incarnation: Incarnation,
         seed: u64,
         now: Instant,
     ) -> Common {
         let mut jitter = Jitter::new(seed);
         let reads = ConfirmedReads::new(jitter.next());
         let reported = log.membership().clone();
-        let own = Founder { id: config.id, incarnation: config.incarnation, boot: reads.boot };
+        let own = Founder { id: config.id, incarnation, boot: reads.boot };
         let founders = config.founders.as_ref().filter(|_| reported.is_nobody());
         let founding = founders.map(|founders| Founding::new(founders, own, now));
         Common {
@@ -76,6 +79,7 @@ impl Common {
             refusals: Refusals::default(),
             drift: Drift::default(),
             founding,
+            incarnation,
             removal_not_before: now,
             fetches: Vec::new(),
             reported,

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::types::{Entry, Incarnation, Membership, NodeId};
+use crate::types::{Entry, Membership, NodeId};
 
 /// How one node behaves. [`Config::new`] has defaults for a network with round trips of a few
 /// milliseconds; every field may be changed before the start.
@@ -11,8 +11,6 @@ use crate::types::{Entry, Incarnation, Membership, NodeId};
 pub struct Config {
     /// The node's id; never 0.
     pub id: NodeId,
-    /// The life of the node's disk; zero where nobody tells one from another.
-    pub incarnation: Incarnation,
     /// Who forms the first membership, this node among them, each voter with its address and
     /// priority. It does so once all have met; a node that has a membership, or is to join a
     /// cluster, needs no founders.
@@ -98,8 +96,7 @@ pub enum ConfigError {
     ElectionTimeoutTooLong,
     /// `stickiness` without `check_quorum`: followers would keep a leader that hears nobody.
     StickinessWithoutCheckQuorum,
-    /// `founders` without this node as a voter, or with members that no cluster may have, or of a
-    /// node whose `incarnation` is zero.
+    /// `founders` without this node as a voter, or with members that no cluster may have.
     FoundersWithoutNode,
     /// `removal.after` is less than twice `election_timeout_max`, `removal.voters_min` is 0, or
     /// `removal.pause` is shorter than `removal.after`: a short silence would shrink the cluster.
@@ -122,7 +119,6 @@ impl Config {
     pub fn new(id: NodeId) -> Config {
         Config {
             id,
-            incarnation: Incarnation::default(),
             founders: None,
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(600),
@@ -159,7 +155,6 @@ impl Config {
             founders.incoming().contains(&self.id)
                 && founders.is_settled()
                 && founders.excess().is_none()
-                && self.incarnation != Incarnation::default()
         };
         if !self.founders.as_ref().is_none_or(may_found) {
             return Err(ConfigError::FoundersWithoutNode);
@@ -236,10 +231,9 @@ impl fmt::Display for ConfigError {
             ConfigError::ElectionTimeoutTooLong => {
                 f.write_str("election_timeout_max is over an hour: check its unit")
             }
-            ConfigError::FoundersWithoutNode => f.write_str(
-                "founders must be a simple membership with this node as a voter, and incarnation \
-                 must name the life of its disk",
-            ),
+            ConfigError::FoundersWithoutNode => {
+                f.write_str("founders must be a simple membership with this node as a voter")
+            }
             ConfigError::RemovalTooEager => f.write_str(
                 "removal.after must be at least twice election_timeout_max, removal.pause at least \
                  removal.after, and removal.voters_min at least 1",

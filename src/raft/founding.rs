@@ -118,7 +118,7 @@ impl Common {
         if self.founding.is_none() {
             return self.refuse(from, "Founded", Refusal::WrongRole);
         }
-        let own = self.config.incarnation;
+        let own = self.incarnation;
         let welcome =
             |incarnation: Incarnation| incarnation == own || incarnation == Incarnation::default();
         match membership.member(self.id()) {

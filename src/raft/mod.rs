@@ -42,8 +42,8 @@ use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Body, Command, Entry, Index, Instant, Membership, Message, NodeId, Restored, SnapshotMeta, Tag,
-    Term, WriteId,
+    Body, Command, Entry, Incarnation, Index, Instant, Membership, Message, NodeId, Restored,
+    SnapshotMeta, Tag, Term, WriteId,
 };
 
 /// One node of the cluster, without clock, network or disk.
@@ -111,7 +111,13 @@ impl Raft {
                 "the membership has more voters or members than it may",
             ));
         }
-        let mut common = Common::new(config, restored.hard_state, snapshot, log, seed, now);
+        let incarnation = restored.incarnation;
+        let founds = config.founders.is_some() && log.membership().is_nobody();
+        if founds && incarnation == Incarnation::default() {
+            return Err(StartError::Restored("the disk of a founder has an incarnation"));
+        }
+        let state = restored.hard_state;
+        let mut common = Common::new(config, state, snapshot, log, incarnation, seed, now);
         let role = Role::Follower(Follower::new(None, &mut common));
         Ok(Raft { common, role })
     }

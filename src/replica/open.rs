@@ -84,6 +84,7 @@ impl<M: StateMachine> Replica<M> {
         let applied = worker.machine().applied().index;
         let ends = (opened.snapshot.last.index, opened.previous_snapshot);
         let restored = Restored {
+            incarnation: opened.identity.incarnation,
             hard_state: opened.hard_state,
             committed: opened.committed,
             snapshot: opened.snapshot,

@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::types::entry::Entry;
 use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
-use crate::types::membership::Membership;
+use crate::types::membership::{Incarnation, Membership};
 
 /// What a node must never forget: its term, and its vote in that term (Raft §5.1, §5.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -67,6 +67,8 @@ impl SnapshotMeta {
 /// Everything a node starts from: exactly what was durable when it stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Restored {
+    /// The life of the disk; zero where nobody tells one from another.
+    pub incarnation: Incarnation,
     /// Term and vote.
     pub hard_state: HardState,
     /// The commit index of the last durable write; beyond the log's last index it counts as that.
@@ -119,7 +121,18 @@ impl Restored {
         let (base, applied) = (snapshot.last, snapshot.last.index);
         let memberships = entries.iter().filter_map(Entry::membership).collect();
         let tail = entries;
-        Restored { hard_state, committed, snapshot, base, runs, last, memberships, tail, applied }
+        Restored {
+            hard_state,
+            committed,
+            snapshot,
+            base,
+            runs,
+            last,
+            memberships,
+            tail,
+            applied,
+            ..Restored::default()
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use proptest::test_runner::{TestRng, TestRunner};
 
 use quorate::raft::{Config, Raft, StartError};
 use quorate::types::{
-    Entry, EntryId, HardState, Index, Instant, Membership, NodeId, Payload, Restored, SnapshotMeta,
-    Term,
+    Entry, EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId, Payload, Restored,
+    SnapshotMeta, Term,
 };
 
 /// Small numbers, which contradict one another in every way, and a few as large as can be.
@@ -29,6 +29,7 @@ fn restored() -> impl Strategy<Value = Restored> {
     let numbers = (number(), number(), number(), number());
     let ids = prop_oneof![id().prop_map(|id| (id, id)), (id(), id())];
     (numbers, ids, runs, tail).prop_map(|(numbers, (snapshot, base), runs, tail)| Restored {
+        incarnation: Incarnation::default(),
         hard_state: HardState { term: Term(numbers.0), vote: Some(NodeId(1)) },
         committed: Index(numbers.1),
         snapshot: SnapshotMeta::empty(snapshot, Membership::new([NodeId(1)])),

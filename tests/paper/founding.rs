@@ -47,13 +47,14 @@ impl World {
     /// Starts the node on a disk: one that it had, or another.
     fn start(&mut self, id: NodeId, disk: Disk) {
         self.starts += 1;
-        let config = Config {
-            founders: Some(Membership::new(FOUNDERS)),
-            incarnation: Incarnation(disk.incarnation),
-            ..plain(id)
-        };
+        let config = Config { founders: Some(Membership::new(FOUNDERS)), ..plain(id) };
         let snapshot = SnapshotMeta::empty(EntryId::ZERO, disk.membership.clone());
-        let restored = Restored { hard_state: disk.hard_state, snapshot, ..Restored::default() };
+        let restored = Restored {
+            incarnation: Incarnation(disk.incarnation),
+            hard_state: disk.hard_state,
+            snapshot,
+            ..Restored::default()
+        };
         let raft = Raft::new(config, restored, self.starts, Instant::ZERO).expect("it starts");
         self.founders.insert(id, Founder { raft, disk, now: Instant::ZERO, strange: false });
     }
