@@ -106,10 +106,8 @@ impl Raft {
         }
         let snapshot = restored.snapshot;
         let memberships = restored.memberships.iter().map(|(_, membership)| membership);
-        if memberships.chain([&snapshot.membership]).any(|listed| listed.excess().is_some()) {
-            return Err(StartError::Restored(
-                "the membership has more voters or members than it may",
-            ));
+        if memberships.chain([&snapshot.membership]).any(|listed| listed.flaw().is_some()) {
+            return Err(StartError::Restored("a membership is none that a node may have"));
         }
         let incarnation = restored.incarnation;
         let founds = config.founders.is_some() && log.membership().is_nobody();

@@ -76,9 +76,9 @@ pub(crate) fn is_snapshot(meta: &SnapshotMeta, term: Term) -> bool {
     somewhere && is_id(*last, term) && is_membership(&meta.membership)
 }
 
-/// Whether a node may have this membership in its log.
+/// Whether a node may have this membership in its log: somebody votes, and nothing contradicts.
 fn is_membership(membership: &Membership) -> bool {
-    !membership.incoming().is_empty() && membership.excess().is_none()
+    !membership.incoming().is_empty() && membership.flaw().is_none()
 }
 
 /// Whether `entries` can follow `prev` in the log of a leader of `term`.

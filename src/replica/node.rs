@@ -60,9 +60,8 @@ impl Node {
         snapshots: (Index, Index),
         now: Instant,
     ) -> Node {
-        let members = raft.membership().members().len();
         Node {
-            snapshots: Snapshots::new(&config, members, snapshots),
+            snapshots: Snapshots::new(&config, snapshots),
             raft,
             storage,
             requests: Requests::default(),
@@ -230,12 +229,10 @@ impl Node {
         }
     }
 
-    /// Only members are heard: what others send is none of this cluster's.
     fn on_transfer(&mut self, transfer: Transfer) {
-        if self.raft.membership().is_member(transfer.from) {
-            let (storage, events) = (&mut self.storage, &mut self.events);
-            self.snapshots.on_transfer(self.now, transfer, storage, events);
-        }
+        let (storage, events) = (&mut self.storage, &mut self.events);
+        let membership = self.raft.membership();
+        self.snapshots.on_transfer(self.now, transfer, membership, storage, events);
     }
 
     fn on_done(&mut self, done: Done) {

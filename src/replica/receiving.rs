@@ -65,6 +65,11 @@ impl Receiving {
         self.current.as_ref().map(|current| current.meta.root)
     }
 
+    /// Whom it is received from.
+    pub(crate) fn from(&self) -> Option<NodeId> {
+        self.current.as_ref().map(|current| current.from)
+    }
+
     /// Where the snapshot being received ends.
     pub(crate) fn last(&self) -> Option<EntryId> {
         self.current.as_ref().map(|current| current.meta.last)

@@ -1,4 +1,6 @@
 //! Giving peers the parts of a snapshot: one at a time, at a bounded rate.
+//!
+//! What waits is bounded for each peer: who they are changes with the membership.
 
 use std::collections::VecDeque;
 
@@ -9,6 +11,7 @@ use crate::types::{Instant, NodeId, Part, Root};
 #[derive(Clone, Debug)]
 pub(crate) struct Serving {
     waiting: VecDeque<Wanted>,
+    /// How many parts may wait for one peer.
     waiting_max: usize,
     /// The part that is being read from the disk.
     reading: Option<Wanted>,
@@ -29,10 +32,11 @@ impl Serving {
         Serving { waiting: VecDeque::new(), waiting_max, reading: None, pace }
     }
 
-    /// A peer asks. Beyond the bound it is not heard, and asks again.
+    /// A peer asks. Beyond its bound it is not heard, and asks again.
     pub(crate) fn wanted(&mut self, wanted: Wanted) {
         let known = self.waiting.contains(&wanted) || self.reading == Some(wanted);
-        if !known && self.waiting.len() < self.waiting_max {
+        let own = self.waiting.iter().filter(|other| other.by == wanted.by).count();
+        if !known && own < self.waiting_max {
             self.waiting.push_back(wanted);
         }
     }
@@ -74,12 +78,12 @@ mod tests {
 
     #[test]
     fn parts_are_read_one_at_a_time_and_no_faster_than_allowed() {
-        let mut serving = Serving::new(2, 1_000);
+        let mut serving = Serving::new(1, 1_000);
         let now = Instant(1_000_000_000);
         serving.wanted(wanted(1, 0));
         serving.wanted(wanted(1, 0));
         serving.wanted(wanted(2, 5));
-        serving.wanted(wanted(3, 7));
+        serving.wanted(wanted(2, 7));
         assert_eq!(serving.begin(now), Some(wanted(1, 0)));
         assert_eq!(serving.begin(now), None, "one is being read");
         assert_eq!(serving.finish(now, 500), wanted(1, 0));
@@ -87,6 +91,24 @@ mod tests {
         assert_eq!(serving.deadline(), Instant(1_500_000_000));
         assert_eq!(serving.begin(serving.deadline()), Some(wanted(2, 5)));
         serving.finish(serving.deadline(), 0);
-        assert!(!serving.is_busy(), "the third was beyond the bound");
+        assert!(!serving.is_busy(), "the third was beyond the bound of its peer");
+    }
+
+    #[test]
+    fn a_peer_that_asks_for_much_takes_no_other_peers_place() {
+        let mut serving = Serving::new(2, 1_000);
+        for chunk in 0..9 {
+            serving.wanted(wanted(1, chunk));
+        }
+        for peer in 2..200 {
+            serving.wanted(wanted(peer, 0));
+        }
+        let served = std::iter::from_fn(|| {
+            let begun = serving.begin(Instant::ZERO)?;
+            serving.finish(Instant::ZERO, 0);
+            Some(begun)
+        });
+        let expected = [wanted(1, 0), wanted(1, 1)].into_iter();
+        assert!(served.eq(expected.chain((2..200).map(|peer| wanted(peer, 0)))));
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum Heard {
 
 impl Snapshots {
     /// `ends` is where the last two snapshots end.
-    pub(crate) fn new(config: &ReplicaConfig, members: usize, ends: (Index, Index)) -> Snapshots {
+    pub(crate) fn new(config: &ReplicaConfig, ends: (Index, Index)) -> Snapshots {
         let rate = config.snapshot_bytes_per_second;
         let (entries_max, bytes_max) = (config.snapshot_entries, config.snapshot_bytes);
         Snapshots {
@@ -45,7 +45,7 @@ impl Snapshots {
             trailing: config.trailing_entries,
             taking: Taking::new(entries_max, bytes_max, rate, ends),
             receiving: Receiving::new(config.parts_inflight_max, config.part_patience),
-            serving: Serving::new(members * config.parts_inflight_max, rate),
+            serving: Serving::new(config.parts_inflight_max, rate),
         }
     }
 
@@ -188,28 +188,32 @@ impl Snapshots {
         None
     }
 
-    /// A peer wants a part, or sends one.
+    /// A peer wants a part, or sends one. Only members are served. Bytes are what their hashes say,
+    /// whoever sends them: a leader may have become a member since this node last heard.
     pub(crate) fn on_transfer(
         &mut self,
         now: Instant,
         transfer: Transfer,
+        membership: &Membership,
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
         let Transfer { from, root, body, .. } = transfer;
         let awaited = self.receiving.root() == Some(root);
         match body {
-            TransferBody::Request(part) => self.serving.wanted(Wanted { by: from, root, part }),
+            TransferBody::Request(part) if membership.is_member(from) => {
+                self.serving.wanted(Wanted { by: from, root, part });
+            }
             TransferBody::Bytes(part, bytes) if awaited => {
                 if storage.receive_part(root, part, &bytes, events) == PartOutcome::Accepted {
                     self.receiving.arrived(now, part);
                 }
             }
-            TransferBody::Gone if awaited => {
+            TransferBody::Gone if awaited && self.receiving.from() == Some(from) => {
                 storage.abandon_snapshot(events);
                 self.receiving.end();
             }
-            TransferBody::Bytes(..) | TransferBody::Gone => {}
+            TransferBody::Request(_) | TransferBody::Bytes(..) | TransferBody::Gone => {}
         }
     }
 

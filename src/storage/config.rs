@@ -16,8 +16,9 @@ pub struct StorageConfig {
     pub segments_ahead: usize,
     /// The largest command, in bytes.
     pub command_bytes_max: usize,
-    /// The most bytes of entries and their headers in one flush. At least one largest command must
-    /// fit, and a segment must have room for one largest flush.
+    /// The most bytes of entries and their headers in one flush; a larger membership still goes,
+    /// alone. At least one largest command must fit, and a segment must have room for one largest
+    /// flush.
     pub flush_bytes_max: usize,
     /// The most bytes read at once for a fetch; at least one largest command must fit.
     pub read_bytes_max: usize,
@@ -45,7 +46,8 @@ impl StorageConfig {
     /// What one entry costs in a flush beside its command: its header, once in each zone.
     pub const ENTRY_BYTES: usize = 2 * RECORD_BYTES;
 
-    /// The smallest segment whose flushes hold `flush_bytes_max` bytes.
+    /// The smallest segment whose flushes hold `flush_bytes_max` bytes. There is always room for a
+    /// largest membership: with its headers it is as large as the padding.
     fn segment_bytes_min(&self) -> u64 {
         // Split in any way over the two zones, the payload is padded twice.
         let payload = framed_bytes(BLOCK_BYTES + self.flush_bytes_max);

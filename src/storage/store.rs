@@ -12,7 +12,7 @@ use crate::storage::log::{Log, LogStart};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{FetchId, Found, Purpose};
 use crate::storage::snapshots::{SnapshotEvent, Snapshots};
-use crate::types::{Entry, EntryId, HardState, Index, SnapshotMeta, Write, WriteId};
+use crate::types::{Entry, EntryId, HardState, Index, Payload, SnapshotMeta, Write, WriteId};
 
 /// A node's log, hard state and snapshot on disk, sans-IO: operations out, completions in.
 ///
@@ -148,16 +148,26 @@ impl Storage {
     /// Makes a write durable, together with whatever waits; [`Event::Persisted`] says when.
     ///
     /// # Panics
-    /// If its entries leave a gap, change what is before the base, or a command is larger than
-    /// `command_bytes_max`.
+    /// If its entries leave a gap, change what is before the base, a command is larger than
+    /// `command_bytes_max`, or a membership is none that a node may have.
     pub fn persist(&mut self, write: Write, events: &mut Vec<Event>) {
         if self.failed {
             return;
         }
         assert!(self.closing == Closing::No, "contract: nothing is written after the closing");
-        let bytes = |entry: &Entry| entry.bytes() - Entry::OVERHEAD_BYTES;
-        let largest = write.entries.iter().map(bytes).max().unwrap_or(0);
-        assert!(largest <= self.config.command_bytes_max, "contract: command_bytes_max holds");
+        for entry in &write.entries {
+            match &entry.payload {
+                Payload::Noop => {}
+                Payload::Command(command) => {
+                    let within = command.len() <= self.config.command_bytes_max;
+                    assert!(within, "contract: command_bytes_max holds");
+                }
+                Payload::Membership(membership) => {
+                    let flawless = membership.flaw().is_none();
+                    assert!(flawless, "contract: a node may have the membership");
+                }
+            }
+        }
         self.log.queue.push(write);
         self.advance(events);
     }

@@ -100,7 +100,7 @@ impl Superblock {
         }
         bytes.extend(self.snapshot.root.0);
         let membership = &self.snapshot.membership;
-        assert!(membership.excess().is_none(), "contract: a membership is within its bounds");
+        assert!(membership.flaw().is_none(), "contract: a node may have the membership");
         let membership = membership.encode();
         let length = u16::try_from(membership.len()).expect("a membership is that short");
         bytes.extend(length.to_le_bytes());

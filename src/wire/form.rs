@@ -323,8 +323,8 @@ mod membership {
         membership: &Membership,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        match membership.excess() {
-            Some(excess) => Err(S::Error::custom(excess)),
+        match membership.flaw() {
+            Some(flaw) => Err(S::Error::custom(flaw)),
             None => serializer.serialize_bytes(&membership.encode()),
         }
     }

@@ -133,8 +133,13 @@ fn applied() -> (Raft, Instant) {
 }
 
 fn taken(term: u64, last: u64, base: u64) -> Input {
+    taken_by(&[1], term, last, base)
+}
+
+/// A snapshot of a cluster of these voters.
+fn taken_by(voters: &[u64], term: u64, last: u64, base: u64) -> Input {
     let last = EntryId::new(Term(term), Index(last));
-    let meta = SnapshotMeta::empty(last, Membership::new([NodeId(1)]));
+    let meta = SnapshotMeta::empty(last, Membership::new(voters.iter().copied().map(NodeId)));
     Input::SnapshotTaken { meta, base: Index(base) }
 }
 
@@ -159,6 +164,13 @@ fn a_snapshot_is_taken_of_what_is_not_applied() {
 fn a_snapshot_is_taken_of_another_log() {
     let (mut raft, now) = applied();
     step(&mut raft, now, taken(9, 2, 0));
+}
+
+#[test]
+#[should_panic(expected = "contract: a snapshot has its index's membership")]
+fn a_snapshot_is_taken_with_another_membership() {
+    let (mut raft, now) = applied();
+    step(&mut raft, now, taken_by(&[1, 2], 1, 2, 0));
 }
 
 #[test]
@@ -229,7 +241,7 @@ fn a_fetch_that_gives_nothing_is_never_sent() {
 fn what_was_compacted_since_it_was_asked_for_is_never_sent() {
     for answer in [Vec::new(), (2..=4).map(entry).collect()] {
         let mut raft = fetching();
-        let actions = step(&mut raft, START, taken(1, 4, 3));
+        let actions = step(&mut raft, START, taken_by(&[1, 2, 3], 1, 4, 3));
         assert_eq!(sends(&actions, "InstallSnapshot"), 1, "{actions:?}");
         let consumer = Consumer::Peer(NodeId(2));
         let actions = step(&mut raft, START, Input::Fetched { consumer, entries: answer });

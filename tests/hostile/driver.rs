@@ -137,6 +137,7 @@ impl Disk {
         let base = SnapshotMeta::empty(self.base, self.snapshot.membership.clone());
         let mut restored = Restored::with_log(hard_state, committed, base, self.log.clone());
         restored.snapshot = self.snapshot.clone();
+        restored.memberships.retain(|(index, _)| *index > self.snapshot.last.index);
         restored.applied = self.snapshot.last.index;
         restored.tail.drain(..self.log.len().saturating_sub(tail));
         restored
@@ -279,8 +280,8 @@ impl Driver {
         if self.applied == Index::ZERO || self.applied < self.disk.snapshot.last.index {
             return;
         }
-        let membership = self.raft.membership().clone();
-        let meta = SnapshotMeta::empty(self.disk.id_at(self.applied), membership);
+        let Some(membership) = self.raft.log().membership_at(self.applied) else { return };
+        let meta = SnapshotMeta::empty(self.disk.id_at(self.applied), membership.clone());
         let trailing = u64::from(bytes.below(6));
         let base = Index(self.applied.0.saturating_sub(trailing));
         self.step(Input::SnapshotTaken { meta: meta.clone(), base });

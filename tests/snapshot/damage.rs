@@ -30,11 +30,17 @@ fn id(index: u64) -> EntryId {
     EntryId::new(Term(1), Index(index))
 }
 
+/// The membership that the log has there.
+fn membership_at(index: u64) -> Payload {
+    Payload::Membership(Membership::new([NODE, NodeId(100 + index)]))
+}
+
 /// A store with its disk; every event that is no operation is kept.
 struct Node {
     disk: FileDisk,
     storage: Storage,
     snapshot: SnapshotMeta,
+    memberships: Vec<(Index, Membership)>,
     heard: Vec<Event>,
 }
 
@@ -45,7 +51,8 @@ impl Node {
         let (mut storage, opened) = opened.map_err(|error| error.to_string())?;
         let mut events = Vec::new();
         storage.start(&mut events);
-        let mut node = Node { disk, storage, snapshot: opened.snapshot, heard: Vec::new() };
+        let (snapshot, memberships) = (opened.snapshot, opened.memberships);
+        let mut node = Node { disk, storage, snapshot, memberships, heard: Vec::new() };
         node.settle(events);
         Ok(node)
     }
@@ -64,7 +71,11 @@ impl Node {
     }
 
     fn append(&mut self, write: u64, entries: std::ops::RangeInclusive<u64>) {
-        let entry = |index| Entry { id: id(index), payload: Payload::Noop };
+        let entry = |index| {
+            let changes = index % 3 == 0;
+            let payload = if changes { membership_at(index) } else { Payload::Noop };
+            Entry { id: id(index), payload }
+        };
         let write = Write {
             id: WriteId(write),
             hard_state: Some(HardState { term: Term(1), vote: None }),
@@ -93,6 +104,13 @@ impl Node {
         });
         self.storage.set_snapshot(taken.expect("it is taken"), &mut events);
         self.settle(events);
+    }
+
+    /// Whether the memberships in the log after the snapshot stand at these indices.
+    fn has_memberships(&self, indices: &[u64]) -> bool {
+        let at = |index: &u64| (Index(*index), membership_at(*index));
+        let found = self.memberships.iter().cloned();
+        found.map(|(index, is)| (index, Payload::Membership(is))).eq(indices.iter().map(at))
     }
 
     fn content(&mut self) -> Vec<u8> {
@@ -135,6 +153,7 @@ fn stands_on_the_older(path: &Path) {
         let mut node = Node::open(path).expect("the older snapshot is whole, and the log is there");
         assert_eq!(node.snapshot.last, id(4));
         assert_eq!(node.content(), b"four");
+        assert!(node.has_memberships(&[6, 9]), "{:?}", node.memberships);
         assert!(node.storage.base() <= id(4), "the log reaches back");
     }
     let mut node = Node::open(path).expect("as before");
@@ -148,7 +167,10 @@ fn stands_on_the_older(path: &Path) {
 #[test]
 fn a_damaged_snapshot_is_stood_in_for_by_the_one_before() {
     let (_folder, path) = with_two();
-    assert_eq!(Node::open(&path).expect("all is whole").content(), b"eight");
+    let mut whole = Node::open(&path).expect("all is whole");
+    assert_eq!(whole.content(), b"eight");
+    assert!(whole.has_memberships(&[9]), "{:?}", whole.memberships);
+    drop(whole);
     damage(&file(&path, 8));
     stands_on_the_older(&path);
     assert!(file(&path, 8).exists(), "damage is no reason to remove");

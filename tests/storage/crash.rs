@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate::storage::{Disk, DiskError, Event, FileAction, FileName, Storage};
+use quorate::storage::{Disk, DiskError, Event, FileAction, FileName, Opened, Storage};
 use quorate::types::{Index, SnapshotMeta, Write, WriteId};
 use quorate_sim::disk::SimDisk;
 
@@ -52,6 +52,20 @@ fn truncates() -> Vec<Act> {
         with_term(3, write(3, 3, 6..=8)),
         Settle,
         Persist(write(4, 3, 9..=9)),
+    ]
+}
+
+/// Until no membership is left of those that were written, and then with another.
+fn truncates_memberships() -> Vec<Act> {
+    vec![
+        with_term(1, write(1, 1, 1..=8)),
+        Settle,
+        with_term(2, write(2, 2, 4..=4)),
+        Settle,
+        with_term(3, write(3, 3, 2..=2)),
+        Settle,
+        Persist(write(4, 3, 3..=4)),
+        with_term(4, write(5, 4, 3..=3)),
     ]
 }
 
@@ -180,7 +194,7 @@ fn start_again(mut host: Host) -> Host {
 impl Run {
     /// What may be found after a crash: what was reported is there, and what was submitted later
     /// in part, in its order.
-    fn check(&self, host: &mut Host) -> Model {
+    fn check(&self, (host, opened): (&mut Host, &Opened)) -> Model {
         let reported = self.host.persisted().0 as usize;
         let states = &self.states[reported..];
         let hard_state = host.storage.hard_state();
@@ -210,6 +224,7 @@ impl Run {
         });
         assert!(recorded.max().is_none_or(|last| last <= meta.last), "a recorded snapshot stays");
         assert!(meta == state.snapshot || self.snapshots.contains(&meta), "{meta:?}");
+        assert_eq!(opened.memberships, state.memberships_after(meta.last.index));
         (state.hard_state, state.snapshot) = (hard_state, meta);
         state
     }
@@ -235,6 +250,7 @@ fn go_on(mut host: Host, mut model: Model, cut: bool) {
     assert_eq!(opened.snapshot, model.snapshot);
     assert_eq!(host.log(), model.entries_after(opened.base.index));
     assert_eq!(opened.runs, model.runs_after(opened.base));
+    assert_eq!(opened.memberships, model.memberships_after(opened.snapshot.last.index));
     assert_eq!(opened.last, model.last());
 }
 
@@ -300,8 +316,10 @@ fn crash_while_recovering(run: &Run, disk: &SimDisk, expected: &Model) -> usize 
                 place += 1;
                 subset.contains(&(place - 1))
             });
-            let (mut host, _) = Host::open(crashed).expect("it opens after a crash of recovery");
-            assert_eq!(run.check(&mut host), *expected, "recovery is the same however often");
+            let (mut host, opened) =
+                Host::open(crashed).expect("it opens after a crash of recovery");
+            let found = run.check((&mut host, &opened));
+            assert_eq!(found, *expected, "recovery is the same however often");
         }
     }
     unreachable!("a recovery comes to its end")
@@ -318,9 +336,9 @@ fn crash_everywhere(name: &str, script: &[Act], bulk_first: bool) {
         for (number, subset) in subsets(pending, operations as u64).into_iter().enumerate() {
             let disk = under_way.clone().crash(&subset);
             let context = || format!("{name}: {operations} operations, kept {subset:?}");
-            let (mut host, _) =
+            let (mut host, found) =
                 Host::open(disk.clone()).unwrap_or_else(|error| panic!("{}: {error}", context()));
-            let model = run.check(&mut host);
+            let model = run.check((&mut host, &found));
             opened += 1;
             if number % 16 == 1 {
                 opened += crash_while_recovering(&run, &disk, &model);
@@ -359,9 +377,9 @@ fn fail_everywhere(name: &str, script: &[Act], bulk_first: bool) {
             while step(&mut failing) {}
             let pending = failing.disk.pending().len();
             for kept in [BTreeSet::new(), (0..pending).collect()] {
-                let (mut host, _) = Host::open(failing.clone().crash(&kept))
+                let (mut host, opened) = Host::open(failing.clone().crash(&kept))
                     .unwrap_or_else(|error| panic!("{name}: {operations}, {way}: {error}"));
-                run.check(&mut host);
+                run.check((&mut host, &opened));
             }
         }
     }
@@ -393,6 +411,7 @@ fn a_crash_anywhere_after_a_start() {
 #[test]
 fn a_crash_anywhere_while_truncating() {
     crash_in_both_orders("truncate", &truncates());
+    crash_in_both_orders("truncate memberships", &truncates_memberships());
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Golden files: what this version writes is, byte for byte, what it has always written, and it
-//! reads it. A changed byte is a new version of the format.
+//! reads it. A changed byte is a new version of the format; with `UPDATE_FORMAT` set, what is
+//! written becomes the file.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use quorate::storage::{Disk, FileAction, FileName, Storage, StorageConfig};
-use quorate::types::{HardState, Index, NodeId, Term, Write};
+use quorate::types::{Entry, HardState, Index, NodeId, Term, Write};
 use quorate_sim::disk::SimDisk;
 
-use super::host::{CLUSTER, Host, NODE, bare, config, hard_state, sized_entry, snapshot, write};
+use super::host::{
+    CLUSTER, Host, NODE, bare, config, hard_state, membership_entry, sized_entry, snapshot,
+};
 
 /// One page for headers and one for bodies: two flushes fill a segment.
 fn small() -> StorageConfig {
@@ -21,7 +24,8 @@ fn small() -> StorageConfig {
     }
 }
 
-/// A vote, a snapshot, and a flush of three entries with another behind it.
+/// A vote, a snapshot, and a flush of three entries with another behind it, which ends with a
+/// membership.
 fn sample() -> SimDisk {
     let disk = super::host::formatted();
     let (mut host, _) = Host::open_with(disk, &small()).expect("a formatted directory opens");
@@ -31,11 +35,16 @@ fn sample() -> SimDisk {
     host.settle();
     let later = HardState { term: Term(3), vote: Some(NodeId(2)) };
     let committed = Index(2);
-    host.persist(Write { hard_state: Some(later), committed, ..write(2, 3, 3..=3) });
+    host.persist(Write { hard_state: Some(later), committed, entries: last(), ..bare(2) });
     host.settle();
     host.act(|storage, events| storage.set_snapshot(snapshot(1, 1), events));
     host.settle();
     host.crash(&BTreeSet::new())
+}
+
+/// What the second flush holds.
+fn last() -> Vec<Entry> {
+    vec![sized_entry(3, 3, 120), membership_entry(3, 4)]
 }
 
 fn bytes_of(disk: &mut SimDisk, file: FileName, bytes: usize) -> Vec<u8> {
@@ -44,6 +53,9 @@ fn bytes_of(disk: &mut SimDisk, file: FileName, bytes: usize) -> Vec<u8> {
 
 fn golden(name: &str, written: &[u8]) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format").join(name);
+    if std::env::var_os("UPDATE_FORMAT").is_some() {
+        std::fs::write(&path, written).expect("the tree is writable");
+    }
     let kept = std::fs::read(&path).unwrap_or_default();
     assert!(kept == written, "{} is not what is written today", path.display());
     kept
@@ -73,6 +85,7 @@ fn what_is_written_is_what_was_always_written_and_is_read() {
     assert_eq!(opened.hard_state, HardState { term: Term(3), vote: Some(NodeId(2)) });
     assert_eq!(opened.snapshot, snapshot(1, 1));
     assert_eq!(opened.committed, Index(2));
-    let last = write(2, 3, 3..=3).entries.remove(0);
-    assert_eq!(opened.tail, [sized_entry(1, 1, 0), sized_entry(2, 2, 5), last]);
+    assert_eq!(opened.tail[..2], [sized_entry(1, 1, 0), sized_entry(2, 2, 5)]);
+    assert_eq!(opened.tail[2..], last());
+    assert_eq!(opened.memberships, last().iter().filter_map(Entry::membership).collect::<Vec<_>>());
 }

@@ -36,8 +36,19 @@ pub(crate) fn membership() -> Membership {
     Membership::new([NodeId(1), NodeId(2), NODE])
 }
 
+/// A no-op, a command or, each fourth time, a membership.
 pub(crate) fn entry(term: u64, index: u64) -> Entry {
-    sized_entry(term, index, (index % 5) as usize * 40)
+    match index % 4 {
+        3 => membership_entry(term, index),
+        _ => sized_entry(term, index, (index % 5) as usize * 40),
+    }
+}
+
+/// A membership with a learner whose id tells term and index.
+pub(crate) fn membership_entry(term: u64, index: u64) -> Entry {
+    let learner = NodeId(1000 * (term + 1) + index);
+    let payload = Payload::Membership(membership().with_learners([learner]));
+    Entry { id: EntryId::new(Term(term), Index(index)), payload }
 }
 
 /// An entry whose bytes tell its term and index; without any it is a no-op.

@@ -1,6 +1,6 @@
 //! What a store must hold, as plainly as it can be said: a vector and a hard state.
 
-use quorate::types::{Entry, EntryId, HardState, Index, SnapshotMeta, Write};
+use quorate::types::{Entry, EntryId, HardState, Index, Membership, SnapshotMeta, Write};
 
 use super::host::membership;
 
@@ -63,6 +63,11 @@ impl Model {
     pub(super) fn entries_after(&self, base: Index) -> Vec<Entry> {
         let after = |entry: &&Entry| entry.id.index > base;
         self.entries.iter().filter(after).cloned().collect()
+    }
+
+    /// The memberships after `snapshot`.
+    pub(super) fn memberships_after(&self, snapshot: Index) -> Vec<(Index, Membership)> {
+        self.entries_after(snapshot).iter().filter_map(Entry::membership).collect()
     }
 
     /// The first entry of each term after `base`.

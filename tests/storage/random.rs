@@ -8,13 +8,14 @@ use quorate::types::WriteId;
 use quorate::types::{Command, Entry, EntryId, HardState, Index, NodeId, Payload, Term, Write};
 use quorate_sim::disk::{ChangeOrder, SimDisk};
 
-use super::host::{Host, formatted, snapshot};
+use super::host::{Host, formatted, membership_entry, snapshot};
 use super::model::Model;
 
 /// One thing done to a store; numbers are scaled to what is possible then.
 #[derive(Clone, Debug)]
 enum Act {
-    /// Entries after a cut of so many, with these sizes, in this many later terms.
+    /// Entries after a cut of so many, with these sizes or, each eighth of them, memberships, in
+    /// this many later terms.
     Append {
         cut: u64,
         sizes: Vec<u16>,
@@ -99,6 +100,9 @@ impl Pair {
         let (term, hard_state) = self.term(if last < model.last().index { 1 } else { terms });
         let entry = |(place, bytes): (usize, &u16)| {
             let id = EntryId::new(term, Index(last.0 + 1 + place as u64));
+            if bytes % 8 == 7 {
+                return membership_entry(term.0, id.index.0);
+            }
             let text = format!("{id} ").repeat(usize::from(*bytes));
             let command = Command::from(text.as_bytes()[..usize::from(*bytes)].to_vec());
             Entry { id, payload: Payload::Command(command) }
@@ -123,6 +127,8 @@ impl Pair {
         assert!(hard, "{:?}", opened.hard_state);
         assert!(opened.snapshot.last.index >= self.host.storage.snapshot().last.index);
         assert_eq!(opened.runs, model.runs_after(base));
+        let memberships = model.memberships_after(opened.snapshot.last.index);
+        assert_eq!(opened.memberships, memberships);
         assert!(entries.ends_with(&opened.tail));
         (model.hard_state, model.snapshot) = (opened.hard_state, opened.snapshot);
         self.before += self.writes.len() as u64;

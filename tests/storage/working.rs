@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use quorate::storage::{Disk, Event, FileName, OpenError, Storage, StorageConfig};
-use quorate::types::{Index, Write, WriteId};
+use quorate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, Term, Write, WriteId};
 use quorate_sim::disk::{ChangeOrder, Fault, Pending};
 
 use super::host::{CLUSTER, Host, NODE, config, entry, formatted, hard_state, snapshot, write};
@@ -24,10 +24,41 @@ fn what_was_persisted_is_there_after_a_restart() {
     assert_eq!(opened.hard_state, hard_state(2, 1));
     assert_eq!(opened.committed, Index(3));
     assert_eq!(opened.runs, [written[0].id]);
+    let memberships: Vec<_> = written.iter().filter_map(Entry::membership).collect();
+    assert_eq!((opened.memberships, memberships.len()), (memberships, 10));
     assert_eq!(opened.last, written[39].id);
     assert_eq!(opened.tail, written[40 - opened.tail.len()..]);
     assert!(!opened.tail.is_empty());
     assert_eq!(host.log(), written);
+}
+
+#[test]
+fn the_largest_membership_fits_whatever_a_command_may_be() {
+    let config = StorageConfig {
+        segment_bytes: 12 << 10,
+        command_bytes_max: 10,
+        flush_bytes_max: 200,
+        read_bytes_max: 8 << 10,
+        ..config()
+    };
+    let (mut host, _) = Host::open_with(formatted(), &config).expect("it opens");
+    host.act(Storage::start);
+    let membership = |voter| Membership::new([NodeId(voter)]).with_learners((2..=132).map(NodeId));
+    assert_eq!(membership(1).flaw(), None);
+    let entry = |index: u64| {
+        let payload = Payload::Membership(membership(1 + index % 2));
+        Entry { id: EntryId::new(Term(1), Index(index)), payload }
+    };
+    let written: Vec<_> = (1..=5).map(entry).collect();
+    let hard_state = Some(hard_state(1, 1));
+    host.persist(Write { hard_state, entries: written.clone(), ..write(1, 1, 1..=1) });
+    host.settle();
+    assert_eq!(host.persisted(), WriteId(1));
+    let disk = host.crash(&BTreeSet::new());
+    let (mut host, opened) = Host::open_with(disk, &config).expect("it opens");
+    assert_eq!(host.log(), written);
+    let memberships: Vec<_> = written.iter().filter_map(Entry::membership).collect();
+    assert_eq!(opened.memberships, memberships);
 }
 
 #[test]

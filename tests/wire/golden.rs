@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use quorate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Packet, Part,
-    Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    Address, AppendOutcome, Body, Change, Command, Entry, EntryId, Incarnation, Index, Membership,
+    Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 use quorate::wire::{Hello, Versions, decode};
 
@@ -54,12 +54,34 @@ fn numbers_of_transfer(body: &TransferBody) -> (u32, Option<u32>) {
     }
 }
 
+/// Two voters, the second with the casting vote, and a third that is to take its place.
+fn staged() -> Membership {
+    let two = Membership::new([1, 2].map(NodeId)).with_casting(NodeId(2));
+    let change = Change::new()
+        .voter(NodeId(3))
+        .remove(NodeId(2))
+        .address(NodeId(3), Address::new("three:7000").expect("it is short"))
+        .incarnation(NodeId(3), Incarnation(0x0333))
+        .priority(NodeId(1), 200);
+    two.changed(&change).expect("it can be changed so")
+}
+
+/// The number of a variant of [`Payload`] on the wire, for good.
+fn number_of_payload(payload: &Payload) -> u32 {
+    match payload {
+        Payload::Noop => 0,
+        Payload::Command(_) => 1,
+        Payload::Membership(_) => 2,
+    }
+}
+
 fn bodies() -> Vec<(&'static str, Body)> {
     let id = |term, index| EntryId::new(Term(term), Index(index));
     let entries = vec![
         Entry { id: id(2, 12), payload: Payload::Noop },
         Entry { id: id(3, 13), payload: Payload::Command(Command::from("set x 1")) },
         Entry { id: id(3, 14), payload: Payload::Command(Command::from("")) },
+        Entry { id: id(3, 15), payload: Payload::Membership(staged()) },
     ];
     let accepted = AppendOutcome::Accepted { matched: Index(14) };
     let no_space = AppendOutcome::NoSpace { verified: Index(12) };
@@ -73,6 +95,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("PreVote", Body::PreVote { next_term: Term(4), last: id(3, 14) }),
         ("PreVoteReply", Body::PreVoteReply { next_term: Term(4), granted: true }),
         ("RequestVote", Body::RequestVote { last: id(3, 14), transfer: false }),
+        ("RequestVote-transfer", Body::RequestVote { last: id(3, 14), transfer: true }),
         ("RequestVoteReply", Body::RequestVoteReply { granted: false }),
         ("AppendEntries", Body::AppendEntries { prev: id(2, 11), entries, committed: Index(10) }),
         ("AppendEntriesReply-accepted", Body::AppendEntriesReply(accepted)),
@@ -87,6 +110,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("ReadIndexReply", Body::ReadIndexReply { boot: 0xb007, ticket: 5, index: Index(14) }),
         ("InstallSnapshot", Body::InstallSnapshot { meta }),
         ("InstallSnapshotReply", Body::InstallSnapshotReply { matched: Index(14) }),
+        ("TimeoutNow", Body::TimeoutNow),
     ]
 }
 
@@ -173,6 +197,16 @@ fn numbers_of_variants_stay() {
                 let place = 32 + 8 + 8 + 8;
                 bodies.push(number_of_body(&message.body));
                 assert_eq!(number_at(&bytes, place), number_of_body(&message.body), "{name}");
+                if let Body::AppendEntries { entries, .. } = &message.body {
+                    // prev, the number of entries, and the first one's id.
+                    let payload = &entries[0].payload;
+                    let found = number_at(&bytes, place + 4 + 16 + 8 + 16);
+                    assert_eq!(found, number_of_payload(payload), "{name}");
+                    let last = entries.last().expect("there are several");
+                    let Payload::Membership(last) = &last.payload else { panic!("a membership") };
+                    let found = bytes.len() - 8 - last.bytes() - 8 - 4;
+                    assert_eq!(number_at(&bytes, found), 2, "{name}");
+                }
                 if let Body::AppendEntriesReply(outcome) = &message.body {
                     outcomes.push(number_of_outcome(outcome));
                     assert_eq!(number_at(&bytes, place + 4), number_of_outcome(outcome), "{name}");

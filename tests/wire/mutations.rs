@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 
-use quorate::types::Membership;
 use quorate::wire::{Flaw, Kind, WireError, decode};
 
 use crate::driver::{drive, seal};
@@ -154,40 +153,50 @@ proptest! {
     }
 }
 
-/// An offer of a snapshot with these lists of members.
-fn offer(incoming: &[u64], outgoing: &[u64], learners: &[u64]) -> Vec<u8> {
+/// An offer of a snapshot with these bytes for a membership.
+fn offer(membership: &[u8]) -> Vec<u8> {
     let mut body = start_of("InstallSnapshot", 8 + 8 + 8 + 4 + 16);
-    for list in [incoming, outgoing, learners] {
-        body.extend_from_slice(&(list.len() as u64).to_le_bytes());
-        list.iter().for_each(|node| body.extend_from_slice(&node.to_le_bytes()));
-    }
+    body.extend_from_slice(&(membership.len() as u64).to_le_bytes());
+    body.extend_from_slice(membership);
     body.extend_from_slice(&[0; 8 + 32]);
     body
+}
+
+/// A membership of these ids with these roles.
+fn members(members: &[(u64, u8)]) -> Vec<u8> {
+    let mut bytes = (members.len() as u16).to_le_bytes().to_vec();
+    for (id, roles) in members {
+        bytes.extend_from_slice(&id.to_le_bytes());
+        bytes.extend_from_slice(&[0; 16]);
+        bytes.extend_from_slice(&[*roles, 100, 0]);
+    }
+    bytes
 }
 
 #[test]
 fn a_membership_has_one_form_and_a_bound() {
     let is_packet = |body: &[u8]| decode(&seal(Kind::Control as u8, body)).is_ok();
-    assert!(is_packet(&offer(&[1, 2], &[2, 3], &[4])));
-    for [incoming, outgoing, learners] in [
-        [&[2, 1][..], &[], &[]],
-        [&[1, 1], &[], &[]],
-        [&[1], &[3, 2], &[]],
-        [&[1], &[], &[5, 4]],
-        [&[1], &[], &[1]],
-        [&[1], &[2], &[2]],
+    let many = |count: u64| -> Vec<(u64, u8)> { (1..=count).map(|id| (id, 0)).collect() };
+    for taken in [&[(1, 1), (2, 3), (3, 2), (4, 0)][..], &[(1, 9), (2, 1)], &many(132)] {
+        assert!(is_packet(&offer(&members(taken))), "{taken:?}");
+    }
+    for refused in [
+        &[(2, 1), (1, 1)][..],
+        &[(1, 1), (1, 1)],
+        &[(0, 1), (1, 1)],
+        &[(1, 8)],
+        &[(1, 9), (2, 9)],
+        &[(1, 7)],
+        &[(1, 0xc1)],
+        &[(1, 0x41)],
+        &many(133),
     ] {
-        let reason = reason(Kind::Control, &offer(incoming, outgoing, learners));
-        assert!(reason.contains("no list of members"), "{reason}");
+        let reason = reason(Kind::Control, &offer(&members(refused)));
+        assert!(reason.contains("no membership is so"), "{reason}");
     }
-    let many: Vec<u64> = (1..=Membership::MEMBERS_MAX as u64).collect();
-    assert!(is_packet(&offer(&many, &[], &[])));
-    let (first, rest) = many.split_first().expect("there are many");
-    for body in [offer(&many, &[*first], &[]), offer(rest, &[], &[*first, u64::MAX])] {
-        let reason = reason(Kind::Control, &body);
-        assert!(reason.contains("a membership of 449"), "{reason}");
+    let three = members(&[(1, 1), (2, 1), (3, 1)]);
+    for length in 0..three.len() {
+        assert!(!is_packet(&offer(&three[..length])), "cut to {length}");
     }
-    let more: Vec<u64> = (0..=Membership::MEMBERS_MAX as u64).collect();
-    let reason = reason(Kind::Control, &offer(&more, &[], &[]));
-    assert!(reason.contains("at most 448"), "{reason}");
+    assert!(!is_packet(&offer(&[&three[..], &[0]].concat())), "it goes on");
 }

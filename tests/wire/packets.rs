@@ -5,8 +5,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use quorate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message, NodeId, Packet, Part,
-    Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    Address, AppendOutcome, Body, Command, Entry, EntryId, Fate, Incarnation, Index, Member,
+    Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
+    TransferBody,
 };
 use quorate::wire::{
     APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, WireError, decode, encode,
@@ -29,6 +30,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     let payload = prop_oneof![
         Just(Payload::Noop),
         command.prop_map(|bytes| Payload::Command(Command::from(bytes))),
+        any_membership().prop_map(Payload::Membership),
     ];
     (any_id(), payload).prop_map(|(id, payload)| Entry { id, payload })
 }
@@ -43,8 +45,18 @@ fn any_outcome() -> impl Strategy<Value = AppendOutcome> {
 
 fn any_membership() -> impl Strategy<Value = Membership> {
     let nodes = || prop::collection::vec((1u64..20).prop_map(NodeId), 0..6);
-    (nodes(), nodes(), nodes()).prop_map(|(incoming, outgoing, learners)| {
-        Membership::new(incoming).joint_with(outgoing).with_learners(learners)
+    let member = (1u64..20, any::<u128>(), "[a-z:0-9]{0,20}", any::<u8>());
+    let members = prop::collection::vec(member, 0..4);
+    (nodes(), nodes(), nodes(), members).prop_map(|(incoming, outgoing, learners, members)| {
+        let mut membership = Membership::new(incoming).joint_with(outgoing).with_learners(learners);
+        for (id, incarnation, address, priority) in members {
+            let Some(known) = membership.member(NodeId(id)) else { continue };
+            let incarnation = Incarnation(incarnation);
+            let address = Address::new(&address).expect("it is short");
+            let member = Member { incarnation, address, priority, ..known.clone() };
+            membership = membership.with_member(member);
+        }
+        membership
     })
 }
 
@@ -65,7 +77,8 @@ fn any_body() -> impl Strategy<Value = Body> {
         (any_term(), any_id()).prop_map(|(next_term, last)| Body::PreVote { next_term, last }),
         (any_term(), any::<bool>())
             .prop_map(|(next_term, granted)| Body::PreVoteReply { next_term, granted }),
-        any_id().prop_map(|last| Body::RequestVote { last, transfer: false }),
+        (any_id(), any::<bool>()).prop_map(|(last, transfer)| Body::RequestVote { last, transfer }),
+        Just(Body::TimeoutNow),
         any::<bool>().prop_map(|granted| Body::RequestVoteReply { granted }),
         (any_id(), entries, any_index()).prop_map(|(prev, entries, committed)| {
             Body::AppendEntries { prev, entries, committed }
@@ -171,18 +184,32 @@ fn a_packet_at_its_bounds_comes_back_and_one_beyond_is_refused() {
 }
 
 #[test]
-fn a_membership_too_large_for_a_disk_is_not_sent() {
-    let offer = |members: usize| {
-        let membership = Membership::new((1..=members as u64).map(NodeId));
-        let body = Body::InstallSnapshot { meta: SnapshotMeta::empty(EntryId::ZERO, membership) };
-        Packet::Message(Message { from: NodeId(1), to: NodeId(2), term: Term(3), body })
+fn a_membership_that_no_node_may_have_is_not_sent() {
+    let packet =
+        |body| Packet::Message(Message { from: NodeId(1), to: NodeId(2), term: Term(3), body });
+    let offer = |membership: Membership| {
+        packet(Body::InstallSnapshot { meta: SnapshotMeta::empty(EntryId::ZERO, membership) })
     };
-    let most = offer(Membership::MEMBERS_MAX);
-    assert_eq!(decode(&frame(&most)), Ok(most));
-    let Flaw::Body { reason, .. } = refusal(&offer(Membership::MEMBERS_MAX + 1)) else {
-        panic!("too many")
+    let append = |membership: Membership| {
+        let payload = Payload::Membership(membership);
+        let entries = vec![Entry { id: EntryId::new(Term(3), Index(1)), payload }];
+        packet(Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO })
     };
-    assert!(reason.contains("a membership of 449"), "{reason}");
+    let of = |members: u64| Membership::new([NodeId(1)]).with_learners((2..=members).map(NodeId));
+    let leaves = Member { fate: Fate::Leaves, ..Member::new(NodeId(1)) };
+    for (refused, reason) in [
+        (of(133), "more than 3584 bytes"),
+        (Membership::new((1..=65).map(NodeId)), "more than 64 nodes"),
+        (of(2).with_member(leaves), "n1 is to become two things"),
+    ] {
+        for packet in [offer(refused.clone()), append(refused)] {
+            let Flaw::Body { reason: found, .. } = refusal(&packet) else { panic!("refused") };
+            assert!(found.contains(reason), "{found}");
+        }
+    }
+    for packet in [offer(of(132)), append(of(132))] {
+        assert_eq!(decode(&frame(&packet)), Ok(packet));
+    }
 }
 
 #[test]

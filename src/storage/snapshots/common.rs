@@ -9,7 +9,7 @@ use crate::storage::failure::Failure;
 use crate::storage::identity::ClusterId;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::snapshots::format::{
-    CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, HEADER_BYTES, Header, Manifest, RUN_BYTES,
+    CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, HEADER_BYTES, Header, MANIFEST_BYTES_MIN, Manifest, RUN_BYTES,
 };
 use crate::types::{EntryId, Part, Root, SnapshotMeta};
 
@@ -228,8 +228,8 @@ impl SnapshotConfig {
         if !(CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&self.chunk_bytes) {
             return Err("chunk_bytes must be from 512 to 1048576");
         }
-        if self.manifest_bytes_max < self.chunk_bytes {
-            return Err("manifest_bytes_max must be at least chunk_bytes");
+        if self.manifest_bytes_max < self.chunk_bytes.max(MANIFEST_BYTES_MIN) {
+            return Err("manifest_bytes_max must be at least 4096 and at least chunk_bytes");
         }
         if self.window == 0 || self.sync_chunks == 0 || self.serving_max == 0 {
             return Err("window, sync_chunks and serving_max must be at least 1");

@@ -10,10 +10,12 @@ use crate::types::{EntryId, Index, Membership, Root, SnapshotMeta, Term};
 
 /// Where the content begins.
 pub(crate) const HEADER_BYTES: u64 = 4096;
-/// The smallest chunk; a manifest's fixed part fits in it.
+/// The smallest chunk; the part of a manifest before its membership fits in it.
 pub(crate) const CHUNK_BYTES_MIN: u32 = 512;
 /// The largest chunk.
 pub(crate) const CHUNK_BYTES_MAX: u32 = 1 << 20;
+/// The smallest bound on manifests: one with a largest membership has room for a few hashes.
+pub(crate) const MANIFEST_BYTES_MIN: u32 = 4096;
 /// What is read at once, unless a single chunk is larger, which it never is.
 pub(crate) const RUN_BYTES: u64 = 1 << 20;
 /// One chunk's hash.
@@ -137,7 +139,7 @@ impl Manifest {
         encoded.extend(last.term.0.to_le_bytes());
         encoded.extend(last.index.0.to_le_bytes());
         encoded.extend(bytes.to_le_bytes());
-        assert!(membership.excess().is_none(), "contract: a membership is within its bounds");
+        assert!(membership.flaw().is_none(), "contract: a node may have the membership");
         let members = membership.encode();
         let length = u32::try_from(members.len()).expect("a membership is that short");
         encoded.extend(length.to_le_bytes());

@@ -6,7 +6,7 @@ use crate::storage::block::{
     BLOCK_BYTES, Block, BlockError, Digest, ENTRIES_MAX, FlushSeq, Link, RECORD_BYTES, Record,
     body_of,
 };
-use crate::types::{Entry, EntryId, Index, Payload, Term};
+use crate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, Term};
 
 const SEGMENT: u64 = 9;
 
@@ -91,11 +91,20 @@ fn an_entry_has_a_term_and_an_index_that_can_be() {
 }
 
 #[test]
-fn an_entry_is_of_a_known_kind_and_a_no_op_is_empty() {
+fn an_entry_is_of_a_known_kind_and_as_long_as_that_may_be() {
     let (block, record) = sample();
-    for (kind, body_bytes, taken) in
-        [(0, 0, false), (1, 0, true), (1, 1, false), (2, 0, true), (2, 1, true), (3, 0, false)]
-    {
+    let largest = Membership::BYTES_MAX as u32;
+    for (kind, body_bytes, taken) in [
+        (0, 0, false),
+        (1, 0, true),
+        (1, 1, false),
+        (2, 0, true),
+        (2, largest + 1, true),
+        (3, 2, true),
+        (3, largest, true),
+        (3, largest + 1, false),
+        (4, 0, false),
+    ] {
         let record = Record { kind, body_bytes, ..record };
         let block = Block { body_bytes: record.bytes() as u64, ..block };
         assert_eq!(
@@ -104,6 +113,34 @@ fn an_entry_is_of_a_known_kind_and_a_no_op_is_empty() {
             "{kind} {body_bytes}"
         );
     }
+}
+
+#[test]
+fn a_body_is_what_its_header_says() {
+    let membership = Membership::new([1, 2].map(NodeId)).with_casting(NodeId(2));
+    let id = EntryId::new(Term(2), Index(5));
+    for payload in [
+        Payload::Noop,
+        Payload::Command("a command".into()),
+        Payload::Membership(membership.clone()),
+        Payload::Membership(Membership::default()),
+    ] {
+        let entry = Entry { id, payload };
+        let body = body_of(&entry);
+        let record = Record::of(&entry, Digest::of(&body), Digest::default());
+        assert_eq!(record.body_bytes as usize, body.len());
+        assert_eq!(record.entry(&body), Some(entry.clone()));
+        assert_eq!(record.entry(&[&body[..], &[0]].concat()), None, "longer");
+        for place in 0..body.len() {
+            let mut changed = body.to_vec();
+            changed[place] ^= 1;
+            assert_eq!(record.entry(&changed), None, "changed at {place}");
+        }
+    }
+    let entry = Entry { id, payload: Payload::Command("no membership".into()) };
+    let body = body_of(&entry);
+    let record = Record::of(&entry, Digest::of(&body), Digest::default());
+    assert_eq!(Record { kind: 3, ..record }.entry(&body), None, "its digest is right");
 }
 
 #[test]

@@ -28,29 +28,40 @@ fn is_valid(bytes: &[u8]) -> bool {
 
 #[test]
 fn as_many_members_as_are_allowed_come_back() {
-    let membership = Membership::new(nodes(MEMBERS_MAX / 2))
-        .joint_with(nodes(MEMBERS_MAX / 4))
-        .with_learners((1000..1000 + MEMBERS_MAX / 4).map(NodeId));
-    assert_eq!(membership.excess(), None);
+    let membership = Membership::new(nodes(64))
+        .joint_with(nodes(3))
+        .with_learners((65..=MEMBERS_MAX).map(NodeId));
+    assert_eq!(membership.flaw(), None);
     let superblock = Superblock::new(identity(), &membership);
     let Copy::Valid(read, _) = Copy::read(&superblock.encode()) else { panic!("it is whole") };
     assert_eq!(*read, superblock);
 }
 
 #[test]
-#[should_panic(expected = "contract: a membership of at most 448 ids")]
+#[should_panic(expected = "contract: a node may have the membership")]
 fn more_members_are_not_written() {
     let membership = Membership::new(nodes(MEMBERS_MAX)).joint_with([NodeId(1)]);
     let _ = Superblock::new(identity(), &membership).encode();
 }
 
 #[test]
-fn more_members_are_not_read() {
-    // The room after them is zeros, so that every count in question finds its ids.
-    for (counts, taken) in [([448_u16, 0, 0], true), ([448, 1, 0], false), ([0, 224, 225], false)] {
-        let said: Vec<u8> = counts.iter().flat_map(|count| count.to_le_bytes()).collect();
-        assert_eq!(is_valid(&saying(176, &said)), taken, "{counts:?}");
+fn no_membership_but_one_that_can_be_is_read() {
+    let said = |membership: &Membership| {
+        let bytes = membership.encode();
+        [&(bytes.len() as u16).to_le_bytes()[..], &bytes].concat()
+    };
+    for (voters, learners, taken) in
+        [(3, 0, true), (3, 129, true), (3, 130, false), (64, 0, true), (65, 0, false)]
+    {
+        let learners = (1000..1000 + learners).map(NodeId);
+        let membership = Membership::new(nodes(voters)).with_learners(learners);
+        assert_eq!(is_valid(&saying(176, &said(&membership))), taken, "{membership}");
     }
+    let [three, two] = [3, 2].map(|voters| said(&Membership::new(nodes(voters))));
+    assert!(!is_valid(&saying(176, &two[..1])), "shorter than it says");
+    assert!(!is_valid(&saying(178, &two[2..])), "longer than it says");
+    assert!(!is_valid(&saying(176, &(three.len() as u16 - 1).to_le_bytes())));
+    assert!(!is_valid(&saying(176, &u16::MAX.to_le_bytes())), "longer than a copy");
 }
 
 #[test]

@@ -186,16 +186,18 @@ impl Membership {
             parts.wanted = wanted;
         }
         let changed = Membership(Arc::new(parts));
-        changed.excess().map_or(Ok(changed), Err)
+        changed.flaw().map_or(Ok(changed), Err)
     }
 
-    /// A staged membership with the change given up: its learners stay learners.
+    /// A staged membership with the change given up: its voters stay voters, and its learners
+    /// learners.
     #[must_use]
     pub fn given_up(&self) -> Membership {
         let mut parts = Parts::clone(&self.0);
         parts.wanted = Voters::default();
-        let leaving = parts.members.iter_mut().filter(|member| member.fate == Fate::Leaves);
-        leaving.for_each(|member| member.fate = Fate::Stays);
+        let Parts { members, incoming, .. } = &mut parts;
+        let voters = members.iter_mut().filter(|member| incoming.contains(&member.id));
+        voters.for_each(|member| member.fate = Fate::Stays);
         Membership(Arc::new(parts))
     }
 

@@ -84,9 +84,7 @@ impl Membership {
         };
         (parts.incoming, parts.outgoing, parts.wanted) = (set(), set(), set());
         let membership = Membership(Arc::new(parts));
-        let is_one = rest.is_empty() && membership.excess().is_none();
-        let is_one = is_one && !(membership.is_joint() && membership.is_staged());
-        is_one.then_some(membership)
+        (rest.is_empty() && membership.flaw().is_none()).then_some(membership)
     }
 }
 
