@@ -4,8 +4,9 @@
 use std::fmt::Write;
 
 use quorate::types::{
-    Address, AppendOutcome, Body, Change, Command, Entry, EntryId, Incarnation, Index, Membership,
-    Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    Address, AppendOutcome, Body, Change, Command, Entry, EntryId, Founder, Incarnation, Index,
+    Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
+    TransferBody,
 };
 use quorate::wire::{Hello, Versions, decode};
 
@@ -29,6 +30,8 @@ fn number_of_body(body: &Body) -> u32 {
         Body::InstallSnapshot { .. } => 10,
         Body::InstallSnapshotReply { .. } => 11,
         Body::TimeoutNow => 12,
+        Body::Meet { .. } => 13,
+        Body::Founded { .. } => 14,
     }
 }
 
@@ -88,6 +91,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
     let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
     let membership =
         Membership::new(nodes(&[1, 2, 3])).joint_with(nodes(&[1, 2])).with_learners(nodes(&[4]));
+    let met = Founder { id: NodeId(1), incarnation: Incarnation(0x0111), boot: 0xb007 };
     let root = Root([0xab; 32]);
     let meta = SnapshotMeta { last: id(3, 14), membership, bytes: 0x01_0000_0000, root };
     let rejected = AppendOutcome::Rejected { prev: Index(11), hint: id(1, 9) };
@@ -111,6 +115,8 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("InstallSnapshot", Body::InstallSnapshot { meta }),
         ("InstallSnapshotReply", Body::InstallSnapshotReply { matched: Index(14) }),
         ("TimeoutNow", Body::TimeoutNow),
+        ("Meet", Body::Meet { met: vec![met, Founder::unknown(NodeId(2))] }),
+        ("Founded", Body::Founded { membership: staged(), index: Index(0) }),
     ]
 }
 
