@@ -154,7 +154,7 @@ impl Config {
         let may_found = |founders: &Membership| {
             founders.incoming().contains(&self.id)
                 && founders.is_settled()
-                && founders.excess().is_none()
+                && founders.flaw().is_none()
         };
         if !self.founders.as_ref().is_none_or(may_found) {
             return Err(ConfigError::FoundersWithoutNode);

@@ -174,12 +174,6 @@ pub(crate) fn on_request_vote(common: &mut Common, from: NodeId, last: EntryId) 
 }
 
 /// Raft §5.4.1: a vote goes only to a log that is at least as up to date.
-///
-/// A node that never heard of any membership gives none: its disk is new, and whoever counts on its
-/// vote takes it for one that may have promised otherwise.
 fn log_behind(common: &Common, last: EntryId) -> Option<Refusal> {
-    if common.log.membership().incoming().is_empty() {
-        return Some(Refusal::NotVoter);
-    }
     (last < common.log.last()).then_some(Refusal::LogBehind)
 }
