@@ -15,7 +15,17 @@ use specs_runner::planted::{Copy, bugs};
 use specs_runner::report::{Outcome, check_file};
 use specs_runner::script::Script;
 
-const AREAS: [&str; 6] = ["election", "replication", "reads", "liveness", "snapshots", "disk"];
+const AREAS: [&str; 9] = [
+    "election",
+    "replication",
+    "reads",
+    "liveness",
+    "snapshots",
+    "disk",
+    "membership",
+    "even",
+    "transfer",
+];
 
 #[test]
 fn election() {
@@ -45,6 +55,21 @@ fn snapshots() {
 #[test]
 fn disk() {
     check_area("disk", 3);
+}
+
+#[test]
+fn membership() {
+    check_area("membership", 15);
+}
+
+#[test]
+fn even() {
+    check_area("even", 9);
+}
+
+#[test]
+fn transfer() {
+    check_area("transfer", 9);
 }
 
 #[test]

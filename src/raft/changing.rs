@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::raft::action::{Action, RejectReason};
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
-use crate::types::{Change, EntryId, Index, Instant, Membership, NodeId, Payload, Tag};
+use crate::types::{Change, EntryId, Fate, Index, Instant, Membership, NodeId, Payload, Tag};
 
 /// What only the leader that changes the membership knows.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,7 @@ impl Leader {
         }
         match common.log.membership().changed(change) {
             Ok(changed) => {
+                assert!(self.changing.tag.is_none(), "one change at a time");
                 self.changing.tag = Some(tag);
                 self.begin_change(common, changed);
             }
@@ -63,14 +64,17 @@ impl Leader {
 
     /// Gives up a change whose voters to come still lack the log.
     pub(crate) fn on_give_up(&mut self, common: &mut Common, tag: Tag) {
-        let staged = common.log.membership().is_staged() && self.may_step(common);
+        let staged = common.log.membership().is_staged();
         match self.cannot_change(common) {
-            Some(RejectReason::MembershipChangeInFlight) if staged => {
+            None => common.reject(tag, RejectReason::NothingToGiveUp),
+            Some(RejectReason::MembershipChangeInFlight) if !staged => {
+                common.reject(tag, RejectReason::NothingToGiveUp);
+            }
+            Some(RejectReason::MembershipChangeInFlight) if self.may_step(common) => {
                 self.changing.given_up = self.changing.tag.replace(tag);
                 self.append_membership(common, common.log.membership().given_up());
             }
             Some(reason) => common.reject(tag, reason),
-            None => common.reject(tag, RejectReason::NothingToGiveUp),
         }
     }
 
@@ -107,7 +111,7 @@ impl Leader {
     }
 
     /// Whether the next step of a change may be appended.
-    fn may_step(&self, common: &Common) -> bool {
+    pub(crate) fn may_step(&self, common: &Common) -> bool {
         let committed = self.is_established(common) && self.is_membership_committed(common);
         committed && !common.disk_full && self.handover.is_none()
     }
@@ -115,51 +119,55 @@ impl Leader {
     /// Takes the next step of the change under way, if the one before is committed.
     pub(crate) fn advance_membership(&mut self, common: &mut Common) {
         self.observe_voters_to_come(common);
-        if !self.may_step(common) {
-            return;
-        }
         let membership = common.log.membership().clone();
-        if membership.is_joint() {
-            self.append_membership(common, membership.left());
-        } else if !membership.is_staged() {
+        if membership.is_settled() {
             self.complete_change(common);
+        } else if !self.may_step(common) {
+            // The step before is not committed, or nothing is appended now.
+        } else if membership.is_joint() {
+            self.append_membership(common, membership.left());
         } else if self.keep_up(common, &membership) {
             self.append_membership(common, membership.entered(casting(common)));
         }
     }
 
-    /// The membership is settled and committed: whoever waited for it, is told.
+    /// Nothing is left to do but to commit: whoever waited for that, is told.
     fn complete_change(&mut self, common: &mut Common) {
-        let index = common.log.membership_index();
+        if !self.is_membership_committed(common) {
+            return;
+        }
         if let Some(tag) = self.changing.given_up.take() {
             common.reject(tag, RejectReason::GivenUp);
         }
         if let Some(tag) = self.changing.tag.take() {
-            let term = common.log.term_at(index).expect("an entry of this term is in the log");
-            common.actions.push(Action::Changed { tag, id: EntryId::new(term, index) });
+            common.actions.push(Action::Changed { tag, id: last_step(common) });
         }
     }
 
     /// Whether every voter to come keeps up and is there.
     fn keep_up(&self, common: &Common, staged: &Membership) -> bool {
-        let patience = common.config.election_timeout_min;
-        staged.wanted().iter().all(|id| {
-            let voter = common.log.membership().is_voter(*id);
-            let known = self.changing.catching_up.iter().find(|(other, _)| other == id);
-            let heard = self.peers.iter().find(|(peer, _)| peer == id);
-            let heard = heard.is_some_and(|(_, peer)| common.now < peer.heard.after(patience));
-            voter || heard && known.is_some_and(|(_, catch_up)| catch_up.keeps_up)
-        })
+        let membership = common.log.membership();
+        staged.wanted().iter().all(|id| membership.is_voter(*id) || self.keeps_up(common, *id))
     }
 
+    /// Whether this voter to come keeps up and is there.
+    pub(crate) fn keeps_up(&self, common: &Common, id: NodeId) -> bool {
+        let patience = common.config.election_timeout_min;
+        let known = self.changing.catching_up.iter().find(|(other, _)| *other == id);
+        let peer = self.peers.iter().find(|(peer, _)| *peer == id);
+        known.is_some_and(|(_, catch_up)| catch_up.keeps_up)
+            && peer.is_some_and(|(_, peer)| common.now < peer.heard.after(patience))
+    }
+
+    /// Those wanted, and those that are to vote again once they are back.
     fn observe_voters_to_come(&mut self, common: &Common) {
         let membership = common.log.membership();
-        let to_come = |id: &NodeId| membership.wanted().contains(id) && !membership.is_voter(*id);
+        let returns = |id: NodeId| membership.member(id).is_some_and(|m| m.fate == Fate::Returns);
+        let to_come = |id: &NodeId| {
+            !membership.is_voter(*id) && (membership.wanted().contains(id) || returns(*id))
+        };
         let catching_up = &mut self.changing.catching_up;
         catching_up.retain(|(id, _)| to_come(id));
-        if !membership.is_staged() {
-            return;
-        }
         let (now, last) = (common.now, common.log.last().index);
         let bound = common.config.election_timeout_min;
         for (id, progress) in self.peers.iter().filter(|(id, _)| to_come(id)) {
@@ -226,12 +234,16 @@ impl Leader {
 
     /// Whoever waits for a change will not hear of it from this leader.
     pub(crate) fn abandon_change(&mut self, common: &mut Common) {
-        let index = common.log.membership_index();
-        let term = common.log.term_at(index).unwrap_or(common.term());
-        for tag in self.changing.given_up.take().into_iter().chain(self.changing.tag.take()) {
-            common.actions.push(Action::Unknown { tag, id: EntryId::new(term, index) });
+        let waiting = self.changing.given_up.take().into_iter().chain(self.changing.tag.take());
+        for tag in waiting {
+            common.actions.push(Action::Unknown { tag, id: last_step(common) });
         }
     }
+}
+
+/// The last step of the change that somebody waits for, which this leader appended.
+fn last_step(common: &Common) -> EntryId {
+    EntryId::new(common.term(), common.log.membership_index())
 }
 
 /// Who is to hold the casting vote of an even set: the leader, so that its half goes on.

@@ -128,9 +128,14 @@ impl Common {
         since.is_some_and(|since| self.now >= since.after(patience))
     }
 
-    /// Whether the node may ever stand for election.
+    /// Whether the node may ever stand for election: also without a vote, as long as the change
+    /// that took it is not known to be committed. Only its log may have that change, and then
+    /// nobody else can be elected (thesis §4.2.2).
     pub(crate) fn is_electable(&self) -> bool {
-        self.log.membership().is_voter(self.id()) && self.term() < Term::MAX
+        let committed = self.log.membership_at(self.log.committed());
+        let votes = |membership: &Membership| membership.is_voter(self.id());
+        let may_vote = votes(self.log.membership()) || committed.is_some_and(votes);
+        may_vote && self.term() < Term::MAX
     }
 
     /// When a node that starts to wait now loses its patience: the later, the more voters have a
@@ -296,10 +301,13 @@ impl Common {
     /// Says who counts from now on, if that is news.
     fn report_membership(&mut self) {
         let membership = self.log.membership();
-        if !membership.is_same(&self.reported) {
-            self.reported = membership.clone();
-            self.actions.push(Action::MembershipChanged(self.reported.clone()));
+        if membership.is_same(&self.reported) {
+            return;
         }
+        if *membership != self.reported {
+            self.actions.push(Action::MembershipChanged(membership.clone()));
+        }
+        self.reported = membership.clone();
     }
 
     /// Ends a step: submits what it changed, lets go of what may leave, and applies what it

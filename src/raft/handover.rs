@@ -22,7 +22,8 @@ impl Leader {
         if self.handover.is_some() {
             return common.reject(tag, RejectReason::Transferring);
         }
-        let can = |to: &NodeId| *to != common.id() && common.log.membership().is_voter(*to);
+        let voters = common.log.membership().incoming();
+        let can = |to: &NodeId| *to != common.id() && voters.contains(to);
         match to.filter(can).or_else(|| self.successor(common).filter(|_| to.is_none())) {
             Some(to) => self.begin_handover(common, Some(tag), to),
             None => common.reject(tag, RejectReason::NoSuccessor),
@@ -30,18 +31,20 @@ impl Leader {
     }
 
     pub(crate) fn begin_handover(&mut self, common: &mut Common, tag: Option<Tag>, to: NodeId) {
+        assert!(self.handover.is_none(), "one handover at a time");
         let deadline = common.now.after(common.config.election_timeout_max);
         self.handover = Some(Handover { tag, to, deadline });
         self.press_handover(common);
     }
 
-    /// The best voter to lead after this one: the highest priority of those whose log is the
-    /// longest known.
-    pub(crate) fn successor(&self, common: &Common) -> Option<NodeId> {
+    /// The best voter to lead after this one: of those that are there, the highest priority of
+    /// those whose log is the longest known.
+    fn successor(&self, common: &Common) -> Option<NodeId> {
         let membership = common.log.membership();
         let voter = |(id, _): &&(NodeId, Progress)| membership.incoming().contains(id);
         let rank = |(id, peer): &&(NodeId, Progress)| {
-            (peer.matched(), membership.priority(*id), core::cmp::Reverse(*id))
+            let there = is_there(common, peer);
+            (there, peer.matched(), membership.priority(*id), core::cmp::Reverse(*id))
         };
         self.peers.iter().filter(voter).max_by_key(rank).map(|(id, _)| *id)
     }
@@ -85,18 +88,20 @@ impl Leader {
     pub(crate) fn preferred(&self, common: &Common) -> Option<NodeId> {
         let membership = common.log.membership();
         let own = membership.priority(common.id());
-        let there = |peer: &Progress| {
-            let silent = peer.heard.after(common.config.heartbeat_interval.saturating_mul(2));
-            common.now <= silent && peer.mode() == Mode::Replicate && !peer.disk_full()
-        };
         let better = |(id, peer): &&(NodeId, Progress)| {
             membership.incoming().contains(id)
                 && membership.priority(*id) > own
                 && peer.matched() >= common.log.committed()
-                && there(peer)
+                && is_there(common, peer)
         };
         let rank =
             |(id, _): &&(NodeId, Progress)| (membership.priority(*id), core::cmp::Reverse(*id));
         self.peers.iter().filter(better).max_by_key(rank).map(|(id, _)| *id)
     }
+}
+
+/// Whether the peer answers, follows the stream and has space on its disk.
+fn is_there(common: &Common, peer: &Progress) -> bool {
+    let silent = peer.heard.after(common.config.heartbeat_interval.saturating_mul(2));
+    common.now <= silent && peer.mode() == Mode::Replicate && !peer.disk_full()
 }

@@ -53,7 +53,8 @@ pub enum Input {
         tag: Tag,
     },
     /// The user wants another node to lead. Ends in exactly one of `Action::Resigned` and
-    /// `Action::Rejected`, within an election timeout.
+    /// `Action::Rejected`, with the first heartbeat after the longest election timeout at the
+    /// latest.
     Transfer {
         /// Comes back with the outcome.
         tag: Tag,

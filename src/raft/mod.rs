@@ -288,7 +288,7 @@ impl Raft {
 
     fn on_persisted(&mut self, write: WriteId) -> Transition {
         let common = &mut self.common;
-        common.log.persisted(common.outbox.persisted(write));
+        common.log.persisted(common.outbox.persisted(write, common.now));
         while let Some(message) = common.outbox.release() {
             common.actions.push(Action::Send(message));
         }

@@ -22,8 +22,10 @@ pub(crate) struct Outbox {
     /// snapshot in their place.
     hard_state_write: WriteId,
     entries_write: WriteId,
-    /// Writes on their way, each with the last index it makes durable and since when.
-    under_way: VecDeque<(WriteId, Index, Instant)>,
+    /// Writes on their way, each with the last index it makes durable.
+    under_way: VecDeque<(WriteId, Index)>,
+    /// Since when the disk is at the first of them.
+    under_way_since: Instant,
     /// Messages that wait for a hard state, and acknowledgements that wait for entries too; the
     /// writes they wait for ascend in each.
     held: VecDeque<(WriteId, Message)>,
@@ -63,7 +65,7 @@ impl Outbox {
     /// covers it. One beyond would be of a leader that contradicts itself, and is void.
     pub(crate) fn write_install(&mut self, meta: SnapshotMeta) {
         assert!(self.entries.is_empty(), "a step installs before it appends");
-        for (_, durable, _) in &mut self.under_way {
+        for (_, durable) in &mut self.under_way {
             *durable = Index::ZERO;
         }
         self.void_after(meta.last.index);
@@ -76,7 +78,7 @@ impl Outbox {
     /// itself gets that far.
     pub(crate) fn truncate(&mut self, last: Index) {
         assert!(self.entries.is_empty(), "a step cuts the log before it appends");
-        for (_, durable, _) in &mut self.under_way {
+        for (_, durable) in &mut self.under_way {
             *durable = last.min(*durable);
         }
         self.void_after(last);
@@ -98,24 +100,27 @@ impl Outbox {
         let (install, entries) = (self.install.take(), core::mem::take(&mut self.entries));
         let installed = install.as_ref().map_or(Index::ZERO, |meta| meta.last.index);
         let last = entries.last().map_or(installed, |entry| entry.id.index);
-        self.under_way.push_back((self.submitted, last, now));
+        if self.under_way.is_empty() {
+            self.under_way_since = now;
+        }
+        self.under_way.push_back((self.submitted, last));
         let hard_state = self.hard_state.take();
         Some(Write { id: self.submitted, hard_state, committed, install, entries })
     }
 
     /// Since when the disk is at the write it is at.
     pub(crate) fn under_way_since(&self) -> Option<Instant> {
-        self.under_way.front().map(|(_, _, since)| *since)
+        (!self.under_way.is_empty()).then_some(self.under_way_since)
     }
 
     /// Writes up to `write` are durable. Returns the last index that this makes durable.
-    pub(crate) fn persisted(&mut self, write: WriteId) -> Index {
+    pub(crate) fn persisted(&mut self, write: WriteId, now: Instant) -> Index {
         assert!(write <= self.submitted, "contract: only a write that was asked for is persisted");
         self.persisted = self.persisted.max(write);
         let mut durable = Index::ZERO;
-        while let Some((_, last, _)) = self.under_way.front().filter(|(id, ..)| *id <= write) {
-            durable = durable.max(*last);
-            self.under_way.pop_front();
+        while let Some((_, last)) = self.under_way.pop_front_if(|(id, _)| *id <= write) {
+            durable = durable.max(last);
+            self.under_way_since = now;
         }
         durable
     }
@@ -217,7 +222,7 @@ mod tests {
         assert_eq!(outbox.post(alive(1), 9), Post::Leaves(alive(1)));
         let write = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
         assert_eq!(released(&mut outbox), []);
-        assert_eq!(outbox.persisted(write.id), Index(1));
+        assert_eq!(outbox.persisted(write.id, Instant::ZERO), Index(1));
         assert_eq!(released(&mut outbox), [accepted(1, 1)]);
     }
 
@@ -227,7 +232,7 @@ mod tests {
         outbox.write_hard_state(HardState { term: Term(2), vote: None });
         assert_eq!(outbox.post(alive(2), 9), Post::Waits);
         let write = outbox.take_write(Index(0), Instant::ZERO).expect("a term is to be written");
-        outbox.persisted(write.id);
+        outbox.persisted(write.id, Instant::ZERO);
         assert_eq!(released(&mut outbox), [alive(2)]);
     }
 
@@ -240,7 +245,7 @@ mod tests {
         outbox.write_hard_state(HardState { term: Term(2), vote: None });
         outbox.forget_before(Term(2));
         outbox.take_write(Index(0), Instant::ZERO);
-        outbox.persisted(first.id);
+        outbox.persisted(first.id, Instant::ZERO);
         assert_eq!(released(&mut outbox), []);
     }
 
@@ -263,8 +268,8 @@ mod tests {
         outbox.truncate(Index(1));
         outbox.write_entry(entry(2, 2));
         let second = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
-        assert_eq!(outbox.persisted(first.id), Index(1));
-        assert_eq!(outbox.persisted(second.id), Index(2));
+        assert_eq!(outbox.persisted(first.id, Instant::ZERO), Index(1));
+        assert_eq!(outbox.persisted(second.id, Instant::ZERO), Index(2));
     }
 
     #[test]
@@ -278,15 +283,38 @@ mod tests {
         assert_eq!(outbox.post(installed.clone(), 9), Post::Waits);
         let second =
             outbox.take_write(Index(0), Instant::ZERO).expect("a snapshot is to be installed");
-        assert_eq!(outbox.persisted(first.id), Index(0), "the entries are of the log before");
+        assert_eq!(
+            outbox.persisted(first.id, Instant::ZERO),
+            Index(0),
+            "the entries are of the log before"
+        );
         assert_eq!(released(&mut outbox), []);
-        assert_eq!(outbox.persisted(second.id), Index(5));
+        assert_eq!(outbox.persisted(second.id, Instant::ZERO), Index(5));
         assert_eq!(released(&mut outbox), [installed]);
+    }
+
+    #[test]
+    fn a_disk_that_gets_on_is_at_its_next_write_since_the_one_before() {
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.under_way_since(), None);
+        let mut write = |outbox: &mut Outbox, index, now| {
+            outbox.write_entry(entry(1, index));
+            outbox.take_write(Index(0), Instant(now)).expect("an entry is to be written").id
+        };
+        let first = write(&mut outbox, 1, 10);
+        let second = write(&mut outbox, 2, 20);
+        assert_eq!(outbox.under_way_since(), Some(Instant(10)));
+        outbox.persisted(first, Instant(70));
+        assert_eq!(outbox.under_way_since(), Some(Instant(70)));
+        outbox.persisted(second, Instant(90));
+        assert_eq!(outbox.under_way_since(), None);
+        write(&mut outbox, 3, 500);
+        assert_eq!(outbox.under_way_since(), Some(Instant(500)));
     }
 
     #[test]
     #[should_panic(expected = "contract: only a write that was asked for is persisted")]
     fn a_write_never_asked_for_is_a_broken_contract() {
-        Outbox::default().persisted(WriteId(1));
+        Outbox::default().persisted(WriteId(1), Instant::ZERO);
     }
 }

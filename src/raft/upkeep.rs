@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
-use crate::types::{Change, Fate, Instant, NodeId};
+use crate::types::{Change, Fate, Instant, Member, NodeId};
 
 /// When a node, should it lead, next tries to hand over to a higher priority. Each attempt doubles
 /// the wait for the next, until a long time went by without one: who cannot keep the leadership
@@ -42,18 +42,23 @@ impl Drift {
 impl Leader {
     /// With every heartbeat.
     pub(crate) fn keep_up_membership(&mut self, common: &mut Common) {
-        if !self.can_change(common) {
-            return;
-        }
-        if let Some(change) = self.wanted_change(common)
+        if self.can_change(common)
+            && let Some(change) = self.wanted_change(common)
             && let Ok(changed) = common.log.membership().changed(&change)
         {
             self.begin_change(common, changed);
-        } else if let Some(to) = self.preferred(common)
+        } else if self.may_drift(common)
+            && let Some(to) = self.preferred(common)
             && common.drift.attempt(common.now, common.config.election_timeout_max)
         {
             self.begin_handover(common, None, to);
         }
+    }
+
+    /// Whether nothing is under way that the next leader would have to finish first. A change whose
+    /// voters to come still lack the log may last for ever: that is no reason to wait.
+    fn may_drift(&self, common: &Common) -> bool {
+        !common.log.membership().is_joint() && self.may_step(common)
     }
 
     fn wanted_change(&mut self, common: &mut Common) -> Option<Change> {
@@ -78,15 +83,11 @@ impl Leader {
         Some(change)
     }
 
-    /// A suspended voter that is there again.
+    /// A suspended voter that is there again and has the log: its change needs nobody to wait.
     fn returned(&self, common: &Common) -> Option<NodeId> {
-        let membership = common.log.membership();
-        let there = common.config.heartbeat_interval.saturating_mul(2);
-        let back = self.peers.iter().find(|(id, peer)| {
-            let suspended = membership.member(*id).is_some_and(|known| known.fate == Fate::Returns);
-            suspended && peer.acked_round > 0 && common.now <= peer.heard.after(there)
-        });
-        back.map(|(id, _)| *id)
+        let suspended = |member: &&Member| member.fate == Fate::Returns;
+        let mut members = common.log.membership().members().iter().filter(suspended);
+        members.find(|member| self.keeps_up(common, member.id)).map(|member| member.id)
     }
 
     /// The voter that was silent for longest, if that is too long and enough others vote.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use quorate::raft::{Action, Config, Input, PeerStatus, RoleName};
 use quorate::types::{EntryId, Index, Instant, Membership, Message, NodeId, SnapshotMeta, Tag};
 
+use super::change;
 use super::command::{Command, Founding, Keep, Lane};
 use super::disk::Image;
 use super::network::Network;
@@ -77,6 +78,18 @@ impl Cluster {
                 let tag = self.next_tag();
                 self.give(id, Input::Read { tag })
             }
+            Command::Change(id, change) => {
+                let tag = self.next_tag();
+                self.give(id, Input::ChangeMembership { tag, change })
+            }
+            Command::GiveUp(id) => {
+                let tag = self.next_tag();
+                self.give(id, Input::GiveUpChange { tag })
+            }
+            Command::Transfer { node, to } => {
+                let tag = self.next_tag();
+                self.give(node, Input::Transfer { tag, to })
+            }
             Command::Manual(lane, ids) => self.set_manual(lane, &ids, true),
             Command::Automatic(lane, ids) => self.set_manual(lane, &ids, false),
             Command::Flush { node, count } => self.flush(node, count),
@@ -97,6 +110,7 @@ impl Cluster {
             }
             Command::Status(ids) => self.print_status(&ids),
             Command::Log(ids) => self.print_log(&ids),
+            Command::Members(ids) => self.print_members(&ids),
             Command::Peers(id) => self.print_peers(id),
             other => self.carry_out_on_network(other),
         }
@@ -146,24 +160,28 @@ impl Cluster {
     // Founding, crashes, starts.
 
     fn found(&mut self, founding: Founding) -> Result<(), String> {
-        let voters: Vec<NodeId> = (1..=founding.voters).map(NodeId).collect();
-        let learners = founding.learners.iter().copied();
-        self.membership = Membership::new(voters).with_learners(learners);
+        self.membership = founding.founders.membership()?;
         self.config = founding.config;
         self.seed = founding.seed;
-        for id in self.membership.clone().ids() {
-            self.nodes.insert(id, Node::new(id));
-            self.start(id)?;
+        for id in self.membership.clone().ids().chain(founding.spares) {
+            if self.nodes.insert(id, Node::new(id)).is_some() {
+                return Err(format!("{id} is a member"));
+            }
+            self.replace_disk(id, Image::default())?;
         }
         Ok(())
     }
 
     fn start(&mut self, id: NodeId) -> Result<(), String> {
-        let (config, membership, seed) = (self.config.clone(), self.membership.clone(), self.seed);
-        self.node_mut(id)?.start(config, membership, seed)
+        let (config, seed) = (self.config.clone(), self.seed);
+        self.node_mut(id)?.start(config, seed)
     }
 
-    fn replace_disk(&mut self, id: NodeId, image: Image) -> Result<(), String> {
+    /// A member's disk knows the membership that the cluster was founded with; a spare's, none.
+    fn replace_disk(&mut self, id: NodeId, mut image: Image) -> Result<(), String> {
+        if self.membership.is_member(id) {
+            image.membership = self.membership.clone();
+        }
         self.node_mut(id)?.replace_disk(image);
         self.start(id)
     }
@@ -438,7 +456,6 @@ impl Cluster {
 
     /// The machine has a snapshot of what it has applied; the log keeps `trailing` entries of it.
     fn take_snapshot(&mut self, id: NodeId, trailing: u64) -> Result<(), String> {
-        let membership = self.membership.clone();
         let node = self.node_mut(id)?;
         let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
         let log = raft.log();
@@ -448,8 +465,9 @@ impl Cluster {
         let snapshot = snapshot.ok_or_else(|| format!("{id} has applied nothing new"))?;
         let base = Index(applied.0.saturating_sub(trailing)).max(log.base().index);
         let base = entry_at(base).expect("the log goes back to its base");
-        node.disk.image.take_snapshot(snapshot, base);
+        let membership = log.membership_at(applied).expect("it is not forgotten").clone();
         let meta = SnapshotMeta::empty(snapshot, membership);
+        node.disk.image.take_snapshot(meta.clone(), base);
         self.give(id, Input::SnapshotTaken { meta, base: base.index })
     }
 
@@ -491,6 +509,16 @@ impl Cluster {
                 terms.push_str(&format!(" {}", entry.id.term.0));
             }
             self.trace.answer(&node, &terms);
+        }
+        Ok(())
+    }
+
+    /// Prints who counts for each node.
+    fn print_members(&mut self, ids: &[NodeId]) -> Result<(), String> {
+        for id in self.named(ids) {
+            let node = self.node(id)?.clone();
+            let raft = node.raft().ok_or_else(|| format!("{id} is down"))?;
+            self.trace.answer(&node, &format!("members {}", change::shown(raft.membership())));
         }
         Ok(())
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use quorate::raft::Config;
-use quorate::types::{Index, Message, NodeId};
+use quorate::types::{Change, Index, Message, NodeId};
 
+use super::change::{self, Founders};
 use super::disk::Image;
 use super::message::{self, Selector};
 use super::settings::{self, duration, node, nodes, pair, whole};
@@ -19,6 +20,9 @@ pub(crate) enum Command {
     Campaign(NodeId),
     Propose { to: NodeId, commands: Vec<String> },
     Read(NodeId),
+    Change(NodeId, Change),
+    GiveUp(NodeId),
+    Transfer { node: NodeId, to: Option<NodeId> },
     Timeout(NodeId),
     Advance { nodes: Vec<NodeId>, by: Duration },
     Run(Duration),
@@ -43,6 +47,7 @@ pub(crate) enum Command {
     Inject(Message),
     Status(Vec<NodeId>),
     Log(Vec<NodeId>),
+    Members(Vec<NodeId>),
     Peers(NodeId),
     Network,
     Show(Vec<Kind>),
@@ -52,8 +57,9 @@ pub(crate) enum Command {
 /// How a cluster begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Founding {
-    pub(crate) voters: u64,
-    pub(crate) learners: Vec<NodeId>,
+    pub(crate) founders: Founders,
+    /// Nodes with a new disk, which are no members yet.
+    pub(crate) spares: Vec<NodeId>,
     pub(crate) seed: u64,
     /// What every node's configuration is, but for the id.
     pub(crate) config: Config,
@@ -82,13 +88,20 @@ pub(crate) enum Keep {
 }
 
 /// Every form, for the error that a wrong command gets and for nothing else.
-const FORMS: [(&str, &str); 35] = [
-    ("cluster", "cluster 3 [learners=n4,n5] [seed=1] [pre_vote=off] [field_of_config=value …]"),
+const FORMS: [(&str, &str); 39] = [
+    (
+        "cluster",
+        "cluster 3 [learners=n4] [spares=n5] [casting=n1] [priorities=n1!200] [addresses=n1@a] \
+         [seed=1] [pre_vote=off] [field_of_config=value …]",
+    ),
     ("disk", "disk n1 [snapshot=3@t1] [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1]"),
     ("elect", "elect n1"),
     ("campaign", "campaign n1"),
     ("propose", "propose n1 x y … [count=3] [bytes=100]"),
     ("read", "read n1"),
+    ("change", "change n1 nothing|+n4|-n3|?n5|~n2|casting=n1|n2@a|n2!200 …"),
+    ("give-up", "give-up n1"),
+    ("transfer", "transfer n1 [n2]"),
     ("timeout", "timeout n1"),
     ("advance", "advance n1 n2 … 100ms"),
     ("run", "run 100ms"),
@@ -114,6 +127,7 @@ const FORMS: [(&str, &str); 35] = [
     ("inject", "inject n2 -> n1 Name term=2 field=value …"),
     ("status", "status [n1 …]"),
     ("log", "log [n1 …]"),
+    ("members", "members [n1 …]"),
     ("peers", "peers n1"),
     ("network", "network"),
     ("show", "show all | none | kind …"),
@@ -138,9 +152,8 @@ impl Command {
             "deliver" | "drop" | "duplicate" | "hold" | "cut" | "inject" => {
                 Self::parse_network(verb, rest)
             }
-            "propose" | "advance" | "flush" | "manual" | "automatic" | "show" | "hide" => {
-                Self::parse_list(verb, rest)
-            }
+            "propose" | "change" | "advance" | "flush" | "manual" | "automatic" | "show"
+            | "hide" => Self::parse_list(verb, rest),
             _ => Self::parse_plain(verb, rest),
         };
         parsed.map_err(|why| if why.is_empty() { format!("say: {form}") } else { why })
@@ -151,6 +164,7 @@ impl Command {
         Ok(match (verb, rest) {
             ("status", _) => Command::Status(all()?),
             ("log", _) => Command::Log(all()?),
+            ("members", _) => Command::Members(all()?),
             ("settle", []) => Command::Settle,
             ("release", []) => Command::Release,
             ("heal", []) => Command::Heal,
@@ -159,6 +173,9 @@ impl Command {
             ("elect", [id]) => Command::Elect(node(id)?),
             ("campaign", [id]) => Command::Campaign(node(id)?),
             ("read", [id]) => Command::Read(node(id)?),
+            ("give-up", [id]) => Command::GiveUp(node(id)?),
+            ("transfer", [id]) => Command::Transfer { node: node(id)?, to: None },
+            ("transfer", [id, to]) => Command::Transfer { node: node(id)?, to: Some(node(to)?) },
             ("timeout", [id]) => Command::Timeout(node(id)?),
             ("isolate", [id]) => Command::Isolate(node(id)?),
             ("apply", [id]) => Command::Apply(node(id)?),
@@ -220,6 +237,9 @@ impl Command {
             ("propose", [to, words @ ..]) if !words.is_empty() => {
                 Ok(Command::Propose { to: node(to)?, commands: commands(words)? })
             }
+            ("change", [to, words @ ..]) if !words.is_empty() => {
+                Ok(Command::Change(node(to)?, change::change(words)?))
+            }
             ("advance", [several @ .., span]) if !several.is_empty() => {
                 Ok(Command::Advance { nodes: ids(several)?, by: duration(span)? })
             }
@@ -248,17 +268,18 @@ impl Command {
 impl Founding {
     fn parse(voters: &str, options: &[(&str, &str)]) -> Result<Founding, String> {
         let mut founding = Founding {
-            voters: whole(voters)?,
-            learners: Vec::new(),
+            founders: Founders::of(whole(voters)?),
+            spares: Vec::new(),
             seed: 1,
             config: Config::new(NodeId(1)),
         };
-        if !(1..=9).contains(&founding.voters) {
+        if !(1..=9).contains(&founding.founders.voters) {
             return Err("a cluster has 1 to 9 voters".into());
         }
         for (key, value) in options {
             match *key {
-                "learners" => founding.learners = nodes(value)?,
+                _ if founding.founders.take(key, value)? => {}
+                "spares" => founding.spares = nodes(value)?,
                 "seed" => founding.seed = whole(value)?,
                 _ => settings::configure(&mut founding.config, key, value)?,
             }

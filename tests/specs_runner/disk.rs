@@ -13,8 +13,10 @@ use super::settings::{entry_id, node, term, whole};
 pub(crate) struct Image {
     pub(crate) hard_state: HardState,
     pub(crate) committed: Index,
-    /// What the last snapshot ends with, and where the log starts: there or before.
+    /// What the last snapshot ends with and who counts then, and where the log starts: there or
+    /// before.
     pub(crate) snapshot: EntryId,
+    pub(crate) membership: Membership,
     pub(crate) base: EntryId,
     /// The log after the base.
     pub(crate) log: Vec<Entry>,
@@ -56,9 +58,10 @@ impl Image {
         self.log.last().map_or(self.base, |entry| entry.id)
     }
 
-    /// A snapshot ends with `snapshot`, and the log before it is forgotten through `base`.
-    pub(crate) fn take_snapshot(&mut self, snapshot: EntryId, base: EntryId) {
-        (self.snapshot, self.base) = (snapshot, base);
+    /// The snapshot is here, and the log before it is forgotten through `base`.
+    pub(crate) fn take_snapshot(&mut self, snapshot: SnapshotMeta, base: EntryId) {
+        (self.snapshot, self.membership) = (snapshot.last, snapshot.membership);
+        self.base = base;
         self.log.retain(|entry| entry.id.index > base.index);
     }
 
@@ -68,11 +71,12 @@ impl Image {
     }
 
     /// What a node starts from that finds this on its disk.
-    pub(crate) fn restored(&self, membership: Membership) -> Restored {
-        let base = SnapshotMeta::empty(self.base, membership.clone());
+    pub(crate) fn restored(&self) -> Restored {
+        let base = SnapshotMeta::empty(self.base, self.membership.clone());
         let mut restored =
             Restored::with_log(self.hard_state, self.committed, base, self.log.clone());
-        restored.snapshot = SnapshotMeta::empty(self.snapshot, membership);
+        restored.snapshot = SnapshotMeta::empty(self.snapshot, self.membership.clone());
+        restored.memberships.retain(|(index, _)| *index > self.snapshot.index);
         restored.applied = self.snapshot.index;
         let kept = self.tail.unwrap_or(self.log.len()).min(self.log.len());
         restored.tail.drain(..self.log.len() - kept);
@@ -110,7 +114,7 @@ impl Image {
         }
         self.committed = self.committed.max(write.committed);
         if let Some(meta) = &write.install {
-            self.take_snapshot(meta.last, meta.last);
+            self.take_snapshot(meta.clone(), meta.last);
             self.log.clear();
         }
         if let Some(first) = write.entries.first() {

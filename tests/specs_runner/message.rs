@@ -16,7 +16,7 @@ pub(crate) struct Selector {
 }
 
 /// Every message name, for the error that a wrong one gets.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "PreVote",
     "PreVoteReply",
     "RequestVote",
@@ -29,6 +29,7 @@ const NAMES: [&str; 12] = [
     "InstallSnapshotReply",
     "ReadIndex",
     "ReadIndexReply",
+    "TimeoutNow",
 ];
 
 impl Selector {
@@ -86,7 +87,10 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
             let next_term = fields.term("next")?;
             Body::PreVoteReply { next_term, granted: fields.switch("granted")? }
         }
-        "RequestVote" => Body::RequestVote { last: fields.id("last")?, transfer: false },
+        "RequestVote" => {
+            let last = fields.id("last")?;
+            Body::RequestVote { last, transfer: fields.switch("transfer")? }
+        }
         "RequestVoteReply" => Body::RequestVoteReply { granted: fields.switch("granted")? },
         "AppendEntries" => {
             let prev = fields.id("prev")?;
@@ -122,6 +126,7 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
             let (boot, ticket) = (fields.whole("boot")?, fields.whole("ticket")?);
             Body::ReadIndexReply { boot, ticket, index: fields.index("index")? }
         }
+        "TimeoutNow" => Body::TimeoutNow,
         other => unreachable!("{other} is in NAMES"),
     })
 }

@@ -1,6 +1,7 @@
 //! Reads spec scripts, carries them out on a small deterministic cluster, and compares what it
 //! printed with what the script expects.
 
+pub(crate) mod change;
 pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod diff;

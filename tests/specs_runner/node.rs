@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use quorate::raft::{Action, Config, Input, Raft, Status};
-use quorate::types::{Index, Instant, Membership, NodeId, SnapshotMeta};
+use quorate::types::{Index, Instant, NodeId, SnapshotMeta};
 
 use super::disk::{Disk, Image};
 
@@ -42,16 +42,11 @@ impl Node {
     }
 
     /// Starts from what the disk holds. Each start of each node has a seed of its own.
-    pub(crate) fn start(
-        &mut self,
-        mut config: Config,
-        membership: Membership,
-        seed: u64,
-    ) -> Result<(), String> {
+    pub(crate) fn start(&mut self, mut config: Config, seed: u64) -> Result<(), String> {
         self.boots += 1;
         config.id = self.id;
         let seed = seed.wrapping_mul(1_000_003) ^ (self.id.0 << 16) ^ self.boots;
-        let restored = self.disk.image.restored(membership);
+        let restored = self.disk.image.restored();
         let raft = Raft::new(config, restored, seed, self.clock);
         self.raft = Some(raft.map_err(|error| format!("{} does not start: {error}", self.id))?);
         Ok(())

@@ -5,6 +5,8 @@ use std::time::Duration;
 use quorate::raft::Config;
 use quorate::types::{EntryId, Index, NodeId, Term};
 
+use super::change::removal;
+
 /// Reads `n3`.
 pub(crate) fn node(word: &str) -> Result<NodeId, String> {
     number(word, "n").map(NodeId).ok_or_else(|| format!("`{word}` is no node: say n1, n2, …"))
@@ -72,6 +74,8 @@ pub(crate) fn configure(config: &mut Config, key: &str, value: &str) -> Result<(
         "pre_vote" => config.pre_vote = switch(value)?,
         "check_quorum" => config.check_quorum = switch(value)?,
         "stickiness" => config.stickiness = switch(value)?,
+        "casting_vote" => config.casting_vote = switch(value)?,
+        "removal" => config.removal = Some(removal(value)?),
         _ => {
             let bound = bound(config, key)?;
             *bound = usize::try_from(whole(value)?).expect("a bound fits");

@@ -43,6 +43,9 @@ fn a_wrong_command_is_named_with_its_line() {
     assert!(broken("> cluster 3\n> campain n1\n").starts_with("5: `campain` is no command: "));
     assert!(broken("> cluster 3 pre_vote=maybe\n").starts_with("4: `maybe` is neither"));
     assert!(broken("> cluster 3 colour=red\n").starts_with("4: `colour` is no option"));
+    assert!(broken("> cluster 3 casting=n4\n").starts_with("4: n4 has no vote"));
+    assert!(broken("> cluster 3 priorities=n4!9\n").starts_with("4: n4 is no member"));
+    assert!(broken("> cluster 3 spares=n3\n").starts_with("4: n3 is a member"));
     assert!(broken("> cluster 3 check_quorum=off\n").starts_with("4: stickiness without"));
     assert!(broken("> cluster 3\n> campaign n4\n").starts_with("5: n4 is not in the cluster"));
     assert!(broken("> cluster 3\n> deliver\n").starts_with("5: no such message is in flight"));
@@ -56,6 +59,10 @@ fn a_command_of_the_wrong_form_gets_the_right_form() {
     assert_eq!(misread("crash n1 leave=all"), "say: crash n1 [keep=none|all|2]");
     assert!(misread("propose n1").starts_with("say: propose"));
     assert!(misread("run 10").starts_with("`10` is no duration"));
+    assert!(misread("change n1").starts_with("say: change"));
+    assert!(misread("change n1 n4").starts_with("`n4` changes nothing"));
+    assert!(misread("change n1 n4!256").starts_with("`256` is over 255"));
+    assert!(misread("transfer n1 n2 n3").starts_with("say: transfer"));
     assert!(misread("inject n1 -> n2 Hello").starts_with("`Hello` is no message"));
     let field = misread("inject n1 -> n2 Heartbeat colour=1");
     assert_eq!(field, "Heartbeat has no field `colour`");

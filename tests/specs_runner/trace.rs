@@ -13,8 +13,10 @@ pub(crate) enum Kind {
     Clock,
     /// Changes of role, term or leader.
     Roles,
-    /// Proposals, reads and what became of them.
+    /// Proposals, reads, changes, transfers and what became of them.
     Client,
+    /// Who counts.
+    Members,
     /// Messages but for heartbeats.
     Messages,
     /// Heartbeats and their replies.
@@ -30,10 +32,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 9] = [
+    pub(crate) const ALL: [Kind; 10] = [
         Kind::Clock,
         Kind::Roles,
         Kind::Client,
+        Kind::Members,
         Kind::Messages,
         Kind::Heartbeats,
         Kind::Refusals,
@@ -55,6 +58,7 @@ impl Kind {
             Kind::Clock => "clock",
             Kind::Roles => "roles",
             Kind::Client => "client",
+            Kind::Members => "members",
             Kind::Messages => "messages",
             Kind::Heartbeats => "heartbeats",
             Kind::Refusals => "refusals",
@@ -80,7 +84,11 @@ impl Kind {
             | Input::SnapshotReceived { .. }
             | Input::DiskFull(_) => Kind::Disk,
             Input::Applied(_) => Kind::Apply,
-            Input::Propose { .. } | Input::Read { .. } => Kind::Client,
+            Input::Propose { .. }
+            | Input::Read { .. }
+            | Input::ChangeMembership { .. }
+            | Input::GiveUpChange { .. }
+            | Input::Transfer { .. } => Kind::Client,
             _ => Kind::Clock,
         }
     }
@@ -93,6 +101,7 @@ impl Kind {
             }
             Action::Apply(_) | Action::Restore(_) => Kind::Apply,
             Action::RoleChanged { .. } => Kind::Roles,
+            Action::MembershipChanged(_) => Kind::Members,
             Action::Refused { .. } => Kind::Refusals,
             _ => Kind::Client,
         }

@@ -264,8 +264,12 @@ impl Parts {
 }
 
 impl fmt::Display for Change {
-    /// `+n4 -n3 ?n5 casting=n1 n2@host:1 n2!200`: voters, removals, learners, and the rest.
+    /// `+n4 -n3 ?n5 casting=n1 n2@host:1 n2!200`: voters, removals, learners, and the rest;
+    /// `nothing` if nothing is different.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.edits.is_empty() {
+            return f.write_str("nothing");
+        }
         for (position, edit) in self.edits.iter().enumerate() {
             f.write_str(if position == 0 { "" } else { " " })?;
             match edit {
