@@ -63,7 +63,9 @@ impl Common {
         let reads = ConfirmedReads::new(jitter.next());
         let reported = log.membership().clone();
         let own = Founder { id: config.id, incarnation, boot: reads.boot };
-        let founders = config.founders.as_ref().filter(|_| reported.is_nobody());
+        // Who has an entry follows a leader, and will hear of the membership from the log.
+        let is_new = reported.is_nobody() && log.last() == EntryId::ZERO;
+        let founders = config.founders.as_ref().filter(|_| is_new);
         let founding = founders.map(|founders| Founding::new(founders, own, now));
         Common {
             config,

@@ -31,6 +31,7 @@ pub use config::{Config, ConfigError, Removal};
 pub use input::{Consumer, Input};
 pub use status::{PeerStatus, Refusals, Status};
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -66,7 +67,7 @@ enum Role {
     Follower(Follower),
     PreCandidate(PreCandidate),
     Candidate(Candidate),
-    Leader(Leader),
+    Leader(Box<Leader>),
 }
 
 /// Why a node cannot start.
@@ -545,7 +546,7 @@ impl Raft {
     fn become_leader(&mut self) {
         assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
         self.common.announce(RoleName::Leader, Some(self.common.id()));
-        self.role = Role::Leader(Leader::new(&mut self.common));
+        self.role = Role::Leader(Box::new(Leader::new(&mut self.common)));
     }
 
     /// Who stands for election follows nobody: reads that wait for a leader's answer end.

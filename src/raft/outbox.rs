@@ -297,7 +297,7 @@ mod tests {
     fn a_disk_that_gets_on_is_at_its_next_write_since_the_one_before() {
         let mut outbox = Outbox::default();
         assert_eq!(outbox.under_way_since(), None);
-        let mut write = |outbox: &mut Outbox, index, now| {
+        let write = |outbox: &mut Outbox, index, now| {
             outbox.write_entry(entry(1, index));
             outbox.take_write(Index(0), Instant(now)).expect("an entry is to be written").id
         };

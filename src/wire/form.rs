@@ -333,7 +333,7 @@ mod membership {
         deserializer: D,
     ) -> Result<Membership, D::Error> {
         let bytes = deserializer.deserialize_bytes(BytesVisitor)?;
-        Membership::decode(&bytes).ok_or_else(|| D::Error::custom("no membership is so"))
+        Membership::decode(bytes).ok_or_else(|| D::Error::custom("no membership is so"))
     }
 }
 

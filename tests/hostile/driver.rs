@@ -6,14 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal};
+use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Removal};
 use quorate::types::{
-    AppendOutcome, Body, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
-    Payload, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
+    AppendOutcome, Body, Entry, EntryId, Founder, HardState, Index, Instant, Membership, Message,
+    NodeId, Payload, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
 use crate::bytes::Bytes;
-use crate::said::{Known, is_impossible};
+use crate::said::{Known, change, is_impossible, known_founder};
+
+/// The most voters there are beside the node. A candidate's requests to them wait in any case.
+const OTHERS_MAX: usize = 5;
 
 /// What survives a crash.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ struct Disk {
 enum Asked {
     Proposal,
     Read,
+    Change,
+    Transfer,
 }
 
 /// A read of the disk under way.
@@ -136,6 +141,7 @@ impl Disk {
         let (hard_state, committed) = (self.hard_state, self.committed);
         let base = SnapshotMeta::empty(self.base, self.snapshot.membership.clone());
         let mut restored = Restored::with_log(hard_state, committed, base, self.log.clone());
+        restored.incarnation = known_founder(NodeId(1)).incarnation;
         restored.snapshot = self.snapshot.clone();
         restored.memberships.retain(|(index, _)| *index > self.snapshot.last.index);
         restored.applied = self.snapshot.last.index;
@@ -147,7 +153,8 @@ impl Disk {
 impl Driver {
     fn new(bytes: &mut Bytes<'_>) -> Driver {
         let (id, membership) = cluster(bytes);
-        let config = config(id, bytes);
+        let mut config = config(id, bytes);
+        config.founders = membership.is_nobody().then(|| Membership::new([1, 2, 3].map(NodeId)));
         let disk = first_disk(membership, bytes);
         let now = Instant(1_000_000_000);
         let raft = Raft::new(config.clone(), disk.restored(usize::MAX), 0, now).expect("a node");
@@ -195,8 +202,21 @@ impl Driver {
             24 | 25 => self.work(),
             26 => self.fetch(bytes),
             27 => self.propose(bytes),
-            28 => match bytes.below(8) {
+            28 => match bytes.below(16) {
                 0 | 1 => self.propose(bytes),
+                8 | 9 => {
+                    let tag = self.tag(Asked::Change);
+                    self.step(Input::ChangeMembership { tag, change: change(bytes) });
+                }
+                10 | 12.. => {
+                    let tag = self.tag(Asked::Change);
+                    self.step(Input::GiveUpChange { tag });
+                }
+                11 => {
+                    let to = bytes.chance(128).then(|| NodeId(u64::from(bytes.below(6))));
+                    let tag = self.tag(Asked::Transfer);
+                    self.step(Input::Transfer { tag, to });
+                }
                 2 | 3 => self.take_snapshot(bytes),
                 4 => self.step(Input::DiskFull(true)),
                 5 => self.step(Input::DiskFull(false)),
@@ -248,6 +268,19 @@ impl Driver {
             Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched },
             Body::ReadIndex { boot, ticket } => {
                 Body::ReadIndexReply { boot, ticket, index: self.raft.status().committed }
+            }
+            Body::Meet { met } => {
+                let known = |founder: &Founder| match founder.is_known() {
+                    true => *founder,
+                    false => known_founder(founder.id),
+                };
+                Body::Meet { met: met.iter().map(known).collect() }
+            }
+            Body::TimeoutNow => {
+                let last = self.raft.status().last;
+                let (from, to, term) = (message.to, message.from, Term(message.term.0 + 1));
+                let body = Body::RequestVote { last, transfer: true };
+                return self.step(Input::Message(Message { from, to, term, body }));
             }
             _ => return,
         };
@@ -397,7 +430,8 @@ impl Driver {
         assert_eq!(self.refused() - refused, refusals.count() as u64, "refusals are counted");
         actions.into_iter().for_each(|action| self.carry(action));
         let status = self.raft.status();
-        assert!(status.outbox_messages <= self.config.outbox_messages_max, "the outbox is bounded");
+        let held_max = self.config.outbox_messages_max + OTHERS_MAX;
+        assert!(status.outbox_messages <= held_max, "the outbox is bounded");
         assert!(status.reads_waiting <= self.config.reads_max, "reads are bounded");
         assert!(self.raft.deadline() > Instant::ZERO, "there is always something to wait for");
     }
@@ -433,8 +467,20 @@ impl Driver {
                 assert_eq!(self.asked.remove(&tag), Some(Asked::Proposal), "one outcome");
                 assert!(id.index <= self.raft.status().committed, "only what is committed");
             }
+            Action::Changed { tag, id } => {
+                assert_eq!(self.asked.remove(&tag), Some(Asked::Change), "one outcome");
+                assert!(id.index <= self.raft.status().committed, "only what is committed");
+            }
+            Action::Resigned { tag } => {
+                assert_eq!(self.asked.remove(&tag), Some(Asked::Transfer), "one outcome");
+            }
             Action::Unknown { tag, .. } => {
-                assert_eq!(self.asked.remove(&tag), Some(Asked::Proposal), "one outcome");
+                let asked = self.asked.remove(&tag);
+                let appended = matches!(asked, Some(Asked::Proposal | Asked::Change));
+                assert!(appended, "one outcome");
+            }
+            Action::MembershipChanged(membership) => {
+                assert_eq!(membership, *self.raft.membership(), "it is the one in force");
             }
             Action::Rejected { tag, .. } => {
                 assert!(self.asked.remove(&tag).is_some(), "one outcome");
@@ -455,6 +501,11 @@ impl Driver {
             Action::Fetch { consumer: Consumer::Apply, .. } => "fetch to apply".to_owned(),
             Action::Fetch { .. } => "fetch for a peer".to_owned(),
             Action::Committed { .. } => "committed".to_owned(),
+            Action::Changed { .. } => "changed".to_owned(),
+            Action::Stranger { .. } => "stranger".to_owned(),
+            Action::Resigned { .. } => "resigned".to_owned(),
+            Action::MembershipChanged(membership) if membership.is_staged() => "staged".to_owned(),
+            Action::MembershipChanged(membership) if membership.is_joint() => "joint".to_owned(),
             Action::Unknown { .. } => "unknown".to_owned(),
             Action::ReadReady { .. } => "read".to_owned(),
             Action::Restore(_) => "restore".to_owned(),
@@ -538,7 +589,9 @@ fn cluster(bytes: &mut Bytes<'_>) -> (NodeId, Membership) {
     let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
     let simple = |voters: &[u64]| Membership::new(ids(voters));
     let (id, membership) = match bytes.below(8) {
-        0..=2 => (1, simple(&[1, 2, 3])),
+        0 | 1 => (1, simple(&[1, 2, 3])),
+        // The three are still to found it.
+        2 => (1, Membership::default()),
         3 => (2, simple(&[1, 2, 3, 4, 5])),
         4 => (1, simple(&[1])),
         5 => (3, simple(&[3, 4, 5]).joint_with(ids(&[1, 2, 3]))),
@@ -554,6 +607,10 @@ fn config(id: NodeId, bytes: &mut Bytes<'_>) -> Config {
     config.pre_vote = switches & 1 == 0;
     config.check_quorum = switches & 2 == 0;
     config.stickiness = config.check_quorum && switches & 4 == 0;
+    config.casting_vote = switches & 16 == 0;
+    let after = config.election_timeout_max.saturating_mul(2);
+    let removal = Removal { after, voters_min: 1 + usize::from(switches >> 6), pause: after };
+    config.removal = (switches & 32 != 0).then_some(removal);
     if switches & 8 == 0 {
         return config;
     }
@@ -574,11 +631,13 @@ fn config(id: NodeId, bytes: &mut Bytes<'_>) -> Config {
 
 /// A disk as it may be found: empty, or with a log, perhaps after a snapshot.
 fn first_disk(membership: Membership, bytes: &mut Bytes<'_>) -> Disk {
+    let founded = !membership.is_nobody();
     let base = match bytes.below(3) {
-        0 | 1 => EntryId::ZERO,
-        _ => EntryId::new(Term(1), Index(3)),
+        2 if founded => EntryId::new(Term(1), Index(3)),
+        _ => EntryId::ZERO,
     };
     let count = u64::from(bytes.below(6));
+    let count = if founded { count } else { 0 };
     let log = (1..=count).map(|offset| {
         let term = Term(1 + offset / 3);
         Entry { id: EntryId::new(term, Index(base.index.0 + offset)), payload: Payload::Noop }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use quorate::raft::{Refusal, RejectReason, RoleName};
+use quorate::types::ChangeError;
 
 use crate::driver::drive;
 
@@ -47,11 +48,19 @@ fn the_lies_reach_every_role_refusal_and_outcome() {
         RejectReason::TooLarge,
         RejectReason::NoLeader,
         RejectReason::DiskFull,
+        RejectReason::MembershipChangeInFlight,
+        RejectReason::NothingToGiveUp,
+        RejectReason::GivenUp,
+        RejectReason::Transferring,
+        RejectReason::NoSuccessor,
+        RejectReason::TransferAborted,
+        RejectReason::Membership(ChangeError::NoVoters),
     ];
     let rejections = rejections.iter().map(ToString::to_string);
     let others = ["fetch to apply", "fetch for a peer", "committed", "unknown", "read"];
     let snapshots = ["snapshot offered", "snapshot wanted", "restore"];
-    let others = others.into_iter().chain(snapshots);
+    let memberships = ["stranger", "staged", "joint", "changed", "resigned"];
+    let others = others.into_iter().chain(snapshots).chain(memberships);
     let others = others.into_iter().map(str::to_owned);
     for wanted in roles.chain(refusals).chain(rejections).chain(others) {
         assert!(met.contains(&wanted), "{wanted:?} is never met, only {met:?}");

@@ -2,8 +2,8 @@
 
 use quorate::raft::{Raft, Status};
 use quorate::types::{
-    AppendOutcome, Body, Entry, EntryId, Index, Membership, Message, NodeId, Payload, SnapshotMeta,
-    Term,
+    AppendOutcome, Body, Change, Entry, EntryId, Fate, Founder, Incarnation, Index, Member,
+    Membership, Message, NodeId, Payload, SnapshotMeta, Term,
 };
 
 use crate::bytes::Bytes;
@@ -36,7 +36,7 @@ impl Known<'_> {
     }
 
     fn body(&self, bytes: &mut Bytes<'_>, term: Term) -> Body {
-        match bytes.below(16) {
+        match bytes.below(18) {
             0..=3 => self.append(bytes, term),
             4 => self.snapshot(bytes),
             5 => Body::PreVote {
@@ -47,7 +47,8 @@ impl Known<'_> {
                 let next_term = Term(self.status().term.0.wrapping_add(bytes.below(3).into()));
                 Body::PreVoteReply { next_term, granted: bytes.chance(128) }
             }
-            7 => Body::RequestVote { last: self.id(bytes), transfer: false },
+            7 if bytes.chance(32) => Body::TimeoutNow,
+            7 => Body::RequestVote { last: self.id(bytes), transfer: bytes.chance(64) },
             8 => Body::RequestVoteReply { granted: bytes.chance(128) },
             9 | 10 => self.outcome(bytes),
             11 => Body::Heartbeat { round: self.number(bytes, 1), committed: self.index(bytes) },
@@ -59,6 +60,15 @@ impl Known<'_> {
             14 => {
                 let (boot, ticket) = (self.number(bytes, 7), self.number(bytes, 1));
                 Body::ReadIndex { boot, ticket }
+            }
+            15 => Body::Meet { met: met(bytes) },
+            16 => {
+                let membership = match bytes.byte() {
+                    0..=127 => Membership::new([1, 2, 3].map(NodeId)),
+                    _ => self.membership(bytes),
+                };
+                let index = if bytes.chance(128) { Index::ZERO } else { self.index(bytes) };
+                Body::Founded { membership, index }
             }
             _ => {
                 let boot = self.number(bytes, self.asked.0);
@@ -82,8 +92,9 @@ impl Known<'_> {
                 _ => self.term(bytes),
             };
             let index = if bytes.chance(2) { self.index(bytes) } else { index };
-            let payload = match bytes.below(4) {
+            let payload = match bytes.below(5) {
                 0 => Payload::Noop,
+                4 => Payload::Membership(self.membership(bytes)),
                 size => Payload::Command(vec![size; usize::from(size) * 9].into()),
             };
             before = EntryId::new(entry_term, index);
@@ -104,15 +115,31 @@ impl Known<'_> {
 
     /// The offer of a snapshot, most often of one that the node has or could install.
     fn snapshot(&self, bytes: &mut Bytes<'_>) -> Body {
-        let membership = match bytes.byte() {
-            0..=229 => self.raft.membership().clone(),
-            230..=239 => Membership::new([NodeId(2), NodeId(3)]),
-            240..=247 => Membership::default(),
-            _ => Membership::new((1..=65).map(NodeId)),
-        };
+        let membership = self.membership(bytes);
         let mut last = self.id(bytes);
         last.index.0 = last.index.0.wrapping_add(bytes.below(3).into());
         Body::InstallSnapshot { meta: SnapshotMeta::empty(last, membership) }
+    }
+
+    /// A membership: the node's own most often, or what could follow it, or any at all, or one that
+    /// no node may have.
+    fn membership(&self, bytes: &mut Bytes<'_>) -> Membership {
+        let own = self.raft.membership();
+        match bytes.byte() {
+            0..=129 => own.clone(),
+            130..=169 => match (own.is_staged(), own.is_joint()) {
+                (true, _) if bytes.chance(100) => own.given_up(),
+                (true, _) => own.entered(some(bytes).first().copied()),
+                (_, true) => own.left(),
+                _ => own.changed(&change(bytes)).unwrap_or_else(|_| own.clone()),
+            },
+            170..=199 => Membership::new(some(bytes)).with_learners(some(bytes)),
+            200..=229 => {
+                let joint = Membership::new(some(bytes)).joint_with(some(bytes));
+                joint.with_learners(some(bytes))
+            }
+            _ => flawed(bytes),
+        }
     }
 
     /// A term: the node's most often, or near it, or as far away as can be.
@@ -168,6 +195,91 @@ impl Known<'_> {
     }
 }
 
+/// Founders and their disks, most often as the node expects them.
+fn met(bytes: &mut Bytes<'_>) -> Vec<Founder> {
+    let founder = |bytes: &mut Bytes<'_>, id| match bytes.byte() {
+        0..=159 => known_founder(NodeId(id)),
+        160..=199 => Founder::unknown(NodeId(id)),
+        _ => Founder { incarnation: Incarnation(99), ..known_founder(NodeId(id)) },
+    };
+    let mut met: Vec<Founder> = (1..=3).map(|id| founder(bytes, id)).collect();
+    match bytes.byte() {
+        0..=199 => {}
+        200..=219 => met.truncate(2),
+        220..=239 => met.swap(0, 1),
+        _ => met[2].id = NodeId(4),
+    }
+    met
+}
+
+/// A founder as an honest one has met it, who has one disk and never starts again.
+pub(crate) fn known_founder(id: NodeId) -> Founder {
+    Founder { id, incarnation: Incarnation(id.0.into()), boot: 1 }
+}
+
+/// Some of the nodes from 1 to 6.
+fn some(bytes: &mut Bytes<'_>) -> Vec<NodeId> {
+    let bits = bytes.byte();
+    (0..6).filter(|bit| bits >> bit & 1 == 1).map(|bit| NodeId(bit + 1)).collect()
+}
+
+/// Some change of the nodes from 1 to 6, which may not be possible.
+pub(crate) fn change(bytes: &mut Bytes<'_>) -> Change {
+    let mut change = Change::new();
+    for _ in 0..=bytes.below(3) {
+        let id = NodeId(1 + u64::from(bytes.below(6)));
+        change = match bytes.below(8) {
+            0..=2 => change.voter(id),
+            3 => change.learner(id),
+            4 => change.remove(id),
+            5 => change.suspend(id),
+            6 => change.casting(Some(id)),
+            _ => change.priority(id, bytes.byte()),
+        };
+    }
+    change
+}
+
+/// A membership with which no node has anything to do.
+fn flawed(bytes: &mut Bytes<'_>) -> Membership {
+    let of = |ids: &[u64]| Membership::new(ids.iter().copied().map(NodeId));
+    let with = |membership: Membership, id: u64, fate: Fate| {
+        membership.with_member(Member { fate, ..Member::new(NodeId(id)) })
+    };
+    let staged = || of(&[1, 2]).changed(&Change::new().remove(NodeId(2))).expect("1 remains");
+    match bytes.below(10) {
+        0 => Membership::default(),
+        1 => Membership::default().with_learners([NodeId(1)]),
+        2 => Membership::new((1..=65).map(NodeId)),
+        3 => of(&[1]).with_learners((2..=133).map(NodeId)),
+        4 => of(&[0, 1, 2]),
+        5 => staged().joint_with([NodeId(3)]),
+        6 => with(of(&[1, 2, 3]), 2, Fate::Leaves),
+        7 => with(of(&[1, 2, 3]), 2, Fate::Returns),
+        8 => with(of(&[1]).with_learners([NodeId(2)]), 2, Fate::Leaves),
+        _ => with(staged(), 1, Fate::Returns),
+    }
+}
+
+/// Whether no node of the protocol would ever have this membership.
+fn is_flawed(membership: &Membership) -> bool {
+    let sets = [membership.incoming(), membership.outgoing(), membership.wanted()];
+    let [incoming, outgoing, wanted] = sets;
+    let after = if wanted.is_empty() { incoming } else { wanted };
+    let before = if wanted.is_empty() { outgoing } else { incoming };
+    let members = membership.members();
+    incoming.is_empty()
+        || sets.iter().any(|set| set.len() > 64)
+        || members.iter().map(|member| 27 + member.address.as_str().len()).sum::<usize>() > 3582
+        || (!outgoing.is_empty() && !wanted.is_empty())
+        || members.iter().any(|Member { id, fate, .. }| {
+            let stays = after.contains(id);
+            id.0 == 0 || (stays && *fate != Fate::Stays) || {
+                *fate == Fate::Leaves && !before.contains(id)
+            }
+        })
+}
+
 fn after(term: Term) -> Term {
     Term(term.0.wrapping_add(1))
 }
@@ -178,7 +290,10 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
     let beyond = |index: Index| index > Index::MAX;
     let ahead = |id: EntryId| id.term > term || beyond(id.index);
     let half_zero = |id: EntryId| (id.index.0 == 0) != (id.term.0 == 0);
-    let canvass = matches!(message.body, Body::PreVote { .. } | Body::PreVoteReply { .. });
+    let canvass = matches!(
+        message.body,
+        Body::PreVote { .. } | Body::PreVoteReply { .. } | Body::Meet { .. } | Body::Founded { .. }
+    );
     message.to != node
         || message.from == node
         || term > Term::MAX
@@ -196,6 +311,10 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
                     pairs.any(|(one, next)| {
                         one.index.0.wrapping_add(1) != next.index.0 || next.term < one.term
                     }) || ids().any(|id| ahead(id) || id.term == Term::ZERO)
+                        || entries.iter().any(|entry| match &entry.payload {
+                            Payload::Membership(membership) => is_flawed(membership),
+                            Payload::Noop | Payload::Command(_) => false,
+                        })
                 }
             }
             Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
@@ -206,11 +325,12 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
             Body::ReadIndexReply { index, .. } => beyond(*index),
             Body::InstallSnapshot { meta } => {
                 let SnapshotMeta { last, membership, .. } = meta;
-                let voters = membership.incoming().len();
                 ahead(*last) || half_zero(*last) || last.index.0 == 0 || {
-                    last.index.0 > Index::MAX.0 / 2 || !(1..65).contains(&voters)
+                    last.index.0 > Index::MAX.0 / 2 || is_flawed(membership)
                 }
             }
+            Body::Meet { met } => met.windows(2).any(|pair| pair[0].id >= pair[1].id),
+            Body::Founded { membership, index } => is_flawed(membership) || beyond(*index),
             _ => false,
         }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use quorate::types::{
-    Address, AppendOutcome, Body, Command, Entry, EntryId, Fate, Incarnation, Index, Member,
-    Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
+    Address, AppendOutcome, Body, Command, Entry, EntryId, Fate, Founder, Incarnation, Index,
+    Member, Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
     TransferBody,
 };
 use quorate::wire::{
@@ -60,6 +60,14 @@ fn any_membership() -> impl Strategy<Value = Membership> {
     })
 }
 
+fn any_founder() -> impl Strategy<Value = Founder> {
+    (any::<u64>(), any::<u128>(), any::<u64>()).prop_map(|(id, incarnation, boot)| Founder {
+        id: NodeId(id),
+        incarnation: Incarnation(incarnation),
+        boot,
+    })
+}
+
 fn any_meta() -> impl Strategy<Value = SnapshotMeta> {
     (any_id(), any_membership(), any::<u64>(), any::<[u8; 32]>()).prop_map(
         |(last, membership, bytes, root)| SnapshotMeta {
@@ -79,6 +87,9 @@ fn any_body() -> impl Strategy<Value = Body> {
             .prop_map(|(next_term, granted)| Body::PreVoteReply { next_term, granted }),
         (any_id(), any::<bool>()).prop_map(|(last, transfer)| Body::RequestVote { last, transfer }),
         Just(Body::TimeoutNow),
+        prop::collection::vec(any_founder(), 0..6).prop_map(|met| Body::Meet { met }),
+        (any_membership(), any_index())
+            .prop_map(|(membership, index)| Body::Founded { membership, index }),
         any::<bool>().prop_map(|granted| Body::RequestVoteReply { granted }),
         (any_id(), entries, any_index()).prop_map(|(prev, entries, committed)| {
             Body::AppendEntries { prev, entries, committed }
@@ -210,6 +221,10 @@ fn a_membership_that_no_node_may_have_is_not_sent() {
     for packet in [offer(of(132)), append(of(132))] {
         assert_eq!(decode(&frame(&packet)), Ok(packet));
     }
+    let meet = |founders| packet(Body::Meet { met: vec![Founder::unknown(NodeId(1)); founders] });
+    assert_eq!(decode(&frame(&meet(132))), Ok(meet(132)));
+    let Flaw::Body { reason, .. } = refusal(&meet(133)) else { panic!("too many founders") };
+    assert!(reason.contains("a list of 133"), "{reason}");
 }
 
 #[test]

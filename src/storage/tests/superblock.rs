@@ -5,8 +5,7 @@ use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::superblock::{COPY_BYTES, Copy, Superblock};
 use crate::types::{Index, Membership, NodeId, Term};
 
-/// As many members without addresses as a membership may have.
-const MEMBERS_MAX: u64 = 132;
+const MEMBERS_MAX: u64 = Membership::MEMBERS_MAX as u64;
 const SUM_OFFSET: usize = COPY_BYTES - 16;
 
 fn nodes(count: u64) -> impl Iterator<Item = NodeId> {

@@ -5,8 +5,7 @@ use super::*;
 use crate::storage::snapshots::format::PREFIX_BYTES;
 use crate::types::NodeId;
 
-/// As many members without addresses as a membership may have.
-const MEMBERS_MAX: u64 = 132;
+const MEMBERS_MAX: u64 = Membership::MEMBERS_MAX as u64;
 
 fn voters(count: u64) -> Membership {
     Membership::new((1..=count).map(NodeId))
