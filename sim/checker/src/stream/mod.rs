@@ -4,12 +4,12 @@ mod cell;
 mod retired;
 
 use std::fmt;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::history::OpId;
-use crate::models::{Kv, KvOp, KvRet, Register, RegisterOp, RegisterRet, kv_told, register_told};
 use crate::stream::cell::{Cell, Event, Fault};
 use crate::stream::retired::Retired;
 use crate::value::Value;
@@ -23,22 +23,25 @@ use crate::zones::{Call, Calls, NEVER, Names, Time, Told, What, register, verdic
 /// outcome nobody learned, and values that no completed operation has certainly overwritten. Of the
 /// values that nobody can see any more, it keeps the latest few to tell who overwrote them.
 ///
-/// Three things it does not look at, and says so ([`Stream::is_decided`]): values that are written
-/// again while they may still be seen, appends, and failed compare-and-sets whose expected value
-/// may still be seen. What it calls wrong is wrong all the same.
-pub struct Stream<'a, O, R> {
+/// Of some keys it cannot decide on all, and says so ([`Stream::decides`]): those where values are
+/// written again while they may still be seen, where something is appended, where a put tells what
+/// it replaced, or where a compare-and-set fails whose expected value may still be seen, unless it
+/// tells what it found. What it calls wrong is wrong all the same.
+///
+/// [`Model::stream`](crate::model::Model::stream) makes one.
+#[derive(Clone)]
+pub struct Stream<O, R> {
     told: fn(&O, Option<&R>) -> Told,
     key: fn(&O) -> u64,
     init: Value,
     names: Names,
-    words: Box<dyn Fn(Value) -> String + 'a>,
+    words: Arc<dyn Fn(Value) -> String + Send + Sync>,
     now: Time,
     next: OpId,
     open: HashMap<OpId, Open<O>, FixedState>,
     places: HashMap<u64, usize, FixedState>,
     cells: Vec<Cell>,
     retired: Retired,
-    is_decided: bool,
     is_wrong: bool,
     /// Whether every cell is swept after every return.
     is_eager: bool,
@@ -63,59 +66,38 @@ pub struct Alarm {
     pub evidence: Option<Evidence>,
 }
 
-impl<O, R> fmt::Debug for Stream<'_, O, R> {
+impl<O, R> fmt::Debug for Stream<O, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
             .field("operations", &self.next.0)
             .field("open", &self.open.len())
             .field("keys", &self.cells.len())
-            .field("is_decided", &self.is_decided)
             .field("is_wrong", &self.is_wrong)
             .finish_non_exhaustive()
     }
 }
 
-impl<'a> Stream<'a, RegisterOp, RegisterRet> {
-    /// Checks one register.
-    #[must_use]
-    pub fn of_register(register: &'a Register) -> Self {
-        let names = Names { read: "read", write: "write" };
-        let words = |value| register.values.words(value);
-        Stream::new(register_told, |_| 0, register.init, names, Box::new(words))
-    }
-}
-
-impl<'a> Stream<'a, KvOp, KvRet> {
-    /// Checks any number of keys.
-    #[must_use]
-    pub fn of_kv(kv: &'a Kv) -> Self {
-        let names = Names { read: "get", write: "put" };
-        let words = |value| kv.values.words(value);
-        Stream::new(kv_told, |op| u64::from(op.key.0), kv.init, names, Box::new(words))
-    }
-}
-
-impl<'a, O: Clone, R> Stream<'a, O, R> {
-    fn new(
+impl<O: Clone, R> Stream<O, R> {
+    /// Checks objects that are registers, each for a `key` of its own, with `init` at first.
+    pub(crate) fn new(
         told: fn(&O, Option<&R>) -> Told,
         key: fn(&O) -> u64,
         init: Value,
         names: Names,
-        words: Box<dyn Fn(Value) -> String + 'a>,
-    ) -> Stream<'a, O, R> {
+        words: impl Fn(Value) -> String + Send + Sync + 'static,
+    ) -> Stream<O, R> {
         Stream {
             told,
             key,
             init,
             names,
-            words,
+            words: Arc::new(words),
             now: 0,
             next: OpId(0),
             open: HashMap::default(),
             places: HashMap::default(),
             cells: Vec::new(),
             retired: Retired::default(),
-            is_decided: true,
             is_wrong: false,
             is_eager: false,
         }
@@ -124,7 +106,14 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
     /// Whether silence means that the history is linearizable so far.
     #[must_use]
     pub fn is_decided(&self) -> bool {
-        self.is_decided
+        self.cells.iter().all(Cell::is_decided)
+    }
+
+    /// Whether silence means that what was asked of the object of `op` is linearizable so far.
+    #[must_use]
+    pub fn decides(&self, op: &O) -> bool {
+        let cell = self.places.get(&(self.key)(op));
+        cell.is_none_or(|cell| self.cells[*cell].is_decided())
     }
 
     /// How many operations and values it remembers: what is open, and what may still be seen.
@@ -156,16 +145,13 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
         match asked {
             Told::Nothing => self.cells[cell].watch(id, invoked),
             Told::This(What::Write(value)) => {
-                self.is_decided &= self.cells[cell].write(value, None, call);
+                self.cells[cell].write(value, None, call);
             }
             Told::This(What::Swap { from, to }) => {
                 self.cells[cell].watch(id, invoked);
-                self.is_decided &= self.cells[cell].write(to, Some(from), call);
+                self.cells[cell].write(to, Some(from), call);
             }
-            Told::This(_) | Told::Nonsense => {
-                self.cells[cell].blur();
-                self.is_decided = false;
-            }
+            Told::This(_) | Told::Nonsense | Told::Otherwise => self.cells[cell].blur(),
         }
         self.open.insert(id, Open { op, cell, invoked });
         id
@@ -189,9 +175,11 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
             Told::This(What::Write(value)) => place.written(value, event),
             Told::This(What::Swap { from, to }) if from == to => place.read(from, event),
             Told::This(What::Swap { to, .. }) => place.written(to, event),
-            Told::This(What::Refused { from, to }) => {
-                self.is_decided &= !place.may_be_seen(from);
-                place.refused(to, id)
+            Told::This(What::Refused { from, to }) => place.refused(from, to, id),
+            Told::This(What::Found { to, found, .. }) => place.found(found, to, event),
+            Told::Otherwise => {
+                place.blur();
+                Ok(())
             }
             Told::This(What::Append(_)) | Told::Nothing => Ok(()),
             Told::Nonsense => Err(Fault::Untold),
@@ -260,11 +248,13 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
         };
         let mut named = self.cells[cell].named();
         match (fault, what) {
-            (Fault::NotThere, What::Read(value)) => match self.retired.of(cell, value) {
-                Some(overwritten) => named.extend(overwritten),
-                None if self.retired.is_complete() => named.clear(),
-                None => return Alarm { operation, evidence: None },
-            },
+            (Fault::NotThere, What::Read(value) | What::Found { found: value, .. }) => {
+                match self.retired.of(cell, value) {
+                    Some(overwritten) => named.extend(overwritten),
+                    None if self.retired.is_complete() => named.clear(),
+                    None => return Alarm { operation, evidence: None },
+                }
+            }
             (Fault::NotThere | Fault::Untold, _) => return Alarm { operation, evidence: None },
             (Fault::Clash, _) => {}
         }
@@ -287,7 +277,8 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
             ids: named.iter().map(|(id, _)| *id).collect(),
             list: named.into_iter().map(|(_, call)| call).collect(),
         };
-        match verdict(&calls, self.names, &self.words, |calls| register::decide(calls, self.init)) {
+        match verdict(&calls, self.names, &*self.words, |calls| register::decide(calls, self.init))
+        {
             Some(Verdict::NotLinearizable(evidence)) => Some(evidence),
             _ => None,
         }
@@ -304,7 +295,9 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
         };
         named.len() == 1
             || named.iter().all(|(_, call)| match call.what {
-                What::Read(value) | What::Swap { from: value, .. } => is_written(value),
+                What::Read(value)
+                | What::Swap { from: value, .. }
+                | What::Found { found: value, .. } => is_written(value),
                 _ => true,
             })
     }
