@@ -151,6 +151,8 @@ spots! {
     SessionOver "session/over" true
     /// What the clients saw is found linearizable, without a look at the log.
     HistoryDecided "history/decided" true
+    /// What the clients saw is held against some of their object while they see it.
+    HistoryStreamed "history/streamed" true
     /// What the clients saw would take too long to decide.
     HistoryUndecided "history/undecided" false
     /// A node takes a snapshot of its state machine.

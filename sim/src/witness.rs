@@ -21,7 +21,7 @@ use crate::outcome::Tally;
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::trace::TraceSink;
-use crate::workload::AnyWorkload;
+use crate::workload::{AnyWorkload, Ended};
 
 /// What watches one run.
 pub(crate) struct Witness {
@@ -122,11 +122,12 @@ impl Witness {
             self.violation = Some(violation);
         }
         if let (Seen::Ended, Some(checks)) = (seen, &self.checks) {
-            match checks.history_decided() {
-                Some(true) => self.reach(Spot::HistoryDecided),
-                Some(false) => self.reach(Spot::HistoryUndecided),
-                None => {}
-            }
+            let Some(Ended { is_decided, is_streamed, .. }) = checks.history().cloned() else {
+                return;
+            };
+            let decided = if is_decided { Spot::HistoryDecided } else { Spot::HistoryUndecided };
+            self.reach(decided);
+            self.reach_if(is_streamed, Spot::HistoryStreamed);
         }
     }
 

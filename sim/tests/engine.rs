@@ -14,7 +14,9 @@ use quorate_sim::observe::{OpId, Violation};
 use quorate_sim::outcome::{Failure, Outcome, Tally};
 use quorate_sim::profile::Profile;
 use quorate_sim::run::{RunOptions, run};
-use quorate_sim::workload::{AnyWorkload, Workload};
+use quorate_sim::time::SimTime;
+use quorate_sim::workload::kv::{Kv, Store};
+use quorate_sim::workload::{AnyWorkload, Object, Workload};
 
 fn default_run(seed: u64) -> Outcome {
     run(seed, &RunOptions::default())
@@ -256,4 +258,92 @@ fn a_snapshot_that_leaves_something_out_is_found_in_calm_weather() {
 #[test]
 fn what_the_workload_knows_better_is_found() {
     assert_finds(Flaw::Hundredth, "default", "U1", "the count is not");
+}
+
+/// A store that answers queries from an earlier state.
+#[derive(Clone)]
+struct Forgetful {
+    store: Store,
+    earlier: Store,
+    /// How many commands it is behind; then it catches up.
+    behind: u32,
+}
+
+/// Clients of a [`Forgetful`] store, who believe in a store.
+#[derive(Clone)]
+struct Believing(Kv);
+
+/// How many commands it may be behind at most.
+const BEHIND_MAX: u32 = 20;
+
+impl StateMachine for Forgetful {
+    fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
+        self.behind += 1;
+        if self.behind == BEHIND_MAX {
+            (self.earlier, self.behind) = (self.store.clone(), 0);
+        }
+        self.store.apply(index, command)
+    }
+
+    fn query(&self, query: &[u8]) -> Vec<u8> {
+        self.earlier.query(query)
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        self.store.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        self.store.restore(snapshot)?;
+        self.earlier = self.store.clone();
+        Ok(())
+    }
+}
+
+impl Workload for Believing {
+    type Machine = Forgetful;
+
+    fn machine(&self) -> Forgetful {
+        Forgetful { store: Store::default(), earlier: Store::default(), behind: 0 }
+    }
+
+    fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
+        self.0.command(op, draw)
+    }
+
+    fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
+        self.0.query(op, draw)
+    }
+
+    fn object(&self) -> Option<Object> {
+        self.0.object()
+    }
+}
+
+/// What the log and the nodes' states show is right; only the clients' history is not.
+#[test]
+fn an_answer_that_is_too_old_ends_the_run_at_once() {
+    let profile = Profile::by_name("calm").expect("the profile exists");
+    for seed in 0..5 {
+        let believing = AnyWorkload::new(Believing(Kv::new(8, 24)));
+        let honest = RunOptions { profile, ..RunOptions::default() };
+        let outcome = run(seed, &RunOptions { workload: believing, ..honest.clone() });
+        let Some(Failure::Safety(Violation { number, saw, at, .. })) = outcome.failure else {
+            panic!("seed {seed}: {:?}", outcome.failure);
+        };
+        assert_eq!(number, "S20", "seed {seed}: {saw}");
+        assert!(saw.starts_with("operation ") && saw.contains(", get "), "seed {seed}: {saw}");
+        assert_eq!(outcome.tally.simulated, at.since(SimTime::default()), "the run stops there");
+        let whole = run(seed, &honest).tally.simulated;
+        assert!(outcome.tally.simulated * 2 < whole, "seed {seed}: {at} of {whole:?}");
+    }
+}
+
+#[test]
+fn the_clients_of_every_run_are_listened_to() {
+    let place = MARKS.iter().position(|mark| mark.name == "history/streamed");
+    let place = place.expect("there is such a mark");
+    for seed in 0..10 {
+        assert_eq!(default_run(seed).marks[place], 1, "seed {seed}");
+    }
 }

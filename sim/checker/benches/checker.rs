@@ -5,7 +5,7 @@
 //! (commit 55508eb, Go 1.19), so that the ratio is an order of magnitude. A peak is what the heap
 //! holds above what it held before the check: the history is not counted.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
@@ -15,7 +15,6 @@ use quorate_checker::generate::{Random, Shape, history, random};
 use quorate_checker::history::{History, Moment, OpId, Outcome};
 use quorate_checker::model::Model;
 use quorate_checker::models::{Kv, KvCall, KvOp, KvRet, Register, RegisterOp, RegisterRet};
-use quorate_checker::stream::Stream;
 use quorate_checker::value::{Datum, Value};
 use quorate_checker::verdict::Verdict;
 use rand::RngExt;
@@ -79,14 +78,14 @@ fn streams(rounds: usize, share: u32) {
         let shape = Shape { operations: 200_000 / share, clients, unknown, ..Shape::default() };
         let made = key_values(&shape, keys);
         let events = events(&made);
-        let kv = Kv::default();
+        let kv = Arc::new(Kv::default());
         let mut times = Vec::new();
         let (mut peak, mut remembered) = (0, 0);
         for _ in 0..rounds {
             HEAP.reset_peak_usage();
             let before = HEAP.current_usage();
             let start = now();
-            let mut stream = Stream::of_kv(&kv);
+            let mut stream = Arc::clone(&kv).stream().expect("maps have one");
             for (place, ends) in &events {
                 let operation = &made.operations()[*place];
                 let id = OpId(u32::try_from(*place).expect("there are few"));

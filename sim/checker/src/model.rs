@@ -2,9 +2,11 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::history::Part;
+use crate::stream::Stream;
 use crate::verdict::Verdict;
 
 /// An object, used by one client at a time.
@@ -69,6 +71,14 @@ pub trait Model: Sync {
     /// nothing if it cannot tell.
     fn decide(&self, part: Part<'_, Self::Op, Self::Ret>, budget: &Budget<'_>) -> Option<Verdict> {
         let _ = (part, budget);
+        None
+    }
+
+    /// A check of this very object that goes on while it is used; nothing if there is none.
+    fn stream(self: Arc<Self>) -> Option<Stream<Self::Op, Self::Ret>>
+    where
+        Self: Sized,
+    {
         None
     }
 

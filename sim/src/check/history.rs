@@ -2,60 +2,65 @@
 
 use quorate::machine::Outcome;
 use quorate_checker::budget::Budget;
-use quorate_checker::verdict::Verdict as Checked;
 
 use crate::check::finding::{S20, Verdict};
 use crate::observe::Seen;
 use crate::request::unmark;
-use crate::workload::{AnyWorkload, Object, Question, Workload};
+use crate::workload::{AnyWorkload, Ended, Object, Question, Workload};
 
 /// The clients' history of the object they use, if the workload says what that is.
 #[derive(Clone, Debug)]
 pub(super) struct History {
     object: Option<Object>,
-    decided: Option<bool>,
+    ended: Option<Ended>,
 }
 
-/// What one run may use up. A storm's history is short, but may leave many outcomes unknown.
+/// What the end of one run may use up. A storm's history is short, but may leave many outcomes
+/// unknown.
 const BUDGET: Budget<'static> =
     Budget { bytes_max: 64 << 20, configurations_max: 100_000, threads: 1, stop: None };
 
 impl History {
     pub(super) fn new(workload: &AnyWorkload) -> History {
-        History { object: workload.object(), decided: None }
+        History { object: workload.object(), ended: None }
     }
 
     /// Takes what happened to a client.
-    pub(super) fn see(&mut self, seen: Seen<'_>) {
-        let Some(object) = &mut self.object else { return };
-        match seen {
-            Seen::ProposeInvoked { op, command, .. } => {
+    pub(super) fn see(&mut self, seen: Seen<'_>) -> Verdict {
+        let Some(object) = &mut self.object else { return Ok(()) };
+        let known = match seen {
+            Seen::ProposeInvoked { op, command, session } => {
                 let command = unmark(command).map_or(command, |(command, _)| command);
-                object.invoked(op, Question::Command(command));
+                object.invoked(op, Question::Command(command), session.is_some());
+                Ok(())
             }
-            Seen::ReadInvoked { op, query } => object.invoked(op, Question::Query(query)),
+            Seen::ReadInvoked { op, query } => {
+                object.invoked(op, Question::Query(query), false);
+                Ok(())
+            }
             Seen::Replied { op, outcome: Outcome::Reply(reply), .. } => object.told(op, reply),
             Seen::ReadServed { op, answer, .. } => object.told(op, answer),
             Seen::Rejected { op, .. } => object.failed(op),
-            // A session that is forgotten may have carried the operation out before. An operation
-            // without an outcome may have taken effect.
-            _ => {}
-        }
+            Seen::Unknown { op } => {
+                object.unknown(op);
+                Ok(())
+            }
+            // A session that is forgotten may have carried the operation out before.
+            _ => Ok(()),
+        };
+        known.or_else(|wrong| S20.broken(wrong))
     }
 
     /// The run is over.
     pub(super) fn ended(&mut self) -> Verdict {
         let Some(object) = &self.object else { return Ok(()) };
-        let verdict = object.verdict(&BUDGET);
-        self.decided = Some(!matches!(verdict, Checked::Unknown(_)));
-        match verdict {
-            Checked::NotLinearizable(evidence) => S20.broken(evidence.because),
-            Checked::Linearizable | Checked::Unknown(_) => Ok(()),
-        }
+        let ended = self.ended.insert(object.ended(&BUDGET));
+        ended.verdict.clone().or_else(|wrong| S20.broken(wrong))
     }
 
-    /// Whether the history was decided on.
-    pub(super) fn decided(&self) -> Option<bool> {
-        self.decided
+    /// What became of the history; nothing before the end of the run, or if the workload does not
+    /// say what its clients use.
+    pub(super) fn what_ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
     }
 }

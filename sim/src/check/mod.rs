@@ -45,7 +45,7 @@ use crate::check::user::User;
 use crate::observe::{Executed, Seen, Violation};
 use crate::request::Said;
 use crate::time::SimTime;
-use crate::workload::AnyWorkload;
+use crate::workload::{AnyWorkload, Ended};
 
 /// Every check at once, fed with what the world shows.
 #[derive(Clone, Debug)]
@@ -103,10 +103,10 @@ impl Checks {
         self.take(now, seen).map_err(|finding| finding.at(now))
     }
 
-    /// Whether the clients' history was decided on at the end of the run; none if the workload does
-    /// not say what its clients use.
-    pub(crate) fn history_decided(&self) -> Option<bool> {
-        self.history.decided()
+    /// What became of the clients' history by the end of the run; none if the workload does not say
+    /// what its clients use.
+    pub(crate) fn history(&self) -> Option<&Ended> {
+        self.history.what_ended()
     }
 
     fn take(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict {
@@ -164,7 +164,7 @@ impl Checks {
 
     /// Takes what happened to a client.
     fn client(&mut self, seen: Seen<'_>) -> Verdict {
-        self.history.see(seen);
+        self.history.see(seen)?;
         match seen {
             Seen::ProposeInvoked { op, session, .. } => self.clients.proposed(op, session),
             Seen::ReadInvoked { op, query } => {

@@ -34,6 +34,10 @@ pub trait Workload: Clone + Send + Sync + 'static {
     /// What the clients believe they use, for the linearizability checker: it holds what they were
     /// told against this model, without a look at the log. None leaves that check out;
     /// [`Object::machine`] makes the state machine its own model.
+    ///
+    /// Of a register or a key-value map (`quorate_checker::models`) whose values are written once,
+    /// for which `op` is good, the first answer that cannot be ends the run. Anything else is
+    /// checked when the run is over.
     fn object(&self) -> Option<Object> {
         None
     }

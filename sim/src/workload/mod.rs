@@ -59,5 +59,6 @@ mod reference;
 
 pub use contract::Workload;
 pub use erased::{AnyMachine, AnyWorkload};
+pub(crate) use object::Ended;
 pub use object::{Hearing, Object, Question, Reading};
 pub use reference::{Look, Reference, Wrong};

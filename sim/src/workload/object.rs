@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use quorate::machine::StateMachine;
 use quorate_checker::budget::Budget;
 use quorate_checker::check::check;
-use quorate_checker::history::{Client, History, Moment, Operation, Outcome};
+use quorate_checker::history::{Client, History, Moment, OpId as Place, Operation, Outcome};
 use quorate_checker::model::Model;
-use quorate_checker::verdict::Verdict;
+use quorate_checker::stream::{Alarm, Stream};
+use quorate_checker::verdict::{Evidence, Verdict};
 
 use crate::request::OpId;
 use crate::workload::itself::{Asked, Itself};
@@ -32,34 +34,62 @@ pub enum Question<'a> {
     Query(&'a [u8]),
 }
 
-trait ErasedObject: Send + Sync {
-    fn boxed(&self) -> Box<dyn ErasedObject>;
-    fn invoked(&mut self, op: OpId, question: Question<'_>);
-    fn told(&mut self, op: OpId, told: &[u8]);
-    fn failed(&mut self, op: OpId);
-    fn verdict(&self, budget: &Budget<'_>) -> Verdict;
+/// What became of a history that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// What is known of all that was not decided on the way.
+    pub(crate) verdict: Result<(), String>,
+    /// Whether that was all there is to know.
+    pub(crate) is_decided: bool,
+    /// Whether something was decided on the way.
+    pub(crate) is_streamed: bool,
 }
 
-#[derive(Clone)]
+trait ErasedObject: Send + Sync {
+    fn boxed(&self) -> Box<dyn ErasedObject>;
+    fn invoked(&mut self, op: OpId, question: Question<'_>, is_repeated: bool);
+    fn told(&mut self, op: OpId, told: &[u8]) -> Result<(), String>;
+    fn failed(&mut self, op: OpId) -> Result<(), String>;
+    fn unknown(&mut self, op: OpId);
+    fn ended(&self, budget: &Budget<'_>) -> Ended;
+}
+
 struct Typed<M: Model> {
-    model: M,
+    model: Arc<M>,
     reads: Reading<M>,
     hears: Hearing<M>,
+    /// What is said of the history while it happens, if that can be.
+    stream: Option<Stream<M::Op, M::Ret>>,
     operations: Vec<Operation<M::Op, M::Ret>>,
-    /// Where each operation of the run that has no outcome stands.
-    open: BTreeMap<OpId, usize>,
+    /// What the run calls each of them.
+    names: Vec<OpId>,
+    open: BTreeMap<OpId, Open>,
     now: u32,
+}
+
+/// An operation of the run that has no outcome.
+#[derive(Clone, Copy)]
+struct Open {
+    /// Where it stands in the history.
+    place: Place,
+    /// Whether its client asks again, so that an answer may come when it no longer waits for one.
+    is_repeated: bool,
 }
 
 impl Object {
     /// The object that `model` describes, with how its commands, queries, replies and answers read.
+    ///
+    /// If the model has a [`Model::stream`], a run stops at the first answer that cannot be. What
+    /// that does not decide on is checked at the end.
     #[must_use]
     pub fn new<M>(model: M, reads: Reading<M>, hears: Hearing<M>) -> Object
     where
-        M: Model<Op: Send, Ret: Send> + Clone + Send + 'static,
+        M: Model<Op: Send, Ret: Send> + Send + 'static,
     {
-        let (operations, open) = (Vec::new(), BTreeMap::new());
-        Object(Box::new(Typed { model, reads, hears, operations, open, now: 0 }))
+        let model = Arc::new(model);
+        let stream = Arc::clone(&model).stream();
+        let (operations, names, open) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Object(Box::new(Typed { model, reads, hears, stream, operations, names, open, now: 0 }))
     }
 
     /// A state machine as its own model: `fresh` makes it, and every step starts one from a
@@ -81,64 +111,118 @@ impl Object {
         )
     }
 
-    /// An operation is invoked.
-    pub(crate) fn invoked(&mut self, op: OpId, question: Question<'_>) {
-        self.0.invoked(op, question);
+    /// An operation is invoked. One that `is_repeated` may be answered after its client gave up.
+    pub(crate) fn invoked(&mut self, op: OpId, question: Question<'_>, is_repeated: bool) {
+        self.0.invoked(op, question, is_repeated);
     }
 
     /// An operation is answered. Only the first answer counts.
-    pub(crate) fn told(&mut self, op: OpId, told: &[u8]) {
-        self.0.told(op, told);
+    ///
+    /// # Errors
+    /// Why that cannot be, in a sentence, if it is known already.
+    pub(crate) fn told(&mut self, op: OpId, told: &[u8]) -> Result<(), String> {
+        self.0.told(op, told)
     }
 
     /// An operation certainly had no effect.
-    pub(crate) fn failed(&mut self, op: OpId) {
-        self.0.failed(op);
+    ///
+    /// # Errors
+    /// As of [`Object::told`].
+    pub(crate) fn failed(&mut self, op: OpId) -> Result<(), String> {
+        self.0.failed(op)
     }
 
-    /// Whether what clients saw so far is linearizable.
-    pub(crate) fn verdict(&self, budget: &Budget<'_>) -> Verdict {
-        self.0.verdict(budget)
+    /// A client gave up: the operation may take effect at any time, or never.
+    pub(crate) fn unknown(&mut self, op: OpId) {
+        self.0.unknown(op);
+    }
+
+    /// Nothing more happens.
+    ///
+    /// # Panics
+    /// In a build with debug assertions, if a check of what was decided on the way comes to
+    /// something else.
+    pub(crate) fn ended(&self, budget: &Budget<'_>) -> Ended {
+        self.0.ended(budget)
     }
 }
 
 impl<M> ErasedObject for Typed<M>
 where
-    M: Model<Op: Send, Ret: Send> + Clone + Send + 'static,
+    M: Model<Op: Send, Ret: Send> + Send + 'static,
 {
     fn boxed(&self) -> Box<dyn ErasedObject> {
-        Box::new(self.clone())
+        Box::new(Typed {
+            model: Arc::clone(&self.model),
+            reads: self.reads,
+            hears: self.hears,
+            stream: self.stream.clone(),
+            operations: self.operations.clone(),
+            names: self.names.clone(),
+            open: self.open.clone(),
+            now: self.now,
+        })
     }
 
-    fn invoked(&mut self, op: OpId, question: Question<'_>) {
+    fn invoked(&mut self, op: OpId, question: Question<'_>, is_repeated: bool) {
         let Some(asked) = (self.reads)(&self.model, question) else { return };
         let invoked = self.moment();
-        self.open.insert(op, self.operations.len());
+        let place = Place(u32::try_from(self.operations.len()).expect("four billion at most"));
+        if let Some(stream) = &mut self.stream {
+            let number = stream.invoke(asked.clone());
+            debug_assert_eq!(number, place, "both count alike");
+        }
+        self.open.insert(op, Open { place, is_repeated });
         // A client of the world may go on after an operation whose outcome it never learned, so
         // every operation counts as a client of its own.
-        let client = Client(u32::try_from(self.operations.len()).expect("four billion at most"));
-        self.operations.push(Operation { client, op: asked, invoked, outcome: Outcome::Unknown });
+        let (client, outcome) = (Client(place.0), Outcome::Unknown);
+        self.operations.push(Operation { client, op: asked, invoked, outcome });
+        self.names.push(op);
     }
 
-    fn told(&mut self, op: OpId, told: &[u8]) {
-        let Some(place) = self.open.remove(&op) else { return };
+    fn told(&mut self, op: OpId, told: &[u8]) -> Result<(), String> {
+        let Some(Open { place, .. }) = self.open.remove(&op) else { return Ok(()) };
         let at = self.moment();
-        let operation = &mut self.operations[place];
-        operation.outcome = match (self.hears)(&self.model, &operation.op, told) {
-            Some(ret) => Outcome::Returned { at, ret },
-            None => Outcome::Failed,
-        };
+        let asked = &self.operations[place.0 as usize].op;
+        let Some(ret) = (self.hears)(&self.model, asked, told) else { return self.fails(place) };
+        let alarm = self.stream.as_mut().and_then(|stream| stream.returned(place, &ret));
+        self.operations[place.0 as usize].outcome = Outcome::Returned { at, ret };
+        alarm.map_or(Ok(()), |alarm| Err(self.wrong(alarm)))
     }
 
-    fn failed(&mut self, op: OpId) {
-        if let Some(place) = self.open.remove(&op) {
-            self.operations[place].outcome = Outcome::Failed;
+    fn failed(&mut self, op: OpId) -> Result<(), String> {
+        let Some(Open { place, .. }) = self.open.remove(&op) else { return Ok(()) };
+        self.fails(place)
+    }
+
+    fn unknown(&mut self, op: OpId) {
+        if self.open.get(&op).is_some_and(|open| open.is_repeated) {
+            return;
+        }
+        if let Some(Open { place, .. }) = self.open.remove(&op)
+            && let Some(stream) = &mut self.stream
+        {
+            stream.unknown(place);
         }
     }
 
-    fn verdict(&self, budget: &Budget<'_>) -> Verdict {
-        let history = History::new(self.operations.clone()).expect("moments ascend");
-        check(&self.model, &history, budget)
+    fn ended(&self, budget: &Budget<'_>) -> Ended {
+        let is_streamed = |asked: &M::Op| self.stream.as_ref().is_some_and(|s| s.decides(asked));
+        if cfg!(debug_assertions) {
+            let verdict = self.checked(budget, is_streamed);
+            assert!(!matches!(verdict, Verdict::NotLinearizable(_)), "silent, but {verdict:?}");
+        }
+        let verdict = self.checked(budget, |asked| !is_streamed(asked));
+        let returned = |operation: &&Operation<_, _>| operation.ret().is_some();
+        let mut returned = self.operations.iter().filter(returned);
+        Ended {
+            is_decided: !matches!(verdict, Verdict::Unknown(_)),
+            is_streamed: returned.any(|operation| is_streamed(&operation.op)),
+            verdict: match verdict {
+                Verdict::NotLinearizable(evidence) => Err(self.sentence(&evidence)),
+                Verdict::Linearizable | Verdict::Unknown(_) => Ok(()),
+            },
+        }
     }
 }
 
@@ -146,6 +230,56 @@ impl<M: Model> Typed<M> {
     fn moment(&mut self) -> Moment {
         self.now += 1;
         Moment(self.now)
+    }
+
+    /// The operation at `place` certainly had no effect.
+    fn fails(&mut self, place: Place) -> Result<(), String> {
+        self.operations[place.0 as usize].outcome = Outcome::Failed;
+        let alarm = self.stream.as_mut().and_then(|stream| stream.failed(place));
+        alarm.map_or(Ok(()), |alarm| Err(self.wrong(alarm)))
+    }
+
+    /// The verdict of a check of the operations that ask what is `checked`.
+    fn checked(&self, budget: &Budget<'_>, checked: impl Fn(&M::Op) -> bool) -> Verdict {
+        let history = History::new(self.operations.clone()).expect("moments ascend");
+        let history = history.with_outcomes(|_, operation| match checked(&operation.op) {
+            true => operation.outcome.clone(),
+            false => Outcome::Failed,
+        });
+        check(&*self.model, &history, budget)
+    }
+
+    /// What is wrong, now that there is an `alarm`.
+    fn wrong(&self, alarm: Alarm) -> String {
+        let Operation { op: asked, outcome, .. } = &self.operations[alarm.operation.0 as usize];
+        let key = self.model.key(asked);
+        let evidence = match self.checked(&Budget::default(), |op| self.model.key(op) == key) {
+            Verdict::NotLinearizable(evidence) => Some(evidence),
+            Verdict::Unknown(_) => alarm.evidence,
+            Verdict::Linearizable => panic!("{alarm:?}, but a check finds nothing"),
+        };
+        let why = evidence.map_or("no order explains it".to_owned(), |it| self.sentence(&it));
+        let outcome = match outcome {
+            Outcome::Returned { ret, .. } => self.model.ret_words(asked, ret),
+            Outcome::Failed | Outcome::Unknown => "nothing".to_owned(),
+        };
+        let (OpId(name), call) = (self.name(alarm.operation), self.model.call_words(asked));
+        format!("operation {name}, {call}, came to {outcome}: {why}")
+    }
+
+    /// What the run calls the operation at `place`.
+    fn name(&self, place: Place) -> OpId {
+        self.names[place.0 as usize]
+    }
+
+    /// Why `evidence` is wrong, and what the run calls the operations that it numbers.
+    fn sentence(&self, evidence: &Evidence) -> String {
+        let named = |place: &Place| {
+            let (Place(number), OpId(name)) = (place, self.name(*place));
+            format!("{number} is operation {name}")
+        };
+        let named: Vec<String> = evidence.operations.iter().map(named).collect();
+        format!("{} ({})", evidence.because, named.join(", "))
     }
 }
 

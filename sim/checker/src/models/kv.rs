@@ -1,10 +1,12 @@
 //! Keys with one value each that is read, written, appended to, and compared and set.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::history::Part;
 use crate::model::{Cell, Effect, Model};
+use crate::stream::Stream;
 use crate::value::{Datum, Value, Values};
 use crate::verdict::Verdict;
 use crate::zones::{Names, Told, What, append, gather, register, verdict};
@@ -132,8 +134,6 @@ impl Model for Kv {
         }
     }
 
-    /// In nearly linear time, if no value that was seen was written twice, and no failed
-    /// compare-and-set matters.
     /// Appending makes texts that stay.
     fn hidden_bytes(&self, state: &BTreeMap<Value, Value>) -> usize {
         let text = |value: &Value, data: &[Datum]| match data.get(value.0 as usize) {
@@ -143,6 +143,14 @@ impl Model for Kv {
         self.values.with(|data| state.values().map(|value| text(value, data)).sum())
     }
 
+    fn stream(self: Arc<Self>) -> Option<Stream<KvOp, KvRet>> {
+        let (init, names) = (self.init, Names { read: "get", write: "put" });
+        let words = move |value| self.values.words(value);
+        Some(Stream::new(told, |op| u64::from(op.key.0), init, names, words))
+    }
+
+    /// In nearly linear time, if no value that was seen was written twice, and no failed
+    /// compare-and-set matters.
     fn decide(&self, part: Part<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
         let key = part.iter().next().map(|(_, first)| first.op.key);
         let told = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {
@@ -170,6 +178,9 @@ impl Model for Kv {
             }
             (KvCall::Cas { from, .. }, Some(KvRet::Swapped(false))) => {
                 Some(Cell::Differs(number(from)))
+            }
+            (KvCall::Cas { from, .. }, Some(KvRet::Value(found))) if *found != from => {
+                Some(Cell::Holds(number(*found)))
             }
             _ => None,
         }
@@ -207,7 +218,7 @@ impl Model for Kv {
 }
 
 /// What `op`, of one register, says if it returned `ret`.
-pub(crate) fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
+fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
     match (op.call, ret) {
         (KvCall::Get, None) => Told::Nothing,
         (KvCall::Get, Some(KvRet::Value(value))) => Told::This(What::Read(*value)),
@@ -219,6 +230,10 @@ pub(crate) fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
         (KvCall::Cas { from, to }, Some(KvRet::Swapped(false))) => {
             Told::This(What::Refused { from, to })
         }
+        (KvCall::Cas { from, to }, Some(KvRet::Value(found))) if *found != from => {
+            Told::This(What::Found { from, to, found: *found })
+        }
+        (KvCall::Put(_), Some(KvRet::Value(_))) => Told::Otherwise,
         _ => Told::Nonsense,
     }
 }

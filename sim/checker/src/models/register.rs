@@ -1,8 +1,11 @@
 //! One value that is read, written, and compared and set.
 
+use std::sync::Arc;
+
 use crate::budget::Budget;
 use crate::history::Part;
 use crate::model::{Cell, Effect, Model};
+use crate::stream::Stream;
 use crate::value::{Value, Values};
 use crate::verdict::Verdict;
 use crate::zones::{Names, Told, What, gather, register, verdict};
@@ -72,6 +75,12 @@ impl Model for Register {
         }
     }
 
+    fn stream(self: Arc<Self>) -> Option<Stream<RegisterOp, RegisterRet>> {
+        let (init, names) = (self.init, Names { read: "read", write: "write" });
+        let words = move |value| self.values.words(value);
+        Some(Stream::new(told, |_| 0, init, names, words))
+    }
+
     /// In nearly linear time, if no value that was seen was written twice, and no failed
     /// compare-and-set matters.
     fn decide(&self, part: Part<'_, RegisterOp, RegisterRet>, _: &Budget<'_>) -> Option<Verdict> {
@@ -127,7 +136,7 @@ impl Model for Register {
 }
 
 /// What `op`, of one register, says if it returned `ret`.
-pub(crate) fn told(op: &RegisterOp, ret: Option<&RegisterRet>) -> Told {
+fn told(op: &RegisterOp, ret: Option<&RegisterRet>) -> Told {
     match (*op, ret) {
         (RegisterOp::Read, None) => Told::Nothing,
         (RegisterOp::Read, Some(RegisterRet::Value(value))) => Told::This(What::Read(*value)),

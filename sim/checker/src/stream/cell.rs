@@ -57,7 +57,7 @@ struct Span {
 }
 
 /// One register.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cell {
     live: Vec<Live>,
     places: HashMap<Value, Place, FixedState>,
@@ -72,6 +72,8 @@ pub(crate) struct Cell {
     swept: usize,
     /// Whether what is said of it would be a guess.
     is_blurred: bool,
+    /// Whether silence means that it is linearizable so far.
+    is_decided: bool,
     has_refusals: bool,
 }
 
@@ -91,6 +93,7 @@ impl Cell {
             watching: Vec::new(),
             swept: 1,
             is_blurred: false,
+            is_decided: true,
             has_refusals: false,
         };
         cell.push(first);
@@ -106,6 +109,10 @@ impl Cell {
         self.live.len()
     }
 
+    pub(crate) fn is_decided(&self) -> bool {
+        self.is_decided
+    }
+
     pub(crate) fn has_refusals(&self) -> bool {
         self.has_refusals
     }
@@ -113,16 +120,13 @@ impl Cell {
     /// Says nothing more.
     pub(crate) fn blur(&mut self) {
         self.is_blurred = true;
+        self.is_decided = false;
         self.live = Vec::new();
         self.places = HashMap::default();
     }
 
     fn find(&self, value: Value) -> Option<Place> {
         self.places.get(&value).copied()
-    }
-
-    pub(crate) fn may_be_seen(&self, value: Value) -> bool {
-        self.is_blurred || self.find(value).is_some()
     }
 
     /// `id` began, and may see what is there.
@@ -136,14 +140,13 @@ impl Cell {
         }
     }
 
-    /// `event` began to write `value`, if it finds `from`. Whether it is clear who wrote it.
-    pub(crate) fn write(&mut self, value: Value, from: Option<Value>, event: Event) -> bool {
+    /// `event` began to write `value`, if it finds `from`.
+    pub(crate) fn write(&mut self, value: Value, from: Option<Value>, event: Event) {
         if self.is_blurred || from == Some(value) {
-            return !self.is_blurred;
+            return;
         }
         if self.find(value).is_some() {
-            self.blur();
-            return false;
+            return self.blur();
         }
         let what = match from {
             Some(from) => What::Swap { from, to: value },
@@ -151,7 +154,6 @@ impl Cell {
         };
         let call = Call { invoked: event.invoked, returned: NEVER, what };
         self.push(Live::new(value, from, Some((event.id, call))));
-        true
     }
 
     /// `event` read `value`.
@@ -205,10 +207,18 @@ impl Cell {
         Ok(())
     }
 
-    /// `id` found that the value was not what it needed to write `value`.
-    pub(crate) fn refused(&mut self, value: Value, id: OpId) -> Result<(), Fault> {
+    /// `id` found that the value was not `from`, which it needed to write `to`.
+    pub(crate) fn refused(&mut self, from: Value, to: Value, id: OpId) -> Result<(), Fault> {
         self.has_refusals = true;
-        self.undo(value, id)
+        self.is_decided &= self.find(from).is_none();
+        self.undo(to, id)
+    }
+
+    /// `event` found the value `found`, which is not what it needed to write `to`.
+    pub(crate) fn found(&mut self, found: Value, to: Value, event: Event) -> Result<(), Fault> {
+        self.has_refusals = true;
+        self.read(found, event)?;
+        self.undo(to, event.id)
     }
 
     /// `event` shows that the value at `place` was there.

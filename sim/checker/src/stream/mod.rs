@@ -4,12 +4,12 @@ mod cell;
 mod retired;
 
 use std::fmt;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::history::OpId;
-use crate::models::{Kv, KvOp, KvRet, Register, RegisterOp, RegisterRet, kv_told, register_told};
 use crate::stream::cell::{Cell, Event, Fault};
 use crate::stream::retired::Retired;
 use crate::value::Value;
@@ -23,22 +23,25 @@ use crate::zones::{Call, Calls, NEVER, Names, Time, Told, What, register, verdic
 /// outcome nobody learned, and values that no completed operation has certainly overwritten. Of the
 /// values that nobody can see any more, it keeps the latest few to tell who overwrote them.
 ///
-/// Three things it does not look at, and says so ([`Stream::is_decided`]): values that are written
-/// again while they may still be seen, appends, and failed compare-and-sets whose expected value
-/// may still be seen. What it calls wrong is wrong all the same.
-pub struct Stream<'a, O, R> {
+/// Of some keys it cannot decide on all, and says so ([`Stream::decides`]): those where values are
+/// written again while they may still be seen, where something is appended, where a put tells what
+/// it replaced, or where a compare-and-set fails whose expected value may still be seen, unless it
+/// tells what it found. What it calls wrong is wrong all the same.
+///
+/// [`Model::stream`](crate::model::Model::stream) makes one.
+#[derive(Clone)]
+pub struct Stream<O, R> {
     told: fn(&O, Option<&R>) -> Told,
     key: fn(&O) -> u64,
     init: Value,
     names: Names,
-    words: Box<dyn Fn(Value) -> String + 'a>,
+    words: Arc<dyn Fn(Value) -> String + Send + Sync>,
     now: Time,
     next: OpId,
     open: HashMap<OpId, Open<O>, FixedState>,
     places: HashMap<u64, usize, FixedState>,
     cells: Vec<Cell>,
     retired: Retired,
-    is_decided: bool,
     is_wrong: bool,
     /// Whether every cell is swept after every return.
     is_eager: bool,
@@ -63,59 +66,38 @@ pub struct Alarm {
     pub evidence: Option<Evidence>,
 }
 
-impl<O, R> fmt::Debug for Stream<'_, O, R> {
+impl<O, R> fmt::Debug for Stream<O, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
             .field("operations", &self.next.0)
             .field("open", &self.open.len())
             .field("keys", &self.cells.len())
-            .field("is_decided", &self.is_decided)
             .field("is_wrong", &self.is_wrong)
             .finish_non_exhaustive()
     }
 }
 
-impl<'a> Stream<'a, RegisterOp, RegisterRet> {
-    /// Checks one register.
-    #[must_use]
-    pub fn of_register(register: &'a Register) -> Self {
-        let names = Names { read: "read", write: "write" };
-        let words = |value| register.values.words(value);
-        Stream::new(register_told, |_| 0, register.init, names, Box::new(words))
-    }
-}
-
-impl<'a> Stream<'a, KvOp, KvRet> {
-    /// Checks any number of keys.
-    #[must_use]
-    pub fn of_kv(kv: &'a Kv) -> Self {
-        let names = Names { read: "get", write: "put" };
-        let words = |value| kv.values.words(value);
-        Stream::new(kv_told, |op| u64::from(op.key.0), kv.init, names, Box::new(words))
-    }
-}
-
-impl<'a, O: Clone, R> Stream<'a, O, R> {
-    fn new(
+impl<O: Clone, R> Stream<O, R> {
+    /// Checks objects that are registers, each for a `key` of its own, with `init` at first.
+    pub(crate) fn new(
         told: fn(&O, Option<&R>) -> Told,
         key: fn(&O) -> u64,
         init: Value,
         names: Names,
-        words: Box<dyn Fn(Value) -> String + 'a>,
-    ) -> Stream<'a, O, R> {
+        words: impl Fn(Value) -> String + Send + Sync + 'static,
+    ) -> Stream<O, R> {
         Stream {
             told,
             key,
             init,
             names,
-            words,
+            words: Arc::new(words),
             now: 0,
             next: OpId(0),
             open: HashMap::default(),
             places: HashMap::default(),
             cells: Vec::new(),
             retired: Retired::default(),
-            is_decided: true,
             is_wrong: false,
             is_eager: false,
         }
@@ -124,7 +106,14 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
     /// Whether silence means that the history is linearizable so far.
     #[must_use]
     pub fn is_decided(&self) -> bool {
-        self.is_decided
+        self.cells.iter().all(Cell::is_decided)
+    }
+
+    /// Whether silence means that what was asked of the object of `op` is linearizable so far.
+    #[must_use]
+    pub fn decides(&self, op: &O) -> bool {
+        let cell = self.places.get(&(self.key)(op));
+        cell.is_none_or(|cell| self.cells[*cell].is_decided())
     }
 
     /// How many operations and values it remembers: what is open, and what may still be seen.
@@ -156,16 +145,13 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
         match asked {
             Told::Nothing => self.cells[cell].watch(id, invoked),
             Told::This(What::Write(value)) => {
-                self.is_decided &= self.cells[cell].write(value, None, call);
+                self.cells[cell].write(value, None, call);
             }
             Told::This(What::Swap { from, to }) => {
                 self.cells[cell].watch(id, invoked);
-                self.is_decided &= self.cells[cell].write(to, Some(from), call);
+                self.cells[cell].write(to, Some(from), call);
             }
-            Told::This(_) | Told::Nonsense => {
-                self.cells[cell].blur();
-                self.is_decided = false;
-            }
+            Told::This(_) | Told::Nonsense | Told::Otherwise => self.cells[cell].blur(),
         }
         self.open.insert(id, Open { op, cell, invoked });
         id
@@ -189,9 +175,11 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
             Told::This(What::Write(value)) => place.written(value, event),
             Told::This(What::Swap { from, to }) if from == to => place.read(from, event),
             Told::This(What::Swap { to, .. }) => place.written(to, event),
-            Told::This(What::Refused { from, to }) => {
-                self.is_decided &= !place.may_be_seen(from);
-                place.refused(to, id)
+            Told::This(What::Refused { from, to }) => place.refused(from, to, id),
+            Told::This(What::Found { to, found, .. }) => place.found(found, to, event),
+            Told::Otherwise => {
+                place.blur();
+                Ok(())
             }
             Told::This(What::Append(_)) | Told::Nothing => Ok(()),
             Told::Nonsense => Err(Fault::Untold),
@@ -260,11 +248,13 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
         };
         let mut named = self.cells[cell].named();
         match (fault, what) {
-            (Fault::NotThere, What::Read(value)) => match self.retired.of(cell, value) {
-                Some(overwritten) => named.extend(overwritten),
-                None if self.retired.is_complete() => named.clear(),
-                None => return Alarm { operation, evidence: None },
-            },
+            (Fault::NotThere, What::Read(value) | What::Found { found: value, .. }) => {
+                match self.retired.of(cell, value) {
+                    Some(overwritten) => named.extend(overwritten),
+                    None if self.retired.is_complete() => named.clear(),
+                    None => return Alarm { operation, evidence: None },
+                }
+            }
             (Fault::NotThere | Fault::Untold, _) => return Alarm { operation, evidence: None },
             (Fault::Clash, _) => {}
         }
@@ -287,7 +277,8 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
             ids: named.iter().map(|(id, _)| *id).collect(),
             list: named.into_iter().map(|(_, call)| call).collect(),
         };
-        match verdict(&calls, self.names, &self.words, |calls| register::decide(calls, self.init)) {
+        match verdict(&calls, self.names, &*self.words, |calls| register::decide(calls, self.init))
+        {
             Some(Verdict::NotLinearizable(evidence)) => Some(evidence),
             _ => None,
         }
@@ -304,252 +295,13 @@ impl<'a, O: Clone, R> Stream<'a, O, R> {
         };
         named.len() == 1
             || named.iter().all(|(_, call)| match call.what {
-                What::Read(value) | What::Swap { from: value, .. } => is_written(value),
+                What::Read(value)
+                | What::Swap { from: value, .. }
+                | What::Found { found: value, .. } => is_written(value),
                 _ => true,
             })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::RngExt;
-
-    use super::*;
-    use crate::brute;
-    use crate::budget::Budget;
-    use crate::check::check;
-    use crate::generate::{Random, Shape, history, random};
-    use crate::history::{History, Moment, Operation, Outcome, Part};
-    use crate::model::{Effect, Model};
-
-    type Made = History<RegisterOp, RegisterRet>;
-
-    /// How a random register is used: the share of compare-and-sets, and how many values there
-    /// are; any number if there is none.
-    #[derive(Clone, Copy)]
-    struct Use {
-        swaps: f64,
-        values: Option<u32>,
-        operations: u32,
-    }
-
-    /// A history of a register, with some results changed.
-    fn register(random: &mut Random, with: Use) -> Made {
-        let shape = Shape {
-            operations: random.random_range(2..with.operations),
-            clients: random.random_range(1..6),
-            unknown: [0.0, 0.1, 0.4][random.random_range(0..3)],
-            failed: [0.0, 0.1][random.random_range(0..2)],
-            eager: [0.9, 0.5, 0.2][random.random_range(0..3)],
-        };
-        let mut last = 0;
-        let ask = |random: &mut Random| {
-            let fresh = with.values.map_or(last + 1, |values| random.random_range(0..values));
-            let from = if random.random_bool(0.1) { random.random_range(0..=last) } else { last };
-            if random.random_bool(with.swaps) {
-                last = fresh;
-                return RegisterOp::Cas { from: Value(from), to: Value(fresh) };
-            }
-            if random.random_bool(0.5) {
-                return RegisterOp::Read;
-            }
-            last = fresh;
-            RegisterOp::Write(Value(fresh))
-        };
-        let model = Register::default();
-        let made = history(random, &shape, Value::NULL, ask, |state, op| {
-            let swapped = matches!(op, RegisterOp::Cas { from, .. } if from == state);
-            let ret = match op {
-                RegisterOp::Read => RegisterRet::Value(*state),
-                RegisterOp::Write(_) => RegisterRet::Written,
-                RegisterOp::Cas { .. } => RegisterRet::Swapped(swapped),
-            };
-            *state = model.step(state, op, Some(&ret)).expect("it returns what it has");
-            ret
-        });
-        let changed = [0.0, 0.2][random.random_range(0..2)];
-        made.with_outcomes(|id, operation| match operation.outcome {
-            Outcome::Returned { at, ret } if random.random_bool(changed) => {
-                let ret = match ret {
-                    RegisterRet::Written => ret,
-                    RegisterRet::Value(Value(value)) => {
-                        let near = value.saturating_sub(2)..=value + u32::from(id.0 > 3);
-                        RegisterRet::Value(Value(random.random_range(near)))
-                    }
-                    RegisterRet::Swapped(swapped) => RegisterRet::Swapped(!swapped),
-                };
-                Outcome::Returned { at, ret }
-            }
-            other => other,
-        })
-    }
-
-    /// What happens, in order: an invocation, or an outcome.
-    fn events(random: &mut Random, made: &Made) -> Vec<(OpId, bool)> {
-        let mut events: Vec<(Moment, bool, OpId)> = Vec::new();
-        for (id, operation) in (0..).map(OpId).zip(made.operations()) {
-            events.push((operation.invoked, false, id));
-            let end = match operation.outcome {
-                Outcome::Returned { at, .. } => at,
-                Outcome::Failed | Outcome::Unknown => {
-                    Moment(operation.invoked.0 + random.random_range(0..20))
-                }
-            };
-            events.push((end, true, id));
-        }
-        events.sort();
-        events.into_iter().map(|(_, ends, id)| (id, ends)).collect()
-    }
-
-    fn holds(made: &Made) -> bool {
-        let model = Register::default();
-        let tells = |(id, operation): (u32, &Operation<RegisterOp, RegisterRet>)| {
-            let tells = match operation.outcome {
-                Outcome::Returned { .. } => true,
-                Outcome::Failed => false,
-                Outcome::Unknown => model.effect(&operation.op, None) != Effect::Observe,
-            };
-            tells.then_some(OpId(id))
-        };
-        let ids: Vec<OpId> = (0..).zip(made.operations()).filter_map(tells).collect();
-        brute::linearizable(&model, Part::new(made, &ids))
-    }
-
-    /// `made` after some of its events.
-    fn prefix(made: &Made, events: &[(OpId, bool)]) -> Made {
-        let begun = events.iter().filter(|(_, ends)| !ends).count();
-        let cut = made.operations()[..begun].to_vec();
-        let cut = History::new(cut).expect("a prefix is a history");
-        cut.with_outcomes(|id, operation| match events.contains(&(id, true)) {
-            true => operation.outcome,
-            false => Outcome::Unknown,
-        })
-    }
-
-    #[derive(Debug, Default)]
-    struct Tally {
-        silent: u32,
-        alarms: u32,
-        proofs: u32,
-        undecided: u32,
-    }
-
-    fn run(tally: &mut Tally, random: &mut Random, with: Use) {
-        let made = register(random, with);
-        let events = events(random, &made);
-        let model = Register::default();
-        let mut stream = Stream::of_register(&model);
-        stream.is_eager = random.random_bool(0.7);
-        for (count, (id, ends)) in (1..).zip(&events) {
-            let operation = made.operation(*id);
-            let alarm = match (&operation.outcome, ends) {
-                (_, false) => {
-                    assert_eq!(stream.invoke(operation.op), *id);
-                    None
-                }
-                (Outcome::Returned { ret, .. }, true) => stream.returned(*id, ret),
-                (Outcome::Failed, true) => stream.failed(*id),
-                (Outcome::Unknown, true) => {
-                    stream.unknown(*id);
-                    None
-                }
-            };
-            let so_far = prefix(&made, &events[..count]);
-            let holds_now = !ends || holds(&so_far);
-            if let Some(alarm) = alarm {
-                assert!(!holds_now, "{alarm:?}, but {so_far:?}");
-                assert_eq!(alarm.operation, *id);
-                tally.alarms += 1;
-                if let Some(evidence) = alarm.evidence.filter(|_| with.values.is_none()) {
-                    let known = &evidence.operations;
-                    let only = so_far.with_outcomes(|id, operation| match operation.outcome {
-                        Outcome::Returned { .. } if !known.contains(&id) => Outcome::Unknown,
-                        other => other,
-                    });
-                    assert!(!holds(&only), "{evidence:?} proves nothing of {so_far:?}");
-                    tally.proofs += 1;
-                }
-                return;
-            }
-            if !holds_now {
-                assert!(!stream.is_decided(), "{id:?} is wrong in {so_far:?}");
-                tally.undecided += 1;
-                return;
-            }
-        }
-        tally.silent += 1;
-    }
-
-    fn tally(seed: u64, with: Use) -> Tally {
-        let cases = std::env::var("QUORATE_CASES").ok().and_then(|text| text.parse().ok());
-        let mut tally = Tally::default();
-        let mut random = random(seed);
-        for _ in 0..cases.unwrap_or(3_000) {
-            run(&mut tally, &mut random, with);
-        }
-        println!("{tally:?}");
-        tally
-    }
-
-    #[test]
-    fn it_speaks_at_the_first_event_that_makes_a_history_wrong() {
-        let tally = tally(1, Use { swaps: 0.0, values: None, operations: 11 });
-        assert_eq!(tally.undecided, 0);
-        assert!(tally.silent > 100 && tally.alarms > 100, "{tally:?}");
-        assert!(tally.proofs > tally.alarms * 9 / 10, "{tally:?}");
-    }
-
-    #[test]
-    fn it_follows_compare_and_sets() {
-        let tally = tally(2, Use { swaps: 0.5, values: None, operations: 10 });
-        assert!(tally.silent > 100 && tally.alarms > 100, "{tally:?}");
-        assert!(tally.undecided < tally.alarms, "{tally:?}");
-    }
-
-    #[test]
-    fn it_is_never_wrong_where_values_repeat() {
-        let tally = tally(3, Use { swaps: 0.2, values: Some(4), operations: 10 });
-        assert!(tally.silent > 100 && tally.alarms > 10, "{tally:?}");
-    }
-
-    #[test]
-    fn it_says_of_long_histories_what_a_check_of_the_whole_says() {
-        let (mut random, model) = (random(4), Register::default());
-        let (mut alarms, mut remembered_max) = (0, 0);
-        for _ in 0..100 {
-            let made = register(&mut random, Use { swaps: 0.0, values: None, operations: 500 });
-            let lie = random.random_range(0..1_000);
-            let made = made.with_outcomes(|id, operation| match operation.outcome {
-                Outcome::Returned { at, ret: RegisterRet::Value(Value(value)) } if id.0 == lie => {
-                    let ret = RegisterRet::Value(Value(value.saturating_sub(1)));
-                    Outcome::Returned { at, ret }
-                }
-                other => other,
-            });
-            let mut stream = Stream::of_register(&model);
-            let mut alarm = None;
-            for (id, ends) in events(&mut random, &made) {
-                alarm = alarm.or(match (&made.operation(id).outcome, ends) {
-                    (_, false) => {
-                        stream.invoke(made.operation(id).op);
-                        None
-                    }
-                    (Outcome::Returned { ret, .. }, true) => stream.returned(id, ret),
-                    (Outcome::Failed, true) => stream.failed(id),
-                    (Outcome::Unknown, true) => {
-                        stream.unknown(id);
-                        None
-                    }
-                });
-            }
-            let is_wrong = check(&model, &made, &Budget::default()) != Verdict::Linearizable;
-            assert_eq!(alarm.is_some(), is_wrong, "{alarm:?}");
-            alarms += u32::from(is_wrong);
-            let unknown = made.operations().iter().filter(|of| of.outcome == Outcome::Unknown);
-            remembered_max =
-                remembered_max.max(stream.remembered() - unknown.count().min(stream.remembered()));
-        }
-        assert!(alarms > 10 && alarms < 90, "{alarms}");
-        assert!(remembered_max < 60, "{remembered_max}");
-    }
-}
+mod tests;

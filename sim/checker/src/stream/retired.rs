@@ -10,7 +10,7 @@ use crate::zones::Call;
 const KEPT_MAX: usize = 4_096;
 
 /// The latest of the values that nobody can see any more, with operations that prove it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Retired {
     kept: VecDeque<(usize, Value, Proof)>,
     has_forgotten: bool,

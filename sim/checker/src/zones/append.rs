@@ -71,7 +71,7 @@ impl<'a> Texts<'a> {
                     cluster.write_returned = call.returned;
                 }
                 What::Read(_) => {}
-                What::Swap { .. } | What::Refused { .. } => return None,
+                What::Swap { .. } | What::Refused { .. } | What::Found { .. } => return None,
             }
         }
         let tokens = Tokens::new(tokens.into_iter())?;

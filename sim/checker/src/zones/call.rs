@@ -30,6 +30,8 @@ pub(crate) enum What {
     Swap { from: Value, to: Value },
     /// It found that the value was not `from`, and so did not change it into `to`.
     Refused { from: Value, to: Value },
+    /// It found another value than `from`, and so did not change it into `to`.
+    Found { from: Value, to: Value, found: Value },
 }
 
 /// One operation.
@@ -50,7 +52,7 @@ impl Call {
     /// The same, if its outcome were unknown.
     pub(crate) fn forgotten(self) -> Call {
         let what = match self.what {
-            What::Refused { from, to } => What::Swap { from, to },
+            What::Refused { from, to } | What::Found { from, to, .. } => What::Swap { from, to },
             what => what,
         };
         Call { returned: NEVER, what, ..self }

@@ -170,7 +170,7 @@ impl Tale<'_> {
             What::Read(_) => self.names.read,
             What::Write(_) => self.names.write,
             What::Append(_) => "append",
-            What::Swap { .. } | What::Refused { .. } => "cas",
+            What::Swap { .. } | What::Refused { .. } | What::Found { .. } => "cas",
         };
         let OpId(number) = self.ids[self.proof.places[id as usize] as usize];
         format!("{name} {number}")
@@ -180,7 +180,9 @@ impl Tale<'_> {
     fn found(&self, id: CallId) -> String {
         match self.call(id).what {
             What::Read(value) => format!("{} returned {}", self.name(id), self.value(value)),
-            What::Swap { from, .. } => format!("{} found {}", self.name(id), self.value(from)),
+            What::Swap { from: found, .. } | What::Found { found, .. } => {
+                format!("{} found {}", self.name(id), self.value(found))
+            }
             What::Write(_) | What::Append(_) | What::Refused { .. } => self.name(id),
         }
     }
@@ -196,6 +198,7 @@ impl Tale<'_> {
                 format!("{name} changed {} to {}", self.value(from), self.value(to))
             }
             What::Refused { from, .. } => format!("{name} did not find {}", self.value(from)),
+            What::Found { found, .. } => format!("{name} found {}", self.value(found)),
         }
     }
 
@@ -228,16 +231,17 @@ impl Tale<'_> {
 
     fn inside(&self, early: CallId, late: CallId) -> String {
         match (self.call(early).what, self.call(late).what) {
-            (What::Read(value), What::Write(wrote) | What::Swap { to: wrote, .. })
-                if value == wrote =>
-            {
+            (
+                What::Read(value) | What::Found { found: value, .. },
+                What::Write(wrote) | What::Swap { to: wrote, .. },
+            ) if value == wrote => {
                 let early = self.found(early);
                 format!("{early} before {}, which wrote it, began", self.name(late))
             }
             _ => format!(
                 "{} before {} began, although {} must have taken effect first",
                 match self.call(early).what {
-                    What::Read(_) => self.found(early),
+                    What::Read(_) | What::Found { .. } => self.found(early),
                     _ => format!("{} completed", self.name(early)),
                 },
                 self.name(late),
@@ -258,7 +262,9 @@ impl Tale<'_> {
         };
         let late_name = self.name(late);
         let head = match self.call(early).what {
-            What::Read(_) => format!("{}, although {}", self.left(late), self.left(early)),
+            What::Read(_) | What::Found { .. } => {
+                format!("{}, although {}", self.left(late), self.left(early))
+            }
             _ => format!("{}, although {} completed", self.left(late), self.name(early)),
         };
         let Some(first) = stale.returned else {
@@ -270,7 +276,7 @@ impl Tale<'_> {
         }
         format!("{head} before {late_name} began, and {} after {first} completed", {
             match self.call(began).what {
-                What::Read(_) => format!("{} was asked", self.left(began)),
+                What::Read(_) | What::Found { .. } => format!("{} was asked", self.left(began)),
                 _ => format!("{} began", self.name(began)),
             }
         })

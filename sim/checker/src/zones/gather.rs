@@ -18,7 +18,7 @@ pub(crate) fn gather<'a, O: 'a, R: 'a>(
         };
         match what(&operation.op, ret) {
             Told::Nothing => {}
-            Told::Nonsense => return None,
+            Told::Nonsense | Told::Otherwise => return None,
             Told::This(what) => {
                 calls.list.push(Call { invoked: time(operation.invoked), returned, what });
                 calls.ids.push(id);
@@ -37,6 +37,8 @@ pub(crate) enum Told {
     Nothing,
     /// What no object of its kind says.
     Nonsense,
+    /// Something that zones have no place for.
+    Otherwise,
     /// This.
     This(What),
 }

@@ -16,7 +16,7 @@ pub(crate) enum Places {
 }
 
 impl Places {
-    /// For at most `count` different values between `low` and `high`, both of them included.
+    /// For about `count` different values between `low` and `high`, both of them included.
     pub(crate) fn new(low: Value, high: Value, count: usize) -> Places {
         let span = high.0.saturating_sub(low.0) as usize + 1;
         if span <= 4 * count + 64 {

@@ -73,6 +73,11 @@ impl Register {
                     (_, _) = (register.place(from), register.place(to));
                     register.has_refusals = true;
                 }
+                What::Found { from, to, found } => {
+                    (_, _) = (register.place(from), register.place(to));
+                    let place = register.place(found);
+                    register.clusters[place].read(call.invoked, call.returned);
+                }
                 What::Append(_) => unreachable!("a register has no appends"),
             }
         }
@@ -254,6 +259,10 @@ impl Register {
                         known.push(*id);
                         next.push(self.place(from));
                     }
+                    What::Found { from, found, .. } => {
+                        known.push(*id);
+                        next.extend([self.place(from), self.place(found)]);
+                    }
                     What::Read(_) | What::Write(_) | What::Append(_) => {}
                 }
             }
@@ -268,11 +277,11 @@ impl Register {
         for (id, call) in (0..).zip(calls) {
             let is_other = match call.what {
                 What::Read(_) => false,
-                What::Refused { .. } => true,
+                What::Refused { .. } | What::Found { .. } => true,
                 What::Write(_) | What::Swap { .. } | What::Append(_) => self.has_repeated,
             };
             if is_other {
-                others.push((self.value_place(call), id));
+                others.push((self.written_place(call), id));
             }
         }
         others.sort_unstable();
@@ -282,8 +291,18 @@ impl Register {
     /// The value that `call` saw or would leave.
     fn value_place(&mut self, call: &Call) -> usize {
         match call.what {
+            What::Found { found, .. } => self.place(found),
+            _ => self.written_place(call),
+        }
+    }
+
+    /// The value that `call` would leave.
+    fn written_place(&mut self, call: &Call) -> usize {
+        match call.what {
             What::Read(value) | What::Write(value) | What::Append(value) => self.place(value),
-            What::Swap { to, .. } | What::Refused { to, .. } => self.place(to),
+            What::Swap { to, .. } | What::Refused { to, .. } | What::Found { to, .. } => {
+                self.place(to)
+            }
         }
     }
 }
@@ -292,12 +311,14 @@ impl Register {
 fn span(calls: &[Call], init: Value) -> (Value, Value) {
     let (mut low, mut high) = (init, init);
     for call in calls {
-        let (one, other) = match call.what {
-            What::Read(value) | What::Write(value) | What::Append(value) => (value, value),
-            What::Swap { from, to } | What::Refused { from, to } => (from, to),
+        let values = match call.what {
+            What::Read(value) | What::Write(value) | What::Append(value) => [value; 3],
+            What::Swap { from, to } | What::Refused { from, to } => [from, to, to],
+            What::Found { from, to, found } => [from, to, found],
         };
-        low = low.min(one).min(other);
-        high = high.max(one).max(other);
+        for value in values {
+            (low, high) = (low.min(value), high.max(value));
+        }
     }
     debug_assert!(low <= init && init <= high);
     debug_assert!(calls.iter().all(|call| call.invoked < call.returned || call.returned == NEVER));

@@ -87,6 +87,8 @@ impl Subject for Kv {
         match op.call {
             KvCall::Get => KvRet::Value(now),
             KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,
+            // Half of those that fail tell what they found.
+            KvCall::Cas { from, to } if from != now && to.0.is_multiple_of(2) => KvRet::Value(now),
             KvCall::Cas { from, .. } => KvRet::Swapped(from == now),
         }
     }
@@ -95,7 +97,10 @@ impl Subject for Kv {
         match op.call {
             KvCall::Get => KvRet::Value(Value(mix.stale(random))),
             KvCall::Put(_) | KvCall::Append(_) => KvRet::Written,
-            KvCall::Cas { .. } => KvRet::Swapped(random.random_bool(0.5)),
+            KvCall::Cas { .. } => match random.random_range(0..3) {
+                0 => KvRet::Value(Value(mix.stale(random))),
+                told => KvRet::Swapped(told == 1),
+            },
         }
     }
 }

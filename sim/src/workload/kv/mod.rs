@@ -1,5 +1,8 @@
 //! A key-value store to run where no other machine is given: get, put, delete, compare-and-set and
 //! append, on few keys, with values that tell which operation wrote them.
+//!
+//! Every other key is plain: nothing is deleted from it and nothing appended to it, so that each of
+//! its values is written once, and what clients see of it can be judged at once.
 
 mod model;
 mod object;
@@ -43,12 +46,11 @@ impl Kv {
     }
 
     /// The key of an operation: mostly that of its neighbours, so that they contend.
-    fn key(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
-        let number = match draw.chance(250) {
+    fn key(&self, op: OpId, draw: &mut Draw<'_>) -> u64 {
+        match draw.chance(250) {
             false => mix(op.0 / MEETING, self.keys) % self.keys,
             true => draw.below(self.keys),
-        };
-        format!("k{number}").into_bytes()
+        }
     }
 
     /// The value that an operation writes, if it writes: another for each, and so that values
@@ -82,18 +84,19 @@ impl Workload for Kv {
 
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         let kind = draw.below(100);
-        let key = &self.key(op, draw)[..];
+        let number = self.key(op, draw);
+        let (key, is_plain) = (&name(number)[..], number.is_multiple_of(2));
         let value = &self.value(op)[..];
         let operation = match kind {
             0..10 => Operation::Get { key },
             10..45 => Operation::Put { key, value },
-            45..60 => Operation::Delete { key },
-            60..80 => {
+            45..60 if !is_plain => Operation::Delete { key },
+            60..80 if !is_plain => Operation::Append { key, value },
+            _ => {
                 let expected = &self.expected(op, draw);
                 let expected = expected.as_deref();
                 return Operation::CompareAndSet { key, expected, value }.encode();
             }
-            _ => Operation::Append { key, value },
         };
         operation.encode()
     }
@@ -106,7 +109,7 @@ impl Workload for Kv {
     }
 
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
-        Operation::Get { key: &self.key(op, draw) }.encode()
+        Operation::Get { key: &name(self.key(op, draw)) }.encode()
     }
 
     fn object(&self) -> Option<Object> {
@@ -133,6 +136,11 @@ impl Workload for Kv {
             (found, expected) => Err(format!("the store has {found} keys of {expected}")),
         }
     }
+}
+
+/// What the store calls a key.
+fn name(key: u64) -> Vec<u8> {
+    format!("k{key}").into_bytes()
 }
 
 fn agree(asked: &[u8], found: &[u8], expected: &[u8]) -> Result<(), String> {

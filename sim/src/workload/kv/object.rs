@@ -42,3 +42,6 @@ fn told(kv: &Kv, op: &KvOp, bytes: &[u8]) -> Option<KvRet> {
 fn known(kv: &Kv, bytes: &[u8]) -> Value {
     kv.values.of(Datum::Text(String::from_utf8_lossy(bytes).into_owned()))
 }
+
+#[cfg(test)]
+mod tests;
