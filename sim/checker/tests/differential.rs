@@ -301,7 +301,7 @@ fn the_names_of_values_change_nothing() {
         let mix = Mix::new(&mut random, 20..60);
         let history = history_of(&model, &mut random, &mix);
         let renamed = |operation: &Operation<RegisterOp, RegisterRet>| {
-            let mut operation = operation.clone();
+            let mut operation = *operation;
             operation.op = match operation.op {
                 RegisterOp::Read => RegisterOp::Read,
                 RegisterOp::Write(value) => RegisterOp::Write(name(value)),

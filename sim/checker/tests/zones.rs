@@ -191,6 +191,8 @@ fn registers_whose_values_repeat() {
 /// What is put and appended: texts none of which begins another, or any.
 const CLEAR: [&str; 12] =
     ["a;", "b;", "ab;", "ba;", "aab;", "c;", "aaaaaaaa1;", "aaaaaaaa2;", "d;", "e;", "f;", "g;"];
+const REPEATED: [&str; 12] =
+    ["a;", "b;", "a;", "c;", "a;", "c;", "b;", "a;", "d;", "d;", "e;", "a;"];
 const BLURRED: [&str; 12] = ["a", "b", "ab", "ba", "c", "cc", "d", "e", "f", "g", "h", "i"];
 
 /// A history of one key to which texts are appended, and then some results changed.
@@ -252,6 +254,16 @@ fn texts_that_grow() {
         assert!(tally.right > cases() / 8 && tally.wrong > cases() / 32, "{tally:?}");
         assert_eq!(tally.minimal, tally.wrong);
         assert!(tally.longest <= 5, "{tally:?}");
+    }
+}
+
+#[test]
+fn texts_that_grow_by_the_same_more_than_once() {
+    for init in [Datum::Null, Datum::from("bb;")] {
+        let tally = tally_appends(6, &REPEATED, &init);
+        assert!(tally.silent < cases() / 10, "{tally:?}");
+        assert!(tally.right > cases() / 8 && tally.wrong > cases() / 64, "{tally:?}");
+        assert!(tally.minimal > tally.wrong / 2, "{tally:?}");
     }
 }
 

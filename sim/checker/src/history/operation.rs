@@ -38,7 +38,7 @@ pub enum Outcome<R> {
 }
 
 /// One operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation<O, R> {
     /// Whose it is.
     pub client: Client,

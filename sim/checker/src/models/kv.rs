@@ -1,5 +1,6 @@
 //! Keys with one value each that is read, written, appended to, and compared and set.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,12 +63,15 @@ pub enum KvRet {
 impl Kv {
     /// What `value` is with the text of `more` after it.
     fn appended(&self, value: Value, more: Value) -> Value {
-        let text = |value: Value| match self.values.datum(value) {
-            Datum::Null => String::new(),
-            Datum::Text(text) => text,
-            other => other.to_string(),
-        };
-        self.values.of(Datum::Text(text(value) + &text(more)))
+        let text = self.values.with(|data| {
+            let text = |value: Value| match &data[value.0 as usize] {
+                Datum::Null => Cow::Borrowed(""),
+                Datum::Text(text) => Cow::Borrowed(text.as_str()),
+                other => Cow::Owned(other.to_string()),
+            };
+            [text(value), text(more)].concat()
+        });
+        self.values.of(Datum::Text(text))
     }
 }
 
@@ -149,8 +153,8 @@ impl Model for Kv {
         Some(Stream::new(told, |op| u64::from(op.key.0), init, names, words))
     }
 
-    /// In nearly linear time, if no value that was seen was written twice, and no failed
-    /// compare-and-set matters.
+    /// In nearly linear time, if no value that was seen was put twice, no failed compare-and-set
+    /// matters, and texts tell what was appended.
     fn decide(&self, part: Part<'_, KvOp, KvRet>, _: &Budget<'_>) -> Option<Verdict> {
         let key = part.iter().next().map(|(_, first)| first.op.key);
         let told = |op: &KvOp, ret: Option<&KvRet>| match Some(op.key) == key {

@@ -1,25 +1,31 @@
 //! Decides on a register to whose text more is appended, if every text that is read tells which
-//! operations made it.
+//! operations made it, or at least what each of them appended.
 
 use crate::value::{Datum, Value};
 use crate::zones::call::{Call, What};
 use crate::zones::clusters::{Clash, Cluster, ClusterId, NONE, Written, clash};
 use crate::zones::finding::{CallId, Finding, Why, Wrong};
 use crate::zones::places::Places;
+use crate::zones::repeats::Repeats;
 use crate::zones::tokens::Tokens;
 
 /// Decides on a register that has `init` at first; `data` says which datum each value is.
 ///
 /// Whatever stands between two writes grows, so all reads of it are beginnings of the longest. An
 /// append that nobody saw took effect where nobody looked again before the next write: it may
-/// stand anywhere, like a write that nobody saw.
+/// stand anywhere, like a write that nobody saw. Where several appended the same, it is wrong if it
+/// is so whoever of them made which place of a text, and right if it is so for one choice.
 pub(crate) fn decide(calls: &[Call], init: Value, data: &[Datum]) -> Finding {
     let Some(mut texts) = Texts::of(calls, init, data) else { return Finding::Ambiguous };
     let why = texts.read_all(calls).err();
-    let why = why.or_else(|| clash(&texts.clusters).map(|clash: Clash| Why::of(&clash, calls)));
+    let why = why.or_else(|| {
+        texts.repeats.forget(&mut texts.clusters);
+        clash(&texts.clusters).map(|clash: Clash| Why::of(&clash, calls))
+    });
     match why {
         Some(why) => Finding::Wrong(texts.wrong(calls, why)),
-        None => Finding::Linearizable,
+        None if texts.repeats.is_empty() || texts.is_explained() => Finding::Linearizable,
+        None => Finding::Ambiguous,
     }
 }
 
@@ -31,14 +37,33 @@ const FIRST: usize = 0;
 struct Texts<'a> {
     clusters: Vec<Cluster>,
     tokens: Tokens<'a>,
+    repeats: Repeats,
     init: &'a Datum,
     data: &'a [Datum],
-    /// The longest text that was read of each cluster that is no append, and who read it.
-    longest: Vec<Option<(&'a str, CallId)>>,
+    /// The longest text that begins with each cluster, as far as one of them has any.
+    longest: Vec<Option<Longest<'a>>>,
     /// Where the longest text of a cluster ends in tokens, in order: the length so far, and the
-    /// cluster of the last of them. Those of one first cluster stand together, in `range`.
+    /// cluster of the last of them. Those of one first cluster stand together.
     ends: Vec<(usize, ClusterId)>,
-    range: Vec<(usize, usize)>,
+}
+
+/// The longest text that was read of those that begin with some cluster, which is no append.
+#[derive(Clone, Copy)]
+struct Longest<'a> {
+    text: &'a str,
+    /// Who read it.
+    read: CallId,
+    /// Where it stands in [`Texts::ends`].
+    ends: (usize, usize),
+}
+
+/// A value that was read.
+struct Seen {
+    value: Value,
+    /// The cluster that it begins with.
+    first: usize,
+    /// Who read it first.
+    read: CallId,
 }
 
 /// The text of `datum`.
@@ -75,53 +100,77 @@ impl<'a> Texts<'a> {
             }
         }
         let tokens = Tokens::new(tokens.into_iter())?;
-        let longest = vec![None; clusters.len()];
-        let range = vec![(0, 0); clusters.len()];
-        Some(Texts { clusters, tokens, init, data, longest, ends: Vec::new(), range })
+        let is_append = |place: &u32| {
+            let call = place.checked_sub(1).map(|id| &calls[id as usize]);
+            call.is_some_and(|call| matches!(call.what, What::Append(_)))
+        };
+        if !tokens.alike().iter().flatten().all(is_append) {
+            return None;
+        }
+        let repeats = Repeats::new(tokens.alike());
+        let ends = Vec::with_capacity(clusters.len());
+        Some(Texts { clusters, tokens, repeats, init, data, longest: Vec::new(), ends })
     }
 
     /// Gives every read the cluster that it saw, and every append the one before it.
     fn read_all(&mut self, calls: &[Call]) -> Result<(), Why> {
-        let mut read: Vec<(Value, usize, CallId)> = Vec::new();
+        let values = calls.iter().filter_map(|call| match call.what {
+            What::Read(value) => Some(value),
+            _ => None,
+        });
+        let (low, high) = values.fold((Value(u32::MAX), Value(0)), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+        let mut places = Places::new(low, high, calls.len());
+        let seen = self.begin_all(calls, &mut places)?;
+        for first in 0..self.longest.len() {
+            if let Some(longest) = self.longest[first] {
+                self.take_apart(calls, first, longest)?;
+            }
+        }
+        for one in &seen {
+            *places.at(one.value) = self.place(one)?;
+        }
+        for call in calls {
+            if let What::Read(value) = call.what {
+                let place = *places.at(value) as usize;
+                self.clusters[place].read(call.invoked, call.returned);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what each value that was read begins with, and the longest that begins so; `places`
+    /// are all empty, and each of its value's is then not.
+    fn begin_all(&mut self, calls: &[Call], places: &mut Places) -> Result<Vec<Seen>, Why> {
+        let mut seen = Vec::with_capacity(calls.len());
         // What begins with the same token has the same first cluster.
         let mut same: Option<(&str, usize)> = None;
-        for (id, call) in (0..).zip(calls) {
+        for (read, call) in (0..).zip(calls) {
             let What::Read(value) = call.what else { continue };
+            let place = places.at(value);
+            if *place != NONE {
+                continue;
+            }
+            *place = read;
             let whole = text(&self.data[value.0 as usize]);
             let begins = same.zip(whole).filter(|((token, _), whole)| whole.starts_with(token));
             let (first, text) = match begins {
                 Some(((_, first), whole)) => (first, whole),
                 None => {
-                    let found = self.first(calls, value).ok_or(Why::Unwritten(id))?;
+                    let found = self.first(calls, value).ok_or(Why::Unwritten(read))?;
                     let token = self.tokens.first_of(found.1);
                     same = token.map(|(_, length)| (&found.1[..length], found.0)).or(same);
                     found
                 }
             };
-            read.push((value, first, id));
-            if self.longest[first].is_none_or(|(longest, _)| longest.len() < text.len()) {
-                self.longest[first] = Some((text, id));
+            seen.push(Seen { value, first, read });
+            if self.longest(first).is_none_or(|longest| longest.text.len() < text.len()) {
+                self.longest.resize(self.longest.len().max(first + 1), None);
+                self.longest[first] = Some(Longest { text, read, ends: (0, 0) });
             }
         }
-        for first in 0..self.clusters.len() {
-            if let Some((text, read)) = self.longest[first] {
-                let from = self.ends.len();
-                self.take_apart(calls, first, text, read)?;
-                self.range[first] = (from, self.ends.len());
-            }
-        }
-        let low = read.iter().map(|(value, ..)| *value).min().unwrap_or_default();
-        let high = read.iter().map(|(value, ..)| *value).max().unwrap_or_default();
-        let mut places = Places::new(low, high, read.len());
-        for (value, first, id) in read {
-            let place = places.at(value);
-            if *place == NONE {
-                *place = self.place(value, first, id)?;
-            }
-            let call = &calls[id as usize];
-            self.clusters[*place as usize].read(call.invoked, call.returned);
-        }
-        Ok(())
+        Ok(seen)
     }
 
     /// What a read of `value` saw the text begin with: its cluster, and the text.
@@ -143,14 +192,14 @@ impl<'a> Texts<'a> {
         }
     }
 
-    /// Chains the operations that made `text`, the longest that begins with `first`.
+    /// Chains the operations that made the longest text that begins with `first`.
     fn take_apart(
         &mut self,
         calls: &[Call],
         first: usize,
-        text: &str,
-        read: CallId,
+        Longest { text, read, .. }: Longest<'_>,
     ) -> Result<(), Why> {
+        let from = self.ends.len();
         let mut end = 0;
         let mut last = first;
         let begins_with_token = first != FIRST || text_length(self.init) > 0;
@@ -167,32 +216,46 @@ impl<'a> Texts<'a> {
             if !matches!(calls[append as usize].what, What::Append(_)) {
                 return Err(Why::Unwritten(read));
             }
-            let place = number as usize;
-            if self.clusters[place].written == Written::Made {
-                let other = self.longest[self.root(place)].map_or(read, |(_, other)| other);
+            let free = self.repeats.place(number);
+            let free = free.filter(|free| self.clusters[*free as usize].written != Written::Made);
+            let Some(free) = free else {
+                let other = self.longest(self.root(number as usize));
+                let other = other.map_or(read, |longest| longest.read);
                 return Err(Why::Reused { read, append, other });
-            }
+            };
+            let place = free as usize;
             self.clusters[place].written = Written::Made;
             self.clusters[place].is_found = true;
             self.clusters[place].parent = last as ClusterId;
-            self.clusters[last].child = number;
+            self.clusters[last].child = free;
             (end, last) = (end + length, place);
-            self.ends.push((end, number));
+            self.ends.push((end, free));
+        }
+        let until = self.ends.len();
+        if let Some(longest) = &mut self.longest[first] {
+            longest.ends = (from, until);
         }
         Ok(())
     }
 
-    /// The cluster of the whole of `value`, which begins with `first`.
-    fn place(&self, value: Value, first: usize, read: CallId) -> Result<ClusterId, Why> {
-        let text = text(&self.data[value.0 as usize]).unwrap_or("");
-        let (longest, other) = self.longest[first].unwrap_or((text, read));
-        if !longest.starts_with(text) {
-            return Err(Why::Disagree(read, other));
+    /// The cluster of the whole of what was `seen`.
+    fn place(&self, seen: &Seen) -> Result<ClusterId, Why> {
+        let text = text(&self.data[seen.value.0 as usize]).unwrap_or("");
+        let longest = self.longest(seen.first).expect("what was read has a longest");
+        if !longest.text.starts_with(text) {
+            return Err(Why::Disagree(seen.read, longest.read));
         }
-        let (from, to) = self.range[first];
-        let ends = &self.ends[from..to];
+        let ends = &self.ends[longest.ends.0..longest.ends.1];
         let found = ends.binary_search_by_key(&text.len(), |(end, _)| *end);
-        found.map(|place| ends[place].1).map_err(|_| Why::Unwritten(read))
+        found.map(|place| ends[place].1).map_err(|_| Why::Unwritten(seen.read))
+    }
+
+    /// Whether the appends that others have the text of can have made the places where it was
+    /// read: no says nothing.
+    fn is_explained(&mut self) -> bool {
+        let chains = self.longest.iter().flatten();
+        let chains = chains.map(|longest| &self.ends[longest.ends.0..longest.ends.1]);
+        self.repeats.remember(&mut self.clusters, chains) && clash(&self.clusters).is_none()
     }
 
     /// `why`, with the calls that prove it, and those that these make certain.
@@ -213,17 +276,22 @@ impl<'a> Texts<'a> {
             };
             place = self.root(place);
             // An append stands where the longest read of its chain shows it.
-            known.extend(self.longest[place].map(|(_, read)| read));
+            known.extend(self.longest(place).map(|longest| longest.read));
             while place != NONE as usize {
                 related.extend(CallId::try_from(place).ok().and_then(|place| place.checked_sub(1)));
                 place = self.clusters[place].child as usize;
             }
         }
-        if !is_of_places {
+        if !is_of_places || !self.repeats.is_empty() {
             let writes = (0..).zip(calls).filter(|(_, call)| !matches!(call.what, What::Read(_)));
             related.extend(writes.map(|(id, _): (CallId, _)| id));
         }
         Wrong { why, known, related }
+    }
+
+    /// The longest text that begins with the cluster `first`.
+    fn longest(&self, first: usize) -> Option<Longest<'a>> {
+        self.longest.get(first).copied().flatten()
     }
 
     /// The first cluster of the chain of `place`.

@@ -213,7 +213,7 @@ impl Tale<'_> {
     fn reused(&self, read: CallId, append: CallId, other: CallId) -> String {
         let (found, append) = (self.found(read), self.name(append));
         match other == read {
-            true => format!("{found}, which has the text of {append} twice"),
+            true => format!("{found}, which has the text of {append} too often"),
             false => format!(
                 "{found}, which has the text of {append}, but {} after another text",
                 self.found(other)

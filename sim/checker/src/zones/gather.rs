@@ -5,13 +5,16 @@ use crate::zones::call::{Call, Calls, NEVER, What, time};
 
 /// The operations of `part`, each as `what` says of its call and of what it returned; nothing if
 /// `what` cannot say. Those of which it says nothing to know are left out.
-pub(crate) fn gather<'a, O: 'a, R: 'a>(
-    part: Part<'a, O, R>,
-    what: impl Fn(&'a O, Option<&'a R>) -> Told,
+pub(crate) fn gather<O: Copy, R: Copy>(
+    part: Part<'_, O, R>,
+    what: impl Fn(&O, Option<&R>) -> Told,
 ) -> Option<Calls> {
     let mut calls =
         Calls { list: Vec::with_capacity(part.len()), ids: Vec::with_capacity(part.len()) };
-    let operation = |(id, operation): (OpId, &'a Operation<O, R>)| {
+    // The operations of a key lie far apart in memory: copying them, which depends on nothing in
+    // them, waits for many at a time.
+    let near: Vec<Operation<O, R>> = part.iter().map(|(_, operation)| *operation).collect();
+    let operation = |(id, operation): (&OpId, &Operation<O, R>)| {
         let (returned, ret) = match &operation.outcome {
             Outcome::Returned { at, ret } => (time(*at), Some(ret)),
             Outcome::Failed | Outcome::Unknown => (NEVER, None),
@@ -21,12 +24,12 @@ pub(crate) fn gather<'a, O: 'a, R: 'a>(
             Told::Nonsense | Told::Otherwise => return None,
             Told::This(what) => {
                 calls.list.push(Call { invoked: time(operation.invoked), returned, what });
-                calls.ids.push(id);
+                calls.ids.push(*id);
             }
         }
         Some(())
     };
-    part.iter().try_for_each(operation)?;
+    part.ids().iter().zip(&near).try_for_each(operation)?;
     Some(calls)
 }
 

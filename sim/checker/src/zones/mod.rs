@@ -10,6 +10,7 @@ mod finding;
 mod gather;
 mod places;
 pub(crate) mod register;
+mod repeats;
 mod tokens;
 
 pub(crate) use call::{BEFORE, Call, Calls, NEVER, Time, What};

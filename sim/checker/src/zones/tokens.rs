@@ -2,11 +2,13 @@
 
 use std::cmp::Ordering;
 
-/// A set of texts none of which begins another, so that a text made of them has one reading.
+/// Texts none of which begins a different one, so that a text made of them has one reading.
 #[derive(Debug)]
 pub(crate) struct Tokens<'a> {
-    /// In order.
+    /// In order, each text once: with the least number that it has.
     sorted: Vec<Token<'a>>,
+    /// The numbers of each text that has several, in order.
+    alike: Vec<Vec<u32>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -18,23 +20,49 @@ struct Token<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// The tokens, each with a number; nothing if one of them is empty or begins another.
+    /// The tokens, each with a number; nothing if one of them is empty or begins a different one.
     pub(crate) fn new(tokens: impl Iterator<Item = (&'a str, u32)>) -> Option<Tokens<'a>> {
         let token = |(text, number)| Token { head: head(text), text, number };
         let mut sorted: Vec<Token<'a>> = tokens.map(token).collect();
-        sorted.sort_unstable_by(|one, other| one.order(other));
-        let begins = |pair: &[Token<'_>]| pair[1].text.starts_with(pair[0].text);
-        let is_empty = sorted.first().is_some_and(|first| first.text.is_empty());
-        (!is_empty && !sorted.windows(2).any(begins)).then_some(Tokens { sorted })
+        sorted.sort_unstable_by_key(|token| token.head);
+        for run in sorted.chunk_by_mut(|one, other| one.head == other.head) {
+            run.sort_unstable_by_key(|token| (token.text, token.number));
+        }
+        if sorted.first().is_some_and(|first| first.text.is_empty()) {
+            return None;
+        }
+        let mut has_alike = false;
+        for pair in sorted.windows(2).filter(|pair| pair[1].text.starts_with(pair[0].text)) {
+            if pair[0].text.len() < pair[1].text.len() {
+                return None;
+            }
+            has_alike = true;
+        }
+        let mut alike = Vec::new();
+        if has_alike {
+            let of_one_text = sorted.chunk_by(|one, other| one.text == other.text);
+            let several = of_one_text.filter(|tokens| tokens.len() > 1);
+            alike.extend(several.map(|tokens| tokens.iter().map(|token| token.number).collect()));
+            sorted.dedup_by_key(|token| token.text);
+        }
+        Some(Tokens { sorted, alike })
     }
 
-    /// The token that `text` begins with: its number and its length.
+    /// The numbers of each text that has several, in order.
+    pub(crate) fn alike(&self) -> &[Vec<u32>] {
+        &self.alike
+    }
+
+    /// The token that `text` begins with: its least number and its length.
     pub(crate) fn first_of(&self, text: &str) -> Option<(u32, usize)> {
         let whole = Token { head: head(text), text, number: 0 };
-        let after = self.sorted.partition_point(|token| token.order(&whole) != Ordering::Greater);
+        let last_of = |count: usize| {
+            let token = self.sorted[..count].last()?;
+            text.starts_with(token.text).then_some((token.number, token.text.len()))
+        };
         // Whatever sorts between a beginning of the text and the text has that beginning too.
-        let token = self.sorted.get(after.checked_sub(1)?)?;
-        text.starts_with(token.text).then_some((token.number, token.text.len()))
+        let by_head = last_of(self.sorted.partition_point(|token| token.head <= whole.head));
+        by_head.or_else(|| last_of(self.sorted.partition_point(|it| it.order(&whole).is_le())))
     }
 }
 
@@ -47,9 +75,11 @@ impl Token<'_> {
 /// The first eight bytes of `text`, and zeros where it has fewer: never greater than those of a
 /// text that sorts after it.
 fn head(text: &str) -> u64 {
+    if let Some(bytes) = text.as_bytes().first_chunk() {
+        return u64::from_be_bytes(*bytes);
+    }
     let mut bytes = [0; 8];
-    let length = text.len().min(8);
-    bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
     u64::from_be_bytes(bytes)
 }
 
@@ -67,9 +97,16 @@ mod tests {
     fn a_token_that_begins_another_is_refused() {
         assert!(tokens(&["1;", "2;", "12;"]).is_some());
         assert!(tokens(&["1", "2", "12"]).is_none());
-        assert!(tokens(&["1;", "1;"]).is_none());
         assert!(tokens(&["1;", ""]).is_none());
         assert!(tokens(&["long text", "long text with an end"]).is_none());
+    }
+
+    #[test]
+    fn equal_tokens_are_one_with_several_numbers() {
+        let tokens = tokens(&["2;", "1;", "2;", "3;", "2;"]).expect("none begins another");
+        assert_eq!(tokens.alike(), [[0, 2, 4]]);
+        assert_eq!(tokens.first_of("2;1;"), Some((0, 2)));
+        assert_eq!(tokens.first_of("3;"), Some((3, 2)));
     }
 
     proptest! {
