@@ -327,42 +327,19 @@ mod tests {
 
     use super::*;
     use crate::brute;
-    use crate::generate::{Random, Shape, history, random};
+    use crate::generate::tests::queues;
+    use crate::generate::{Random, Shape};
     use crate::history::{Outcome, Part};
-    use crate::models::{Queue, QueueOp};
-    use crate::value::Value;
+    use crate::models::Queue;
 
     const SMALL: Shape = Shape { operations: 9, clients: 4, unknown: 0.1, failed: 0.0, eager: 0.3 };
-
-    /// A queue that sometimes gives up what is second.
-    fn queues(seed: u64) -> History<QueueOp, Value> {
-        let mut next = 0;
-        let ask = |random: &mut Random| match random.random_bool(0.5) {
-            true => {
-                next += 1;
-                QueueOp::Enqueue(Value(next))
-            }
-            false => QueueOp::Dequeue,
-        };
-        let mut errors = random(seed);
-        let apply = |queue: &mut Vec<Value>, op: &QueueOp| match op {
-            QueueOp::Enqueue(value) => {
-                queue.push(*value);
-                Value::NULL
-            }
-            QueueOp::Dequeue if queue.is_empty() => Value::NULL,
-            QueueOp::Dequeue => {
-                queue.remove(usize::from(queue.len() > 1 && errors.random_bool(0.9)))
-            }
-        };
-        history(&mut random(seed), &SMALL, Vec::new(), ask, apply)
-    }
 
     #[test]
     fn in_real_time_it_finds_what_brute_force_finds() {
         let mut right = 0;
         for seed in 0..3000 {
-            let made = queues(seed);
+            let second = |errors: &mut Random, count| count > 1 && errors.random_bool(0.9);
+            let made = queues(seed, &SMALL, |errors, count| second(errors, count).into());
             let ids: Vec<OpId> = (0..).map(OpId).take(made.operations().len()).collect();
             let mut chains: BTreeMap<_, Vec<Link>> = BTreeMap::new();
             for id in &ids {

@@ -120,11 +120,69 @@ pub fn history<S, O, R>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::brute;
     use crate::history::{OpId, Part};
-    use crate::models::{Counter, CounterOp};
+    use crate::models::{Counter, CounterOp, QueueOp, RegisterOp, RegisterRet};
+    use crate::value::Value;
+
+    /// A history of a register with few values, some of whose reads are wrong.
+    pub(crate) fn registers(
+        random: &mut Random,
+        shape: &Shape,
+    ) -> History<RegisterOp, RegisterRet> {
+        let ask = |random: &mut Random| {
+            let (one, other) = (Value(random.random_range(0..4)), Value(random.random_range(0..4)));
+            match random.random_range(0..5) {
+                0..3 => RegisterOp::Read,
+                3 => RegisterOp::Write(one),
+                _ => RegisterOp::Cas { from: one, to: other },
+            }
+        };
+        let mut errors = random.clone();
+        let apply = |state: &mut Value, op: &RegisterOp| match *op {
+            RegisterOp::Read if errors.random_bool(0.1) => RegisterRet::Value(Value(1)),
+            RegisterOp::Read => RegisterRet::Value(*state),
+            RegisterOp::Write(value) => {
+                *state = value;
+                RegisterRet::Written
+            }
+            RegisterOp::Cas { from, to } => {
+                let swaps = *state == from;
+                *state = if swaps { to } else { *state };
+                RegisterRet::Swapped(swaps)
+            }
+        };
+        history(random, shape, Value::NULL, ask, apply)
+    }
+
+    /// A history of a queue in which all values differ. A dequeue takes what is at the place that
+    /// `wrong` draws of so many.
+    pub(crate) fn queues(
+        seed: u64,
+        shape: &Shape,
+        mut wrong: impl FnMut(&mut Random, usize) -> usize,
+    ) -> History<QueueOp, Value> {
+        let mut next = 0;
+        let ask = |random: &mut Random| match random.random_bool(0.5) {
+            true => {
+                next += 1;
+                QueueOp::Enqueue(Value(next))
+            }
+            false => QueueOp::Dequeue,
+        };
+        let mut errors = random(seed);
+        let apply = |queue: &mut Vec<Value>, op: &QueueOp| match op {
+            QueueOp::Enqueue(value) => {
+                queue.push(*value);
+                Value::NULL
+            }
+            QueueOp::Dequeue if queue.is_empty() => Value::NULL,
+            QueueOp::Dequeue => queue.remove(wrong(&mut errors, queue.len())),
+        };
+        history(&mut random(seed), shape, Vec::new(), ask, apply)
+    }
 
     #[test]
     fn what_is_generated_is_linearizable_and_changing_a_read_shows() {

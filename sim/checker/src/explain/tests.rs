@@ -8,11 +8,11 @@ use crate::check::check;
 use crate::explain::attempt::{Reach, attempt};
 use crate::explain::minimise::minimise;
 use crate::explain::object::forgotten;
+use crate::generate::tests::{queues, registers};
 use crate::generate::{Random, Shape, history, random};
 use crate::history::{Client, History, OpId, Outcome, Part, Recorder};
 use crate::model::Model;
-use crate::models::{Counter, CounterOp, Queue, QueueOp, Register, RegisterOp, RegisterRet};
-use crate::value::Value;
+use crate::models::{Counter, CounterOp, Queue, Register};
 use crate::verdict::{Evidence, Verdict};
 
 /// Whether `history` is bad, by the definition, when only the outcomes of `known` are known.
@@ -60,33 +60,6 @@ fn assert_legal<M: Model>(
 
 const SMALL: Shape = Shape { operations: 9, clients: 3, unknown: 0.1, failed: 0.05, eager: 0.5 };
 
-/// A history of a register with few values, some of whose reads are wrong.
-pub(super) fn registers(random: &mut Random, shape: &Shape) -> History<RegisterOp, RegisterRet> {
-    let ask = |random: &mut Random| {
-        let (one, other) = (Value(random.random_range(0..4)), Value(random.random_range(0..4)));
-        match random.random_range(0..5) {
-            0..3 => RegisterOp::Read,
-            3 => RegisterOp::Write(one),
-            _ => RegisterOp::Cas { from: one, to: other },
-        }
-    };
-    let mut errors = random.clone();
-    let apply = |state: &mut Value, op: &RegisterOp| match *op {
-        RegisterOp::Read if errors.random_bool(0.1) => RegisterRet::Value(Value(1)),
-        RegisterOp::Read => RegisterRet::Value(*state),
-        RegisterOp::Write(value) => {
-            *state = value;
-            RegisterRet::Written
-        }
-        RegisterOp::Cas { from, to } => {
-            let swaps = *state == from;
-            *state = if swaps { to } else { *state };
-            RegisterRet::Swapped(swaps)
-        }
-    };
-    history(random, shape, Value::NULL, ask, apply)
-}
-
 #[test]
 fn evidence_of_a_register_is_minimal() {
     let count = |seed: &u64| {
@@ -122,25 +95,8 @@ fn evidence_of_a_counter_is_minimal() {
 #[test]
 fn evidence_of_a_queue_is_minimal() {
     let count = |seed: &u64| {
-        let mut next = 0;
-        let ask = |random: &mut Random| match random.random_bool(0.5) {
-            true => {
-                next += 1;
-                QueueOp::Enqueue(Value(next))
-            }
-            false => QueueOp::Dequeue,
-        };
-        let mut errors = random(*seed);
-        let apply = |queue: &mut Vec<Value>, op: &QueueOp| match op {
-            QueueOp::Enqueue(value) => {
-                queue.push(*value);
-                Value::NULL
-            }
-            QueueOp::Dequeue if queue.is_empty() => Value::NULL,
-            QueueOp::Dequeue if errors.random_bool(0.3) => queue.remove(queue.len() - 1),
-            QueueOp::Dequeue => queue.remove(0),
-        };
-        let made = history(&mut random(*seed), &SMALL, Vec::new(), ask, apply);
+        let last = |errors: &mut Random, count| errors.random_bool(0.3).then_some(count - 1);
+        let made = queues(*seed, &SMALL, |errors, count| last(errors, count).unwrap_or(0));
         minimal_evidence(&Queue::default(), &made).is_some()
     };
     let caught = (0..300).filter(count).count();
