@@ -9,7 +9,8 @@ use crate::types::{Membership, NodeId, Voters};
 /// there (thesis §6.2). `u64::MAX` if the membership has no voter at all.
 ///
 /// # Panics
-/// If a half has more than [`Membership::VOTERS_MAX`] voters; no node starts with such a membership.
+/// If a half has more than [`Membership::VOTERS_MAX`] voters; no node starts with such a
+/// membership.
 pub fn reached(membership: &Membership, reached: impl Fn(NodeId) -> u64) -> u64 {
     let incoming = half_reached(membership.incoming(), &reached);
     let outgoing = half_reached(membership.outgoing(), &reached);

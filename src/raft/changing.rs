@@ -5,47 +5,12 @@
 //! before stopped. Each step waits until the one before is committed: at most one membership of
 //! the log is not, and any two that follow one another share the voters that decide.
 
-use alloc::vec::Vec;
-use core::time::Duration;
-
 use crate::progress::Progress;
 use crate::raft::action::{Action, RejectReason};
+use crate::raft::catch_up::CatchUp;
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
-use crate::types::{Change, EntryId, Fate, Index, Instant, Membership, NodeId, Payload, Tag};
-
-/// What only the leader that changes the membership knows.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Changing {
-    /// Who waits for the change under way.
-    tag: Option<Tag>,
-    /// Who waited for the change that is being given up.
-    given_up: Option<Tag>,
-    /// How far those are that are to vote and do not yet.
-    catching_up: Vec<(NodeId, CatchUp)>,
-    /// Who is no member any more and is still told so, until then.
-    parting: Vec<(NodeId, Instant)>,
-}
-
-/// Rounds of replication to a voter to come, each up to where the log ended when it began. One
-/// that takes no longer than a leader may be silent shows that the node keeps up (thesis §4.2.1).
-#[derive(Clone, Copy, Debug)]
-struct CatchUp {
-    target: Index,
-    since: Instant,
-    keeps_up: bool,
-}
-
-impl CatchUp {
-    fn observe(&mut self, matched: Index, last: Index, now: Instant, bound: Duration) {
-        if matched >= self.target {
-            self.keeps_up = now <= self.since.after(bound);
-            (self.target, self.since) = (last, now);
-        } else if now > self.since.after(bound) {
-            self.keeps_up = false;
-        }
-    }
-}
+use crate::types::{Change, EntryId, Fate, Instant, Membership, NodeId, Payload, Tag};
 
 impl Leader {
     pub(crate) fn on_change(&mut self, common: &mut Common, tag: Tag, change: &Change) {
@@ -173,8 +138,7 @@ impl Leader {
         for (id, progress) in self.peers.iter().filter(|(id, _)| to_come(id)) {
             let place = catching_up.iter().position(|(other, _)| other == id);
             let place = place.unwrap_or_else(|| {
-                let catch_up = CatchUp { target: last, since: now, keeps_up: false };
-                catching_up.push((*id, catch_up));
+                catching_up.push((*id, CatchUp::new(last, now)));
                 catching_up.len() - 1
             });
             catching_up[place].1.observe(progress.matched(), last, now, bound);

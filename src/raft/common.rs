@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 use crate::log::{Log, Slice};
 use crate::raft::action::{Action, Refusal, RejectReason, RoleName};
 use crate::raft::config::Config;
+use crate::raft::drift::Drift;
 use crate::raft::founding::Founding;
 use crate::raft::input::Consumer;
 use crate::raft::jitter::Jitter;
 use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::ConfirmedReads;
 use crate::raft::status::Refusals;
-use crate::raft::upkeep::Drift;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Founder, HardState, Incarnation, Index, Instant,
     Membership, Message, NodeId, Payload, SnapshotMeta, Tag, Term,

@@ -30,8 +30,8 @@ pub struct Config {
     /// Refuse votes while a leader has been heard from within `election_timeout_min`
     /// (thesis §4.2.3).
     pub stickiness: bool,
-    /// As the leader of an even set of voters, hold its casting vote: the half that the leader is in
-    /// goes on if the network splits.
+    /// As the leader of an even set of voters, hold its casting vote: the half that the leader is
+    /// in goes on if the network splits.
     pub casting_vote: bool,
     /// As the leader, make learners of voters that are silent for too long, and voters of them
     /// again once they are back.

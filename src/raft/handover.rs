@@ -4,18 +4,8 @@
 use crate::progress::{Mode, Progress};
 use crate::raft::action::{Action, RejectReason};
 use crate::raft::common::Common;
-use crate::raft::leader::Leader;
-use crate::types::{Body, Instant, NodeId, Tag};
-
-/// A leadership on its way to another node. Meanwhile nothing is proposed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Handover {
-    /// Who asked for it; nobody did if the leader began by itself.
-    tag: Option<Tag>,
-    to: NodeId,
-    /// When this leader goes on by itself.
-    deadline: Instant,
-}
+use crate::raft::leader::{Handover, Leader};
+use crate::types::{Body, NodeId, Tag};
 
 impl Leader {
     pub(crate) fn on_transfer(&mut self, common: &mut Common, tag: Tag, to: Option<NodeId>) {

@@ -6,9 +6,8 @@ use alloc::vec::Vec;
 use crate::progress::Progress;
 use crate::quorum;
 use crate::raft::action::{Action, Refusal, RejectReason};
-use crate::raft::changing::Changing;
+use crate::raft::catch_up::Changing;
 use crate::raft::common::Common;
-use crate::raft::handover::Handover;
 use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::replication;
 use crate::raft::transition::Transition;
@@ -35,6 +34,16 @@ pub(crate) struct Leader {
     early_reads: VecDeque<Tag>,
     /// Reads that wait for a round, by ascending round.
     reads: VecDeque<LeaderRead>,
+}
+
+/// A leadership on its way to another node. Meanwhile nothing is proposed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handover {
+    /// Who asked for it; nobody did if the leader began by itself.
+    pub(crate) tag: Option<Tag>,
+    pub(crate) to: NodeId,
+    /// When this leader goes on by itself.
+    pub(crate) deadline: Instant,
 }
 
 /// A proposal in the log whose outcome its user waits for.

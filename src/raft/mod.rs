@@ -4,9 +4,11 @@
 //! changes a node's role; a role's handlers return the transition they want.
 
 mod action;
+mod catch_up;
 mod changing;
 mod common;
 mod config;
+mod drift;
 mod election;
 mod follower;
 mod founding;
@@ -15,6 +17,7 @@ mod input;
 mod invariants;
 mod jitter;
 mod leader;
+mod meeting;
 mod outbox;
 mod reads;
 mod replication;

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::types::id::NodeId;
+use crate::types::membership::error::ChangeError;
 use crate::types::membership::member::{Address, Fate, Incarnation, Member};
+use crate::types::membership::state::{Membership, Parts, admit};
 use crate::types::membership::voters::Voters;
-use crate::types::membership::{Membership, Parts, admit};
 
 /// What is to be different about a membership: any number of nodes at once. What is not named
 /// stays.
@@ -43,26 +44,6 @@ enum Role {
     /// A learner until it is heard of again, and then a voter.
     Suspended,
     Nothing,
-}
-
-/// Why a membership cannot be changed so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ChangeError {
-    /// Nobody would vote any more.
-    NoVoters,
-    /// More than [`Membership::VOTERS_MAX`] would vote.
-    TooManyVoters,
-    /// It would take more than [`Membership::BYTES_MAX`]: fewer members, or shorter addresses.
-    TooLarge,
-    /// The id names no node.
-    IdIsZero,
-    /// The node is no member.
-    NotMember(NodeId),
-    /// The casting vote would be with a node that has no vote.
-    CastingWithoutVote(NodeId),
-    /// The node is to become two things at once.
-    Contradiction(NodeId),
 }
 
 impl Change {
@@ -287,26 +268,3 @@ impl fmt::Display for Change {
         Ok(())
     }
 }
-
-impl fmt::Display for ChangeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ChangeError::NoVoters => f.write_str("nobody would vote any more"),
-            ChangeError::TooManyVoters => {
-                write!(f, "more than {} nodes would vote", Membership::VOTERS_MAX)
-            }
-            ChangeError::TooLarge => {
-                let bytes = Membership::BYTES_MAX;
-                write!(f, "it would take more than {bytes} bytes: fewer members, shorter addresses")
-            }
-            ChangeError::IdIsZero => f.write_str("0 names no node"),
-            ChangeError::NotMember(id) => write!(f, "{id} is no member"),
-            ChangeError::CastingWithoutVote(id) => {
-                write!(f, "{id} would hold the casting vote, and has no vote")
-            }
-            ChangeError::Contradiction(id) => write!(f, "{id} is to become two things at once"),
-        }
-    }
-}
-
-impl core::error::Error for ChangeError {}
