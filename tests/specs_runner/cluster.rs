@@ -52,7 +52,7 @@ impl Cluster {
     pub(crate) fn carry_out(&mut self, command: Command) -> Result<Vec<String>, String> {
         self.budget = INPUTS_MAX;
         match command {
-            Command::Cluster(founding) if self.nodes.is_empty() => self.found(founding)?,
+            Command::Cluster(founding) if self.nodes.is_empty() => self.found(*founding)?,
             Command::Cluster(_) => return Err("the cluster is founded already".into()),
             _ if self.nodes.is_empty() => return Err("the first command is `cluster`".into()),
             Command::Elect(id) => self.elect(id)?,

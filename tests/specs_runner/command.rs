@@ -14,7 +14,7 @@ use super::trace::Kind;
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    Cluster(Founding),
+    Cluster(Box<Founding>),
     Disk(NodeId, Image),
     Elect(NodeId),
     Campaign(NodeId),
@@ -190,7 +190,8 @@ impl Command {
         let [first, options @ ..] = rest else { return Err(String::new()) };
         let options = options.iter().map(|word| pair(word)).collect::<Result<Vec<_>, _>>()?;
         if verb == "cluster" {
-            return Founding::parse(first, &options).map(Command::Cluster);
+            let founding = Founding::parse(first, &options)?;
+            return Ok(Command::Cluster(Box::new(founding)));
         }
         let id = node(first)?;
         match (verb, options.as_slice()) {
