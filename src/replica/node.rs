@@ -169,6 +169,7 @@ impl Node {
             Input::Frozen(last) => {
                 let (storage, events) = (&mut self.storage, &mut self.events);
                 let membership = self.raft.log().membership_at(last.index);
+                let membership = membership.filter(|membership| !membership.is_nobody());
                 self.snapshots.on_frozen(last, membership, storage, events);
             }
             Input::Viewed(bytes) => {

@@ -89,8 +89,9 @@ impl Snapshots {
         }
     }
 
-    /// The worker froze a view of the state after `last`, when `membership` was in force; nobody
-    /// knows that any more if an installed snapshot has overtaken the view.
+    /// The worker froze a view of the state after `last`, when `membership` was in force. Nobody
+    /// knows that any more if an installed snapshot has overtaken the view; nor does a node that
+    /// joined later, and a snapshot that does not say who counts would help no peer.
     pub(crate) fn on_frozen(
         &mut self,
         last: EntryId,
