@@ -6,8 +6,8 @@ use core::fmt;
 
 use crate::types::id::NodeId;
 use crate::types::membership::member::{Address, Fate, Incarnation, Member};
+use crate::types::membership::members::{Membership, Parts, admit};
 use crate::types::membership::voters::Voters;
-use crate::types::membership::{Membership, Parts, admit};
 
 /// What is to be different about a membership: any number of nodes at once. What is not named
 /// stays.

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use crate::types::id::NodeId;
 use crate::types::membership::member::{Address, Fate, Incarnation, Member};
+use crate::types::membership::members::{Membership, Parts};
 use crate::types::membership::voters::Voters;
-use crate::types::membership::{Membership, Parts};
 
 const INCOMING: u8 = 1;
 const OUTGOING: u8 = 2;
