@@ -22,6 +22,8 @@
 
 #[path = "../../tests/hostile/bytes.rs"]
 mod bytes;
+#[path = "../../tests/hostile/disk.rs"]
+mod disk;
 #[path = "../../tests/hostile/driver.rs"]
 #[allow(dead_code, reason = "the tests ask for more than the fuzzer does")]
 mod driver;

@@ -8,27 +8,16 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Removal};
 use quorate::types::{
-    AppendOutcome, Body, Entry, EntryId, Founder, HardState, Index, Instant, Membership, Message,
-    NodeId, Payload, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
+    AppendOutcome, Body, Entry, Founder, HardState, Index, Instant, Membership, Message, NodeId,
+    SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
 use crate::bytes::Bytes;
+use crate::disk::Disk;
 use crate::said::{Known, change, is_impossible, known_founder};
 
 /// The most voters there are beside the node. A candidate's requests to them wait in any case.
 const OTHERS_MAX: usize = 5;
-
-/// What survives a crash.
-#[derive(Clone, Debug)]
-struct Disk {
-    hard_state: HardState,
-    committed: Index,
-    snapshot: SnapshotMeta,
-    /// Where the log starts, at the snapshot's last or before.
-    base: EntryId,
-    /// The log after the base.
-    log: Vec<Entry>,
-}
 
 /// What a user waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,74 +77,12 @@ pub(crate) fn drive(bytes: &[u8]) -> Driver {
     driver
 }
 
-impl Disk {
-    fn base(&self) -> Index {
-        self.base.index
-    }
-
-    fn id_at(&self, index: Index) -> EntryId {
-        if index == self.snapshot.last.index {
-            return self.snapshot.last;
-        }
-        self.at(index).expect("the disk has it").id
-    }
-
-    /// Forgets every entry through `base`.
-    fn compact(&mut self, base: EntryId) {
-        self.log.retain(|entry| entry.id.index > base.index);
-        self.base = base;
-    }
-
-    fn last(&self) -> Index {
-        Index(self.base().0 + self.log.len() as u64)
-    }
-
-    fn place(&self, index: Index) -> usize {
-        usize::try_from(index.0 - self.base().0 - 1).expect("a log fits into memory")
-    }
-
-    fn at(&self, index: Index) -> Option<&Entry> {
-        if index > self.base() { self.log.get(self.place(index)) } else { None }
-    }
-
-    fn read(&self, first: Index, last: Index) -> Vec<Entry> {
-        (first.0..=last.0).map_while(|index| self.at(Index(index)).cloned()).collect()
-    }
-
-    fn store(&mut self, write: &Write) {
-        self.hard_state = write.hard_state.unwrap_or(self.hard_state);
-        self.committed = write.committed;
-        if let Some(meta) = &write.install {
-            (self.base, self.snapshot) = (meta.last, meta.clone());
-            self.log.clear();
-        }
-        if let Some(first) = write.entries.first() {
-            assert!(first.id.index > self.snapshot.last.index, "a write spares the snapshot");
-            assert!(first.id.index <= self.last().next(), "a write leaves a hole");
-            self.log.truncate(self.place(first.id.index));
-            self.log.extend_from_slice(&write.entries);
-        }
-    }
-
-    fn restored(&self, tail: usize) -> Restored {
-        let (hard_state, committed) = (self.hard_state, self.committed);
-        let base = SnapshotMeta::empty(self.base, self.snapshot.membership.clone());
-        let mut restored = Restored::with_log(hard_state, committed, base, self.log.clone());
-        restored.incarnation = known_founder(NodeId(1)).incarnation;
-        restored.snapshot = self.snapshot.clone();
-        restored.memberships.retain(|(index, _)| *index > self.snapshot.last.index);
-        restored.applied = self.snapshot.last.index;
-        restored.tail.drain(..self.log.len().saturating_sub(tail));
-        restored
-    }
-}
-
 impl Driver {
     fn new(bytes: &mut Bytes<'_>) -> Driver {
         let (id, membership) = cluster(bytes);
         let mut config = config(id, bytes);
         config.founders = membership.is_nobody().then(|| Membership::new([1, 2, 3].map(NodeId)));
-        let disk = first_disk(membership, bytes);
+        let disk = Disk::first(membership, bytes);
         let now = Instant(1_000_000_000);
         let raft = Raft::new(config.clone(), disk.restored(usize::MAX), 0, now).expect("a node");
         Driver {
@@ -627,24 +554,4 @@ fn config(id: NodeId, bytes: &mut Bytes<'_>) -> Config {
     config.reads_max = 3;
     config.outbox_messages_max = 4;
     config
-}
-
-/// A disk as it may be found: empty, or with a log, perhaps after a snapshot.
-fn first_disk(membership: Membership, bytes: &mut Bytes<'_>) -> Disk {
-    let founded = !membership.is_nobody();
-    let base = match bytes.below(3) {
-        2 if founded => EntryId::new(Term(1), Index(3)),
-        _ => EntryId::ZERO,
-    };
-    let count = u64::from(bytes.below(6));
-    let count = if founded { count } else { 0 };
-    let log = (1..=count).map(|offset| {
-        let term = Term(1 + offset / 3);
-        Entry { id: EntryId::new(term, Index(base.index.0 + offset)), payload: Payload::Noop }
-    });
-    let log: Vec<Entry> = log.collect();
-    let term = log.last().map_or(base.term, |entry| entry.id.term);
-    let snapshot = SnapshotMeta::empty(base, membership);
-    let hard_state = HardState { term, vote: None };
-    Disk { hard_state, committed: base.index, snapshot, base, log }
 }

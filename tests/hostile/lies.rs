@@ -50,10 +50,8 @@ fn the_lies_reach_every_role_refusal_and_outcome() {
         RejectReason::DiskFull,
         RejectReason::MembershipChangeInFlight,
         RejectReason::NothingToGiveUp,
-        RejectReason::GivenUp,
         RejectReason::Transferring,
         RejectReason::NoSuccessor,
-        RejectReason::TransferAborted,
         RejectReason::Membership(ChangeError::NoVoters),
     ];
     let rejections = rejections.iter().map(ToString::to_string);

@@ -5,6 +5,7 @@ mod bytes;
 mod contract;
 #[path = "../common/corpus.rs"]
 mod corpus;
+mod disk;
 mod driver;
 mod lies;
 mod restored;

@@ -1,0 +1,103 @@
+//! The disk of the node among liars.
+
+use quorate::types::{
+    Entry, EntryId, HardState, Index, Membership, NodeId, Payload, Restored, SnapshotMeta, Term,
+    Write,
+};
+
+use crate::bytes::Bytes;
+use crate::said::known_founder;
+
+/// What survives a crash.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    pub(crate) hard_state: HardState,
+    pub(crate) committed: Index,
+    pub(crate) snapshot: SnapshotMeta,
+    /// Where the log starts, at the snapshot's last or before.
+    pub(crate) base: EntryId,
+    /// The log after the base.
+    pub(crate) log: Vec<Entry>,
+}
+
+impl Disk {
+    /// A disk as it may be found: empty, or with a log, perhaps after a snapshot.
+    pub(crate) fn first(membership: Membership, bytes: &mut Bytes<'_>) -> Disk {
+        let founded = !membership.is_nobody();
+        let base = match bytes.below(3) {
+            2 if founded => EntryId::new(Term(1), Index(3)),
+            _ => EntryId::ZERO,
+        };
+        let count = u64::from(bytes.below(6));
+        let count = if founded { count } else { 0 };
+        let log = (1..=count).map(|offset| {
+            let term = Term(1 + offset / 3);
+            Entry { id: EntryId::new(term, Index(base.index.0 + offset)), payload: Payload::Noop }
+        });
+        let log: Vec<Entry> = log.collect();
+        let term = log.last().map_or(base.term, |entry| entry.id.term);
+        let snapshot = SnapshotMeta::empty(base, membership);
+        let hard_state = HardState { term, vote: None };
+        Disk { hard_state, committed: base.index, snapshot, base, log }
+    }
+
+    pub(crate) fn base(&self) -> Index {
+        self.base.index
+    }
+
+    pub(crate) fn id_at(&self, index: Index) -> EntryId {
+        if index == self.snapshot.last.index {
+            return self.snapshot.last;
+        }
+        self.at(index).expect("the disk has it").id
+    }
+
+    /// Forgets every entry through `base`.
+    pub(crate) fn compact(&mut self, base: EntryId) {
+        self.log.retain(|entry| entry.id.index > base.index);
+        self.base = base;
+    }
+
+    pub(crate) fn last(&self) -> Index {
+        Index(self.base().0 + self.log.len() as u64)
+    }
+
+    pub(crate) fn place(&self, index: Index) -> usize {
+        usize::try_from(index.0 - self.base().0 - 1).expect("a log fits into memory")
+    }
+
+    pub(crate) fn at(&self, index: Index) -> Option<&Entry> {
+        if index > self.base() { self.log.get(self.place(index)) } else { None }
+    }
+
+    pub(crate) fn read(&self, first: Index, last: Index) -> Vec<Entry> {
+        (first.0..=last.0).map_while(|index| self.at(Index(index)).cloned()).collect()
+    }
+
+    pub(crate) fn store(&mut self, write: &Write) {
+        self.hard_state = write.hard_state.unwrap_or(self.hard_state);
+        self.committed = write.committed;
+        if let Some(meta) = &write.install {
+            (self.base, self.snapshot) = (meta.last, meta.clone());
+            self.log.clear();
+        }
+        if let Some(first) = write.entries.first() {
+            assert!(first.id.index > self.snapshot.last.index, "a write spares the snapshot");
+            assert!(first.id.index <= self.last().next(), "a write leaves a hole");
+            self.log.truncate(self.place(first.id.index));
+            self.log.extend_from_slice(&write.entries);
+        }
+    }
+
+    pub(crate) fn restored(&self, tail: usize) -> Restored {
+        let (hard_state, committed) = (self.hard_state, self.committed);
+        let base = SnapshotMeta::empty(self.base, self.snapshot.membership.clone());
+        let mut restored = Restored::with_log(hard_state, committed, base, self.log.clone());
+        restored.incarnation = known_founder(NodeId(1)).incarnation;
+        restored.snapshot = self.snapshot.clone();
+        restored.memberships.retain(|(index, _)| *index > self.snapshot.last.index);
+        restored.applied = self.snapshot.last.index;
+        restored.tail.drain(..self.log.len().saturating_sub(tail));
+        restored
+    }
+}
