@@ -232,9 +232,9 @@ fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
     let mut storage = StorageConfig {
         segment_bytes: *draw.pick(&[64 << 10, 32 << 10, 128 << 10]),
         segments_ahead: *draw.pick(&[3, 2]),
-        command_bytes_max: config.command_bytes_max,
-        flush_bytes_max: *draw.pick(&[16 << 10, 1 << 10, 4 << 10]),
-        read_bytes_max: *draw.pick(&[1 << 16, 8 << 10]),
+        command_bytes_max: config.command_bytes_max.max(Membership::BYTES_MAX),
+        flush_bytes_max: *draw.pick(&[16 << 10, 4 << 10, 8 << 10]),
+        read_bytes_max: *draw.pick(&[1 << 16, 12 << 10]),
         tail_bytes_max: *draw.pick(&[1 << 16, 0, 300, 3_000]),
         ..StorageConfig::default()
     };
