@@ -53,9 +53,10 @@ impl Witness {
         trace: Option<TraceSink>,
     ) -> Witness {
         let membership: Membership = settings.membership();
+        let nodes: Vec<NodeId> = (1..=settings.nodes()).map(|id| NodeId(id.into())).collect();
         let bounds = Bounds::of(&settings.config);
         let mut witness = Witness {
-            checks: checks.map(|workload| Checks::new(&membership, bounds, workload)),
+            checks: checks.map(|workload| Checks::new(&nodes, &membership, bounds, workload)),
             violation: None,
             trace,
             config: settings.config.clone(),

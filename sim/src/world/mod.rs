@@ -302,12 +302,14 @@ impl World {
             running.node.assert_invariants();
         }
         let status = running.status;
+        let membership = running.node.raft().membership().clone();
         let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         self.fold(ladder ^ (outputs.len() as u64) << 56);
         self.note_durable(place, &outputs, witness);
-        witness.see(now, Seen::Stepped { node: status.id, status: &status });
+        let seen = Seen::Stepped { node: status.id, status: &status, membership: &membership };
+        witness.see(now, seen);
         if let Some((peer, matched)) = counted {
             witness.see(now, Seen::Counted { node: status.id, peer, matched });
         }
