@@ -75,6 +75,8 @@ pub enum Kind {
     Retry,
     /// What exactly a fault does to a disk.
     Damage,
+    /// Who is a member, and what becomes of that.
+    Members,
 }
 
 /// The name of one choice.

@@ -183,6 +183,46 @@ spots! {
     CalmOutsideDown "calm/outside-down" true
     /// A learner is in the core.
     CalmLearner "calm/learner" true
+    /// A change of the membership is complete.
+    ChangeCompleted "change/completed" true
+    /// A change is given up before it is joint.
+    ChangeGivenUp "change/given-up" true
+    /// A change is asked for while another is under way.
+    ChangeInFlight "change/second-refused" true
+    /// Whoever asked for a change does not learn what became of it.
+    ChangeUnknown "change/unknown" true
+    /// A leader leaves a joint membership that it entered.
+    JointLeft "change/joint-left" true
+    /// A leader leaves a joint membership that an earlier leader entered.
+    JointLeftByAnother "change/joint-left-by-another" true
+    /// A learner gets its vote.
+    LearnerPromoted "change/learner-promoted" true
+    /// A node's log loses its last membership again.
+    MembershipTakenBack "change/taken-back" true
+    /// A leader that has no vote any more hands over and leaves.
+    LeaderDismissed "change/leader-removed" true
+    /// A leader makes a learner of a voter that is silent.
+    VoterSuspended "change/suspended" true
+    /// A leader makes a voter again of one that is back.
+    VoterReadmitted "change/readmitted" true
+    /// A leader takes the casting vote over.
+    CastingTakenOver "casting/taken-over" true
+    /// Half of the voters commit, with the casting vote.
+    CommitByCasting "casting/commits" true
+    /// A leader hands over because it was asked to.
+    TransferDone "transfer/done" true
+    /// A leader leads on because its successor did not take over in time.
+    TransferAborted "transfer/aborted" true
+    /// A leader asks for leave to hand over to a node that could not lead.
+    TransferRefused "transfer/no-successor" true
+    /// A leader hands over to a higher priority by itself.
+    LeaderDrifts "transfer/drift" true
+    /// The core is half of the voters, with the casting vote.
+    CalmHalf "calm/half-of-the-voters" true
+    /// A node that is no member is up after the storm.
+    CalmStranger "calm/no-member-up" true
+    /// The operator gives up a change after the storm, for want of nodes.
+    CalmGivesUp "calm/change-given-up" true
     /// The cluster has one voter.
     Size1 "size/1" true
     /// The cluster has two voters.
@@ -193,6 +233,8 @@ spots! {
     Size4 "size/4" true
     /// The cluster has five voters.
     Size5 "size/5" true
+    /// The cluster has six voters.
+    Size6 "size/6" false
     /// The cluster has seven voters.
     Size7 "size/7" true
     /// The run goes without pre-vote.
@@ -255,12 +297,13 @@ const RECEIVED: [Mark; 15] = [
     must("received/read-index-reply"),
     must("received/install-snapshot"),
     must("received/install-snapshot-reply"),
-    may("received/timeout-now"),
+    must("received/timeout-now"),
     may("received/meet"),
     may("received/founded"),
 ];
 
-/// A pre-candidate asks so little of its disk that faults of disks seldom meet one.
+/// A pre-candidate asks so little of its disk that faults of disks seldom meet one, and nobody who
+/// wants something of a leader asks one.
 macro_rules! by_role {
     ($($kind:literal)*; $($of_disks:literal)*) => {
         [
@@ -286,7 +329,7 @@ const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "pause" "drift" "jump" "slow-disk" "slow-apply" "lag" "stray" "replay" "campaign" "stop"
     "surge";
     "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
-    "misdirected-write" "lost-write"
+    "misdirected-write" "lost-write" "change" "transfer"
 };
 
 const REFUSED_FROM: usize = SPOTS.len();
@@ -382,6 +425,7 @@ impl Spot {
             3 => Spot::Size3,
             4 => Spot::Size4,
             5 => Spot::Size5,
+            6 => Spot::Size6,
             7 => Spot::Size7,
             _ => return None,
         })

@@ -64,6 +64,10 @@ pub enum Fault {
     MisdirectedWrite,
     /// A node's disk does not store a write, which seems to succeed and to be flushed.
     LostWrite,
+    /// The operator wants the membership changed, or a change given up.
+    Change,
+    /// The operator wants another node to lead.
+    Transfer,
 }
 
 /// A set of fault kinds.
@@ -72,7 +76,7 @@ pub struct Faults(u32);
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 29] = [
+    pub const ALL: [Fault; 31] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -102,7 +106,12 @@ impl Fault {
         Fault::Rot,
         Fault::MisdirectedWrite,
         Fault::LostWrite,
+        Fault::Change,
+        Fault::Transfer,
     ];
+
+    /// The kinds that concern who counts and who leads.
+    pub(crate) const OF_MEMBERS: [Fault; 2] = [Fault::Change, Fault::Transfer];
 
     /// The kinds that befall disks, save crashes and slowness.
     pub(crate) const OF_DISKS: [Fault; 8] = [
@@ -149,6 +158,8 @@ impl Fault {
             Fault::Rot => "rot",
             Fault::MisdirectedWrite => "misdirected-write",
             Fault::LostWrite => "lost-write",
+            Fault::Change => "change",
+            Fault::Transfer => "transfer",
         }
     }
 }
@@ -183,6 +194,11 @@ impl Faults {
     /// Puts `fault` into the set.
     pub fn insert(&mut self, fault: Fault) {
         self.0 |= 1 << fault as u8;
+    }
+
+    /// The set without these kinds.
+    pub(crate) const fn without(self, other: Faults) -> Faults {
+        Faults(self.0 & !other.0)
     }
 
     /// The kinds in the set, in the order of their declaration.

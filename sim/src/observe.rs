@@ -30,7 +30,7 @@ pub enum Seen<'a> {
     Started {
         /// The node.
         node: NodeId,
-        /// The membership of the cluster.
+        /// The membership it finds in force.
         membership: &'a Membership,
         /// What it says of itself: all of it comes from the disk.
         status: &'a Status,
@@ -60,6 +60,15 @@ pub enum Seen<'a> {
         node: NodeId,
         /// Its state after the input.
         status: &'a Status,
+        /// The membership it goes by.
+        membership: &'a Membership,
+    },
+    /// A node tells who asked for it that a change of the membership is complete.
+    Changed {
+        /// The node.
+        node: NodeId,
+        /// Where the last membership of the change stands.
+        id: EntryId,
     },
     /// A leader took a peer's answer, and counts on this from now on.
     Counted {

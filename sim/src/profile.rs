@@ -15,8 +15,12 @@ pub struct Profile {
     pub(crate) faults: Faults,
     /// Those of them that every run may meet.
     pub(crate) always: Faults,
-    /// How many voters its runs have, unless the seed decides.
-    pub(crate) voters: Option<u8>,
+    /// How many voters its runs may begin with.
+    pub(crate) voters: &'static [u8],
+    /// How many of a thousand of its runs have learners, too.
+    pub(crate) learners_permille: u64,
+    /// In how many of a thousand of its runs the membership changes.
+    pub(crate) churn_permille: u64,
     /// Whether snapshots are taken every few entries, and travel slowly.
     pub(crate) snapshots: bool,
 }
@@ -41,18 +45,24 @@ const EVERYTHING: Profile = Profile {
     summary: "every fault kind, a random subset in each run",
     faults: Faults::ALL,
     always: Faults::NONE,
-    voters: None,
+    voters: &[5, 3, 3, 5, 3, 5, 3, 5, 4, 7, 2, 1],
+    learners_permille: 200,
+    churn_permille: 200,
     snapshots: false,
 };
 
-static PROFILES: [Profile; 6] = [
+/// Runs of which most have nothing to do with members.
+const SETTLED: Profile = Profile { churn_permille: 0, ..EVERYTHING };
+
+static PROFILES: [Profile; 8] = [
     EVERYTHING,
-    Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..EVERYTHING },
+    Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..SETTLED },
     Profile {
         name: "five",
         summary: "as default, always with five voters and no learners",
-        voters: Some(5),
-        ..EVERYTHING
+        voters: &[5],
+        learners_permille: 0,
+        ..SETTLED
     },
     Profile {
         name: "disk",
@@ -63,14 +73,14 @@ static PROFILES: [Profile; 6] = [
             Fault::SlowDisk,
         ])),
         always: Faults::of(&[Fault::Crash]),
-        ..EVERYTHING
+        ..SETTLED
     },
     Profile {
         name: "crash",
         summary: "crashes in the middle of everything; no network faults, no failing disks",
         faults: CRASHES,
         always: Faults::of(&[Fault::Crash]),
-        ..EVERYTHING
+        ..SETTLED
     },
     Profile {
         name: "snapshot",
@@ -86,6 +96,21 @@ static PROFILES: [Profile; 6] = [
         ])),
         always: Faults::of(&[Fault::Crash, Fault::Partition]),
         snapshots: true,
+        ..SETTLED
+    },
+    Profile {
+        name: "member",
+        summary: "members come, go, learn and hand over, in the middle of every other fault",
+        always: Faults::of(&Fault::OF_MEMBERS),
+        churn_permille: 1000,
+        ..EVERYTHING
+    },
+    Profile {
+        name: "even",
+        summary: "two, four or six voters that split in halves; members come and go in some runs",
+        always: Faults::of(&[Fault::Partition]),
+        voters: &[4, 2, 4, 6],
+        churn_permille: 400,
         ..EVERYTHING
     },
 ];

@@ -5,12 +5,12 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use quorate::machine::{Request, SessionLimits};
-use quorate::raft::Config;
+use quorate::raft::{Config, Removal};
 use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
-use quorate::types::{Entry, Membership, NodeId};
+use quorate::types::{Entry, Member, Membership, NodeId};
 
-use crate::choice::{Choices, Draw, Kind};
+use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
 use crate::request::MARK_BYTES;
@@ -19,10 +19,14 @@ use crate::span::Span;
 /// The parameters of one run, fixed before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How many nodes vote: the nodes from 1 on.
+    /// How many nodes vote at first: the nodes from 1 on.
     pub voters: u8,
-    /// How many nodes learn: those after the voters.
+    /// How many nodes learn at first: those after the voters.
     pub learners: u8,
+    /// How many nodes are no members at first: those after the learners.
+    pub spares: u8,
+    /// The priority of each member, by its number; the rest have the default.
+    pub priorities: Vec<u8>,
     /// The configuration of every node, save its id.
     pub config: Config,
     /// The kinds of faults that the run may meet.
@@ -77,6 +81,9 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The most nodes that there may be.
+    pub const NODES_MAX: u8 = 11;
+
     /// The settings that `choices` draw from `profile`, for a storm `length` times as long as
     /// usual, and for commands of up to `command_bytes` bytes of a user's.
     #[must_use]
@@ -94,12 +101,16 @@ impl Settings {
         config.outbox_messages_max = *draw.pick(&[256, 16, 3]);
         let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length;
         let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
+        let faults = draw_members(choices, profile, faults, &mut config);
+        let (spares, priorities) = draw_strangers(choices, faults, voters + learners);
         let storage = draw_storage(&mut draw, &config);
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
             draw_snapshots(&mut draw, profile.snapshots);
         Settings {
             voters,
             learners,
+            spares,
+            priorities,
             storm,
             plan_slots: u16::try_from(slots).unwrap_or(u16::MAX),
             latency: Span::micros(unit / 4, unit / 4 + draw.between(unit / 4, unit)),
@@ -155,15 +166,20 @@ impl Settings {
     /// How many nodes there are.
     #[must_use]
     pub fn nodes(&self) -> u8 {
-        self.voters + self.learners
+        self.voters + self.learners + self.spares
     }
 
-    /// The membership of the cluster.
+    /// The first membership of the cluster.
     #[must_use]
     pub fn membership(&self) -> Membership {
         let node = |number: u8| NodeId(u64::from(number));
-        Membership::new((1..=self.voters).map(node))
-            .with_learners((self.voters + 1..=self.nodes()).map(node))
+        let members = self.voters + self.learners;
+        let plain = Membership::new((1..=self.voters).map(node))
+            .with_learners((self.voters + 1..=members).map(node));
+        let priorities = (1..=members).map(node).zip(&self.priorities);
+        priorities.fold(plain, |membership, (id, priority)| {
+            membership.with_member(Member { priority: *priority, ..Member::new(id) })
+        })
     }
 
     /// Whether the algorithm promises liveness although nodes outside the live majority are only
@@ -179,6 +195,7 @@ fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);
     let drawn: Faults = Fault::ALL
         .into_iter()
+        .filter(|fault| !Fault::OF_MEMBERS.contains(fault))
         .filter(|_| draw.chance(share))
         .filter(|fault| profile.faults.has(*fault))
         .collect();
@@ -186,10 +203,47 @@ fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
 }
 
 fn draw_cluster(draw: &mut Draw<'_>, profile: &Profile) -> (u8, u8) {
-    let sizes = [5, 3, 3, 5, 3, 5, 3, 5, 4, 7, 2, 1];
-    let voters = profile.voters.unwrap_or(*draw.pick(&sizes));
-    let learners = if draw.chance(200) { draw.between(1, 2) as u8 } else { 0 };
-    (voters, if profile.voters.is_some() { 0 } else { learners })
+    let voters = *draw.pick(profile.voters);
+    let learners = draw.chance(profile.learners_permille);
+    (voters, if learners { draw.between(1, 2) as u8 } else { 0 })
+}
+
+/// Whether the membership changes in the run, by the operator's will and by the leader's own.
+fn draw_members(
+    choices: &Choices,
+    profile: &Profile,
+    faults: Faults,
+    config: &mut Config,
+) -> Faults {
+    let mut draw = choices.draw(Kind::Members.key());
+    config.casting_vote = *draw.pick(&[true, true, true, false]);
+    if !draw.chance(profile.churn_permille) {
+        return faults.without(Faults::of(&Fault::OF_MEMBERS));
+    }
+    let timeout = config.election_timeout_max;
+    let after = timeout * draw.between(2, 5) as u32;
+    let pause = after * draw.between(4, 8) as u32 / 4;
+    let voters_min = *draw.pick(&[2, 3, 1]);
+    if draw.chance(300) {
+        config.removal = Some(Removal { after, voters_min, pause });
+        // A leader that counts on fewer disks cannot know which of them are lost.
+        let losses = [Fault::Rot, Fault::MisdirectedWrite, Fault::LostWrite];
+        return faults.without(Faults::of(&losses)).and(Faults::of(&Fault::OF_MEMBERS));
+    }
+    faults.and(Faults::of(&Fault::OF_MEMBERS))
+}
+
+/// How many nodes wait to become members, and who of the others should lead.
+fn draw_strangers(choices: &Choices, faults: Faults, members: u8) -> (u8, Vec<u8>) {
+    let mut draw = choices.draw(Key { counter: 100, ..Kind::Members.key() });
+    if !faults.has(Fault::Change) {
+        return (0, Vec::new());
+    }
+    let room = (Settings::NODES_MAX - members).min(4);
+    let spares = draw.between(u64::from(room.min(1)), u64::from(room)) as u8;
+    let differ = draw.chance(400);
+    let priorities: Vec<u8> = (0..members).map(|_| *draw.pick(&[100, 0, 101, 255])).collect();
+    (spares, if differ { priorities } else { Vec::new() })
 }
 
 fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
@@ -232,9 +286,9 @@ fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {
     let mut storage = StorageConfig {
         segment_bytes: *draw.pick(&[64 << 10, 32 << 10, 128 << 10]),
         segments_ahead: *draw.pick(&[3, 2]),
-        command_bytes_max: config.command_bytes_max,
-        flush_bytes_max: *draw.pick(&[16 << 10, 1 << 10, 4 << 10]),
-        read_bytes_max: *draw.pick(&[1 << 16, 8 << 10]),
+        command_bytes_max: config.command_bytes_max.max(Membership::BYTES_MAX),
+        flush_bytes_max: *draw.pick(&[16 << 10, 4 << 10, 8 << 10]),
+        read_bytes_max: *draw.pick(&[1 << 16, 12 << 10]),
         tail_bytes_max: *draw.pick(&[1 << 16, 0, 300, 3_000]),
         ..StorageConfig::default()
     };
@@ -278,14 +332,26 @@ fn permille(draw: &mut Draw<'_>, faults: Faults, fault: Fault, rates: &[u64]) ->
 impl fmt::Display for Settings {
     /// One line, as the first line of a plan: what differs from run to run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { pre_vote, check_quorum, stickiness, .. } = self.config;
+        let Config { pre_vote, check_quorum, stickiness, casting_vote, .. } = self.config;
         write!(f, "nodes {}", self.voters)?;
         if self.learners > 0 {
             write!(f, " learners {}", self.learners)?;
         }
-        for (option, on) in
-            [("pre-vote", pre_vote), ("check-quorum", check_quorum), ("stickiness", stickiness)]
-        {
+        if self.spares > 0 {
+            write!(f, " spares {}", self.spares)?;
+        }
+        if !self.priorities.is_empty() {
+            write!(f, " priorities {:?}", self.priorities)?;
+        }
+        if let Some(Removal { after, voters_min, .. }) = self.config.removal {
+            write!(f, " suspends after {after:?} down to {voters_min}")?;
+        }
+        for (option, on) in [
+            ("pre-vote", pre_vote),
+            ("check-quorum", check_quorum),
+            ("stickiness", stickiness),
+            ("casting-vote", casting_vote),
+        ] {
             write!(f, " {option} {}", if on { "on" } else { "off" })?;
         }
         if let Some(each) = self.machine_keeps_each {

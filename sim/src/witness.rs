@@ -7,10 +7,11 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, RejectReason, RoleName, Status};
-use quorate::replica::OpenError;
+use quorate::replica::{OpenError, Output};
 use quorate::storage::{DiskError, Failure, FileAction};
 use quorate::types::{
-    Body, Entry, Index, Membership, Message, NodeId, SnapshotMeta, Term, Transfer, TransferBody,
+    Body, Entry, Fate, Index, Membership, Message, NodeId, SnapshotMeta, Term, Transfer,
+    TransferBody,
 };
 
 use crate::check::{Bounds, Checks};
@@ -53,9 +54,10 @@ impl Witness {
         trace: Option<TraceSink>,
     ) -> Witness {
         let membership: Membership = settings.membership();
+        let nodes: Vec<NodeId> = (1..=settings.nodes()).map(|id| NodeId(id.into())).collect();
         let bounds = Bounds::of(&settings.config);
         let mut witness = Witness {
-            checks: checks.map(|workload| Checks::new(&membership, bounds, workload)),
+            checks: checks.map(|workload| Checks::new(&nodes, &membership, bounds, workload)),
             violation: None,
             trace,
             config: settings.config.clone(),
@@ -402,6 +404,45 @@ impl Witness {
             && status.committed == status.last.index
     }
 
+    /// A leader's membership becomes another; an earlier leader wrote the first, if `inherited`.
+    pub(crate) fn membership_step(&mut self, was: &Membership, is: &Membership, inherited: bool) {
+        if was.is_joint() && is.is_settled() {
+            self.reach(if inherited { Spot::JointLeftByAnother } else { Spot::JointLeft });
+        }
+        let joins = is.is_joint() && is.incoming().iter().any(|id| !was.is_voter(*id));
+        self.reach_if(joins, Spot::LearnerPromoted);
+        let hands_on = is.is_joint() && is.incoming()[..] == is.outgoing()[..];
+        self.reach_if(hands_on, Spot::CastingTakenOver);
+        let fate = |of: &Membership, id| of.member(id).map(|member| member.fate);
+        for id in was.ids() {
+            let (before, after) = (fate(was, id), fate(is, id));
+            let suspended = after == Some(Fate::Returns);
+            self.reach_if(suspended && before != after, Spot::VoterSuspended);
+            let back = before == Some(Fate::Returns) && after == Some(Fate::Stays);
+            self.reach_if(back && !is.is_settled(), Spot::VoterReadmitted);
+        }
+    }
+
+    /// The operator hears from a node what came of an order.
+    pub(crate) fn operator_hears(&mut self, now: SimTime, node: NodeId, output: &Output) {
+        match *output {
+            Output::Changed { id, .. } => {
+                self.reach(Spot::ChangeCompleted);
+                self.see(now, Seen::Changed { node, id });
+            }
+            Output::Resigned { .. } => self.reach(Spot::TransferDone),
+            Output::Unknown { .. } => self.reach(Spot::ChangeUnknown),
+            Output::Rejected { reason, .. } => match reason {
+                RejectReason::MembershipChangeInFlight => self.reach(Spot::ChangeInFlight),
+                RejectReason::GivenUp => self.reach(Spot::ChangeGivenUp),
+                RejectReason::NoSuccessor => self.reach(Spot::TransferRefused),
+                RejectReason::TransferAborted => self.reach(Spot::TransferAborted),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
     /// Whether the run is traced.
     pub(crate) fn is_traced(&self) -> bool {
         self.trace.is_some()
@@ -413,10 +454,8 @@ impl Witness {
     }
 
     /// The storm is over.
-    pub(crate) fn calm(&mut self, outside_up: bool, outside_down: bool, learner: bool) {
-        self.reach_if(outside_up, Spot::CalmOutsideUp);
-        self.reach_if(outside_down, Spot::CalmOutsideDown);
-        self.reach_if(learner, Spot::CalmLearner);
+    pub(crate) fn calm(&mut self, spots: &[(bool, Spot)]) {
+        spots.iter().for_each(|(reached, spot)| self.reach_if(*reached, *spot));
     }
 
     /// The run is over, at `now`, after so many events.
@@ -453,6 +492,7 @@ impl Witness {
                 format!("{node} disk: {} is durable", write.id)
             }
             Seen::Calm { core } => format!("calm: the core is {core:?}"),
+            Seen::Changed { node, id } => format!("{node} completed a change with {id}"),
             Seen::Idle => "idle".to_owned(),
             Seen::Ended => "end".to_owned(),
             _ => return,

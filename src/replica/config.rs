@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::raft::{Config, ConfigError};
 use crate::storage::StorageConfig;
+use crate::types::Membership;
 
 /// How one node behaves. [`ReplicaConfig::new`] has defaults; every field may be changed before the
 /// start.
@@ -40,6 +41,8 @@ pub enum ReplicaConfigError {
     Storage(&'static str),
     /// The algorithm's `command_bytes_max` is over the store's.
     CommandLargerThanStored,
+    /// The store's `command_bytes_max` is less than a membership may take.
+    MembershipLargerThanStored,
     /// The named bound is zero, so nothing could ever pass it.
     BoundIsZero(&'static str),
 }
@@ -71,6 +74,9 @@ impl ReplicaConfig {
         if self.storage.command_bytes_max < self.raft.command_bytes_max {
             return Err(ReplicaConfigError::CommandLargerThanStored);
         }
+        if self.storage.command_bytes_max < Membership::BYTES_MAX {
+            return Err(ReplicaConfigError::MembershipLargerThanStored);
+        }
         let bounds = [
             ("snapshot_entries", self.snapshot_entries == 0),
             ("snapshot_bytes", self.snapshot_bytes == 0),
@@ -94,6 +100,11 @@ impl fmt::Display for ReplicaConfigError {
             ReplicaConfigError::CommandLargerThanStored => f.write_str(
                 "raft.command_bytes_max is over storage.command_bytes_max: raise the one or \
                  lower the other",
+            ),
+            ReplicaConfigError::MembershipLargerThanStored => write!(
+                f,
+                "storage.command_bytes_max is less than {}: a membership is stored like a command",
+                Membership::BYTES_MAX
             ),
             ReplicaConfigError::BoundIsZero(name) => {
                 write!(f, "{name} is 0: nothing could ever pass it")

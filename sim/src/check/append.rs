@@ -5,7 +5,8 @@ use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, Index, Message, Term, Write};
 
 use crate::check::finding::{S6, S9, S17, Verdict};
-use crate::check::model::{Model, Slot};
+use crate::check::model::Model;
+use crate::check::nodes::Slot;
 
 pub(super) fn stepped(model: &Model, slot: Slot, status: &Status) -> Verdict {
     let node = model.node(slot);

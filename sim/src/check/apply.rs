@@ -4,7 +4,8 @@ use quorate::types::{Entry, Index};
 
 use crate::chain;
 use crate::check::finding::{S11, S15, Verdict};
-use crate::check::model::{Model, Slot};
+use crate::check::model::Model;
+use crate::check::nodes::Slot;
 
 /// How far each node's state machine is.
 #[derive(Clone, Debug)]

@@ -7,7 +7,8 @@ use quorate::raft::{Config, Status};
 use quorate::types::{Body, Entry, Message, Payload, Write};
 
 use crate::check::finding::{S29, Verdict};
-use crate::check::model::{Model, Slot};
+use crate::check::model::Model;
+use crate::check::nodes::Slot;
 
 /// The bounds that hold for every node of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

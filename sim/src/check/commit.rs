@@ -1,10 +1,12 @@
 //! The commit index: S10, S12 to S14, S16, and the part of S11 about what is committed.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Index, Term};
+use quorate::types::{Index, Membership, Term};
 
-use crate::check::finding::{S10, S11, S12, S13, S14, S15, S16, Verdict};
-use crate::check::model::{Model, Nodes, Slot};
+use crate::check::electorate::{Decision, Electorate};
+use crate::check::finding::{S10, S11, S12, S13, S14, S15, S16, S23, Verdict};
+use crate::check::model::{Model, Node};
+use crate::check::nodes::Slot;
 
 /// What was committed when, and how far each node's log was compared with it.
 #[derive(Clone, Debug)]
@@ -26,12 +28,19 @@ impl Commit {
         survives(model, slot, status)
     }
 
-    /// A node took an input. Extends the committed log if the node is the first to go further.
-    pub(super) fn stepped(&mut self, model: &mut Model, slot: Slot, status: &Status) -> Verdict {
+    /// A node took an input, and goes by `membership` since. Extends the committed log if the node
+    /// is the first to go further.
+    pub(super) fn stepped(
+        &mut self,
+        model: &mut Model,
+        slot: Slot,
+        status: &Status,
+        membership: &Membership,
+    ) -> Verdict {
         ladder(model, slot, status)?;
         advances(model, slot, status)?;
         if status.committed > model.committed.last() {
-            extend(model, slot, status.committed)?;
+            extend(model, slot, status.committed, membership)?;
             self.reach(status.term, status.committed);
             later_leaders_have(model, slot, status.term)?;
         }
@@ -116,23 +125,42 @@ fn survives(model: &Model, slot: Slot, status: &Status) -> Verdict {
     Ok(())
 }
 
-/// Finds the log that a quorum holds durably up to `index`, and takes it over as committed.
-fn extend(model: &mut Model, slot: Slot, index: Index) -> Verdict {
-    let holders = |chain: u64| {
-        let mut holders = Nodes::default();
+/// Which node's disk has, up to `index`, what the electorate holds so; or how near it comes.
+fn holder(model: &Model, electorate: &Electorate, index: Index) -> (Option<Slot>, Decision) {
+    let mut nearest = Decision::None;
+    for slot in model.slots() {
+        let Some(chain) = model.node(slot).disk.log.chain_at(index) else { continue };
         let holds = |slot: &Slot| model.node(*slot).disk.log.chain_at(index) == Some(chain);
-        model.slots().filter(holds).for_each(|slot| holders.insert(slot));
-        holders
-    };
-    let chosen = model.slots().find(|slot| {
-        let chain = model.node(*slot).disk.log.chain_at(index);
-        chain.is_some_and(|chain| model.is_quorum(holders(chain)))
-    });
+        match electorate.decision(model.slots().filter(holds).collect()) {
+            Decision::Made => return (Some(slot), Decision::Made),
+            Decision::ByStrangers => nearest = Decision::ByStrangers,
+            Decision::None => {}
+        }
+    }
+    (None, nearest)
+}
+
+/// Finds the log that a quorum holds durably up to `index`, and takes it over as committed. The
+/// node went by one membership before its step and by `after` at the end of it: then what is
+/// committed reaches that far under the first, and on from there under the second.
+fn extend(model: &mut Model, slot: Slot, index: Index, after: &Membership) -> Verdict {
+    let before = model.electorate(slot);
+    let (mut chosen, decision) = holder(model, before, index);
+    if chosen.is_none() && before.membership != *after {
+        let log = &model.node(slot).memory.log;
+        let first = log.electorates().last().map_or(Index::ZERO, |(first, _)| *first).min(index);
+        if first == Index::ZERO || holder(model, before, first).0.is_some() {
+            chosen = holder(model, &model.electorate_of(after), index).0;
+        }
+    }
     let id = model.node(slot).id;
     let Some(chosen) = chosen else {
+        let check = if decision == Decision::ByStrangers { &S23 } else { &S12 };
         let disks: Vec<String> = model.nodes.iter().map(|node| held(node, index)).collect();
-        let disks = disks.join(", ");
-        return S12.broken(format!("{id} commits {index} without a quorum's disks: {disks}"));
+        let (disks, membership) = (disks.join(", "), &before.membership);
+        return check.broken(format!(
+            "{id} commits {index} without the disks of a quorum of {membership}: {disks}"
+        ));
     };
     let reached = model.committed.last();
     let log = &model.nodes[chosen.0].disk.log;
@@ -147,7 +175,7 @@ fn extend(model: &mut Model, slot: Slot, index: Index) -> Verdict {
     Ok(())
 }
 
-fn held(node: &crate::check::model::Node, index: Index) -> String {
+fn held(node: &Node, index: Index) -> String {
     match node.disk.log.id_at(index) {
         Some(id) => format!("{} has {id}", node.id),
         None => format!("{} ends at {}", node.id, node.disk.log.last()),

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Body, HardState, Message, NodeId, Term, Write};
 
-use crate::check::finding::{S1, S2, S3, S4, S5, S7, S8, Verdict};
-use crate::check::model::{Model, Nodes, Slot};
+use crate::check::electorate::Decision;
+use crate::check::finding::{S1, S2, S3, S4, S5, S7, S8, S23, Verdict};
+use crate::check::model::Model;
+use crate::check::nodes::Slot;
 use crate::time::SimTime;
 
 /// Who voted and who led, over the whole run.
@@ -94,19 +96,23 @@ impl Election {
 
     fn certify(&self, model: &Model, leader: Slot, term: Term) -> Verdict {
         let id = model.node(leader).id;
-        if model.is_voter(leader) && self.vote(leader, term) != Some(id) {
+        let electorate = model.electorate(leader);
+        if electorate.is_voter(leader) && self.vote(leader, term) != Some(id) {
             return S4.broken(format!("{id} leads {term} before its vote for itself is durable"));
         }
-        let mut voters = Nodes::default();
         let voted = |slot: &Slot| self.vote(*slot, term) == Some(id);
-        model.slots().filter(voted).for_each(|slot| voters.insert(slot));
-        if model.is_quorum(voters) {
-            return Ok(());
-        }
+        let check = match electorate.decision(model.slots().filter(voted).collect()) {
+            Decision::Made => return Ok(()),
+            Decision::ByStrangers => &S23,
+            Decision::None => &S2,
+        };
         let names: Vec<String> =
             model.slots().filter(voted).map(|slot| model.node(slot).id.to_string()).collect();
         let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
-        S2.broken(format!("{id} leads {term} with durable votes of {names}, which is no quorum"))
+        let membership = &electorate.membership;
+        check.broken(format!(
+            "{id} leads {term} with durable votes of {names}, which is no quorum of {membership}"
+        ))
     }
 
     /// A node gave a write to its disk; called after the model took it. Whatever a node adds to its

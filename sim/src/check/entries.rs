@@ -1,15 +1,21 @@
 //! Every entry that any node ever held, by term and index: one content and one prefix each.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use quorate::types::{EntryId, NodeId, Term};
+use quorate::types::{EntryId, Membership, NodeId, Term};
 
+use crate::check::electorate::Electorate;
 use crate::request::Said;
 
 /// The entries that were ever seen. Most indices only ever see one term: the first seen at an
 /// index lies in a plain list, and only the others are searched for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Entries {
+    /// Every node of the world.
+    nodes: Vec<NodeId>,
+    /// The memberships among the entries.
+    electorates: BTreeMap<EntryId, Arc<Electorate>>,
     first: Vec<Option<(Term, Known)>>,
     others: BTreeMap<EntryId, Known>,
 }
@@ -28,6 +34,18 @@ pub(super) struct Known {
 }
 
 impl Entries {
+    /// None so far, in a world of these nodes.
+    pub(super) fn new(nodes: Vec<NodeId>) -> Entries {
+        let (electorates, others) = (BTreeMap::new(), BTreeMap::new());
+        Entries { nodes, electorates, first: Vec::new(), others }
+    }
+
+    /// Who decides under the membership of the entry `id`.
+    pub(super) fn electorate(&mut self, id: EntryId, membership: &Membership) -> Arc<Electorate> {
+        let new = || Arc::new(Electorate::new(&self.nodes, membership));
+        Arc::clone(self.electorates.entry(id).or_insert_with(new))
+    }
+
     /// Takes an entry that a node holds. Answers with what was known, if that differs.
     pub(super) fn admit(&mut self, id: EntryId, entry: Known) -> Result<(), Known> {
         let place = usize::try_from(id.index.0).expect("a log fits into memory");

@@ -72,6 +72,8 @@ checks! {
     S18 "acknowledged-stays" "An acknowledged command is where it was said to be, for ever."
     S19 "exactly-once" "A command is carried out at most once, and has one outcome and reply."
     S20 "linearizable" "Reads and writes take effect between their call and their return."
+    S22 "membership-steps" "A node goes by the last membership in its log; each is one step on."
+    S23 "only-voters-count" "No quorum needs anybody without a vote."
     S25 "snapshot-coherent" "A snapshot is of the committed log, and equal wherever it ends alike."
     S26 "state-equality" "The same log leads to the same replies, answers and states."
     S27 "starts-again" "A node starts from its disk, unless that was damaged."
@@ -80,4 +82,6 @@ checks! {
     S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
     U1 "user-model" "The user's workload finds no reply, answer or state wrong."
     L3 "churn" "After the storm, few elections are won."
+    L4 "outsiders" "After the storm, nobody outside the core raises its term."
+    L6 "dismissed" "Who knows that it has no vote does not stand for election."
 }

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use quorate::types::{Body, Index, Message, Term};
 
 use crate::check::finding::{S20, Verdict};
-use crate::check::model::{Model, Slot};
+use crate::check::model::Model;
+use crate::check::nodes::Slot;
 
 /// What was so when a node first asked.
 #[derive(Clone, Copy, Debug)]

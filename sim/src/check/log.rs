@@ -1,9 +1,12 @@
 //! A log as the checks know it: the term, the chain and the size of every prefix.
 
+use std::sync::Arc;
+
 use quorate::log::Log as QuorateLog;
-use quorate::types::{Entry, EntryId, HardState, Index, NodeId, Term, Write};
+use quorate::types::{Entry, EntryId, HardState, Index, NodeId, Payload, Term, Write};
 
 use crate::chain;
+use crate::check::electorate::Electorate;
 use crate::check::entries::{Entries, Known};
 use crate::check::finding::{Check, S8, Verdict};
 use crate::request::Said;
@@ -20,13 +23,15 @@ pub(super) struct Link {
 }
 
 /// A log, known by its links.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Log {
     links: Vec<Link>,
+    /// The memberships in it, by ascending index; the first one is that of index 0.
+    electorates: Vec<(Index, Arc<Electorate>)>,
 }
 
 /// A disk, or what memory thinks the disk will come to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Image {
     /// Term and vote.
     pub(super) hard_state: HardState,
@@ -35,6 +40,27 @@ pub(super) struct Image {
 }
 
 impl Log {
+    /// An empty log of a cluster that begins with `first`.
+    pub(super) fn new(first: Arc<Electorate>) -> Log {
+        Log { links: Vec::new(), electorates: vec![(Index::ZERO, first)] }
+    }
+
+    /// Who decides where the log ends: the last membership in it (Raft §6).
+    pub(super) fn electorate(&self) -> &Arc<Electorate> {
+        &self.electorates.last().expect("the first one stays").1
+    }
+
+    /// Who decides where the log has come to `index`.
+    pub(super) fn electorate_at(&self, index: Index) -> &Arc<Electorate> {
+        let after = self.electorates.partition_point(|(first, _)| *first <= index);
+        &self.electorates[after.max(1) - 1].1
+    }
+
+    /// Every membership in the log, the first of the cluster included, by ascending index.
+    pub(super) fn electorates(&self) -> &[(Index, Arc<Electorate>)] {
+        &self.electorates
+    }
+
     pub(super) fn last(&self) -> Index {
         Index(self.links.len() as u64)
     }
@@ -64,13 +90,16 @@ impl Log {
 
     /// Adds what `other` has after this log's end, up to `last`.
     pub(super) fn extend_like(&mut self, other: &Log, last: Index) {
+        let own = self.last();
+        let new = |(index, _): &&(Index, Arc<Electorate>)| *index > own && *index <= last;
+        self.electorates.extend(other.electorates.iter().filter(new).cloned());
         let last = usize::try_from(last.0).expect("a log fits into memory");
         self.links.extend_from_slice(&other.links[self.links.len()..last]);
     }
 
     /// A snapshot of the committed log up to `last` takes the place of the log.
     pub(super) fn install(&mut self, committed: &Log, last: Index) {
-        self.links.clear();
+        self.truncate(Index::ZERO);
         self.extend_like(committed, last);
     }
 
@@ -100,10 +129,17 @@ impl Log {
 
     pub(super) fn truncate(&mut self, last: Index) {
         self.links.truncate(usize::try_from(last.0).unwrap_or(usize::MAX));
+        let kept = self.electorates.partition_point(|(index, _)| *index <= last);
+        self.electorates.truncate(kept);
     }
 }
 
 impl Image {
+    /// An empty disk of a cluster that begins with `first`.
+    pub(super) fn new(first: Arc<Electorate>) -> Image {
+        Image { hard_state: HardState::default(), log: Log::new(first) }
+    }
+
     /// Carries out a write of node `by`: cuts the log and adds the entries. A gap breaks `whole`.
     pub(super) fn write(
         &mut self,
@@ -149,6 +185,9 @@ impl Image {
         }
         let bytes = bytes + entry.bytes() as u64;
         self.log.links.push(Link { term: id.term, chain, bytes });
+        if let Payload::Membership(membership) = &entry.payload {
+            self.log.electorates.push((id.index, entries.electorate(id, membership)));
+        }
         Ok(())
     }
 }

@@ -10,12 +10,15 @@ mod bounds;
 mod client;
 mod commit;
 mod election;
+mod electorate;
 mod entries;
 mod finding;
 mod forwarded;
 mod history;
 mod log;
+mod membership;
 mod model;
+mod nodes;
 mod quiet;
 mod shadow;
 mod states;
@@ -38,7 +41,8 @@ use crate::check::election::Election;
 use crate::check::finding::{S17, S18, S27, Verdict};
 use crate::check::forwarded::Forwarded;
 use crate::check::history::History;
-use crate::check::model::{Model, Node, Nodes, shown};
+use crate::check::model::{Model, Node, shown};
+use crate::check::nodes::{Nodes, Slot};
 use crate::check::quiet::Quiet;
 use crate::check::states::States;
 use crate::check::user::User;
@@ -66,11 +70,16 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Checks for a cluster that starts with `membership`, every node within `bounds`, each with
-    /// the machine of `workload`.
+    /// Checks for a cluster that starts with `membership` in a world of `nodes`, every node within
+    /// `bounds`, each with the machine of `workload`.
     #[must_use]
-    pub fn new(membership: &Membership, bounds: Bounds, workload: &AnyWorkload) -> Checks {
-        let model = Model::new(membership);
+    pub fn new(
+        nodes: &[NodeId],
+        membership: &Membership,
+        bounds: Bounds,
+        workload: &AnyWorkload,
+    ) -> Checks {
+        let model = Model::new(nodes, membership);
         let (election, commit) = (Election::new(&model), Commit::new(&model));
         let acknowledgements = Acknowledgements::new(&model);
         let forwarded = Forwarded::new(&model);
@@ -111,8 +120,10 @@ impl Checks {
 
     fn take(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict {
         match seen {
-            Seen::Started { node, status, log, state, .. } => {
-                self.started(node, status, log, state)
+            Seen::Started { node, membership, status, log, state } => {
+                self.started(node, status, log, state)?;
+                let slot = self.model.slot(node);
+                membership::stepped(&mut self.model, slot, status, membership)
             }
             Seen::Refused { damaged: true, .. } => Ok(()),
             Seen::Refused { node, why, .. } => S27.broken(format!("{node} does not start: {why}")),
@@ -120,7 +131,10 @@ impl Checks {
                 self.model.crash(self.model.slot(node));
                 Ok(())
             }
-            Seen::Stepped { node, status } => self.stepped(now, node, status),
+            Seen::Stepped { node, status, membership } => {
+                self.stepped(now, node, status, membership)
+            }
+            Seen::Changed { node, id } => membership::changed(&self.model, node, id),
             Seen::Counted { node, peer, matched } => {
                 let (leader, peer) = (self.model.slot(node), self.model.slot(peer));
                 self.acknowledgements.counted(&self.model, leader, peer, matched)
@@ -143,9 +157,8 @@ impl Checks {
             Seen::Looked { node, look } => self.user.looked(node, look),
             Seen::Frozen { node, last, bytes } => self.user.frozen(node, last, bytes),
             Seen::Calm { core } => {
-                let mut nodes = Nodes::default();
-                core.iter().for_each(|id| nodes.insert(self.model.slot(*id)));
-                self.quiet.calm(nodes);
+                let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
+                self.quiet.calm(&self.model, nodes);
                 Ok(())
             }
             Seen::Idle => {
@@ -202,15 +215,33 @@ impl Checks {
         self.states.reached(id, status.applied, state)
     }
 
-    fn stepped(&mut self, now: SimTime, id: NodeId, status: &Status) -> Verdict {
+    fn stepped(
+        &mut self,
+        now: SimTime,
+        id: NodeId,
+        status: &Status,
+        membership: &Membership,
+    ) -> Verdict {
         let slot = self.model.slot(id);
         self.sends.stepped(slot);
-        if self.model.node(slot).status.as_ref() == Some(status) {
-            return Ok(());
+        if self.model.node(slot).status.as_ref() != Some(status) {
+            self.moved(now, slot, status, membership)?;
         }
+        // Votes and acknowledgements are counted before a step adds to the log.
+        membership::stepped(&mut self.model, slot, status, membership)
+    }
+
+    /// What a node says of itself is news.
+    fn moved(
+        &mut self,
+        now: SimTime,
+        slot: Slot,
+        status: &Status,
+        membership: &Membership,
+    ) -> Verdict {
         let elected = self.election.stepped(&self.model, slot, status, now)?;
         append::stepped(&self.model, slot, status)?;
-        self.commit.stepped(&mut self.model, slot, status)?;
+        self.commit.stepped(&mut self.model, slot, status, membership)?;
         self.clients.learn(&self.model)?;
         self.bounds.stepped(&self.model, slot, status)?;
         self.quiet.stepped(&self.model, slot, status, &self.bounds)?;
@@ -229,6 +260,7 @@ impl Checks {
         self.bounds.submitted(&self.model, slot, write)?;
         if let Some(first) = write.entries.first() {
             self.commit.submitted(&self.model, slot, first.id.index)?;
+            membership::submitted(&self.model, slot, first.id.index)?;
         }
         self.election.submitted(&self.model, slot, write)
     }
@@ -277,7 +309,10 @@ impl Checks {
     fn ended(&mut self) -> Verdict {
         let Some(core) = self.quiet.settled() else { return self.history.ended() };
         let acknowledged = self.clients.acknowledged();
-        for slot in self.model.slots().filter(|slot| core.contains(*slot)) {
+        // Who is no member any more is told nothing.
+        let members = &self.model.committed.electorate().membership;
+        let counts = |slot: &Slot| members.is_member(self.model.node(*slot).id);
+        for slot in self.model.slots().filter(|slot| core.contains(*slot)).filter(counts) {
             at_rest(self.model.node(slot))?;
             let (id, applied) = (self.model.node(slot).id, self.apply.applied(slot));
             if applied < acknowledged {

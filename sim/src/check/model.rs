@@ -2,28 +2,25 @@
 //! and the committed log.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use quorate::log::Log as QuorateLog;
 use quorate::raft::{RoleName, Status};
 use quorate::types::{HardState, Index, Membership, NodeId, Term, Write};
 
+use crate::check::electorate::Electorate;
 use crate::check::entries::Entries;
 use crate::check::finding::{S8, S17, S25, S28, Verdict};
 use crate::check::log::{Image, Log};
-
-/// The place of a node in every list of the checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Slot(pub(super) usize);
-
-/// A set of nodes, one bit each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Nodes(u64);
+use crate::check::nodes::{Nodes, Slot};
 
 /// One node.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Its id.
     pub(super) id: NodeId,
+    /// Who decides by the membership that it last said it goes by.
+    electorate: Arc<Electorate>,
     /// What it last said of itself since it started; none while it is down.
     pub(super) status: Option<Status>,
     /// What its disk comes to once every write it was given is durable.
@@ -46,37 +43,23 @@ pub(super) struct Node {
 /// The cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    /// Every member, in the order of their ids.
+    /// Every node of the world, in the order of their ids: members, and others that wait to become
+    /// some.
     pub(super) nodes: Vec<Node>,
-    incoming: Nodes,
-    outgoing: Nodes,
     /// Every entry that ever was.
     pub(super) entries: Entries,
     /// The committed log, as the quorum that made it so held it.
     pub(super) committed: Log,
 }
 
-impl Nodes {
-    pub(super) fn insert(&mut self, slot: Slot) {
-        self.0 |= 1 << slot.0;
-    }
-
-    pub(super) fn contains(self, slot: Slot) -> bool {
-        self.0 >> slot.0 & 1 == 1
-    }
-
-    fn has_majority_of(self, voters: Nodes) -> bool {
-        2 * (self.0 & voters.0).count_ones() > voters.0.count_ones()
-    }
-}
-
 impl Node {
-    fn new(id: NodeId) -> Node {
+    fn new(id: NodeId, first: &Arc<Electorate>) -> Node {
         Node {
             id,
+            electorate: Arc::clone(first),
             status: None,
-            memory: Image::default(),
-            disk: Image::default(),
+            memory: Image::new(Arc::clone(first)),
+            disk: Image::new(Arc::clone(first)),
             synced: Index::ZERO,
             pending: VecDeque::new(),
             failed: false,
@@ -124,24 +107,21 @@ impl Node {
 }
 
 impl Model {
-    pub(super) fn new(membership: &Membership) -> Model {
-        let nodes: Vec<Node> = membership.ids().map(Node::new).collect();
-        assert!(nodes.len() <= 64, "the checks know sets of at most 64 nodes");
-        let set = |ids: &[NodeId]| {
-            let mut set = Nodes::default();
-            let places = nodes.iter().enumerate().filter(|(_, node)| ids.contains(&node.id));
-            places.for_each(|(place, _)| set.insert(Slot(place)));
-            set
-        };
-        let (incoming, outgoing) = (set(membership.incoming()), set(membership.outgoing()));
-        let (entries, committed) = (Entries::default(), Log::default());
-        Model { nodes, incoming, outgoing, entries, committed }
+    /// A world of `nodes` in which `membership` is the first.
+    pub(super) fn new(nodes: &[NodeId], membership: &Membership) -> Model {
+        assert!(nodes.len() <= Nodes::MAX, "the checks know sets of at most 64 nodes");
+        let first = Arc::new(Electorate::new(nodes, membership));
+        Model {
+            nodes: nodes.iter().map(|id| Node::new(*id, &first)).collect(),
+            entries: Entries::new(nodes.to_vec()),
+            committed: Log::new(first),
+        }
     }
 
-    /// Where the node is listed. The world shows no node outside the membership.
+    /// Where the node is listed. The world shows no node that it does not have.
     pub(super) fn slot(&self, id: NodeId) -> Slot {
         let place = self.nodes.iter().position(|node| node.id == id);
-        Slot(place.expect("the world shows members only"))
+        Slot(place.expect("the world shows its own nodes only"))
     }
 
     pub(super) fn node(&self, slot: Slot) -> &Node {
@@ -152,15 +132,24 @@ impl Model {
         (0..self.nodes.len()).map(Slot)
     }
 
-    /// Whether the node has a vote.
-    pub(super) fn is_voter(&self, slot: Slot) -> bool {
-        self.incoming.contains(slot) || self.outgoing.contains(slot)
+    /// Who decides by the membership that the node goes by. It has that from its log: a leader
+    /// counts acknowledgements of what its own disk has not been given yet.
+    pub(super) fn electorate(&self, slot: Slot) -> &Electorate {
+        &self.node(slot).electorate
     }
 
-    /// Whether the nodes decide: a majority of the voters, of both halves while joint.
-    pub(super) fn is_quorum(&self, nodes: Nodes) -> bool {
-        let outgoing = self.outgoing == Nodes::default() || nodes.has_majority_of(self.outgoing);
-        outgoing && nodes.has_majority_of(self.incoming)
+    /// The node says that it goes by this membership from now on.
+    pub(super) fn goes_by(&mut self, slot: Slot, membership: &Membership) {
+        if self.node(slot).electorate.membership.is_same(membership) {
+            return;
+        }
+        self.nodes[slot.0].electorate = Arc::new(self.electorate_of(membership));
+    }
+
+    /// Who decides under the membership.
+    pub(super) fn electorate_of(&self, membership: &Membership) -> Electorate {
+        let ids: Vec<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        Electorate::new(&ids, membership)
     }
 
     /// A node starts from what its disk has: what was durable, and of the writes that were under

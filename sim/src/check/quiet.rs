@@ -1,20 +1,24 @@
-//! After the storm: few elections (L3), and a cluster of which nothing is asked says little and
-//! changes nothing (S30).
+//! After the storm: few elections (L3), no term from outside (L4), and a cluster of which nothing is
+//! asked says little and changes nothing (S30).
 
 use std::time::Duration;
 
-use quorate::raft::Status;
-use quorate::types::Message;
+use quorate::raft::{RoleName, Status};
+use quorate::types::{Message, Term};
 
 use crate::check::bounds::Bounds;
-use crate::check::finding::{L3, S30, Verdict};
-use crate::check::model::{Model, Nodes, Slot};
+use crate::check::finding::{L3, L4, S30, Verdict};
+use crate::check::model::Model;
+use crate::check::nodes::{Nodes, Slot};
 use crate::time::SimTime;
 
 /// What the core does since the storm is over.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Quiet {
     core: Option<Nodes>,
+    /// The highest term that a core node may be in: what there was at the storm's end, and what
+    /// core nodes have begun since.
+    term_max: Term,
     elections: u64,
     idle: Option<Idle>,
 }
@@ -32,8 +36,15 @@ struct Idle {
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Quiet {
-    pub(super) fn calm(&mut self, core: Nodes) {
+    pub(super) fn calm(&mut self, model: &Model, core: Nodes) {
         self.core = Some(core);
+        let terms = model
+            .nodes
+            .iter()
+            .map(|node| node.status.map_or(node.disk.hard_state.term, |status| status.term));
+        // What was on its way may let each node begin one term more.
+        let begun = model.nodes.len() as u64;
+        self.term_max = Term(terms.max().unwrap_or_default().0 + begun);
     }
 
     pub(super) fn idle(&mut self, now: SimTime) {
@@ -53,11 +64,17 @@ impl Quiet {
         bounds: &Bounds,
     ) -> Verdict {
         let before = model.node(slot).status;
-        let Some(idle) = &mut self.idle else { return Ok(()) };
         let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
         if !self.core.is_some_and(|core| core.contains(slot)) {
             return Ok(());
         }
+        if status.role == RoleName::Candidate {
+            self.term_max = self.term_max.max(status.term);
+        } else if status.term > self.term_max {
+            let (id, term) = (status.id, status.term);
+            return L4.broken(format!("{id} goes to {term}, which no core node has begun"));
+        }
+        let Some(idle) = &mut self.idle else { return Ok(()) };
         idle.terms += 1;
         // Every core node may follow each of the elections into its term.
         if idle.terms <= bounds.idle_elections_max * model.nodes.len() as u64 {

@@ -43,6 +43,10 @@ enum Pattern {
     Usurp,
     /// A node's disk rots while the node is down.
     Decay,
+    /// Members come and go, one change after the other, and something happens in the midst of it.
+    Churn,
+    /// The nodes split in halves.
+    Halves,
 }
 
 /// What a node does with its files.
@@ -127,6 +131,12 @@ fn patterns(settings: &Settings) -> Vec<Pattern> {
     if faults.has(Fault::Rot) && (faults.has(Fault::Stop) || faults.has(Fault::Crash)) {
         patterns.extend([Pattern::Decay; 3]);
     }
+    if faults.has(Fault::Change) {
+        patterns.extend([Pattern::Churn; 12]);
+    }
+    if faults.has(Fault::Partition) && settings.voters.is_multiple_of(2) {
+        patterns.extend([Pattern::Halves; 6]);
+    }
     patterns
 }
 
@@ -139,10 +149,10 @@ fn planned_faults(settings: &Settings) -> Vec<Fault> {
     settings.faults.iter().filter(|fault| !by_chance(*fault)).collect()
 }
 
-struct Planner<'a> {
-    draw: Draw<'a>,
-    settings: &'a Settings,
-    ops: &'a mut Vec<Op>,
+pub(super) struct Planner<'a> {
+    pub(super) draw: Draw<'a>,
+    pub(super) settings: &'a Settings,
+    pub(super) ops: &'a mut Vec<Op>,
 }
 
 impl Planner<'_> {
@@ -166,6 +176,8 @@ impl Planner<'_> {
             Pattern::Exile => self.exile(),
             Pattern::Usurp => self.usurp(),
             Pattern::Decay => self.decay(),
+            Pattern::Churn => self.churn(),
+            Pattern::Halves => self.halves(),
         }
     }
 
@@ -378,7 +390,7 @@ impl Planner<'_> {
         self.ops.push(Op { when: last, verb });
     }
 
-    fn verb(&mut self, fault: Fault, who: Who) -> Verb {
+    pub(super) fn verb(&mut self, fault: Fault, who: Who) -> Verb {
         let lasting = self.lasting();
         match fault {
             Fault::Crash => {
@@ -414,6 +426,8 @@ impl Planner<'_> {
             Fault::Campaign => Verb::Campaign(who),
             Fault::Stop => Verb::Stop(who, self.downtime()),
             Fault::Surge => Verb::Surge(who, self.surge()),
+            Fault::Change => Verb::Change(self.whom_to_ask(who), self.change()),
+            Fault::Transfer => Verb::Transfer(self.whom_to_ask(who), self.heir()),
             _ => self.disk_verb(fault, who, lasting),
         }
     }
@@ -483,13 +497,13 @@ impl Planner<'_> {
     }
 
     /// A time within the storm, to the millisecond, so that a person can read it.
-    fn moment(&mut self) -> SimTime {
+    pub(super) fn moment(&mut self) -> SimTime {
         let storm = self.settings.storm.as_millis() as u64;
         SimTime::default().after(Duration::from_millis(self.draw.between(storm / 50, storm)))
     }
 
     /// Time that a fault lasts: from well below the election timeout to well above.
-    fn lasting(&mut self) -> Duration {
+    pub(super) fn lasting(&mut self) -> Duration {
         let timeout = self.settings.config.election_timeout_max.as_millis() as u64;
         let percent = *self.draw.pick(&[25, 60, 100, 100, 150, 150, 250, 400, 800]);
         let span = timeout * percent / 100;
@@ -502,7 +516,7 @@ impl Planner<'_> {
     }
 
     /// Time between a trigger and what it fires; often none.
-    fn delay(&mut self) -> Duration {
+    pub(super) fn delay(&mut self) -> Duration {
         let trips = *self.draw.pick(&[0, 0, 1, 3, 10]);
         self.settings.latency.most * trips
     }
@@ -526,11 +540,11 @@ impl Planner<'_> {
         self.draw.chance(400).then_some(node)
     }
 
-    fn node(&mut self) -> NodeId {
+    pub(super) fn node(&mut self) -> NodeId {
         NodeId(self.draw.between(1, u64::from(self.settings.nodes())))
     }
 
-    fn voter(&mut self) -> NodeId {
+    pub(super) fn voter(&mut self) -> NodeId {
         NodeId(self.draw.between(1, u64::from(self.settings.voters)))
     }
 
@@ -540,53 +554,4 @@ impl Planner<'_> {
         let steps = self.draw.between(1, voters.max(2) - 1);
         NodeId((first.0 - 1 + steps) % voters + 1)
     }
-
-    /// A part of the nodes: `first` and some others, seldom a majority.
-    fn side(&mut self, first: Who) -> Vec<Who> {
-        let nodes = u64::from(self.settings.nodes());
-        let most =
-            if self.draw.chance(250) { nodes.max(2) - 1 } else { nodes.div_ceil(2).max(2) - 1 };
-        let others = self.draw.between(1, most) - 1;
-        let mut side = vec![first];
-        for _ in 0..others {
-            let node = Who::Node(self.node());
-            if !side.contains(&node) {
-                side.push(node);
-            }
-        }
-        side
-    }
-
-    /// A topology in which some nodes reach others only through a third: two meshes with a bridge
-    /// node, a star, a chain, or a mesh of a bare majority with the others hanging on by one link.
-    fn links(&mut self) -> Vec<(NodeId, NodeId)> {
-        let nodes = u64::from(self.settings.nodes());
-        let start = self.draw.below(nodes);
-        let place = |at: u64| NodeId((start + at) % nodes + 1);
-        let all = 0..nodes;
-        match self.draw.below(4) {
-            0 => {
-                let half = nodes / 2;
-                let mesh = |one: u64, other: u64| (one <= half) == (other <= half);
-                let bridged = |one: u64, other: u64| one == half || mesh(one, other);
-                pairs(nodes)
-                    .filter(|(a, b)| bridged(*a, *b))
-                    .map(|(a, b)| (place(a), place(b)))
-                    .collect()
-            }
-            1 => all.skip(1).map(|leaf| (place(0), place(leaf))).collect(),
-            2 => all.skip(1).map(|next| (place(next - 1), place(next))).collect(),
-            _ => {
-                let core = nodes / 2 + 1;
-                let mesh = pairs(core).map(|(a, b)| (place(a), place(b)));
-                let hanging = (core..nodes).map(|leaf| (place(leaf), place(leaf - core + 1)));
-                mesh.chain(hanging).collect()
-            }
-        }
-    }
-}
-
-/// Every pair of different numbers below `count`, the smaller first.
-fn pairs(count: u64) -> impl Iterator<Item = (u64, u64)> {
-    (0..count).flat_map(move |one| (one + 1..count).map(move |other| (one, other)))
 }

@@ -4,11 +4,13 @@
 //! no other.
 
 mod draw;
+mod members;
+mod topology;
 
 use std::fmt;
 use std::time::Duration;
 
-use quorate::types::NodeId;
+use quorate::types::{Change, NodeId};
 
 use crate::fault::Fault;
 use crate::time::SimTime;
@@ -105,6 +107,8 @@ pub enum Trigger {
     InstallsSnapshot,
     /// Its state machine has started over from a snapshot.
     RestoresSnapshot,
+    /// Another membership is the last in its log.
+    ChangesMembership,
 }
 
 /// Whom an operation concerns.
@@ -220,6 +224,12 @@ pub enum Verb {
     Misdirect(Who, Region, u32),
     /// A write of the node's, after so many others, is not stored.
     LoseWrite(Who, u32),
+    /// The node is asked to change the membership.
+    Change(Who, Change),
+    /// The node is asked to give up the change under way.
+    GiveUp(Who),
+    /// The node is asked to let another one lead: this one, or the best.
+    Transfer(Who, Option<NodeId>),
 }
 
 impl Verb {
@@ -251,6 +261,8 @@ impl Verb {
             Verb::Rot(..) => Fault::Rot,
             Verb::Misdirect(..) => Fault::MisdirectedWrite,
             Verb::LoseWrite(..) => Fault::LostWrite,
+            Verb::Change(..) | Verb::GiveUp(_) => Fault::Change,
+            Verb::Transfer(..) => Fault::Transfer,
         }
     }
 }
@@ -320,6 +332,7 @@ impl fmt::Display for Trigger {
             Trigger::SendsPart => "sends part",
             Trigger::InstallsSnapshot => "installs snapshot",
             Trigger::RestoresSnapshot => "restores snapshot",
+            Trigger::ChangesMembership => "changes membership",
         })
     }
 }
@@ -427,6 +440,10 @@ impl fmt::Display for Verb {
             Verb::LoseWrite(who, after) => {
                 write!(f, "lose write {who}{}", Given("after", *after))?;
             }
+            Verb::Change(who, change) => write!(f, "change {who} {change}")?,
+            Verb::GiveUp(who) => write!(f, "give up change {who}")?,
+            Verb::Transfer(who, Some(to)) => write!(f, "transfer {who} to {to}")?,
+            Verb::Transfer(who, None) => write!(f, "transfer {who}")?,
         }
         match self.lasting() {
             Some(lasting) => write!(f, " for {}", Seconds::of(lasting)),
@@ -465,7 +482,10 @@ impl Verb {
             | Verb::Fail(..)
             | Verb::Rot(..)
             | Verb::Misdirect(..)
-            | Verb::LoseWrite(..) => None,
+            | Verb::LoseWrite(..)
+            | Verb::Change(..)
+            | Verb::GiveUp(_)
+            | Verb::Transfer(..) => None,
         }
     }
 }
@@ -553,6 +573,8 @@ mod tests {
             (at(20), Verb::Rot(Who::Node(n(2)), Region::Headers)),
             (at(20), Verb::Misdirect(Who::Node(n(2)), Region::Superblock, 1)),
             (at(20), Verb::LoseWrite(Who::Node(n(2)), 0)),
+            (at(20), Verb::Change(Who::Leader, Change::new().voter(n(4)).remove(n(2)))),
+            (at(20), Verb::Transfer(Who::It, Some(n(3)))),
         ]
         .map(|(when, verb)| Op { when, verb }.to_string());
         assert_eq!(
@@ -571,6 +593,8 @@ mod tests {
                 "at 0.020000s rot headers n2",
                 "at 0.020000s misdirect write n2 to superblock after=1",
                 "at 0.020000s lose write n2",
+                "at 0.020000s change leader +n4 -n2",
+                "at 0.020000s transfer it to n3",
             ]
         );
     }

@@ -17,4 +17,6 @@ pub(super) struct Calm {
     pub(super) reads_served: usize,
     /// When the last message of the storm arrives.
     pub(super) storm_lands: SimTime,
+    /// When the operator last asked for something.
+    pub(super) ordered_at: SimTime,
 }

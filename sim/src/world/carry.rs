@@ -16,6 +16,7 @@ use crate::witness::Witness;
 use crate::world::World;
 use crate::world::network::Parcel;
 use crate::world::node::{Place, Viewing};
+use crate::world::operator::Operator;
 use crate::world::queue::Event;
 
 const MILLION: u64 = 1_000_000;
@@ -128,6 +129,11 @@ impl World {
         {
             return;
         }
+        if self.membership_moved(place)
+            && self.pull(Trigger::ChangesMembership, place, self.leader(), witness)
+        {
+            return;
+        }
         if outputs.is_empty() {
             return;
         }
@@ -155,6 +161,12 @@ impl World {
             }
             self.carry(place, output, witness);
         }
+    }
+
+    /// Whether the last step of the node changed who counts by its log.
+    fn membership_moved(&mut self, place: Place) -> bool {
+        let running = self.nodes[place.0 as usize].running.as_deref_mut();
+        running.is_some_and(|running| std::mem::take(&mut running.membership_moved))
     }
 
     /// Before which of a step's outputs the node crashes, if it does.
@@ -237,6 +249,16 @@ impl World {
                 let state = running.answered_in.remove(&tag).flatten();
                 self.client_reads(tag, place, (index, applied), (state, &answer), witness);
             }
+            Output::Changed { tag, .. }
+            | Output::Resigned { tag }
+            | Output::Rejected { tag, .. }
+            | Output::Unknown { tag }
+                if Operator::owns(tag) =>
+            {
+                running.answered(tag);
+                self.operator.hears(tag);
+                witness.operator_hears(self.now, place.id(), &output);
+            }
             Output::Rejected { tag, reason } => {
                 running.answered(tag);
                 self.client_is_rejected(tag, reason, witness);
@@ -312,6 +334,10 @@ impl World {
                 (false, false)
             }
         };
+        if let Packet::Message(Message { body: Body::TimeoutNow, .. }) = &packet {
+            let by_itself = self.leads_by_itself(place);
+            witness.reach_if(by_itself, Spot::LeaderDrifts);
+        }
         let incarnation = self.nodes[place.0 as usize].incarnation;
         let link = (place, to);
         let fate = self.network.decide(now, link, incarnation, &self.choices, &self.settings);

@@ -75,10 +75,7 @@ impl World {
     }
 
     fn may_damage(&self, place: Place) -> bool {
-        let voters = usize::from(self.settings.voters);
-        let damaged = self.nodes[..voters].iter().filter(|node| node.damaged).count();
-        let node = &self.nodes[place.0 as usize];
-        node.damaged || usize::from(place.0) >= voters || damaged < (voters - 1) / 2
+        self.nodes[place.0 as usize].damaged || self.may_lose(place)
     }
 
     /// Counts the faults that have hit operations of a node's disk. True if there were any.

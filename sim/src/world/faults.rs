@@ -9,6 +9,7 @@ use crate::plan::{Trigger, Verb, When, Who};
 use crate::witness::Witness;
 use crate::world::network::Links;
 use crate::world::node::Place;
+use crate::world::operator::Order;
 use crate::world::queue::Event;
 use crate::world::storm::{Effect, Firing};
 use crate::world::{EventKind, World};
@@ -117,6 +118,16 @@ impl World {
             | Verb::Surge(node, _) => {
                 if let Some(place) = who(node) {
                     self.bid(place, verb, witness);
+                }
+            }
+            Verb::Change(node, _) | Verb::GiveUp(node) | Verb::Transfer(node, _) => {
+                if let Some(place) = who(node) {
+                    let order = match verb {
+                        Verb::Change(_, change) => Order::Change(change.clone()),
+                        Verb::Transfer(_, to) => Order::Transfer(*to),
+                        _ => Order::GiveUp,
+                    };
+                    self.order(place, order);
                 }
             }
             Verb::Flap(one, another, period, lasting) => {

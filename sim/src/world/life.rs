@@ -15,7 +15,9 @@ use crate::plan::{Keep, Trigger};
 use crate::subject::Subject;
 use crate::witness::Witness;
 use crate::workload::Workload;
+use crate::world::members::Standing;
 use crate::world::node::{Place, Running};
+use crate::world::operator::Operator;
 use crate::world::queue::Event;
 use crate::world::{EventKind, World};
 
@@ -37,6 +39,9 @@ impl World {
         self.meet_disk_faults(place, witness);
         let running = Running::new(replica);
         let (status, log) = (running.status, running.node.raft().log());
+        let raft = running.node.raft();
+        let (index, membership) = (raft.log().membership_index(), raft.membership().clone());
+        self.nodes[place.0 as usize].standing = Standing { index, membership };
         let seen = Seen::Started {
             node: place.id(),
             membership: running.node.raft().membership(),
@@ -163,7 +168,11 @@ impl World {
             witness.reach(Spot::UnknownByCrash);
         }
         for tag in running.unanswered {
-            self.client_loses(tag, witness);
+            if Operator::owns(tag) {
+                self.operator.hears(tag);
+            } else {
+                self.client_loses(tag, witness);
+            }
         }
         self.pull(Trigger::Falls, place, None, witness);
         true

@@ -14,9 +14,12 @@ mod faults;
 mod host;
 mod life;
 mod load;
+mod members;
 mod network;
 mod node;
+mod operator;
 mod power;
+mod progress;
 mod queue;
 mod recovery;
 mod storm;
@@ -28,7 +31,7 @@ use std::time::Duration;
 
 use quorate::raft::Status;
 use quorate::replica::{Input, Output};
-use quorate::types::{Instant, Message, NodeId, Packet, TransferBody};
+use quorate::types::{Index, Instant, Message, NodeId, Packet, TransferBody};
 
 use crate::choice::{Choices, Key, Kind};
 use crate::digest;
@@ -41,8 +44,10 @@ use crate::workload::AnyWorkload;
 use crate::world::calm::Calm;
 use crate::world::client::Clients;
 use crate::world::clock::Clock;
+use crate::world::members::Standing;
 use crate::world::network::{Network, Parcel};
 use crate::world::node::{Node, Place};
+use crate::world::operator::Operator;
 use crate::world::queue::{Event, Queue};
 use crate::world::storm::Storm;
 
@@ -57,6 +62,9 @@ pub(crate) struct World {
     nodes: Vec<Node>,
     network: Network,
     clients: Clients,
+    operator: Operator,
+    /// The last membership that is committed, and up to where the log is known to be.
+    in_force: Standing,
     storm: Storm,
     /// What must be reached once the storm is over; none before.
     calm: Option<Calm>,
@@ -85,15 +93,18 @@ impl World {
         choices: Choices,
     ) -> World {
         let count = settings.nodes();
+        let first = Standing { index: Index::ZERO, membership: settings.membership() };
         let nodes = (0..count).map(|place| {
             let key = Key { node: place + 1, ..Kind::Clock.key() };
             let offset = Duration::from_micros(choices.choose(key, 1_000_000));
-            Node::new(Place(place), Clock::new(offset))
+            Node::new(Place(place), Clock::new(offset), first.clone())
         });
         let mut world = World {
             nodes: nodes.collect(),
             network: Network::new(count as usize),
             clients: Clients::new(settings.clients),
+            operator: Operator::default(),
+            in_force: first.clone(),
             storm: Storm::new(plan),
             now: SimTime::default(),
             queue: Queue::default(),
@@ -187,6 +198,7 @@ impl World {
                 self.carry_next(Place(node), incarnation, witness);
             }
             Event::Close { node } => self.step(Place(node), Input::Close, witness),
+            Event::Order { order } => self.obey(order, witness),
             Event::Campaign { node } => self.step(Place(node), Input::Campaign, witness),
             Event::Restart { node, incarnation } if self.may_recover(Place(node)) => {
                 self.restart(Place(node), incarnation, witness);
@@ -213,6 +225,7 @@ impl World {
                 self.network.peek(slot).and_then(|parcel| Place::of(parcel.to, self.nodes.len()))
             }
             Event::Request { slot } => self.clients.place_of(slot),
+            Event::Order { order } => Some(self.operator.place_of(order)),
             Event::Wake { node, .. }
             | Event::Intrude { node, .. }
             | Event::Reported { node, .. }
@@ -302,16 +315,19 @@ impl World {
             running.node.assert_invariants();
         }
         let status = running.status;
+        let membership = running.node.raft().membership().clone();
         let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         self.fold(ladder ^ (outputs.len() as u64) << 56);
         self.note_durable(place, &outputs, witness);
-        witness.see(now, Seen::Stepped { node: status.id, status: &status });
+        let seen = Seen::Stepped { node: status.id, status: &status, membership: &membership };
+        witness.see(now, seen);
         if let Some((peer, matched)) = counted {
             witness.see(now, Seen::Counted { node: status.id, peer, matched });
         }
         witness.stepped(&before, &status);
+        self.note_membership(place, &before, witness);
         self.end_step(place, &before, outputs, witness);
     }
 
@@ -379,7 +395,8 @@ enum EventKind {
     View,
     Propose,
     Read,
-    Campaign,
+    /// An order of the operator's, or another.
+    Order,
     /// A message or a request reaches a node that is down.
     Vain,
     Operation,
@@ -399,7 +416,7 @@ impl EventKind {
             Input::Frozen(_) | Input::Viewed(_) | Input::ViewFailed => EventKind::View,
             Input::Propose { .. } => EventKind::Propose,
             Input::Read { .. } => EventKind::Read,
-            _ => EventKind::Campaign,
+            _ => EventKind::Order,
         }
     }
 }

@@ -84,7 +84,7 @@ pub(crate) struct Fate {
 
 impl Links {
     /// How many nodes a set of links can tell apart.
-    pub(crate) const NODES_MAX: usize = 11;
+    pub(crate) const NODES_MAX: usize = Settings::NODES_MAX as usize;
 
     /// The link from one node to another.
     pub(crate) fn one(from: Place, to: Place) -> Links {

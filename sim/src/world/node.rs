@@ -16,6 +16,7 @@ use crate::subject::{Kept, Subject};
 use crate::time::SimTime;
 use crate::witness::Witness;
 use crate::world::clock::Clock;
+use crate::world::members::Standing;
 use crate::world::queue::Event;
 
 /// A node's place in the world's list: its id less one.
@@ -59,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) damaged: bool,
     /// The node has refused to start, and will again.
     pub(crate) refuses: bool,
+    /// The last membership in its log, as of when it last ran.
+    pub(crate) standing: Standing,
 }
 
 /// A node's process: all that a crash loses.
@@ -96,6 +99,8 @@ pub(crate) struct Running {
     pub(crate) unanswered: Vec<Tag>,
     /// The last index of the log when the node began to lead.
     pub(crate) led_from: Index,
+    /// Its last step changed which membership is the last in its log.
+    pub(crate) membership_moved: bool,
     pub(crate) counts: Counts,
 }
 
@@ -131,7 +136,7 @@ impl Place {
 }
 
 impl Node {
-    pub(crate) fn new(place: Place, clock: Clock) -> Node {
+    pub(crate) fn new(place: Place, clock: Clock, standing: Standing) -> Node {
         Node {
             place,
             incarnation: 1,
@@ -151,6 +156,7 @@ impl Node {
             damages: 0,
             damaged: false,
             refuses: false,
+            standing,
         }
     }
 
@@ -187,6 +193,7 @@ impl Running {
             wake_at: SimTime(u64::MAX),
             unanswered: Vec::new(),
             led_from: Index::ZERO,
+            membership_moved: false,
             counts: Counts::default(),
         }
     }
@@ -214,6 +221,19 @@ impl Running {
         }
         if before.committed < self.led_from && self.led_from < status.committed {
             witness.reach(Spot::CommitInherited);
+        }
+        let voters = self.node.raft().membership().incoming();
+        if before.committed < status.committed && voters.can_split() && voters.len() > 1 {
+            let has = |id: NodeId| {
+                let matched = if id == status.id {
+                    Some(status.durable)
+                } else {
+                    self.node.raft().matched(id)
+                };
+                matched.is_some_and(|matched| matched >= status.committed)
+            };
+            let holders = voters.iter().filter(|id| has(**id)).count();
+            witness.reach_if(2 * holders == voters.len(), Spot::CommitByCasting);
         }
         // Looking at every step would cost more than the step.
         if self.counts.steps.is_multiple_of(64) {

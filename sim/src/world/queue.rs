@@ -29,6 +29,8 @@ pub(crate) enum Event {
     Carry { node: u8, incarnation: u16 },
     /// A node campaigns because it is told to.
     Campaign { node: u8 },
+    /// An order of the operator's reaches its node.
+    Order { order: u32 },
     /// A node is told to stop.
     Close { node: u8 },
     /// A crashed node starts again.

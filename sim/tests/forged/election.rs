@@ -51,11 +51,13 @@ crate::forgeries! {
     }
 
     S2 a_minority_elects
-    "n1 leads t1 with durable votes of n1, n2, which is no quorum"
+    "n1 leads t1 with durable votes of n1, n2, which is no quorum of {n1 n2 n3 n4 \
+     n5}"
     |stage| stage.wins(1, 1, &[2])
 
     S2 a_repeated_grant_counts_twice
-    "n1 leads t1 with durable votes of n1, n2, which is no quorum"
+    "n1 leads t1 with durable votes of n1, n2, which is no quorum of {n1 n2 n3 n4 \
+     n5}"
     |stage| {
         stage.votes(1, 1, 1);
         stage.votes(2, 1, 1);
@@ -65,7 +67,7 @@ crate::forgeries! {
     }
 
     S2 a_vote_of_an_earlier_term_counts
-    "n1 leads t2 with durable votes of n1, which is no quorum"
+    "n1 leads t2 with durable votes of n1, which is no quorum of {n1 n2 n3 n4 n5}"
     |stage| {
         stage.votes(2, 1, 1);
         stage.votes(3, 1, 1);
@@ -74,11 +76,12 @@ crate::forgeries! {
     }
 
     S2 one_half_of_a_joint_membership_elects on joint
-    "n1 leads t1 with durable votes of n1, n2, n3, which is no quorum"
+    "n1 leads t1 with durable votes of n1, n2, n3, which is no quorum of {n3 n4 n5} from \
+     {n1 n2 n3}"
     |stage| stage.wins(1, 1, &[2, 3])
 
-    S2 a_learner_elects on with_learner
-    "n1 leads t1 with durable votes of n1, n4, which is no quorum"
+    S23 a_learner_elects on with_learner
+    "n1 leads t1 with durable votes of n1, n4, which is no quorum of {n1 n2 n3} learners {n4}"
     |stage| stage.wins(1, 1, &[4])
 
     S3 a_second_vote_is_durable

@@ -220,16 +220,16 @@ crate::forgeries! {
     }
 
     S12 a_minority_commits on led
-    "n1 commits 1 without a quorum's disks: n1 has 1@t1, n2 has 1@t1, n3 ends at 0, n4 ends at 0, \
-     n5 ends at 0"
+    "n1 commits 1 without the disks of a quorum of {n1 n2 n3 n4 n5}: n1 has 1@t1, n2 has 1@t1, n3 \
+     ends at 0, n4 ends at 0, n5 ends at 0"
     |stage| {
         stage.all_hold(&[1, 2], &[noop(1, 1)]);
         stage.commits(1, 1);
     }
 
     S12 memory_counts_as_disk on led
-    "n1 commits 1 without a quorum's disks: n1 has 1@t1, n2 ends at 0, n3 ends at 0, n4 ends at \
-     0, n5 ends at 0"
+    "n1 commits 1 without the disks of a quorum of {n1 n2 n3 n4 n5}: n1 has 1@t1, n2 ends at 0, \
+     n3 ends at 0, n4 ends at 0, n5 ends at 0"
     |stage| {
         stage.holds(1, &[noop(1, 1)]);
         stage.takes(2, &[noop(1, 1)]);
@@ -238,8 +238,8 @@ crate::forgeries! {
     }
 
     S12 the_leader_counts_its_own_memory on led
-    "n1 commits 1 without a quorum's disks: n1 ends at 0, n2 has 1@t1, n3 has 1@t1, n4 ends at 0, \
-     n5 ends at 0"
+    "n1 commits 1 without the disks of a quorum of {n1 n2 n3 n4 n5}: n1 ends at 0, n2 has 1@t1, \
+     n3 has 1@t1, n4 ends at 0, n5 ends at 0"
     |stage| {
         stage.takes(1, &[noop(1, 1)]);
         stage.all_hold(&[2, 3], &[noop(1, 1)]);
@@ -247,8 +247,8 @@ crate::forgeries! {
     }
 
     S12 one_half_of_a_joint_membership_commits on joint
-    "n1 commits 1 without a quorum's disks: n1 has 1@t1, n2 has 1@t1, n3 has 1@t1, n4 ends at 0, \
-     n5 ends at 0"
+    "n1 commits 1 without the disks of a quorum of {n3 n4 n5} from {n1 n2 n3}: n1 has 1@t1, n2 \
+     has 1@t1, n3 has 1@t1, n4 ends at 0, n5 ends at 0"
     |stage| {
         stage.wins(1, 1, &[2, 3, 4]);
         stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);

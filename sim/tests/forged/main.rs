@@ -6,6 +6,7 @@ mod echo;
 mod election;
 mod honest;
 mod log;
+mod membership;
 mod rest;
 mod stage;
 mod state;
@@ -75,8 +76,14 @@ pub(crate) use {first_of, forgeries};
 
 #[test]
 fn every_check_has_a_forgery() {
-    let lists =
-        [election::FORGERIES, log::FORGERIES, client::FORGERIES, rest::FORGERIES, state::FORGERIES];
+    let lists = [
+        election::FORGERIES,
+        log::FORGERIES,
+        membership::FORGERIES,
+        client::FORGERIES,
+        rest::FORGERIES,
+        state::FORGERIES,
+    ];
     println!("{:<5} {:<22} forged in", "check", "name");
     for check in CHECKS {
         let forged = lists.iter().copied().flatten();

@@ -1,4 +1,4 @@
-//! Forged excess and unrest: S29, S30 and L3.
+//! Forged excess and unrest: S29, S30, L3 and L4.
 
 use std::time::Duration;
 
@@ -122,6 +122,14 @@ crate::forgeries! {
         for _ in 0..=2 * (4 * 5 * 21 + 2 * 25 * 4) {
             stage.sends(1, 2, 1, HEARTBEAT);
         }
+    }
+
+    L4 a_term_comes_from_outside
+    "n2 goes to t6, which no core node has begun"
+    |stage| {
+        stage.calms(&[1, 2, 3]);
+        stage.enters(2, 5);
+        stage.says(2, |status| status.term = Term(6));
     }
 
     L3 leaders_follow_one_another_after_the_storm

@@ -43,6 +43,11 @@ pub(crate) struct Stage {
     violation: Option<Violation>,
 }
 
+/// Entry `index@term` with a membership.
+pub(crate) fn change(index: u64, term: u64, membership: &Membership) -> Entry {
+    Entry { id: id(index, term), payload: Payload::Membership(membership.clone()) }
+}
+
 /// Entry `index@term` without a command.
 pub(crate) fn noop(index: u64, term: u64) -> Entry {
     Entry { id: id(index, term), payload: Payload::Noop }
@@ -132,14 +137,22 @@ impl Stage {
 
     /// As [`Stage::with`], with clients of `workload`.
     pub(crate) fn playing(membership: Membership, workload: Echo) -> Stage {
+        let nodes: Vec<NodeId> = membership.ids().collect();
+        Stage::among(&nodes, membership, workload)
+    }
+
+    /// As [`Stage::with`], in a world of six nodes: some may be strangers.
+    pub(crate) fn of_six(membership: Membership) -> Stage {
+        Stage::among(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default())
+    }
+
+    fn among(nodes: &[NodeId], membership: Membership, workload: Echo) -> Stage {
         let bounds = Bounds::of(&Config::new(NodeId(1)));
-        let checks = Checks::new(&membership, bounds, &AnyWorkload::new(workload));
-        let actors = membership.ids().map(|id| (id, Actor::new(id))).collect();
+        let checks = Checks::new(nodes, &membership, bounds, &AnyWorkload::new(workload));
+        let actors = nodes.iter().map(|id| (*id, Actor::new(*id))).collect();
         let now = SimTime(1_000_000_000);
         let mut stage = Stage { membership, checks, now, actors, next_op: 0, violation: None };
-        for node in stage.membership.clone().ids() {
-            stage.starts(node.0);
-        }
+        nodes.iter().for_each(|node| stage.starts(node.0));
         stage
     }
 
@@ -236,7 +249,21 @@ impl Stage {
         let actor = self.actor(node);
         change(&mut actor.status);
         let status = actor.status;
-        self.sees(Seen::Stepped { node: NodeId(node), status: &status });
+        let memberships = actor.log.iter().filter_map(Entry::membership);
+        let last = memberships.map(|(_, membership)| membership).last();
+        let membership = &last.unwrap_or_else(|| self.membership.clone());
+        self.sees(Seen::Stepped { node: NodeId(node), status: &status, membership });
+    }
+
+    /// The node takes an input, and goes by this membership since.
+    pub(crate) fn goes_by(&mut self, node: u64, membership: &Membership) {
+        let status = self.actor(node).status;
+        self.sees(Seen::Stepped { node: NodeId(node), status: &status, membership });
+    }
+
+    /// The operator hears that a change is complete.
+    pub(crate) fn completes(&mut self, node: u64, id: EntryId) {
+        self.sees(Seen::Changed { node: NodeId(node), id });
     }
 
     /// The node gives a write to its disk.
@@ -328,8 +355,13 @@ impl Stage {
 
     /// The node asks the others for their votes, they grant them durably, and it leads.
     pub(crate) fn wins(&mut self, node: u64, term: u64, voters: &[u64]) {
-        self.votes(node, term, node);
-        self.says(node, |status| status.role = RoleName::Candidate);
+        self.says(node, |status| {
+            (status.term, status.vote) = (Term(term), Some(NodeId(node)));
+            (status.role, status.leader) = (RoleName::Candidate, None);
+        });
+        self.submits(node, Some(voted(term, node)), &[]);
+        self.flushes(node);
+        self.steps(node);
         for voter in voters {
             let last = self.actor(node).status.last;
             self.sends(node, *voter, term, Body::RequestVote { last, transfer: false });

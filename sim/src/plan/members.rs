@@ -1,0 +1,127 @@
+//! Draws what the operator asks for: changes of the membership, transfers, and what befalls them.
+
+use std::time::Duration;
+
+use quorate::types::{Address, Change, NodeId};
+
+use crate::fault::Fault;
+use crate::plan::draw::Planner;
+use crate::plan::{Op, Trigger, Verb, When, Who};
+use crate::time::SimTime;
+
+impl Planner<'_> {
+    /// A change, and in the midst of it another, or a fault, or a new leader.
+    pub(super) fn churn(&mut self) {
+        let at = self.moment();
+        let change = self.change();
+        self.ops.push(Op { when: When::At(at), verb: Verb::Change(Who::Leader, change) });
+        let to = at.after(self.settings.config.election_timeout_max * 10);
+        for _ in 0..self.draw.between(0, 2) {
+            let nth = self.draw.between(1, 6) as u32;
+            let later = self.delay();
+            let (trigger, by, times) = (Trigger::ChangesMembership, None, 1);
+            let when = When::On { from: at, to, trigger, by, nth, times, later };
+            let who = *self.draw.pick(&[Who::It, Who::Leader, Who::Other]);
+            let verb = match self.draw.below(6) {
+                0 => Verb::Change(Who::Leader, self.change()),
+                1 => Verb::GiveUp(Who::Leader),
+                2 => Verb::Transfer(Who::Leader, self.heir()),
+                _ => {
+                    let faults = self.settings.faults.iter();
+                    let kinds = [Fault::Crash, Fault::Partition, Fault::Pause, Fault::Stop];
+                    let kinds: Vec<Fault> = faults.filter(|fault| kinds.contains(fault)).collect();
+                    let fault = kinds.get(self.draw.below(kinds.len().max(1) as u64) as usize);
+                    self.verb(*fault.unwrap_or(&Fault::Transfer), who)
+                }
+            };
+            self.ops.push(Op { when, verb });
+        }
+        let timeout = self.settings.config.election_timeout_max;
+        let next = at.after(timeout * self.draw.between(1, 16) as u32 / 4);
+        let verb = match self.draw.below(4) {
+            0 => Verb::GiveUp(Who::Leader),
+            _ => Verb::Change(Who::Leader, self.change()),
+        };
+        self.ops.push(Op { when: When::At(next), verb });
+    }
+
+    /// Half of the nodes do not hear the other half; the leader is in either.
+    pub(super) fn halves(&mut self) {
+        let voters = u64::from(self.settings.voters);
+        let first = if self.draw.chance(500) { Who::Leader } else { Who::Node(self.voter()) };
+        let mut side = vec![first];
+        let start = self.draw.below(voters);
+        let others = (0..voters / 2 - 1).map(|at| Who::Node(NodeId((start + at) % voters + 1)));
+        side.extend(others);
+        let lasting = self.lasting() * 2;
+        let when = if self.draw.chance(500) {
+            When::At(self.moment())
+        } else {
+            let from = self.moment();
+            let to = SimTime::default().after(self.settings.storm);
+            let trigger = *self.draw.pick(&[Trigger::ChangesMembership, Trigger::BecomesLeader]);
+            let (nth, later) = (self.draw.between(1, 4) as u32, Duration::ZERO);
+            When::On { from, to, trigger, by: None, nth, times: 1, later }
+        };
+        self.ops.push(Op { when, verb: Verb::Split(side, lasting) });
+    }
+
+    /// The leader, mostly: nobody else can do what the operator wants.
+    pub(super) fn whom_to_ask(&mut self, who: Who) -> Who {
+        if self.draw.chance(800) { Who::Leader } else { who }
+    }
+
+    /// Who is to lead: a certain node, or the best.
+    pub(super) fn heir(&mut self) -> Option<NodeId> {
+        let node = self.node();
+        self.draw.chance(600).then_some(node)
+    }
+
+    /// Something that is to be different about the membership.
+    pub(super) fn change(&mut self) -> Change {
+        let (one, other) = (self.node(), self.node());
+        match self.draw.below(16) {
+            0..=2 => Change::new().voter(one),
+            3 | 4 => Change::new().remove(one),
+            5 | 6 if one != other => Change::new().voter(one).remove(other),
+            7 => Change::new().learner(one),
+            8 => Change::new().priority(one, *self.draw.pick(&[255, 0, 101, 100])),
+            9 => {
+                let host = self.draw.below(100);
+                let address = Address::new(&format!("host-{host}")).expect("it is short");
+                Change::new().address(one, address)
+            }
+            10 => Change::new().casting(self.draw.chance(800).then_some(one)),
+            11 => Change::new().suspend(one),
+            12 | 13 => self.anew(),
+            _ => self.several(),
+        }
+    }
+
+    /// So many nodes vote from now on, whoever did before.
+    fn anew(&mut self) -> Change {
+        let nodes = u64::from(self.settings.nodes());
+        let count = self.draw.between(1, nodes.min(7));
+        let start = self.draw.below(nodes);
+        (0..count).fold(Change::new(), |change, at| change.voter(NodeId((start + at) % nodes + 1)))
+    }
+
+    /// Several nodes become this and that.
+    fn several(&mut self) -> Change {
+        let mut change = Change::new();
+        let mut named = Vec::new();
+        for _ in 0..self.draw.between(2, 4) {
+            let (node, kind) = (self.node(), self.draw.below(4));
+            if named.contains(&node) {
+                continue;
+            }
+            named.push(node);
+            change = match kind {
+                0 | 1 => change.voter(node),
+                2 => change.remove(node),
+                _ => change.learner(node),
+            };
+        }
+        change
+    }
+}

@@ -1,0 +1,225 @@
+//! Forged memberships: S22, S23 and L6; and honest ones.
+
+use quorate::raft::RoleName;
+use quorate::types::{Change, Membership, NodeId};
+
+use crate::stage::{Stage, change, id, noop};
+
+fn of(ids: &[u64]) -> Membership {
+    Membership::new(ids.iter().copied().map(NodeId))
+}
+
+fn with(voters: &[u64], before: &[u64]) -> Membership {
+    of(voters).joint_with(before.iter().copied().map(NodeId))
+}
+
+/// Three voters among six nodes; node 1 leads term 1, and its first entry is committed.
+fn led() -> Stage {
+    led_with(of(&[1, 2, 3]))
+}
+
+/// Four voters of which node 4 has the casting vote; node 1 leads.
+fn split() -> Stage {
+    led_with(of(&[1, 2, 3, 4]).with_casting(NodeId(4)))
+}
+
+fn led_with(membership: Membership) -> Stage {
+    let mut stage = Stage::of_six(membership);
+    stage.wins(1, 1, &[2, 3]);
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+    stage.commits(1, 1);
+    stage
+}
+
+crate::forgeries! {
+    S22 a_node_goes_by_an_older_membership on led
+    "n2 goes by {n1 n2 n3} though its log says {n4 n5 n6} from {n1 n2 n3}"
+    |stage| {
+        stage.holds(2, &[change(2, 1, &with(&[4, 5, 6], &[1, 2, 3]))]);
+        stage.goes_by(2, &of(&[1, 2, 3]));
+    }
+
+    S22 a_cut_does_not_bring_the_membership_before_back on led
+    "n2 goes by {n4 n5 n6} from {n1 n2 n3} though its log says {n1 n2 n3}"
+    |stage| {
+        let lost = with(&[4, 5, 6], &[1, 2, 3]);
+        stage.holds(2, &[change(2, 1, &lost)]);
+        stage.wins(3, 2, &[1]);
+        stage.holds(3, &[noop(2, 2)]);
+        stage.holds(2, &[noop(2, 2)]);
+        stage.goes_by(2, &lost);
+    }
+
+    S22 a_second_change_begins_before_the_first_is_committed on led
+    "n1 has a membership at 3 while the one at 2 is not committed"
+    |stage| {
+        stage.holds(1, &[change(2, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
+        stage.takes(1, &[change(3, 1, &of(&[1, 2, 3, 4]))]);
+    }
+
+    S22 the_voters_change_at_once on led
+    "n1 goes at 2 from {n1 n2 n3} to {n1 n2 n3 n4}: that is no step"
+    |stage| stage.takes(1, &[change(2, 1, &of(&[1, 2, 3, 4]))])
+
+    S22 a_joint_membership_forgets_who_decided on led
+    "n1 goes at 2 from {n1 n2 n3} to {n4 n5 n6} from {n1 n2}: that is no step"
+    |stage| stage.takes(1, &[change(2, 1, &with(&[4, 5, 6], &[1, 2]))])
+
+    S22 a_joint_membership_is_left_for_another on led
+    "n1 goes at 3 from {n1 n2 n3 n4} from {n1 n2 n3} to {n1 n2 n4}: that is no step"
+    |stage| {
+        stage.all_hold(&[1, 2, 3], &[change(2, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
+        stage.commits(1, 2);
+        stage.takes(1, &[change(3, 1, &of(&[1, 2, 4]))]);
+    }
+
+    S22 a_staged_change_lets_others_in on led
+    "n1 goes at 3 from {n1 n2 n3} wanted {n1 n2 n3 n4} learners {n4} to {n1 n2 n5} from \
+     {n1 n2 n3}: that is no step"
+    |stage| {
+        let staged = of(&[1, 2, 3]).changed(&Change::new().voter(NodeId(4)));
+        let staged = staged.expect("there is a 4");
+        stage.all_hold(&[1, 2], &[change(2, 1, &staged)]);
+        stage.commits(1, 2);
+        stage.takes(1, &[change(3, 1, &with(&[1, 2, 5], &[1, 2, 3]))]);
+    }
+
+    S22 the_casting_vote_changes_hands_at_once on split
+    "n1 goes at 2 from {n1 n2 n3 n4*} to {n1* n2 n3 n4}: that is no step"
+    |stage| {
+        let taken = of(&[1, 2, 3, 4]).with_casting(NodeId(1));
+        stage.takes(1, &[change(2, 1, &taken)]);
+    }
+
+    S22 a_change_is_complete_before_it_is_committed on led
+    "n1 calls a change complete with 2@t1, which is no committed membership"
+    |stage| {
+        let learns = of(&[1, 2, 3]).with_learners([NodeId(4)]);
+        stage.holds(1, &[change(2, 1, &learns)]);
+        stage.completes(1, id(2, 1));
+    }
+
+    S22 a_change_is_complete_while_joint on led
+    "n1 calls a change complete with 2@t1, which is {n1 n2 n3 n4} from {n1 n2 n3}"
+    |stage| {
+        stage.all_hold(&[1, 2, 3], &[change(2, 1, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
+        stage.commits(1, 2);
+        stage.completes(1, id(2, 1));
+    }
+
+    S2 the_voters_before_elect_alone on led
+    "n1 leads t2 with durable votes of n1, n2, which is no quorum of {n4 n5 n6} from {n1 n2 n3}"
+    |stage| {
+        stage.holds(1, &[change(2, 1, &with(&[4, 5, 6], &[1, 2, 3]))]);
+        stage.wins(1, 2, &[2]);
+    }
+
+    S2 half_elects_without_the_casting_vote on split
+    "n1 leads t2 with durable votes of n1, n2, which is no quorum of {n1 n2 n3 n4*}"
+    |stage| stage.wins(1, 2, &[2])
+
+    S12 the_voters_before_commit_alone on led
+    "n1 commits 2 without the disks of a quorum of {n4 n5 n6} from {n1 n2 n3}: n1 has 2@t1, n2 \
+     has 2@t1, n3 has 2@t1, n4 ends at 0, n5 ends at 0, n6 ends at 0"
+    |stage| {
+        stage.all_hold(&[1, 2, 3], &[change(2, 1, &with(&[4, 5, 6], &[1, 2, 3]))]);
+        stage.commits(1, 2);
+    }
+
+    S12 half_commits_without_the_casting_vote on split
+    "n1 commits 2 without the disks of a quorum of {n1 n2 n3 n4*}: n1 has 2@t1, n2 has 2@t1, n3 \
+     ends at 1, n4 ends at 0, n5 ends at 0, n6 ends at 0"
+    |stage| {
+        stage.all_hold(&[1, 2], &[noop(2, 1)]);
+        stage.commits(1, 2);
+    }
+
+    S23 a_stranger_elects on led
+    "n1 leads t2 with durable votes of n1, n5, which is no quorum of {n1 n2 n3}"
+    |stage| stage.wins(1, 2, &[5])
+
+    S23 who_was_removed_elects on led
+    "n2 leads t2 with durable votes of n1, n2, which is no quorum of {n2 n3 n4}"
+    |stage| {
+        stage.enters(4, 1);
+        stage.all_hold(&[4], &[noop(1, 1)]);
+        stage.all_hold(&[1, 2, 3, 4], &[change(2, 1, &with(&[2, 3, 4], &[1, 2, 3]))]);
+        stage.commits(1, 2);
+        stage.all_hold(&[1, 2], &[change(3, 1, &of(&[2, 3, 4]))]);
+        stage.wins(2, 2, &[1]);
+    }
+
+    S23 a_learner_commits on led
+    "n1 commits 2 without the disks of a quorum of {n1 n2 n3} learners {n4}: n1 has 2@t1, n2 ends \
+     at 1, n3 ends at 1, n4 has 2@t1, n5 ends at 0, n6 ends at 0"
+    |stage| {
+        let learns = of(&[1, 2, 3]).with_learners([NodeId(4)]);
+        stage.enters(4, 1);
+        stage.holds(4, &[noop(1, 1)]);
+        stage.all_hold(&[1, 4], &[change(2, 1, &learns)]);
+        stage.commits(1, 2);
+    }
+
+    L6 who_knows_that_it_was_removed_stands on led
+    "n3 is pre-candidate without a vote in {n1 n2 n4}"
+    |stage| {
+        stage.enters(4, 1);
+        stage.holds(4, &[noop(1, 1)]);
+        stage.all_hold(&[1, 2, 3, 4], &[change(2, 1, &with(&[1, 2, 4], &[1, 2, 3]))]);
+        stage.commits(1, 2);
+        stage.all_hold(&[1, 2, 4, 3], &[change(3, 1, &of(&[1, 2, 4]))]);
+        stage.commits(1, 3);
+        stage.commits(3, 3);
+        stage.says(3, |status| status.role = RoleName::PreCandidate);
+    }
+}
+
+#[track_caller]
+fn accepted(stage: &Stage) {
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
+fn a_change_in_all_its_steps_is_accepted() {
+    let mut stage = led();
+    let change_to = Change::new().voter(NodeId(4)).voter(NodeId(5)).remove(NodeId(1));
+    let staged = of(&[1, 2, 3]).changed(&change_to).expect("voters remain");
+    [4, 5].into_iter().for_each(|node| stage.enters(node, 1));
+    stage.all_hold(&[4, 5], &[noop(1, 1)]);
+    stage.all_hold(&[1, 2], &[change(2, 1, &staged)]);
+    stage.commits(1, 2);
+    let joint = staged.entered(Some(NodeId(1)));
+    stage.all_hold(&[4, 5], &[change(2, 1, &staged)]);
+    stage.all_hold(&[1, 2, 4, 5], &[change(3, 1, &joint)]);
+    stage.commits(1, 3);
+    stage.all_hold(&[1, 2, 4, 5], &[change(4, 1, &joint.left())]);
+    stage.commits(1, 4);
+    stage.completes(1, id(4, 1));
+    stage.wins(2, 2, &[4, 5]);
+    accepted(&stage);
+}
+
+#[test]
+fn a_change_that_is_taken_back_is_accepted() {
+    let mut stage = led();
+    stage.holds(1, &[change(2, 1, &with(&[4, 5, 6], &[1, 2, 3]))]);
+    stage.wins(2, 2, &[3]);
+    stage.all_hold(&[2, 3], &[noop(2, 2)]);
+    stage.commits(2, 2);
+    stage.enters(1, 2);
+    stage.holds(1, &[noop(2, 2)]);
+    stage.goes_by(1, &of(&[1, 2, 3]));
+    stage.all_hold(&[2, 3], &[change(3, 2, &with(&[1, 2, 3, 4], &[1, 2, 3]))]);
+    accepted(&stage);
+}
+
+#[test]
+fn half_of_an_even_set_with_the_casting_vote_is_accepted() {
+    let mut stage = split();
+    stage.enters(4, 1);
+    stage.all_hold(&[4], &[noop(1, 1)]);
+    stage.all_hold(&[1, 4], &[noop(2, 1)]);
+    stage.commits(1, 2);
+    stage.wins(4, 2, &[1]);
+    accepted(&stage);
+}
