@@ -8,13 +8,20 @@ use crate::raft::leader::Leader;
 use crate::types::{Body, Instant, NodeId, Tag};
 
 /// A leadership on its way to another node. Meanwhile nothing is proposed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Handover {
     /// Who asked for it; nobody did if the leader began by itself.
     tag: Option<Tag>,
     to: NodeId,
     /// When this leader goes on by itself.
     deadline: Instant,
+}
+
+impl Handover {
+    /// The one instant a handover knows.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.deadline
+    }
 }
 
 impl Leader {

@@ -18,7 +18,7 @@ use crate::types::{
 };
 
 /// What only a leader has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
     /// Every other member, and who left lately, by ascending id.
     pub(crate) peers: Vec<(NodeId, Progress)>,
@@ -38,7 +38,7 @@ pub(crate) struct Leader {
 }
 
 /// A proposal in the log whose outcome its user waits for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Proposal {
     tag: Tag,
     index: Index,
@@ -67,6 +67,13 @@ impl Leader {
         };
         leader.beat(common);
         leader
+    }
+
+    /// Every instant a leader knows.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let heard = self.peers.iter_mut().map(|(_, progress)| &mut progress.heard);
+        let handover = self.handover.iter_mut().map(Handover::instant);
+        heard.chain([&mut self.heartbeat_due]).chain(handover).chain(self.changing.instants())
     }
 
     fn peer(&mut self, id: NodeId) -> Option<&mut Progress> {
