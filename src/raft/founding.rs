@@ -20,7 +20,7 @@ use crate::raft::common::Common;
 use crate::types::{Body, Founder, Incarnation, Index, Instant, Membership, NodeId, SnapshotMeta};
 
 /// A founder that has no membership yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Founding {
     founders: Membership,
     /// Everyone, by ascending id, as far as met; this node among them.

@@ -42,6 +42,9 @@ impl Raft {
         {
             follower.forget_contact(common.now);
         }
+        if common.outbox.under_way_since().is_none() {
+            *common.outbox.instant() = common.now;
+        }
         let membership = common.log.membership();
         let priority = |id: NodeId| membership.priority(id);
         if membership.ids().all(|id| priority(id) == priority(common.id())) {
@@ -57,7 +60,10 @@ impl Raft {
         each(&mut common.now);
         each(&mut common.removal_not_before);
         each(common.drift.instant());
-        common.outbox.instants().for_each(&mut each);
+        each(common.outbox.instant());
+        if let Some(founding) = &mut common.founding {
+            each(&mut founding.due);
+        }
         match role {
             Role::Follower(follower) => follower.instants().for_each(each),
             Role::PreCandidate(candidate) => each(&mut candidate.deadline),

@@ -177,9 +177,9 @@ impl Outbox {
         durable
     }
 
-    /// Every instant the outbox knows.
-    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        self.under_way.iter_mut().map(|(_, _, since)| since)
+    /// The one instant it knows; only means something while a write is under way.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.under_way_since
     }
 
     /// The write that makes the latest hard state durable.

@@ -4,6 +4,7 @@
 use hashbrown::HashTable;
 
 use crate::events::Event;
+pub use crate::history::Reached;
 use crate::moves::{Moves, Next};
 use crate::scope::Scope;
 use crate::trace;
@@ -49,6 +50,8 @@ pub struct Progress {
     pub nodes: usize,
     /// How many messages were told apart.
     pub messages: usize,
+    /// The most that was reached on one path.
+    pub reached: Reached,
 }
 
 /// How many worlds have their turn between two looks at the limits.
@@ -164,8 +167,9 @@ impl Search {
 
     fn progress(&self, moves: &Moves, turn: u64) -> Progress {
         let (nodes, messages) = moves.sizes();
+        let reached = moves.judge.reached();
         let distinct = self.trail.len() as u64;
         let (events, depth, waiting) = (self.events, self.depth, distinct - turn.min(distinct));
-        Progress { events, distinct, depth, waiting, nodes, messages }
+        Progress { events, distinct, depth, waiting, nodes, messages, reached }
     }
 }

@@ -12,6 +12,17 @@ pub(crate) struct History {
     committed: Vec<(Entry, Term)>,
 }
 
+/// The most that was reached on one path, each by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Terms that had a leader.
+    pub terms: usize,
+    /// Entries that were committed.
+    pub committed: usize,
+    /// Changes of the membership that were completed.
+    pub changes: usize,
+}
+
 /// A node as history sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen<'a> {
@@ -35,6 +46,16 @@ impl History {
         history.commit(node)?;
         history.memberships(node)?;
         Ok(history)
+    }
+
+    pub(crate) fn reached(&self, before: Reached) -> Reached {
+        let memberships = self.committed.iter().filter_map(|(entry, _)| entry.membership());
+        let changes = memberships.filter(|(_, membership)| membership.is_settled()).count();
+        Reached {
+            terms: before.terms.max(self.leaders.len()),
+            committed: before.committed.max(self.committed.len()),
+            changes: before.changes.max(changes),
+        }
     }
 
     /// Raft §5.2: at most one leader a term.

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use quorate::raft::RoleName;
 use quorate::types::{Entry, Index, Membership, NodeId, Term};
 
-use crate::history::{History, Seen};
+use crate::history::{History, Reached, Seen};
 use crate::intern::Interned;
 use crate::log;
 use crate::node::{Node, Standing};
@@ -24,8 +24,6 @@ pub(crate) struct Facts {
     view: u32,
     /// The log on its disk.
     kept: Vec<Entry>,
-    /// Whether it votes in the membership in force.
-    pub(crate) votes: bool,
     /// Whether a write is on its way, and in how many ways a crash can cut it short.
     pub(crate) writes: bool,
     pub(crate) crash_parts: u32,
@@ -45,6 +43,7 @@ pub(crate) struct Judge {
     with: HashMap<(u32, u32, bool), u32, FixedState>,
     /// Pairs of logs that match.
     matching: HashMap<(u32, u32), (), FixedState>,
+    reached: Reached,
 }
 
 impl Facts {
@@ -65,6 +64,7 @@ impl Judge {
             histories,
             with: HashMap::default(),
             matching: HashMap::default(),
+            reached: Reached::default(),
         }
     }
 
@@ -99,7 +99,6 @@ impl Judge {
             log: number,
             view,
             kept: node.disk.entries.clone(),
-            votes: membership.is_voter(status.id),
             writes: !node.writes.is_empty(),
             crash_parts: node.crash_parts(),
             standing: node.standing(),
@@ -138,6 +137,11 @@ impl Judge {
         Ok(after)
     }
 
+    /// The most that was reached.
+    pub(crate) fn reached(&self) -> Reached {
+        self.reached
+    }
+
     fn match_logs(&mut self, one: u32, other: u32) -> Result<(), String> {
         let pair = (one.min(other), one.max(other));
         if one == other || self.matching.contains_key(&pair) {
@@ -162,6 +166,7 @@ impl Judge {
             commits,
         };
         let after = self.histories.get(history).with(&seen)?;
+        self.reached = after.reached(self.reached);
         let (after, _) = self.histories.number(after);
         self.with.insert(key, after);
         Ok(after)

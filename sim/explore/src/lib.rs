@@ -5,7 +5,7 @@
 //! reached, or with the shortest way to a state that must not be. The README says which states
 //! count as one, and why that hides nothing.
 
-pub mod events;
+mod events;
 pub mod explore;
 mod history;
 mod intern;
@@ -16,5 +16,6 @@ mod network;
 mod node;
 mod quorum;
 pub mod scope;
-pub mod trace;
+pub mod scopes;
+mod trace;
 mod world;

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use quorate_explore::explore::{Progress, Report, Verdict, explore};
+use quorate_explore::explore::{Progress, Reached, Report, Verdict, explore};
 use quorate_explore::scope::Scope;
+use quorate_explore::scopes;
 
 /// Every state a small cluster can get into, within bounds.
 #[derive(Debug, Parser)]
@@ -23,6 +24,9 @@ struct Arguments {
     /// The most memory of this process, in MiB
     #[arg(long, value_name = "MIB", default_value = "8192")]
     memory: u64,
+    /// Within bounds that take seconds
+    #[arg(long)]
+    short: bool,
     /// Lists the scopes
     #[arg(long)]
     list: bool,
@@ -30,13 +34,13 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut scopes = Scope::all();
+    let mut scopes = scopes::all();
     if arguments.list {
         scopes.iter().for_each(|scope| println!("{:<16} {}", scope.name, scope.about));
         return ExitCode::SUCCESS;
     }
     if !arguments.scopes.is_empty() {
-        let unknown = arguments.scopes.iter().find(|name| Scope::named(name).is_none());
+        let unknown = arguments.scopes.iter().find(|name| scopes::named(name).is_none());
         if let Some(unknown) = unknown {
             eprintln!("error: there is no scope `{unknown}`; --list names them");
             return ExitCode::from(2);
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
     }
     let mut worst = ExitCode::SUCCESS;
     for scope in scopes {
+        let scope = if arguments.short { scope.shortened() } else { scope };
         if !go(&arguments, &scope) {
             worst = ExitCode::from(10);
         }
@@ -58,7 +63,7 @@ fn go(arguments: &Arguments, scope: &Scope) -> bool {
     let limit = Duration::from_secs(60 * arguments.minutes);
     let mut told = 0;
     let Report { verdict, progress } = explore(scope, arguments.states, |progress| {
-        let minutes = started.elapsed().as_secs() / 10;
+        let minutes = started.elapsed().as_secs() / 60;
         if minutes > told {
             told = minutes;
             eprintln!("{}", line(scope, "going on", progress, started.elapsed()));
@@ -81,10 +86,12 @@ fn go(arguments: &Arguments, scope: &Scope) -> bool {
 }
 
 fn line(scope: &Scope, ended: &str, progress: &Progress, spent: Duration) -> String {
-    let Progress { events, distinct, depth, waiting, nodes, messages } = progress;
+    let Progress { events, distinct, depth, waiting, nodes, messages, reached } = progress;
+    let Reached { terms, committed, changes } = reached;
     format!(
-        "{:<16} {ended}: {events} events, {distinct} states, depth {depth}, {waiting} waiting, \
-         {nodes} of nodes, {messages} messages, {}.{} s, {} MiB",
+        "{:<12} {ended}: {events} events, {distinct} distinct, depth {depth}, {waiting} waiting; \
+         {nodes} states of nodes, {messages} messages; {terms} terms, {committed} committed, \
+         {changes} changes; {}.{} s, {} MiB",
         scope.name,
         spent.as_secs(),
         spent.subsec_millis() / 100,

@@ -136,7 +136,7 @@ impl Moves {
                 (Counted::Timeout, bounds.timeouts)
             };
             let is_first = self.scope.start == Start::First && spent.of(Counted::Timeout) == 0;
-            if spent.of(counted) < max && (leads || facts.votes) && (place == 0 || !is_first) {
+            if spent.of(counted) < max && (place == 0 || !is_first) {
                 add(Move::Timeout);
             }
             if spent.of(Counted::Lapse) < bounds.lapses {

@@ -28,6 +28,8 @@ pub struct Scope {
     pub changes: Vec<Change>,
     /// How much may happen.
     pub bounds: Bounds,
+    /// How much may happen where there are only seconds for it.
+    pub short: Bounds,
 }
 
 /// Where an exploration begins.
@@ -84,56 +86,9 @@ impl Scope {
         config
     }
 
-    /// Every scope.
+    /// The same, with no more happening than there are seconds for.
     #[must_use]
-    pub fn all() -> Vec<Scope> {
-        let ids = |ids: &[u64]| Membership::new(ids.iter().copied().map(NodeId));
-        let three = Scope {
-            name: "election",
-            about: "three nodes, two campaigns, one command",
-            nodes: 3,
-            membership: ids(&[1, 2, 3]),
-            start: Start::First,
-            pre_vote: false,
-            sticky: false,
-            slow_disks: false,
-            changes: Vec::new(),
-            bounds: Bounds { term: 2, timeouts: 2, flight: 12, ..Bounds::default() },
-        };
-        let mut propose = three.clone();
-        propose.name = "propose";
-        propose.bounds.proposals = 1;
-        let mut crash = three.clone();
-        crash.name = "crash";
-        crash.bounds.crashes = 1;
-        crash.slow_disks = true;
-        let mut remove = three.clone();
-        remove.name = "remove";
-        remove.start = Start::Led;
-        remove.changes = vec![Change::new().remove(NodeId(3))];
-        remove.bounds =
-            Bounds { term: 2, timeouts: 1, changes: 1, flight: 12, ..Bounds::default() };
-        let mut two = three.clone();
-        two.name = "two";
-        two.nodes = 2;
-        two.membership = ids(&[1, 2]).with_casting(NodeId(1));
-        two.start = Start::Cold;
-        two.slow_disks = true;
-        two.bounds = Bounds {
-            term: 2,
-            timeouts: 2,
-            heartbeats: Some(1),
-            crashes: 1,
-            proposals: 1,
-            flight: 12,
-            ..Bounds::default()
-        };
-        vec![three, propose, crash, remove, two]
-    }
-
-    /// The scope of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Scope> {
-        Scope::all().into_iter().find(|scope| scope.name == name)
+    pub fn shortened(self) -> Scope {
+        Scope { bounds: self.short, ..self }
     }
 }
