@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::types::{Index, Membership};
 
 /// The membership that the snapshot ends with, and those in the log after it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Memberships {
     /// By ascending index, the first at most at the snapshot's; never empty.
     list: Vec<(Index, Membership)>,

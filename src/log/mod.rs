@@ -19,7 +19,7 @@ use crate::log::tail::Tail;
 use crate::types::{Entry, EntryId, Index, Membership, Restored, SnapshotMeta, Term};
 
 /// One node's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
     runs: Runs,
     tail: Tail,

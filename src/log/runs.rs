@@ -6,7 +6,7 @@ use crate::types::{EntryId, Index, Term};
 
 /// Where each term of a log begins. The first run stands for the log's base: the entry before the
 /// first it still has, or nothing at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Runs {
     /// The base, then the first entry of every later term; terms and indices ascend strictly.
     starts: Vec<EntryId>,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::types::{Entry, Index};
 
 /// Consecutive entries that end where the log ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tail {
     entries: VecDeque<Entry>,
     /// The index of the first entry kept, or of the next to come.

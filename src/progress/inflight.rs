@@ -16,7 +16,7 @@ pub struct Window {
 }
 
 /// Appends sent to one peer and not yet acknowledged, in the order of their entries.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Inflight {
     messages: VecDeque<Sent>,
     entries: usize,
@@ -24,7 +24,7 @@ pub struct Inflight {
     closed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Sent {
     last: Index,
     entries: usize,

@@ -7,7 +7,7 @@ pub use inflight::{Inflight, Window};
 use crate::types::{EntryId, Index, Instant};
 
 /// How a leader sends entries to a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Looking for where the logs part: one message at a time.
     Probe {
@@ -27,7 +27,7 @@ pub enum Mode {
 }
 
 /// One peer as its leader sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Progress {
     mode: Mode,
     matched: Index,

@@ -7,7 +7,7 @@ use crate::types::{Membership, NodeId};
 
 /// Who has answered in one election, and how. A voter counts once however often its answer
 /// arrives; its first answer stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tally {
     granted: Vec<NodeId>,
     refused: Vec<NodeId>,
@@ -31,10 +31,10 @@ impl Tally {
             return;
         }
         let side = if granted { &mut self.granted } else { &mut self.refused };
-        side.push(voter);
+        side.insert(side.partition_point(|other| *other < voter), voter);
     }
 
-    /// Who granted, in the order of the answers.
+    /// Who granted, in ascending order.
     #[must_use]
     pub fn granted(&self) -> &[NodeId] {
         &self.granted

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::types::{Index, Instant, NodeId, Tag};
 
 /// What only the leader that changes the membership knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Changing {
     /// Who waits for the change under way.
     pub(crate) tag: Option<Tag>,
@@ -20,11 +20,19 @@ pub(crate) struct Changing {
 
 /// Rounds of replication to a voter to come, each up to where the log ended when it began. One
 /// that takes no longer than a leader may be silent shows that the node keeps up (thesis §4.2.1).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CatchUp {
     target: Index,
     since: Instant,
     pub(crate) keeps_up: bool,
+}
+
+impl Changing {
+    /// Every instant a change knows.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let since = self.catching_up.iter_mut().map(|(_, catch_up)| &mut catch_up.since);
+        since.chain(self.parting.iter_mut().map(|(_, until)| until))
+    }
 }
 
 impl CatchUp {

@@ -18,7 +18,7 @@ use crate::types::{
 };
 
 /// What a node has in every role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Common {
     pub(crate) config: Config,
     /// The last snapshot, which the log has the end of.

@@ -7,7 +7,7 @@ use crate::types::{Entry, Membership, NodeId};
 
 /// How one node behaves. [`Config::new`] has defaults for a network with round trips of a few
 /// milliseconds; every field may be changed before the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Config {
     /// The node's id; never 0.
     pub id: NodeId,
@@ -67,7 +67,7 @@ pub struct Config {
 }
 
 /// When a leader suspends voters by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Removal {
     /// How long a voter is silent before it is suspended.
     pub after: Duration,

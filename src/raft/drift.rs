@@ -7,7 +7,7 @@ use crate::types::Instant;
 /// When a node, should it lead, next tries to hand over to a higher priority. Each attempt doubles
 /// the wait for the next, until a long time went by without one: who cannot keep the leadership
 /// does not get it again and again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Drift {
     not_before: Instant,
     wait: Duration,
@@ -20,6 +20,11 @@ impl Drift {
     /// A leadership begins: others have the time of an election to be heard of.
     pub(crate) fn begin(&mut self, now: Instant, timeout: Duration) {
         self.not_before = self.not_before.max(now.after(timeout));
+    }
+
+    /// The one instant it knows.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.not_before
     }
 
     /// Whether it is time for an attempt; counts it if so.

@@ -7,14 +7,14 @@ use crate::raft::transition::Transition;
 use crate::types::{Body, EntryId, Instant, NodeId, Term, WriteId};
 
 /// A node that asks whether an election could be won.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PreCandidate {
     tally: Tally,
     pub(crate) deadline: Instant,
 }
 
 /// A node that stands for election in its current term.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Candidate {
     tally: Tally,
     pub(crate) deadline: Instant,
@@ -76,6 +76,11 @@ impl Candidate {
             deadline: common.election_deadline(),
             own_vote: Some(common.outbox.hard_state_write()),
         }
+    }
+
+    /// The number of the write it waits for.
+    pub(crate) fn own_vote(&mut self) -> Option<&mut WriteId> {
+        self.own_vote.as_mut()
     }
 
     fn verdict(&self, common: &Common) -> Transition {

@@ -10,7 +10,7 @@ use crate::raft::transition::Transition;
 use crate::types::{AppendOutcome, Body, Entry, EntryId, Index, Instant, NodeId, Tag};
 
 /// What only a follower has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Follower {
     pub(crate) leader: Option<NodeId>,
     /// When the leader was last heard from; only means something while one is known.
@@ -46,6 +46,16 @@ impl Follower {
             verified: Index::ZERO,
             reads: core::mem::take(&mut self.reads),
         }
+    }
+
+    /// As if whoever was heard of last had been heard of at `now`.
+    pub(crate) fn forget_contact(&mut self, now: Instant) {
+        self.contact = now;
+    }
+
+    /// Every instant a follower knows.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        [&mut self.contact, &mut self.deadline].into_iter().chain(self.reads.instants())
     }
 
     /// Whether a leader was heard from so lately that nobody else should be elected

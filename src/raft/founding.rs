@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use crate::types::{Founder, Instant, Membership, NodeId};
 
 /// A founder that has no membership yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Founding {
     founders: Membership,
     /// Everyone, by ascending id, as far as met; this node among them.

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 /// A SplitMix64 stream (Steele, Lea and Flood, 2014).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Jitter(u64);
 
 impl Jitter {

@@ -17,7 +17,7 @@ use crate::types::{
 };
 
 /// What only a leader has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
     /// Every other member, and who left lately, by ascending id.
     pub(crate) peers: Vec<(NodeId, Progress)>,
@@ -37,7 +37,7 @@ pub(crate) struct Leader {
 }
 
 /// A leadership on its way to another node. Meanwhile nothing is proposed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Handover {
     /// Who asked for it; nobody did if the leader began by itself.
     pub(crate) tag: Option<Tag>,
@@ -47,7 +47,7 @@ pub(crate) struct Handover {
 }
 
 /// A proposal in the log whose outcome its user waits for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Proposal {
     tag: Tag,
     index: Index,
@@ -76,6 +76,13 @@ impl Leader {
         };
         leader.beat(common);
         leader
+    }
+
+    /// Every instant a leader knows.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        let heard = self.peers.iter_mut().map(|(_, progress)| &mut progress.heard);
+        let handover = self.handover.iter_mut().map(|handover| &mut handover.deadline);
+        heard.chain([&mut self.heartbeat_due]).chain(handover).chain(self.changing.instants())
     }
 
     fn peer(&mut self, id: NodeId) -> Option<&mut Progress> {

@@ -18,6 +18,7 @@ mod invariants;
 mod jitter;
 mod leader;
 mod meeting;
+mod normal;
 mod outbox;
 mod reads;
 mod replication;
@@ -58,14 +59,14 @@ use crate::types::{
 /// (4) report what finished; (5) after a crash, [`Raft::new`] with exactly what was durable. A
 /// driver that breaks it meets a panic that names the rule; nothing a peer, a user or a disk says
 /// ever does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Raft {
     common: Common,
     role: Role,
 }
 
 /// What the node does now, each role with data of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Role {
     Follower(Follower),
     PreCandidate(PreCandidate),

@@ -13,7 +13,7 @@ use crate::types::{
 };
 
 /// Writes on their way to the disk, and messages that wait for them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Outbox {
     /// The last write handed to the disk, and the last one known to be durable.
     submitted: WriteId,
@@ -160,6 +160,26 @@ impl Outbox {
     pub(crate) fn forget_before(&mut self, term: Term) {
         self.held.retain(|(_, message)| message.term >= term);
         self.held_acknowledgements.retain(|(_, message)| message.term >= term);
+    }
+
+    /// Numbers the writes from the first that is not durable on. Returns the number that the last
+    /// durable one had.
+    pub(crate) fn renumber(&mut self) -> WriteId {
+        let durable = self.persisted;
+        let later = |write: WriteId| WriteId(write.0.saturating_sub(durable.0));
+        self.submitted = later(self.submitted);
+        self.persisted = later(self.persisted);
+        self.hard_state_write = later(self.hard_state_write);
+        self.entries_write = later(self.entries_write);
+        let held = self.held.iter_mut().chain(&mut self.held_acknowledgements);
+        held.for_each(|(gate, _)| *gate = later(*gate));
+        self.under_way.iter_mut().for_each(|(write, ..)| *write = later(*write));
+        durable
+    }
+
+    /// The one instant it knows; only means something while a write is under way.
+    pub(crate) fn instant(&mut self) -> &mut Instant {
+        &mut self.under_way_since
     }
 
     /// The write that makes the latest hard state durable.

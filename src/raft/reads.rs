@@ -7,7 +7,7 @@ use crate::types::{Index, Instant, NodeId, Tag};
 
 /// Reads whose index is known and that wait for the state machine to get there, by ascending
 /// index. They outlive a change of role: the index stays right.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ConfirmedReads {
     waiting: VecDeque<(Index, Tag)>,
     /// Tells this start of the node from every other.
@@ -48,14 +48,14 @@ impl ConfirmedReads {
 
 /// A follower's reads that wait for the leader's answer, by ascending ticket. One answer covers
 /// every read up to its ticket, for the leader chose its index after all of them had begun.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ForwardedReads {
     waiting: VecDeque<ForwardedRead>,
     /// When the leader was last asked, if it has not answered.
     asked: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct ForwardedRead {
     ticket: u64,
     tag: Tag,
@@ -75,6 +75,11 @@ impl ForwardedReads {
         let ticket = self.waiting.back()?.ticket;
         self.asked = Some(now);
         Some(ticket)
+    }
+
+    /// Every instant these reads know.
+    pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
+        self.waiting.iter_mut().map(|read| &mut read.since).chain(&mut self.asked)
     }
 
     /// The leader has answered, or never will: what still waits may be asked for at once.
@@ -99,7 +104,7 @@ impl ForwardedReads {
 }
 
 /// Who asked a leader for a read index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reader {
     /// The leader's own user.
     Own(Tag),
@@ -108,7 +113,7 @@ pub(crate) enum Reader {
 }
 
 /// A read at the leader that waits for a round of heartbeats begun after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LeaderRead {
     pub(crate) reader: Reader,
     pub(crate) index: Index,

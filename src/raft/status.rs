@@ -43,7 +43,7 @@ pub struct Status {
 }
 
 /// How many messages a node refused since its start, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Refusals([u64; Refusal::ALL.len()]);
 
 impl Refusals {

@@ -9,7 +9,7 @@ use crate::types::Index;
 ///
 /// What was on the disk alone when the node began to lead has a size nobody here knows: until it
 /// is applied, it leaves room for nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Unapplied {
     /// The last entry of unknown size that is not applied.
     cold: Option<Index>,

@@ -51,9 +51,9 @@ fn figures() {
     run("figures", &[]);
 }
 
-/// Of the scenarios of membership, those that do not keep a joint one, which is left here as soon as
-/// it is committed, nor make a voter of a node that was not heard from. The specs of membership
-/// show that both halves of a joint one decide, and that a voter votes that does not know it is one.
+/// Of the scenarios of membership, those that do not keep a joint one, which is left here as soon
+/// as it is committed, nor make a voter of a node that was not heard from. The specs of membership
+/// show that both halves of a joint one decide, and that one votes who does not know it is a voter.
 #[test]
 fn membership() {
     let skips = [

@@ -1,0 +1,43 @@
+//! Things told apart by number: what is equal gets the number it got before.
+
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+/// Every value seen so far, by its number.
+#[derive(Debug)]
+pub(crate) struct Interned<T> {
+    values: Vec<T>,
+    numbers: HashTable<u32>,
+    hasher: FixedState,
+}
+
+impl<T: Eq + Hash> Interned<T> {
+    pub(crate) fn new() -> Interned<T> {
+        let hasher = FixedState::default();
+        Interned { values: Vec::new(), numbers: HashTable::new(), hasher }
+    }
+
+    /// The number of the value, and whether it is new.
+    pub(crate) fn number(&mut self, value: T) -> (u32, bool) {
+        let Interned { values, numbers, hasher } = self;
+        let hash = hasher.hash_one(&value);
+        let found = numbers.find(hash, |number| values[*number as usize] == value);
+        if let Some(number) = found {
+            return (*number, false);
+        }
+        let number = u32::try_from(values.len()).expect("fewer than four billion are seen");
+        values.push(value);
+        numbers.insert_unique(hash, number, |other| hasher.hash_one(&values[*other as usize]));
+        (number, true)
+    }
+
+    pub(crate) fn get(&self, number: u32) -> &T {
+        &self.values[number as usize]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+}

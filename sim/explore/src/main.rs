@@ -1,0 +1,113 @@
+//! The command `cargo explore`: explores scopes to their end, or to a limit, and says how it was.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use quorate_explore::explore::{Progress, Reached, Report, Verdict, explore};
+use quorate_explore::scope::Scope;
+use quorate_explore::scopes;
+
+/// Every state a small cluster can get into, within bounds.
+#[derive(Debug, Parser)]
+#[command(name = "cargo-explore", bin_name = "cargo explore", version)]
+struct Arguments {
+    /// What to explore [default: everything]
+    #[arg(value_name = "SCOPE")]
+    scopes: Vec<String>,
+    /// The most states of the whole cluster to tell apart
+    #[arg(long, value_name = "N", default_value = "4000000000")]
+    states: u64,
+    /// The most minutes for one scope
+    #[arg(long, value_name = "MINUTES", default_value = "30")]
+    minutes: u64,
+    /// The most memory of this process, in MiB
+    #[arg(long, value_name = "MIB", default_value = "8192")]
+    memory: u64,
+    /// Within bounds that take seconds
+    #[arg(long)]
+    short: bool,
+    /// Lists the scopes
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut scopes = scopes::all();
+    if arguments.list {
+        scopes.iter().for_each(|scope| println!("{:<16} {}", scope.name, scope.about));
+        return ExitCode::SUCCESS;
+    }
+    if !arguments.scopes.is_empty() {
+        let unknown = arguments.scopes.iter().find(|name| scopes::named(name).is_none());
+        if let Some(unknown) = unknown {
+            eprintln!("error: there is no scope `{unknown}`; --list names them");
+            return ExitCode::from(2);
+        }
+        scopes.retain(|scope| arguments.scopes.iter().any(|name| name == scope.name));
+    }
+    let mut worst = ExitCode::SUCCESS;
+    for scope in scopes {
+        let scope = if arguments.short { scope.shortened() } else { scope };
+        if !go(&arguments, &scope) {
+            worst = ExitCode::from(10);
+        }
+    }
+    worst
+}
+
+/// Explores one scope and prints its line. Returns whether nothing was found.
+fn go(arguments: &Arguments, scope: &Scope) -> bool {
+    let started = now();
+    let limit = Duration::from_secs(60 * arguments.minutes);
+    let mut told = 0;
+    let Report { verdict, progress } = explore(scope, arguments.states, |progress| {
+        let minutes = started.elapsed().as_secs() / 60;
+        if minutes > told {
+            told = minutes;
+            eprintln!("{}", line(scope, "going on", progress, started.elapsed()));
+        }
+        started.elapsed() < limit && memory_mib() < arguments.memory
+    });
+    let ended = match &verdict {
+        Verdict::Exhausted => "exhausted at this bound".to_owned(),
+        Verdict::Cut => format!("cut at {} states", progress.distinct),
+        Verdict::Found { what, .. } => format!("FOUND {what}"),
+    };
+    println!("{}", line(scope, &ended, &progress, started.elapsed()));
+    match verdict {
+        Verdict::Found { trace, .. } => {
+            println!("{trace}");
+            false
+        }
+        Verdict::Exhausted | Verdict::Cut => true,
+    }
+}
+
+fn line(scope: &Scope, ended: &str, progress: &Progress, spent: Duration) -> String {
+    let Progress { events, distinct, depth, waiting, nodes, messages, reached } = progress;
+    let Reached { terms, committed, changes } = reached;
+    format!(
+        "{:<12} {ended}: {events} events, {distinct} distinct, depth {depth}, {waiting} waiting; \
+         {nodes} states of nodes, {messages} messages; {terms} terms, {committed} committed, \
+         {changes} changes; {}.{} s, {} MiB",
+        scope.name,
+        spent.as_secs(),
+        spent.subsec_millis() / 100,
+        memory_mib()
+    )
+}
+
+#[expect(clippy::disallowed_methods, reason = "limits of time are for people")]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// The most memory this process ever had, where the system tells.
+fn memory_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    kib.map_or(0, |kib| kib / 1024)
+}

@@ -1,0 +1,284 @@
+//! Every state of a node that was reached, and what each event makes of it: found out once, and
+//! known from then on.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use quorate::raft::Input;
+use quorate::types::{Body, Index, Membership, Message, NodeId, Tag, Term};
+
+use crate::events::{Counted, Event, Move};
+use crate::intern::Interned;
+use crate::judge::{Facts, Judge};
+use crate::network::Network;
+use crate::node::{Moved, Node, Told, proposal};
+use crate::scope::{Scope, Start};
+use crate::world::World;
+
+/// What an event makes of a node.
+#[derive(Clone, Debug)]
+enum Outcome {
+    /// Another state, and messages.
+    To { state: u32, messages: Vec<u32>, commits: Vec<(Index, Membership)> },
+    /// A term beyond the bound.
+    Beyond,
+    /// Something that must not be.
+    Wrong(String),
+}
+
+/// What an event makes of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another world.
+    Reached,
+    /// The same one.
+    Same,
+    /// One beyond the bounds.
+    Beyond,
+}
+
+/// Every state of a node that was reached, and what events made of them.
+#[derive(Debug)]
+pub(crate) struct Moves {
+    pub(crate) scope: Scope,
+    nodes: Interned<Node>,
+    facts: Vec<Facts>,
+    pub(crate) network: Network,
+    pub(crate) judge: Judge,
+    found: Vec<Outcome>,
+    /// The number of what each move makes of each state.
+    outcomes: HashMap<(u32, u32), u32, FixedState>,
+}
+
+impl Moves {
+    /// Nothing is known yet but where the exploration starts.
+    pub(crate) fn new(scope: Scope) -> Result<(Moves, World), String> {
+        let mut moves = Moves {
+            judge: Judge::new(scope.membership.clone()),
+            scope,
+            nodes: Interned::new(),
+            facts: Vec::new(),
+            network: Network::new(),
+            found: Vec::new(),
+            outcomes: HashMap::default(),
+        };
+        let mut world = World { history: Judge::NOTHING, ..World::default() };
+        for id in 1..=moves.scope.nodes {
+            let node = Node::fresh(&moves.scope, NodeId(id));
+            world.states.push(moves.state(node)?);
+        }
+        if moves.scope.start == Start::Led {
+            moves.elect(&mut world)?;
+        }
+        Ok((moves, world))
+    }
+
+    pub(crate) fn node(&self, state: u32) -> &Node {
+        self.nodes.get(state)
+    }
+
+    /// How many states of nodes and messages were told apart.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.nodes.len(), self.network.len())
+    }
+
+    /// Lets n1 campaign, and everything arrive and become durable until all is quiet.
+    fn elect(&mut self, world: &mut World) -> Result<(), String> {
+        let mut event = Event { place: 0, what: Move::Timeout };
+        let mut next = World::default();
+        loop {
+            self.next(world, event, &mut next)?;
+            core::mem::swap(world, &mut next);
+            let write = (0..world.states.len()).find(|place| self.fact(world, *place).writes);
+            event = match (write, world.flight.first()) {
+                (Some(place), _) => Event { place, what: Move::Flush },
+                (None, Some(message)) => {
+                    let place = self.network.receiver(*message);
+                    Event { place, what: Move::Deliver(*message) }
+                }
+                (None, None) => break,
+            };
+        }
+        world.spent = Default::default();
+        Ok(())
+    }
+
+    fn state(&mut self, node: Node) -> Result<u32, String> {
+        let (state, is_new) = self.nodes.number(node);
+        if is_new {
+            let facts = self.judge.facts(self.nodes.get(state))?;
+            self.facts.push(facts);
+        }
+        Ok(state)
+    }
+
+    fn fact(&self, world: &World, place: usize) -> &Facts {
+        &self.facts[world.states[place] as usize]
+    }
+
+    /// Everything that can happen next.
+    pub(crate) fn events(&self, world: &World, events: &mut Vec<Event>) {
+        events.clear();
+        let (bounds, spent) = (&self.scope.bounds, world.spent);
+        for message in &world.flight {
+            let place = self.network.receiver(*message);
+            events.push(Event { place, what: Move::Deliver(*message) });
+            if spent.of(Counted::Repeat) < bounds.repeats {
+                events.push(Event { place, what: Move::Repeat(*message) });
+            }
+        }
+        for place in 0..world.states.len() {
+            let facts = self.fact(world, place);
+            let mut add = |what: Move| events.push(Event { place, what });
+            let leads = facts.leads();
+            let (counted, max) = if leads {
+                (Counted::Heartbeat, bounds.heartbeats.unwrap_or(0))
+            } else {
+                (Counted::Timeout, bounds.timeouts)
+            };
+            let is_first = self.scope.start == Start::First && spent.of(Counted::Timeout) == 0;
+            if spent.of(counted) < max && (place == 0 || !is_first) {
+                add(Move::Timeout);
+            }
+            if spent.of(Counted::Lapse) < bounds.lapses {
+                add(Move::Lapse);
+            }
+            if facts.writes {
+                add(Move::Flush);
+            }
+            if spent.of(Counted::Crash) < bounds.crashes {
+                (0..facts.crash_parts).for_each(|parts| add(Move::Crash(parts)));
+            }
+            if leads {
+                if spent.of(Counted::Propose) < bounds.proposals {
+                    add(Move::Propose);
+                }
+                if spent.of(Counted::Change) < bounds.changes {
+                    let changes = self.scope.changes.len() as u32;
+                    (0..changes).for_each(|change| add(Move::Change(change)));
+                }
+                if spent.of(Counted::Transfer) < bounds.transfers {
+                    let others = (1..=self.scope.nodes as u32).filter(|id| *id != place as u32 + 1);
+                    others.for_each(|to| add(Move::Transfer(to)));
+                }
+            }
+        }
+    }
+
+    /// Puts what the event makes of `world` in the place of `next`. An error says what must not
+    /// be.
+    pub(crate) fn next(
+        &mut self,
+        world: &World,
+        event: Event,
+        next: &mut World,
+    ) -> Result<Next, String> {
+        let state = world.states[event.place];
+        let what = match event.what {
+            Move::Repeat(message) => Move::Deliver(message),
+            other => other,
+        };
+        let key = (state, what.code());
+        let known = self.outcomes.get(&key).copied();
+        let known = known.unwrap_or_else(|| self.find_out(state, what));
+        let before = state;
+        let (state, messages, commits) = match &self.found[known as usize] {
+            Outcome::To { state, messages, commits } => (*state, messages, commits),
+            Outcome::Beyond => return Ok(Next::Beyond),
+            Outcome::Wrong(what) => return Err(what.clone()),
+        };
+        next.spent = world.spent;
+        next.history = world.history;
+        next.states.clone_from(&world.states);
+        next.flight.clone_from(&world.flight);
+        next.states[event.place] = state;
+        next.spent = counted(event, self.facts[world.states[event.place] as usize].leads())
+            .map_or(world.spent, |counted| world.spent.and(counted));
+        if let Move::Deliver(message) = event.what {
+            let at = next.flight.binary_search(&message).expect("what arrives is on its way");
+            next.flight.remove(at);
+        }
+        let (network, facts) = (&self.network, &self.facts);
+        let is_past = |states: &[u32], message: u32| {
+            let receiver = network.receiver(message);
+            facts[states[receiver] as usize].standing.is_past(network.get(message))
+        };
+        let states = &next.states;
+        next.flight.retain(|message| {
+            network.receiver(*message) != event.place || !is_past(states, *message)
+        });
+        for message in messages.iter().filter(|message| !is_past(states, **message)) {
+            if next.flight.len() < self.scope.bounds.flight
+                && let Err(at) = next.flight.binary_search(message)
+            {
+                next.flight.insert(at, *message);
+            }
+        }
+        if next == world {
+            return Ok(Next::Same);
+        }
+        let moved = (event.place, before);
+        next.history =
+            self.judge.judge(world.history, &next.states, &self.facts, moved, commits)?;
+        Ok(Next::Reached)
+    }
+
+    /// Finds out what the move makes of the state, and remembers it.
+    fn find_out(&mut self, from: u32, what: Move) -> u32 {
+        let moved = self.moved(from, what);
+        let found = moved.and_then(|Moved { node, messages, commits, .. }| {
+            if node.raft.status().term > Term(self.scope.bounds.term) {
+                return Ok(Outcome::Beyond);
+            }
+            let state = self.state(node)?;
+            let carried = |message: &Message| {
+                self.scope.bounds.heartbeats.is_some()
+                    || !matches!(message.body, Body::Heartbeat { .. })
+            };
+            let messages: Vec<Message> = messages.into_iter().filter(carried).collect();
+            let messages = messages.into_iter().map(|message| self.network.number(message));
+            Ok(Outcome::To { state, messages: messages.collect(), commits })
+        });
+        let number = u32::try_from(self.found.len()).expect("memory ends before that");
+        self.found.push(found.unwrap_or_else(Outcome::Wrong));
+        self.outcomes.insert((from, what.code()), number);
+        number
+    }
+
+    /// Moves the node itself.
+    pub(crate) fn moved(&self, state: u32, what: Move) -> Result<Moved, String> {
+        let told = match what {
+            Move::Deliver(message) | Move::Repeat(message) => {
+                Told::Input(Input::Message(self.network.get(message).clone()))
+            }
+            Move::Timeout => Told::Timeout,
+            Move::Lapse => Told::Lapse,
+            Move::Flush => Told::Flush,
+            Move::Crash(parts) => Told::Crash { parts },
+            Move::Propose => Told::Input(proposal()),
+            Move::Change(change) => {
+                let change = self.scope.changes[change as usize].clone();
+                Told::Input(Input::ChangeMembership { tag: Tag(2), change })
+            }
+            Move::Transfer(to) => {
+                let to = Some(NodeId(u64::from(to)));
+                Told::Input(Input::Transfer { tag: Tag(3), to })
+            }
+        };
+        self.nodes.get(state).told(&self.scope, &told)
+    }
+}
+
+/// What the event is counted as.
+fn counted(event: Event, leads: bool) -> Option<Counted> {
+    match event.what {
+        Move::Deliver(_) | Move::Flush => None,
+        Move::Repeat(_) => Some(Counted::Repeat),
+        Move::Timeout if leads => Some(Counted::Heartbeat),
+        Move::Timeout => Some(Counted::Timeout),
+        Move::Lapse => Some(Counted::Lapse),
+        Move::Crash(_) => Some(Counted::Crash),
+        Move::Propose => Some(Counted::Propose),
+        Move::Change(_) => Some(Counted::Change),
+        Move::Transfer(_) => Some(Counted::Transfer),
+    }
+}
