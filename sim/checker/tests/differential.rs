@@ -7,7 +7,11 @@
 
 mod objects;
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quorate_checker::brute;
 use quorate_checker::budget::Budget;
@@ -112,47 +116,60 @@ fn brute_force<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> bool {
     brute::linearizable(model, Part::new(history, &told(history)))
 }
 
+/// What decides on a history.
+#[derive(Clone, Copy)]
+enum Way {
+    Check,
+    SearchOfKeys,
+    Search(Trust, Order),
+}
+
+impl Way {
+    fn name(self) -> String {
+        match self {
+            Way::Check => "check".to_owned(),
+            Way::SearchOfKeys => "search of keys".to_owned(),
+            Way::Search(trust, order) => format!("search {trust:?} {order:?}"),
+        }
+    }
+}
+
 const TRUSTS: [Trust; 3] = [Trust::Hints, Trust::Effects, Trust::Nothing];
 const ORDERS: [Order; 3] = [Order::Depth, Order::Layers, Order::Both];
 
-/// Everything that decides on `history`, with its name; only what a search takes from the model
-/// is left out where several keys are in one search.
-fn verdicts<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<(String, Verdict)> {
+/// The verdict of everything that decides on `history`; only what a search takes from the model is
+/// left out where several keys are in one search.
+fn verdicts<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Vec<(Way, Verdict)> {
     let budget = Budget::default();
     let ids = told(history);
     let part = Part::new(history, &ids);
     let keys = |id: &OpId| model.key(&history.operation(*id).op);
     let one_key = ids.windows(2).all(|two| keys(&two[0]) == keys(&two[1]));
     let mut verdicts = vec![
-        ("check".to_owned(), check(model, history, &budget)),
-        ("search of keys".to_owned(), check_without_decide(model, history, &budget)),
+        (Way::Check, check(model, history, &budget)),
+        (Way::SearchOfKeys, check_without_decide(model, history, &budget)),
     ];
     for trust in TRUSTS {
         for order in ORDERS {
             if one_key || trust == Trust::Nothing {
                 let verdict = search_by(model, part, &budget, trust, order);
-                verdicts.push((format!("search {trust:?} {order:?}"), verdict));
+                verdicts.push((Way::Search(trust, order), verdict));
             }
         }
     }
     verdicts
 }
 
-/// The outcomes of all operations but those of `evidence` become unknown.
-fn only<O: Clone, R: Clone>(history: &History<O, R>, evidence: &Evidence) -> History<O, R> {
+/// `history` if of what returned nothing were known but the `known`.
+fn only<O: Clone, R: Clone>(history: &History<O, R>, known: &[OpId]) -> History<O, R> {
     history.with_outcomes(|id, operation| match &operation.outcome {
-        Outcome::Returned { .. } if !evidence.operations.contains(&id) => Outcome::Unknown,
+        Outcome::Returned { .. } if !known.contains(&id) => Outcome::Unknown,
         other => other.clone(),
     })
 }
 
-/// The evidence without what returned last: not enough, if the evidence is the shortest start that
-/// cannot be explained.
-fn without_last<O, R>(history: &History<O, R>, evidence: &Evidence) -> Evidence {
-    let mut less = evidence.clone();
-    let last = less.operations.iter().copied().max_by_key(|id| history.operation(*id).returned());
-    less.operations.retain(|id| Some(*id) != last);
-    less
+fn without(ids: &[OpId], out: OpId) -> Vec<OpId> {
+    ids.iter().copied().filter(|id| *id != out).collect()
 }
 
 fn compare<S: Subject>(model: &S, seed: u64, operations: Range<u32>) -> bool {
@@ -160,18 +177,34 @@ fn compare<S: Subject>(model: &S, seed: u64, operations: Range<u32>) -> bool {
     let mix = Mix::new(&mut random, operations);
     let history = history_of(model, &mut random, &mix);
     let expected = brute_force(model, &history);
-    for (name, verdict) in verdicts(model, &history) {
-        let context = || format!("seed {seed}, {name}: {mix:?}\n{}", print(model, &history));
+    // Most ways come to the same evidence.
+    let mut tried: BTreeMap<Vec<OpId>, bool> = BTreeMap::new();
+    let mut is_good = |known: Vec<OpId>| {
+        let tries = |known: &Vec<OpId>| brute_force(model, &only(&history, known));
+        *tried.entry(known).or_insert_with_key(tries)
+    };
+    for (way, verdict) in verdicts(model, &history) {
+        let context =
+            || format!("seed {seed}, {}: {mix:?}\n{}", way.name(), print(model, &history));
         match &verdict {
             Verdict::Linearizable => assert!(expected, "a bad one is missed: {}", context()),
             Verdict::NotLinearizable(evidence) => {
                 assert!(!expected, "a good one is refused: {}", context());
-                let proves = !brute_force(model, &only(&history, evidence));
+                let Evidence { operations, minimal, .. } = evidence;
+                let proves = !is_good(operations.clone());
                 assert!(proves, "no evidence: {evidence:?} {}", context());
-                if name.starts_with("search Hints") {
-                    let less = without_last(&history, evidence);
-                    let is_shortest = brute_force(model, &only(&history, &less));
-                    assert!(is_shortest, "too much evidence: {evidence:?} {}", context());
+                let needed = |id: &OpId| {
+                    let less = is_good(without(operations, *id));
+                    assert!(less, "too much evidence: {id:?} of {evidence:?} {}", context());
+                };
+                let returned = |id: &&OpId| history.operation(**id).returned();
+                match way {
+                    _ if *minimal => operations.iter().for_each(needed),
+                    // Everything that returned in the shortest start that cannot be explained.
+                    Way::Search(Trust::Hints, _) => {
+                        operations.iter().max_by_key(returned).into_iter().for_each(needed);
+                    }
+                    _ => {}
                 }
             }
             Verdict::Unknown(exhausted) => panic!("{exhausted:?}: {}", context()),
@@ -189,10 +222,15 @@ fn print<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> String {
     (0..).zip(history.operations()).map(line).collect()
 }
 
-/// Compares on `seeds`, and sees that a fair share is good, and bad.
+/// Compares on `seeds`.
 fn try_seeds<S: Subject>(model: &S, seeds: Range<u64>, operations: Range<u32>) {
     let count = seeds.end - seeds.start;
     let good = seeds.filter(|seed| compare(model, *seed, operations.clone())).count() as u64;
+    assert_fair(good, count);
+}
+
+/// A fair share of so many must be good, and bad.
+fn assert_fair(good: u64, count: u64) {
     assert!(count < 100 || good * 20 > count && good * 20 < count * 19, "{good} of {count}");
 }
 
@@ -323,28 +361,91 @@ fn the_names_of_values_change_nothing() {
     }
 }
 
-/// What the environment says, or a million.
+/// What the environment says, or ten million.
 fn seeds() -> Range<u64> {
-    let text = std::env::var("DIFFERENTIAL_SEEDS").unwrap_or_else(|_| "0..1000000".to_owned());
+    let text = std::env::var("DIFFERENTIAL_SEEDS").unwrap_or_else(|_| "0..10000000".to_owned());
     let (start, end) = text.split_once("..").expect("seeds are given as `from..to`");
     start.parse().expect("a number")..end.parse().expect("a number")
 }
 
+/// Compares on a history of an object that the seed chooses: which one, and whether it is good.
+fn compare_any(seed: u64) -> (&'static str, bool) {
+    let (seed, one) = (1_000_000 + seed, seed % 16);
+    match one {
+        0 => ("kv", compare(&objects::kv(), seed, 4..18)),
+        1 => ("appending", compare(&objects::appending(), seed, 4..14)),
+        2 => ("queue", compare(&objects::queue(), seed, 4..10)),
+        3 => ("stack", compare(&objects::stack(), seed, 4..10)),
+        4 => ("set", compare(&objects::set(), seed, 4..16)),
+        5 => ("list", compare(&objects::list(), seed, 4..10)),
+        6 => ("counter", compare(&objects::counter(), seed, 4..14)),
+        7 => ("transactions", compare(&objects::transactions(), seed, 4..14)),
+        8 => ("lock", compare(&objects::lock(), seed, 4..14)),
+        9 => ("bank", compare(&objects::bank(), seed, 4..14)),
+        _ => ("register", compare(&objects::register(), seed, 4..23)),
+    }
+}
+
+/// Of each object, how many histories were good, and how many were compared.
+type Tally = BTreeMap<&'static str, (u64, u64)>;
+
+/// How many seeds a thread takes at a time.
+const CHUNK: u64 = 10_000;
+/// After how many histories there is news.
+const NEWS_EVERY: u64 = 100_000;
+
+fn compare_chunk(seeds: Range<u64>) -> Tally {
+    let mut tally = Tally::new();
+    for seed in seeds {
+        let (object, is_good) = compare_any(seed);
+        let (good, count) = tally.entry(object).or_default();
+        *good += u64::from(is_good);
+        *count += 1;
+    }
+    tally
+}
+
+/// Says it now: a test's usual output is held back until it ends.
+fn say(news: &str) {
+    writeln!(std::io::stderr(), "{news}").expect("somebody listens");
+}
+
 #[test]
-#[ignore = "takes hours"]
-fn long_registers_and_everything_else() {
-    for seed in seeds() {
-        let (seed, one) = (1_000_000 + seed, seed % 16);
-        match one {
-            0 => drop(compare(&objects::kv(), seed, 4..18)),
-            1 => drop(compare(&objects::appending(), seed, 4..14)),
-            2 => drop(compare(&objects::queue(), seed, 4..10)),
-            3 => drop(compare(&objects::stack(), seed, 4..10)),
-            4 => drop(compare(&objects::set(), seed, 4..16)),
-            5 => drop(compare(&objects::list(), seed, 4..10)),
-            6 => drop(compare(&objects::counter(), seed, 4..14)),
-            7 => drop(compare(&objects::transactions(), seed, 4..14)),
-            _ => drop(compare(&objects::register(), seed, 4..23)),
+#[ignore = "ten million histories take long"]
+fn long_run_is_decided_as_by_brute_force() {
+    let seeds = seeds();
+    let next = AtomicU64::new(seeds.start);
+    let all = Mutex::new(Tally::new());
+    let work = || {
+        loop {
+            let start = next.fetch_add(CHUNK, Ordering::Relaxed);
+            if start >= seeds.end {
+                return;
+            }
+            let chunk = || compare_chunk(start..seeds.end.min(start + CHUNK));
+            let tally = std::panic::catch_unwind(chunk).unwrap_or_else(|why| {
+                next.store(seeds.end, Ordering::Relaxed);
+                std::panic::resume_unwind(why)
+            });
+            let mut all = all.lock().expect("nobody fails while adding up");
+            for (object, (good, count)) in tally {
+                let of = all.entry(object).or_default();
+                *of = (of.0 + good, of.1 + count);
+            }
+            let done: u64 = all.values().map(|(_, count)| count).sum();
+            if done.is_multiple_of(NEWS_EVERY) {
+                say(&format!("{done} histories compared"));
+            }
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let all = all.into_inner().expect("nobody failed");
+    for (object, (good, count)) in &all {
+        say(&format!("{object}: {count} compared, {good} of them good"));
+        assert_fair(*good, *count);
     }
 }
