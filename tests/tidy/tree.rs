@@ -7,10 +7,11 @@ use super::exceptions::{EXCEPTIONS, Exception};
 use super::source::Source;
 
 /// Where sources are, from the root of the workspace.
-pub(crate) const FOLDERS: [&str; 9] = [
+pub(crate) const FOLDERS: [&str; 10] = [
     "src",
     "sim/src",
     "sim/checker",
+    "sim/explore",
     "sim/tests",
     "sim/benches",
     "tests",
