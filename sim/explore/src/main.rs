@@ -63,19 +63,19 @@ fn go(arguments: &Arguments, scope: &Scope) -> bool {
     let limit = Duration::from_secs(60 * arguments.minutes);
     let mut told = 0;
     let Report { verdict, progress } = explore(scope, arguments.states, |progress| {
-        let minutes = started.elapsed().as_secs() / 60;
+        let minutes = spent(started).as_secs() / 60;
         if minutes > told {
             told = minutes;
-            eprintln!("{}", line(scope, "going on", progress, started.elapsed()));
+            eprintln!("{}", line(scope, "going on", progress, spent(started)));
         }
-        started.elapsed() < limit && memory_mib() < arguments.memory
+        spent(started) < limit && memory_mib() < arguments.memory
     });
     let ended = match &verdict {
         Verdict::Exhausted => "exhausted at this bound".to_owned(),
         Verdict::Cut => format!("cut at {} states", progress.distinct),
         Verdict::Found { what, .. } => format!("FOUND {what}"),
     };
-    println!("{}", line(scope, &ended, &progress, started.elapsed()));
+    println!("{}", line(scope, &ended, &progress, spent(started)));
     match verdict {
         Verdict::Found { trace, .. } => {
             println!("{trace}");
@@ -102,6 +102,11 @@ fn line(scope: &Scope, ended: &str, progress: &Progress, spent: Duration) -> Str
 #[expect(clippy::disallowed_methods, reason = "limits of time are for people")]
 fn now() -> std::time::Instant {
     std::time::Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "limits of time are for people")]
+fn spent(since: std::time::Instant) -> Duration {
+    since.elapsed()
 }
 
 /// The most memory this process ever had, where the system tells.

@@ -197,20 +197,23 @@ impl Moves {
             let at = next.flight.binary_search(&message).expect("what arrives is on its way");
             next.flight.remove(at);
         }
-        let (network, facts) = (&self.network, &self.facts);
-        let is_past = |states: &[u32], message: u32| {
-            let receiver = network.receiver(message);
-            facts[states[receiver] as usize].standing.is_past(network.get(message))
-        };
-        let states = &next.states;
-        next.flight.retain(|message| {
-            network.receiver(*message) != event.place || !is_past(states, *message)
-        });
-        for message in messages.iter().filter(|message| !is_past(states, **message)) {
-            if next.flight.len() < self.scope.bounds.flight
-                && let Err(at) = next.flight.binary_search(message)
+        let commits = commits.clone();
+        let sent = messages.clone();
+        for message in &world.flight {
+            if self.network.receiver(*message) == event.place
+                && self.is_past(state, *message)
+                && let Ok(at) = next.flight.binary_search(message)
             {
-                next.flight.insert(at, *message);
+                next.flight.remove(at);
+            }
+        }
+        for message in sent {
+            let receiver = next.states[self.network.receiver(message)];
+            if next.flight.len() < self.scope.bounds.flight
+                && let Err(at) = next.flight.binary_search(&message)
+                && !self.is_past(receiver, message)
+            {
+                next.flight.insert(at, message);
             }
         }
         if next == world {
@@ -218,8 +221,24 @@ impl Moves {
         }
         let moved = (event.place, before);
         next.history =
-            self.judge.judge(world.history, &next.states, &self.facts, moved, commits)?;
+            self.judge.judge(world.history, &next.states, &self.facts, moved, &commits)?;
         Ok(Next::Reached)
+    }
+
+    /// Whether the message can be taken for lost: it is past for the node in this state, and the
+    /// node indeed makes nothing of it.
+    fn is_past(&mut self, state: u32, message: u32) -> bool {
+        let standing = self.facts[state as usize].standing;
+        if !standing.is_past(self.network.get(message)) {
+            return false;
+        }
+        let what = Move::Deliver(message);
+        let known = self.outcomes.get(&(state, what.code())).copied();
+        let known = known.unwrap_or_else(|| self.find_out(state, what));
+        matches!(
+            &self.found[known as usize],
+            Outcome::To { state: to, messages, .. } if *to == state && messages.is_empty()
+        )
     }
 
     /// Finds out what the move makes of the state, and remembers it.
