@@ -111,7 +111,7 @@ fn remove() -> Scope {
     let remove = |id| Change::new().remove(NodeId(id));
     Scope {
         name: "remove",
-        about: "three nodes become two, the leader or another leaves: joint, and left by whoever leads",
+        about: "three nodes become two, the leader or another leaves, whoever leads then",
         changes: vec![remove(3), remove(1)],
         bounds: Bounds { term: 3, timeouts: 2, changes: 1, ..NOTHING },
         short: Bounds { term: 2, timeouts: 1, changes: 1, flight: 5, ..NOTHING },
