@@ -45,7 +45,7 @@ impl CatchUp {
     /// as `bound`.
     pub(crate) fn observe(&mut self, matched: Index, last: Index, now: Instant, bound: Duration) {
         if matched >= self.target {
-            self.keeps_up = now <= self.since.after(bound);
+            self.keeps_up = now <= self.since.after(bound) || matched >= last;
             (self.target, self.since) = (last, now);
         } else if now > self.since.after(bound) {
             self.keeps_up = false;

@@ -339,6 +339,8 @@ impl Leader {
         self.unapplied.applied(common.log.applied());
         self.advance_commit(common);
         self.advance_membership(common);
+        // A membership counts from its append on: a quorum of it may have what one before had not.
+        self.advance_commit(common);
         self.replicate(common);
         self.advance_reads(common);
         if !self.is_dismissed(common) {
