@@ -302,10 +302,10 @@ const RECEIVED: [Mark; 15] = [
     may("received/founded"),
 ];
 
-/// A pre-candidate asks so little of its disk that faults of disks seldom meet one, and nobody who
-/// wants something of a leader asks one.
+/// A pre-candidate asks so little of its disk that faults of disks seldom meet one; and what is
+/// wanted of a leader is seldom asked of who stands.
 macro_rules! by_role {
-    ($($kind:literal)*; $($of_disks:literal)*) => {
+    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*) => {
         [
             $([
                 must(concat!("fault/", $kind, "/follower")),
@@ -318,6 +318,12 @@ macro_rules! by_role {
                 may(concat!("fault/", $of_disks, "/pre-candidate")),
                 must(concat!("fault/", $of_disks, "/candidate")),
                 must(concat!("fault/", $of_disks, "/leader")),
+            ],)*
+            $([
+                must(concat!("fault/", $of_members, "/follower")),
+                may(concat!("fault/", $of_members, "/pre-candidate")),
+                may(concat!("fault/", $of_members, "/candidate")),
+                must(concat!("fault/", $of_members, "/leader")),
             ]),*
         ]
     };
@@ -329,7 +335,8 @@ const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "pause" "drift" "jump" "slow-disk" "slow-apply" "lag" "stray" "replay" "campaign" "stop"
     "surge";
     "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
-    "misdirected-write" "lost-write" "change" "transfer"
+    "misdirected-write" "lost-write";
+    "change" "transfer"
 };
 
 const REFUSED_FROM: usize = SPOTS.len();

@@ -114,3 +114,20 @@ impl fmt::Display for ReplicaConfigError {
 }
 
 impl std::error::Error for ReplicaConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NodeId;
+
+    #[test]
+    fn the_store_has_room_for_a_membership() {
+        let mut config = ReplicaConfig::new(Config::new(NodeId(1)));
+        assert_eq!(config.check(), Ok(()));
+        config.raft.command_bytes_max = 100;
+        config.storage.command_bytes_max = Membership::BYTES_MAX;
+        assert_eq!(config.check(), Ok(()));
+        config.storage.command_bytes_max -= 1;
+        assert_eq!(config.check(), Err(ReplicaConfigError::MembershipLargerThanStored));
+    }
+}

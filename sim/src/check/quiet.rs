@@ -1,5 +1,5 @@
-//! After the storm: few elections (L3), no term from outside (L4), and a cluster of which nothing is
-//! asked says little and changes nothing (S30).
+//! After the storm: few elections (L3), no term from outside (L4), and a cluster of which nothing
+//! is asked says little and changes nothing (S30).
 
 use std::time::Duration;
 

@@ -15,10 +15,10 @@ use crate::plan::{Keep, Trigger};
 use crate::subject::Subject;
 use crate::witness::Witness;
 use crate::workload::Workload;
-use crate::world::members::Standing;
 use crate::world::node::{Place, Running};
 use crate::world::operator::Operator;
 use crate::world::queue::Event;
+use crate::world::standing::Standing;
 use crate::world::{EventKind, World};
 
 /// The cluster of every run.

@@ -2,20 +2,14 @@
 //! who must be well once the storm is over.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Change, Index, Membership, NodeId, Voters};
+use quorate::types::{Change, Membership, NodeId, Voters};
 
 use crate::choice::{Draw, Kind};
 use crate::coverage::Spot;
 use crate::witness::Witness;
 use crate::world::World;
-use crate::world::node::Place;
-
-/// A membership, and where in a log it stands.
-#[derive(Clone, Debug)]
-pub(crate) struct Standing {
-    pub(crate) index: Index,
-    pub(crate) membership: Membership,
-}
+use crate::world::node::{Node, Place};
+use crate::world::standing::Standing;
 
 impl World {
     /// A node took an input: what it changed about who counts.
@@ -51,7 +45,7 @@ impl World {
     /// Every membership that may decide: the committed one, and those that stand after it in some
     /// log.
     pub(super) fn electorates(&self) -> impl Iterator<Item = &Membership> {
-        let later = |node: &&crate::world::node::Node| node.standing.index > self.in_force.index;
+        let later = |node: &&Node| node.standing.index > self.in_force.index;
         let later = self.nodes.iter().filter(later).map(|node| &node.standing.membership);
         std::iter::once(&self.in_force.membership).chain(later)
     }

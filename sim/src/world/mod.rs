@@ -18,10 +18,12 @@ mod members;
 mod network;
 mod node;
 mod operator;
+mod orders;
 mod power;
 mod progress;
 mod queue;
 mod recovery;
+mod standing;
 mod storm;
 mod stray;
 #[cfg(test)]
@@ -44,11 +46,11 @@ use crate::workload::AnyWorkload;
 use crate::world::calm::Calm;
 use crate::world::client::Clients;
 use crate::world::clock::Clock;
-use crate::world::members::Standing;
 use crate::world::network::{Network, Parcel};
 use crate::world::node::{Node, Place};
 use crate::world::operator::Operator;
 use crate::world::queue::{Event, Queue};
+use crate::world::standing::Standing;
 use crate::world::storm::Storm;
 
 /// A cluster and everything around it. A clone goes on exactly as the original would.

@@ -16,8 +16,8 @@ use crate::subject::{Kept, Subject};
 use crate::time::SimTime;
 use crate::witness::Witness;
 use crate::world::clock::Clock;
-use crate::world::members::Standing;
 use crate::world::queue::Event;
+use crate::world::standing::Standing;
 
 /// A node's place in the world's list: its id less one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,24 +1,20 @@
-//! The operator: asks nodes to change the membership, to give a change up, to hand leadership over.
+//! What the operator asks nodes for: to change the membership, to give a change up, to hand over.
 
 use std::collections::BTreeSet;
 
-use quorate::raft::RoleName;
-use quorate::replica::Input;
 use quorate::types::{Change, NodeId, Tag};
 
-use crate::fault::Fault;
-use crate::witness::Witness;
-use crate::world::World;
 use crate::world::node::Place;
-use crate::world::queue::Event;
 
 /// What the operator has asked for, and what it waits for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Operator {
     /// Every order so far, by its number.
-    orders: Vec<(Place, Order)>,
+    pub(super) orders: Vec<(Place, Order)>,
     /// Those that reached their nodes and have no outcome yet.
-    waiting: BTreeSet<u32>,
+    pub(super) waiting: BTreeSet<u32>,
+    /// The orders before this one come to nothing if they are still on their way.
+    pub(super) withdrawn: u32,
 }
 
 /// What a node is asked for.
@@ -30,7 +26,7 @@ pub(super) enum Order {
 }
 
 /// The operator's tags have this bit, which no client's has.
-const OPERATOR: u64 = 1 << 63;
+pub(super) const OPERATOR: u64 = 1 << 63;
 
 impl Operator {
     /// Whether the tag is the operator's.
@@ -43,55 +39,14 @@ impl Operator {
         self.orders[order as usize].0
     }
 
+    /// What is still on its way comes to nothing.
+    pub(super) fn withdraw(&mut self) {
+        self.withdrawn = self.orders.len() as u32;
+    }
+
     /// An order has its outcome.
     pub(super) fn hears(&mut self, tag: Tag) {
         let known = self.waiting.remove(&((tag.0 & !OPERATOR) as u32));
         assert!(known, "an order has one outcome");
-    }
-}
-
-impl World {
-    /// The operator asks a node for something.
-    pub(super) fn order(&mut self, place: Place, order: Order) {
-        let number = self.operator.orders.len() as u32;
-        self.operator.orders.push((place, order));
-        self.queue.push(self.now, Event::Order { order: number });
-    }
-
-    /// An order reaches its node: it counts if the node runs and the cluster can bear it.
-    pub(super) fn obey(&mut self, number: u32, witness: &mut Witness) {
-        let (place, order) = self.operator.orders[number as usize].clone();
-        if matches!(&order, Order::Change(change) if !self.bears_change(place, change)) {
-            return;
-        }
-        let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
-        let fault = match order {
-            Order::Change(_) | Order::GiveUp => Fault::Change,
-            Order::Transfer(_) => Fault::Transfer,
-        };
-        if self.calm.is_none() {
-            witness.fault(fault, Some(running.status.role));
-        }
-        let tag = Tag(OPERATOR | u64::from(number));
-        self.operator.waiting.insert(number);
-        running.unanswered.push(tag);
-        let input = match order {
-            Order::Change(change) => Input::ChangeMembership { tag, change },
-            Order::GiveUp => Input::GiveUpChange { tag },
-            Order::Transfer(to) => Input::Transfer { tag, to },
-        };
-        self.step(place, input, witness);
-    }
-
-    /// Whether the node leads, and nobody asked it to hand over.
-    pub(super) fn leads_by_itself(&self, place: Place) -> bool {
-        let asked = |tag: &Tag| {
-            let order = self.operator.orders.get((tag.0 & !OPERATOR) as usize);
-            Operator::owns(*tag) && matches!(order, Some((_, Order::Transfer(_))))
-        };
-        let running = self.nodes[place.0 as usize].running.as_deref();
-        running.is_some_and(|running| {
-            running.status.role == RoleName::Leader && !running.unanswered.iter().any(asked)
-        })
     }
 }

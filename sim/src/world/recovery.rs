@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quorate::raft::RoleName;
 use quorate::types::NodeId;
 
 use crate::choice::{Key, Kind};
@@ -21,6 +22,7 @@ impl World {
     pub(super) fn begin_calm(&mut self, witness: &mut Witness) {
         let core = self.draw_core();
         self.settings.calmed();
+        self.operator.withdraw();
         let in_core = |place: Place| core.contains(&place);
         let sound = self.links(|from, to| in_core(from) && in_core(to));
         self.network.make_sound(sound);
@@ -70,8 +72,8 @@ impl World {
 
     /// Cuts links between the core and the nodes outside, for ever: both ways where the run's
     /// options promise nothing under half cuts. Otherwise an outside node keeps links in one
-    /// direction, and in both to so few nodes that it cannot win, nor be preferred to who leads, nor
-    /// come and go.
+    /// direction, and in both to so few nodes that it cannot win, nor be preferred to who leads,
+    /// nor come and go.
     fn cut_off_the_rest(&mut self, core: &[Place]) {
         let in_core = |place: Place| core.contains(&place);
         if !self.settings.survives_half_cuts() {
@@ -83,12 +85,14 @@ impl World {
         let priority = |place: &Place| self.in_force.membership.priority(place.id());
         let lowest = core.iter().map(priority).min().unwrap_or_default();
         let mut blocked = Links::default();
+        let (leads, outside): (Vec<Place>, Vec<Place>) =
+            outside.into_iter().partition(|place| self.may_still_change(*place));
         for place in &outside {
             let key = Key { node: place.0 + 1, counter: 100, ..Kind::Calm.key() };
             let mut draw = self.choices.draw(key);
             let may_talk = priority(place) <= lowest && self.settings.config.removal.is_none();
             // It counts itself, and everybody outside as if it were in its reach.
-            let mut reach = outside.clone();
+            let mut reach: Vec<Place> = outside.iter().chain(&leads).copied().collect();
             for member in core {
                 let full = draw.chance(500) && may_talk && {
                     reach.push(*member);
@@ -109,7 +113,24 @@ impl World {
                 }
             }
         }
-        self.network.block(blocked);
+        let mute = self.links(|from, to| leads.contains(&from) && in_core(to));
+        self.network.block(blocked.and(mute));
+    }
+
+    /// Whether the node leads, or is about to, and could still change who counts: where its word
+    /// reached some of the core and nothing reached it, the core would wait for its voters.
+    fn may_still_change(&self, place: Place) -> bool {
+        let role = self.nodes[place.0 as usize].role();
+        let config = &self.settings.config;
+        let mut electorates = self.electorates();
+        matches!(role, Some(RoleName::Leader | RoleName::Candidate))
+            && electorates.any(|membership| {
+                let voters = membership.incoming();
+                let takes_over = config.casting_vote
+                    && voters.can_split()
+                    && voters.casting() != Some(place.id());
+                !membership.is_settled() || takes_over || config.removal.is_some()
+            })
     }
 
     /// No fault concerns the node any more.
