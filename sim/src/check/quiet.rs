@@ -56,6 +56,13 @@ impl Quiet {
         self.idle.and(self.core)
     }
 
+    /// Whether the node is in the core, and still a member: who is none any more, and may not even
+    /// have heard of it, is as good as outside.
+    fn counts(&self, model: &Model, slot: Slot) -> bool {
+        let members = &model.committed.electorate().membership;
+        self.core.is_some_and(|core| core.contains(slot)) && members.is_member(model.node(slot).id)
+    }
+
     pub(super) fn stepped(
         &mut self,
         model: &Model,
@@ -65,7 +72,7 @@ impl Quiet {
     ) -> Verdict {
         let before = model.node(slot).status;
         let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
-        if !self.core.is_some_and(|core| core.contains(slot)) {
+        if !self.counts(model, slot) {
             return Ok(());
         }
         if status.role == RoleName::Candidate {
@@ -112,10 +119,10 @@ impl Quiet {
         bounds: &Bounds,
         now: SimTime,
     ) -> Verdict {
-        let Some(idle) = &mut self.idle else { return Ok(()) };
-        if !self.core.is_some_and(|core| core.contains(from)) {
+        if !self.counts(model, from) {
             return Ok(());
         }
+        let Some(idle) = &mut self.idle else { return Ok(()) };
         if now.since(idle.since) >= SECOND {
             (idle.since, idle.messages) = (now, 0);
         }

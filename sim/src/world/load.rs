@@ -161,7 +161,9 @@ impl World {
         match self.clients.leader(client) {
             Some(leader) if !astray => self.place(leader).unwrap_or(Place(0)),
             None if self.calm.is_some() => {
-                Place((self.clients.turned(client) % u16::from(self.settings.nodes())) as u8)
+                let members: Vec<NodeId> = self.in_force.membership.ids().collect();
+                let turned = usize::from(self.clients.turned(client));
+                self.place(members[turned % members.len()]).unwrap_or(Place(0))
             }
             _ => self.place(any).unwrap_or(Place(0)),
         }

@@ -81,7 +81,8 @@ impl World {
         let mut draw = self.choices.draw(Kind::Calm.key());
         let mut core = Vec::new();
         for membership in self.electorates() {
-            for voters in [membership.incoming(), membership.outgoing()] {
+            // Those wanted may have their votes before the first of them is missed.
+            for voters in [membership.incoming(), membership.outgoing(), membership.wanted()] {
                 self.draw_quorum(voters, &mut draw, &mut core);
             }
         }

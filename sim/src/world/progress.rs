@@ -16,8 +16,9 @@ use crate::world::node::{Node, Place, Running};
 use crate::world::operator::Order;
 use crate::world::queue::Event;
 
-/// How long the core may stand still, in election timeouts.
-const STANDSTILL_TIMEOUTS: u32 = 30;
+/// How long the core may stand still, in election timeouts: at least the first, and for each node
+/// the second, for a client that waits may have turned to every one.
+const STANDSTILL_TIMEOUTS: (u32, u32) = (30, 5);
 /// How long the core may take in all.
 const CALM_MAX: Duration = Duration::from_secs(300);
 /// How long the run goes on while nothing is asked of the cluster.
@@ -66,7 +67,9 @@ impl World {
             (calm.progress, calm.progress_at) = (progress, self.now);
         }
         self.help(&mut calm, witness);
-        let standstill = self.settings.config.election_timeout_max * STANDSTILL_TIMEOUTS;
+        let (least, each) = STANDSTILL_TIMEOUTS;
+        let timeouts = least.max(each * self.nodes.len() as u32);
+        let standstill = self.settings.config.election_timeout_max * timeouts;
         let served = calm.probed && calm.reads_served == calm.core.len();
         let settled = served && self.settled(&calm).is_none();
         let landed = self.now > calm.storm_lands;

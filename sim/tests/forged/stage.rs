@@ -250,7 +250,7 @@ impl Stage {
         change(&mut actor.status);
         let status = actor.status;
         let memberships = actor.log.iter().filter_map(Entry::membership);
-        let last = memberships.map(|(_, membership)| membership).last();
+        let last = memberships.map(|(_, membership)| membership).next_back();
         let membership = &last.unwrap_or_else(|| self.membership.clone());
         self.sees(Seen::Stepped { node: NodeId(node), status: &status, membership });
     }
