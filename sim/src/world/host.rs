@@ -12,7 +12,7 @@ use crate::choice::{Key, Kind};
 use crate::observe::Seen;
 use crate::plan::Trigger;
 use crate::witness::Witness;
-use crate::world::node::{Place, Viewing};
+use crate::world::node::{Place, Report, Viewing};
 use crate::world::queue::Event;
 use crate::world::{EventKind, World};
 
@@ -70,6 +70,7 @@ impl World {
         if let Err(error) = &result {
             self.disk_failed(place, &action, error, witness);
         }
+        let fatal = leaves_doubt(&action, &result);
         let synced = matches!(action, FileAction::Sync { .. }) && lane == 0;
         if self.after_operation(place, &action, lane == 0, witness) {
             return;
@@ -77,7 +78,7 @@ impl World {
         self.begin_operation(place, lane);
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         let waiting = !running.reports[lane].is_empty();
-        running.reports[lane].push_back(Completion { id, result });
+        running.reports[lane].push_back(Report { completion: Completion { id, result }, fatal });
         let key = Key { node: place.0 + 1, incarnation, counter, ..Kind::Report.key() };
         let event = Event::Reported { node: place.0, incarnation, lane: lane as u8 };
         if waiting {
@@ -101,8 +102,11 @@ impl World {
         loop {
             let node = &mut self.nodes[place.0 as usize];
             let Some(running) = node.started_as(incarnation) else { return };
-            let Some(completion) = running.reports[lane].pop_front() else { return };
-            self.step(place, Input::Disk(completion), witness);
+            let Some(report) = running.reports[lane].pop_front() else { return };
+            if report.fatal {
+                witness.see(self.now, Seen::DiskFailed { node: place.id() });
+            }
+            self.step(place, Input::Disk(report.completion), witness);
         }
     }
 
@@ -229,8 +233,7 @@ impl World {
 }
 
 impl World {
-    /// A node's disk did not do what it was asked for. A write or a flush of it that failed leaves
-    /// unknown what it has; one that found no room is another matter.
+    /// A node's disk did not do what it was asked for.
     fn disk_failed(
         &mut self,
         place: Place,
@@ -242,11 +245,14 @@ impl World {
         if let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() {
             running.disk_failed = true;
         }
-        let writes = matches!(action, FileAction::Write { .. } | FileAction::Sync { .. });
-        if writes && *error != DiskError::Full {
-            witness.see(self.now, Seen::DiskFailed { node: place.id() });
-        }
     }
+}
+
+/// Whether an operation leaves unknown what the disk has: a write or a flush that failed does; one
+/// that found no room is another matter.
+fn leaves_doubt(action: &FileAction, result: &Result<Vec<u8>, DiskError>) -> bool {
+    let writes = matches!(action, FileAction::Write { .. } | FileAction::Sync { .. });
+    writes && result.as_ref().is_err_and(|error| *error != DiskError::Full)
 }
 
 fn lane_number(lane: Lane) -> usize {

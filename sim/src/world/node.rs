@@ -64,6 +64,14 @@ pub(crate) struct Node {
     pub(crate) standing: Standing,
 }
 
+/// What a node is about to hear of its disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) completion: Completion,
+    /// What the disk has is unknown from then on.
+    pub(crate) fatal: bool,
+}
+
 /// A node's process: all that a crash loses.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
@@ -74,7 +82,7 @@ pub(crate) struct Running {
     /// Operations on their way to the disk, by lane; it works on the first of each.
     pub(crate) lanes: [VecDeque<Operation>; 2],
     /// Operations that are done, by lane, of which the node has not heard.
-    pub(crate) reports: [VecDeque<Completion>; 2],
+    pub(crate) reports: [VecDeque<Report>; 2],
     /// What the worker was asked for; it works on the first.
     pub(crate) work: VecDeque<Work>,
     /// The states in which the worker answered queries of which the node has not told.
