@@ -183,7 +183,7 @@ impl Membership {
     }
 
     /// A staged membership made joint (Raft §6). An even set that `casting` is in gives it the
-    /// casting vote.
+    /// casting vote; if that leaves the voters as they are, there is nothing to agree on.
     #[must_use]
     pub fn entered(&self, casting: Option<NodeId>) -> Membership {
         let mut parts = Parts::clone(&self.0);
@@ -191,6 +191,9 @@ impl Membership {
         let holder = casting.filter(|id| wanted.can_split() && wanted.contains(id));
         let holder = holder.or(wanted.casting());
         let incoming = wanted.with_casting(holder);
+        if incoming == parts.incoming {
+            return self.given_up();
+        }
         parts.outgoing = core::mem::replace(&mut parts.incoming, incoming);
         Membership(Arc::new(parts))
     }

@@ -102,6 +102,8 @@ fn the_casting_vote_is_given_kept_taken_over_and_lost() {
     let lost = changed(&given, Change::new().remove(NodeId(2)).voter(NodeId(3)));
     assert_eq!(holder(&lost.entered(None)), None, "the holder leaves");
     assert_eq!(holder(&lost.entered(Some(NodeId(2)))), None, "and gets nothing");
+    let kept = changed(&given, Change::new().casting(None)).entered(Some(NodeId(2)));
+    assert_eq!(kept, given, "the one that has it keeps it");
     let nobody = changed(&given, Change::new().casting(None)).entered(None);
     assert_eq!(nobody.to_string(), "{n1 n2} from {n1 n2*}");
 }
