@@ -193,6 +193,7 @@ const CLEAR: [&str; 12] =
     ["a;", "b;", "ab;", "ba;", "aab;", "c;", "aaaaaaaa1;", "aaaaaaaa2;", "d;", "e;", "f;", "g;"];
 const REPEATED: [&str; 12] =
     ["a;", "b;", "a;", "c;", "a;", "c;", "b;", "a;", "d;", "d;", "e;", "a;"];
+const PAIRED: [&str; 12] = ["a;", "b;", "b;", "a;", "c;", "d;", "c;", "e;", "f;", "e;", "d;", "f;"];
 const BLURRED: [&str; 12] = ["a", "b", "ab", "ba", "c", "cc", "d", "e", "f", "g", "h", "i"];
 
 /// A history of one key to which texts are appended, and then some results changed.
@@ -261,6 +262,16 @@ fn texts_that_grow() {
 fn texts_that_grow_by_the_same_more_than_once() {
     for init in [Datum::Null, Datum::from("bb;")] {
         let tally = tally_appends(6, &REPEATED, &init);
+        assert!(tally.silent < cases() / 10, "{tally:?}");
+        assert!(tally.right > cases() / 8 && tally.wrong > cases() / 64, "{tally:?}");
+        assert!(tally.minimal > tally.wrong / 2, "{tally:?}");
+    }
+}
+
+#[test]
+fn texts_that_are_put_and_appended() {
+    for init in [Datum::Null, Datum::from(""), Datum::from("bb;")] {
+        let tally = tally_appends(7, &PAIRED, &init);
         assert!(tally.silent < cases() / 10, "{tally:?}");
         assert!(tally.right > cases() / 8 && tally.wrong > cases() / 64, "{tally:?}");
         assert!(tally.minimal > tally.wrong / 2, "{tally:?}");

@@ -14,7 +14,8 @@ use crate::zones::tokens::Tokens;
 /// Whatever stands between two writes grows, so all reads of it are beginnings of the longest. An
 /// append that nobody saw took effect where nobody looked again before the next write: it may
 /// stand anywhere, like a write that nobody saw. Where several appended the same, it is wrong if it
-/// is so whoever of them made which place of a text, and right if it is so for one choice.
+/// is so whoever of them made which place of a text, and right if it is so for one choice. What was
+/// appended and written too is taken for written wherever a text begins with it.
 pub(crate) fn decide(calls: &[Call], init: Value, data: &[Datum]) -> Finding {
     let Some(mut texts) = Texts::of(calls, init, data) else { return Finding::Ambiguous };
     let why = texts.read_all(calls).err();
@@ -23,8 +24,9 @@ pub(crate) fn decide(calls: &[Call], init: Value, data: &[Datum]) -> Finding {
         clash(&texts.clusters).map(|clash: Clash| Why::of(&clash, calls))
     });
     match why {
+        Some(_) if texts.is_guessed() => Finding::Ambiguous,
         Some(why) => Finding::Wrong(texts.wrong(calls, why)),
-        None if texts.repeats.is_empty() || texts.is_explained() => Finding::Linearizable,
+        None if !texts.repeats.are_open() || texts.is_explained() => Finding::Linearizable,
         None => Finding::Ambiguous,
     }
 }
@@ -42,6 +44,8 @@ struct Texts<'a> {
     data: &'a [Datum],
     /// The longest text that begins with each cluster, as far as one of them has any.
     longest: Vec<Option<Longest<'a>>>,
+    /// Whether a text that was read begins with one that was both written and appended.
+    begins_alike: bool,
     /// Where the longest text of a cluster ends in tokens, in order: the length so far, and the
     /// cluster of the last of them. Those of one first cluster stand together.
     ends: Vec<(usize, ClusterId)>,
@@ -100,16 +104,15 @@ impl<'a> Texts<'a> {
             }
         }
         let tokens = Tokens::new(tokens.into_iter())?;
-        let is_append = |place: &u32| {
-            let call = place.checked_sub(1).map(|id| &calls[id as usize]);
-            call.is_some_and(|call| matches!(call.what, What::Append(_)))
-        };
-        if !tokens.alike().iter().flatten().all(is_append) {
+        if tokens.alike().iter().any(|alike| alike[0] as usize == FIRST) {
             return None;
         }
-        let repeats = Repeats::new(tokens.alike());
+        let is_append =
+            |place: ClusterId| matches!(calls[place as usize - 1].what, What::Append(_));
+        let repeats = Repeats::new(tokens.alike(), is_append)?;
         let ends = Vec::with_capacity(clusters.len());
-        Some(Texts { clusters, tokens, repeats, init, data, longest: Vec::new(), ends })
+        let (longest, begins_alike) = (Vec::new(), false);
+        Some(Texts { clusters, tokens, repeats, init, data, longest, begins_alike, ends })
     }
 
     /// Gives every read the cluster that it saw, and every append the one before it.
@@ -160,6 +163,8 @@ impl<'a> Texts<'a> {
                 None => {
                     let found = self.first(calls, value).ok_or(Why::Unwritten(read))?;
                     let token = self.tokens.first_of(found.1);
+                    let is_alike = token.is_some_and(|it| self.repeats.write(it.0).is_some());
+                    self.begins_alike |= is_alike;
                     same = token.map(|(_, length)| (&found.1[..length], found.0)).or(same);
                     found
                 }
@@ -185,9 +190,12 @@ impl<'a> Texts<'a> {
         if place == FIRST {
             return Some((FIRST, text));
         }
+        if let Some(write) = self.repeats.write(number) {
+            return Some((write as usize, text));
+        }
         match calls[place - 1].what {
             What::Write(_) => Some((place, text)),
-            _ if matches!(self.init, Datum::Text(first) if !first.is_empty()) => None,
+            _ if text_length(self.init) > 0 => None,
             _ => Some((FIRST, text)),
         }
     }
@@ -212,14 +220,14 @@ impl<'a> Texts<'a> {
         while end < text.len() {
             let next = self.tokens.first_of(&text[end..]).filter(|(number, _)| *number > 0);
             let (number, length) = next.ok_or(Why::Unwritten(read))?;
-            let append = number - 1;
+            let append = self.repeats.append(number) - 1;
             if !matches!(calls[append as usize].what, What::Append(_)) {
                 return Err(Why::Unwritten(read));
             }
             let free = self.repeats.place(number);
             let free = free.filter(|free| self.clusters[*free as usize].written != Written::Made);
             let Some(free) = free else {
-                let other = self.longest(self.root(number as usize));
+                let other = self.longest(self.root(append as usize + 1));
                 let other = other.map_or(read, |longest| longest.read);
                 return Err(Why::Reused { read, append, other });
             };
@@ -248,6 +256,13 @@ impl<'a> Texts<'a> {
         let ends = &self.ends[longest.ends.0..longest.ends.1];
         let found = ends.binary_search_by_key(&text.len(), |(end, _)| *end);
         found.map(|place| ends[place].1).map_err(|_| Why::Unwritten(seen.read))
+    }
+
+    /// Whether a text that may as well have been appended to nothing is taken for written. It may
+    /// not if the first value was some text, or one that was appended to it begins otherwise.
+    fn is_guessed(&self) -> bool {
+        let appended = self.longest(FIRST).map_or(0, |longest| longest.text.len());
+        self.begins_alike && text_length(self.init) == 0 && appended == 0
     }
 
     /// Whether the appends that others have the text of can have made the places where it was
@@ -283,6 +298,7 @@ impl<'a> Texts<'a> {
             }
         }
         if !is_of_places || !self.repeats.is_empty() {
+            known.extend(self.longest(FIRST).filter(|_| self.begins_alike).map(|it| it.read));
             let writes = (0..).zip(calls).filter(|(_, call)| !matches!(call.what, What::Read(_)));
             related.extend(writes.map(|(id, _): (CallId, _)| id));
         }
