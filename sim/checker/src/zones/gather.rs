@@ -11,10 +11,7 @@ pub(crate) fn gather<O: Copy, R: Copy>(
 ) -> Option<Calls> {
     let mut calls =
         Calls { list: Vec::with_capacity(part.len()), ids: Vec::with_capacity(part.len()) };
-    // The operations of a key lie far apart in memory: copying them, which depends on nothing in
-    // them, waits for many at a time.
-    let near: Vec<Operation<O, R>> = part.iter().map(|(_, operation)| *operation).collect();
-    let operation = |(id, operation): (&OpId, &Operation<O, R>)| {
+    let mut operation = |(id, operation): (&OpId, &Operation<O, R>)| {
         let (returned, ret) = match &operation.outcome {
             Outcome::Returned { at, ret } => (time(*at), Some(ret)),
             Outcome::Failed | Outcome::Unknown => (NEVER, None),
@@ -29,9 +26,19 @@ pub(crate) fn gather<O: Copy, R: Copy>(
         }
         Some(())
     };
-    part.ids().iter().zip(&near).try_for_each(operation)?;
+    // The operations of a key lie far apart in memory: copying them, which depends on nothing in
+    // them, waits for many at a time.
+    let mut near: Vec<Operation<O, R>> = Vec::with_capacity(part.len().min(NEAR));
+    for ids in part.ids().chunks(NEAR) {
+        near.clear();
+        near.extend(ids.iter().map(|id| *part.history().operation(*id)));
+        ids.iter().zip(&near).try_for_each(&mut operation)?;
+    }
     Some(calls)
 }
+
+/// How many operations are copied together: they stay in the nearest cache.
+const NEAR: usize = 256;
 
 /// What an operation says.
 #[derive(Clone, Copy, Debug)]
