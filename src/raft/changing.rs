@@ -81,19 +81,27 @@ impl Leader {
         committed && !common.disk_full && self.handover.is_none()
     }
 
-    /// Takes the next step of the change under way, if the one before is committed.
-    pub(crate) fn advance_membership(&mut self, common: &mut Common) {
+    /// Takes the next step of the change under way, if the one before is committed. Returns whether
+    /// it appended one.
+    pub(crate) fn advance_membership(&mut self, common: &mut Common) -> bool {
         self.observe_voters_to_come(common);
-        let membership = common.log.membership().clone();
+        let membership = common.log.membership();
         if membership.is_settled() {
             self.complete_change(common);
-        } else if !self.may_step(common) {
-            // The step before is not committed, or nothing is appended now.
-        } else if membership.is_joint() {
-            self.append_membership(common, membership.left());
-        } else if self.keep_up(common, &membership) {
-            self.append_membership(common, membership.entered(casting(common)));
+            return false;
         }
+        let next = if !self.may_step(common) {
+            // The step before is not committed, or nothing is appended now.
+            return false;
+        } else if membership.is_joint() {
+            membership.left()
+        } else if self.keep_up(common, membership) {
+            membership.entered(casting(common))
+        } else {
+            return false;
+        };
+        self.append_membership(common, next);
+        true
     }
 
     /// Nothing is left to do but to commit: whoever waited for that, is told.

@@ -191,11 +191,10 @@ impl Common {
     }
 
     /// Appends `payload` in the current term.
-    pub(crate) fn append(&mut self, payload: Payload) -> Entry {
+    pub(crate) fn append(&mut self, payload: Payload) -> EntryId {
         let id = EntryId::new(self.term(), self.log.last().index.next());
-        let entry = Entry { id, payload };
-        self.append_entry(entry.clone());
-        entry
+        self.append_entry(Entry { id, payload });
+        id
     }
 
     /// Appends an entry, the leader's or this node's own.

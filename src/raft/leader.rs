@@ -60,7 +60,7 @@ impl Leader {
         let last = common.log.last().index;
         let others = common.log.membership().ids().filter(|id| *id != common.id());
         let peers = others.map(|id| (id, Progress::new(last, common.now))).collect();
-        let first = common.append(Payload::Noop).id.index;
+        let first = common.append(Payload::Noop).index;
         common.drift.begin(common.now, common.config.election_timeout_max);
         let mut leader = Leader {
             peers,
@@ -145,9 +145,10 @@ impl Leader {
 
     /// Appends what the leader's state machine will count as unapplied.
     pub(crate) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
-        let entry = common.append(payload);
-        self.unapplied.push(entry.id.index, entry.bytes());
-        entry.id.index
+        let bytes = Entry::OVERHEAD_BYTES + payload.bytes();
+        let index = common.append(payload).index;
+        self.unapplied.push(index, bytes);
+        index
     }
 
     /// Raft §5.3, §5.4.2: what a quorum has on its disks is committed, if it is of this leader's
@@ -338,9 +339,10 @@ impl Leader {
     pub(crate) fn advance(&mut self, common: &mut Common) -> Transition {
         self.unapplied.applied(common.log.applied());
         self.advance_commit(common);
-        self.advance_membership(common);
-        // A membership counts from its append on: a quorum of it may have what one before had not.
-        self.advance_commit(common);
+        if self.advance_membership(common) {
+            // It counts from its append on: a quorum of it may have what one before had not.
+            self.advance_commit(common);
+        }
         self.replicate(common);
         self.advance_reads(common);
         if !self.is_dismissed(common) {

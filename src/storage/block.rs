@@ -130,11 +130,6 @@ pub(crate) fn body_of(entry: &Entry) -> Cow<'_, [u8]> {
     }
 }
 
-/// How many bytes [`body_of`] the entry gives.
-pub(crate) fn body_bytes_of(entry: &Entry) -> usize {
-    entry.bytes() - Entry::OVERHEAD_BYTES
-}
-
 impl Record {
     /// The header of `entry`, whose body's digest is `body`, after `chain`.
     pub(crate) fn of(entry: &Entry, body: Digest, chain: Digest) -> Record {
@@ -143,7 +138,7 @@ impl Record {
             Payload::Command(_) => KIND_COMMAND,
             Payload::Membership(_) => KIND_MEMBERSHIP,
         };
-        let length = u32::try_from(body_bytes_of(entry));
+        let length = u32::try_from(entry.payload.bytes());
         let body_bytes = length.expect("command_bytes_max is below 4 GiB");
         Record { id: entry.id, kind, body_bytes, body, chain }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::storage::ahead::Ahead;
 use crate::storage::batch::{Batch, Queue};
-use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_bytes_of, body_of, salt};
+use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_of, salt};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::identity::Identity;
@@ -200,7 +200,7 @@ impl Log {
     fn flush(&mut self, operations: &mut Operations) -> bool {
         let writing = self.writing.as_mut().expect("a batch is on its way");
         let batch = &mut writing.batch;
-        let bodies = batch.entries.iter().map(body_bytes_of);
+        let bodies = batch.entries.iter().map(|entry| entry.payload.bytes());
         let entries = match batch.whole {
             true => batch.entries.len(),
             false => self.config.flush_takes(bodies.clone()),

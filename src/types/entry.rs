@@ -33,6 +33,18 @@ pub struct Entry {
     pub payload: Payload,
 }
 
+impl Payload {
+    /// The size of what it carries.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Payload::Noop => 0,
+            Payload::Command(command) => command.len(),
+            Payload::Membership(membership) => membership.bytes(),
+        }
+    }
+}
+
 impl Entry {
     /// What an entry costs beside its command, in bytes, wherever sizes are bounded.
     pub const OVERHEAD_BYTES: usize = 32;
@@ -40,16 +52,9 @@ impl Entry {
     /// The entry's size as every bound in bytes counts it.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        Self::OVERHEAD_BYTES
-            + match &self.payload {
-                Payload::Noop => 0,
-                Payload::Command(command) => command.len(),
-                Payload::Membership(membership) => membership.bytes(),
-            }
+        Self::OVERHEAD_BYTES + self.payload.bytes()
     }
-}
 
-impl Entry {
     /// The membership it carries, and since where that counts.
     #[must_use]
     pub fn membership(&self) -> Option<(Index, Membership)> {
