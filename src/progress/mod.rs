@@ -44,6 +44,8 @@ pub struct Progress {
     pub(crate) acked_round: u64,
     /// The peer wants to answer reads by itself, as it said last.
     pub(crate) borrows: bool,
+    /// The last of its answers that it got a loan for; each is worth one.
+    pub(crate) lent_round: u64,
     /// When the peer was last heard from in this term.
     pub(crate) heard: Instant,
     /// The commit index last sent.
@@ -65,6 +67,7 @@ impl Progress {
             disk_full: false,
             acked_round: 0,
             borrows: false,
+            lent_round: 0,
             heard: now,
             committed_sent: Index::ZERO,
         }

@@ -277,9 +277,12 @@ impl Leader {
         };
         for (id, progress) in &mut self.peers {
             progress.committed_sent = beat.committed;
-            // What is committed it must have, or its answers would lack it.
-            let lent = loan.filter(|_| progress.borrows && progress.matched() >= beat.committed);
+            // What is committed it must have, or its answers would lack it. Whoever falls silent
+            // gets no second loan for one answer.
+            let borrows = progress.borrows && progress.acked_round > progress.lent_round;
+            let lent = loan.filter(|_| borrows && progress.matched() >= beat.committed);
             if let Some((_, until)) = lent {
+                progress.lent_round = progress.acked_round;
                 self.tenure.lend(*id, until);
             }
             let loan = lent.map_or(Duration::ZERO, |(length, _)| length);
