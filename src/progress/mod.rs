@@ -42,6 +42,8 @@ pub struct Progress {
     disk_full: bool,
     /// The highest round the peer has answered.
     pub(crate) acked_round: u64,
+    /// The peer wants to answer reads by itself, as it said last.
+    pub(crate) borrows: bool,
     /// When the peer was last heard from in this term.
     pub(crate) heard: Instant,
     /// The commit index last sent.
@@ -62,6 +64,7 @@ impl Progress {
             owes_append: false,
             disk_full: false,
             acked_round: 0,
+            borrows: false,
             heard: now,
             committed_sent: Index::ZERO,
         }

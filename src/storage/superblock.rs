@@ -1,13 +1,15 @@
 //! What must never be forgotten, in four copies: term, vote, the snapshot in force, and how far
 //! the log was acknowledged. Byte by byte as `docs/FORMAT.md` says.
 
+use core::time::Duration;
+
 use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::bytes::Reader;
 use crate::storage::disk::FileName;
 use crate::storage::failure::{Failure, OpenError};
 use crate::storage::identity::{ClusterId, Identity};
 use crate::types::{
-    EntryId, HardState, Incarnation, Index, Membership, NodeId, Root, SnapshotMeta, Term,
+    EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId, Root, SnapshotMeta, Term,
 };
 
 /// The copies of the superblock.
@@ -89,6 +91,7 @@ impl Superblock {
         for number in [
             self.hard_state.term.0,
             self.hard_state.vote.map_or(0, |node| node.0),
+            Instant::ZERO.after(self.hard_state.promise).0,
             self.committed.0,
             self.log_start.0,
             self.ack_floor.0,
@@ -124,6 +127,7 @@ impl Superblock {
         let identity = Identity { cluster, node, incarnation: Incarnation(reader.u128()?) };
         let (seq, parent) = (reader.u64()?, Digest(reader.array()?));
         let (term, vote) = (Term(reader.u64()?), NodeId(reader.u64()?));
+        let promise = Duration::from_nanos(reader.u64()?);
         let committed = Index(reader.u64()?);
         let (log_start, ack_floor) = (FlushSeq(reader.u64()?), FlushSeq(reader.u64()?));
         let last = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
@@ -142,7 +146,7 @@ impl Superblock {
             identity,
             seq,
             parent,
-            hard_state: HardState { term, vote },
+            hard_state: HardState { term, vote, promise },
             committed,
             snapshot: SnapshotMeta { last, membership, bytes, root },
             log_start,

@@ -34,7 +34,7 @@ pub use finding::{CHECKS, Check};
 use quorate::log::Log;
 use quorate::machine::Digest;
 use quorate::raft::Status;
-use quorate::types::{Entry, HardState, Membership, Message, NodeId, Write};
+use quorate::types::{Entry, Membership, Message, NodeId, Write};
 
 use crate::check::append::Acknowledgements;
 use crate::check::apply::Apply;
@@ -231,7 +231,7 @@ impl Checks {
         state: Option<Digest>,
     ) -> Verdict {
         let slot = self.model.slot(id);
-        let hard_state = HardState { term: status.term, vote: status.vote };
+        let hard_state = status.hard_state();
         self.election.persisted(&self.model, slot, hard_state)?;
         self.model.start(slot, status, log)?;
         self.commit.started(&self.model, slot, status)?;
@@ -355,7 +355,7 @@ impl Checks {
 fn at_rest(node: &Node) -> Verdict {
     let Some(status) = node.status.filter(|_| node.drained()) else { return Ok(()) };
     let (id, last) = (node.id, node.disk.log.last_id());
-    let says = HardState { term: status.term, vote: status.vote };
+    let says = status.hard_state();
     if says == node.disk.hard_state && status.last == last {
         return Ok(());
     }

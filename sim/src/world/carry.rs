@@ -244,7 +244,7 @@ impl World {
                 running.answered(tag, self.now, witness);
                 self.client_commits(tag, place, id, &outcome, witness);
             }
-            Output::Answered { tag, index, applied, answer } => {
+            Output::Answered { tag, index, applied, answer, .. } => {
                 running.answered(tag, self.now, witness);
                 let state = running.answered_in.remove(&tag).flatten();
                 self.client_reads(tag, place, (index, applied), (state, &answer), witness);

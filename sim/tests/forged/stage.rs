@@ -88,7 +88,7 @@ pub(crate) fn id(index: u64, term: u64) -> EntryId {
 
 /// The hard state of `term` with a vote.
 pub(crate) fn voted(term: u64, vote: u64) -> HardState {
-    HardState { term: Term(term), vote: Some(NodeId(vote)) }
+    HardState::new(Term(term), Some(NodeId(vote)))
 }
 
 impl Actor {
@@ -98,6 +98,7 @@ impl Actor {
             role: RoleName::Follower,
             term: Term::ZERO,
             vote: None,
+            promise: Duration::ZERO,
             leader: None,
             last: EntryId::ZERO,
             durable: Index::ZERO,
@@ -336,7 +337,7 @@ impl Stage {
 
     /// The node makes the term durable, without a vote.
     pub(crate) fn enters(&mut self, node: u64, term: u64) {
-        let hard_state = HardState { term: Term(term), vote: None };
+        let hard_state = HardState::new(Term(term), None);
         self.says(node, |status| {
             (status.term, status.vote) = (Term(term), None);
             (status.role, status.leader) = (RoleName::Follower, None);
