@@ -161,12 +161,8 @@ impl Checks {
                 self.due.snapshot(meta);
                 self.states.taken(&self.model, node, meta)
             }
-            Seen::Asked { node, tag } => {
-                self.due.asked(self.model.slot(node), tag, now);
-                Ok(())
-            }
-            Seen::Answered { tag } => {
-                self.due.answered(tag);
+            Seen::Asked { .. } | Seen::Answered { .. } | Seen::Idle => {
+                self.note(now, seen);
                 Ok(())
             }
             Seen::Restored { node, index, state } => {
@@ -185,10 +181,6 @@ impl Checks {
                 self.due.calm(&self.model, nodes, now);
                 Ok(())
             }
-            Seen::Idle => {
-                self.quiet.idle(now);
-                Ok(())
-            }
             Seen::Ended => self.ended(),
             Seen::ProposeInvoked { .. }
             | Seen::ReadInvoked { .. }
@@ -196,6 +188,15 @@ impl Checks {
             | Seen::ReadServed { .. }
             | Seen::Rejected { .. }
             | Seen::Unknown { .. } => self.client(seen),
+        }
+    }
+
+    /// Takes what breaks nothing by itself.
+    fn note(&mut self, now: SimTime, seen: Seen<'_>) {
+        match seen {
+            Seen::Asked { node, tag } => self.due.asked(self.model.slot(node), tag, now),
+            Seen::Answered { tag } => self.due.answered(tag),
+            _ => self.quiet.idle(now),
         }
     }
 

@@ -48,9 +48,8 @@ fn what(model: &Model, core: Nodes, slot: Slot) -> String {
     let next = head.committed.next();
     let id = leader.memory.log.id_at(next);
     let has = |node: &&Node| id.is_some() && node.disk.log.id_at(next) == id;
-    let names = |nodes: Vec<NodeId>| {
-        nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(" ")
-    };
+    let names =
+        |nodes: Vec<NodeId>| nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(" ");
     let membership = &model.electorate(model.slot(leader.id)).membership;
     let voters = model.nodes.iter().filter(|node| membership.is_voter(node.id));
     let (have, lack): (Vec<&Node>, Vec<&Node>) = voters.partition(has);
