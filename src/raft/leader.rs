@@ -437,8 +437,8 @@ impl Leader {
     pub(crate) fn resign(&mut self, common: &mut Common) {
         self.abandon_change(common);
         self.finish_handover(common);
-        if self.lease(common).is_some() {
-            common.renew_promise();
+        if let Some(until) = self.tenure.lent_until() {
+            common.promised_until = common.promised_until.max(until);
         }
         for proposal in self.proposals.drain(..) {
             let id = EntryId::new(common.term(), proposal.index);
