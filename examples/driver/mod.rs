@@ -226,8 +226,7 @@ impl<D: Disk> Cluster<D> {
     /// What a linearizable read gives.
     pub(crate) fn read(&mut self) -> String {
         self.answer = None;
-        let level = ReadLevel::Linearizable;
-        self.ask(|tag| Input::Read { tag, level, query: Vec::new() });
+        self.ask(|tag| Input::Read { tag, level: ReadLevel::Linearizable, query: Vec::new() });
         self.settle(|cluster| cluster.answer.is_some());
         String::from_utf8(self.answer.take().expect("it was waited for")).expect("lines are text")
     }

@@ -262,6 +262,7 @@ impl World {
             return;
         };
         running.unanswered.push(tag);
+        witness.see(self.now, Seen::Asked { node: to.id(), tag });
         let input = match ask {
             Asked::Propose(command) => Input::Propose { tag, command },
             Asked::Read(query) => {
