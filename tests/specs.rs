@@ -15,7 +15,7 @@ use specs_runner::planted::{Copy, bugs};
 use specs_runner::report::{Outcome, check_file};
 use specs_runner::script::Script;
 
-const AREAS: [&str; 9] = [
+const AREAS: [&str; 10] = [
     "election",
     "replication",
     "reads",
@@ -23,6 +23,7 @@ const AREAS: [&str; 9] = [
     "snapshots",
     "disk",
     "membership",
+    "identity",
     "even",
     "transfer",
 ];
@@ -60,6 +61,11 @@ fn disk() {
 #[test]
 fn membership() {
     check_area("membership", 15);
+}
+
+#[test]
+fn identity() {
+    check_area("identity", 8);
 }
 
 #[test]

@@ -145,8 +145,11 @@ impl Follower {
             return;
         }
         self.learn_committed(common, committed);
-        let (verified, matched) = (self.verified, self.verified.min(common.log.durable()));
-        common.send(from, Body::HeartbeatReply { round, verified, matched });
+        let (verified, base) = (self.verified, common.log.base().index);
+        let matched = verified.min(common.log.durable());
+        // A snapshot takes the place of all that the disk has once it is durable itself.
+        let durable = common.log.durable().max(base);
+        common.send(from, Body::HeartbeatReply { round, verified, matched, durable });
         self.give_up_reads(common);
         self.ask_for_reads(common);
     }

@@ -25,7 +25,7 @@ pub(crate) struct Leader {
     pub(crate) handover: Option<Handover>,
     pub(crate) heartbeat_due: Instant,
     /// The last round of heartbeats sent.
-    round: u64,
+    pub(crate) round: u64,
     /// The entry this leader began its term with.
     first: Index,
     proposals: VecDeque<Proposal>,
@@ -179,7 +179,7 @@ impl Leader {
         outcome: AppendOutcome,
     ) {
         let last = common.log.last().index;
-        let successor = self.handover.is_some();
+        let (successor, round) = (self.handover.is_some(), self.round);
         let Some(progress) = self.hear(common, from, "AppendEntriesReply") else { return };
         match outcome {
             AppendOutcome::Accepted { matched } if matched > last => {
@@ -188,6 +188,7 @@ impl Leader {
             AppendOutcome::Accepted { matched } => {
                 let before = progress.matched();
                 progress.accepted(matched);
+                progress.note_matched(before, round);
                 if successor && matched > before {
                     self.press_handover(common);
                 }
@@ -214,12 +215,14 @@ impl Leader {
         from: NodeId,
         matched: Index,
     ) {
-        let last = common.log.last().index;
+        let (last, current) = (common.log.last().index, self.round);
         let Some(progress) = self.hear(common, from, "InstallSnapshotReply") else { return };
         if matched > last {
             return common.refuse(from, "InstallSnapshotReply", Refusal::ImpossibleMatch);
         }
+        let before = progress.matched();
         progress.accepted(matched);
+        progress.note_matched(before, current);
     }
 
     /// Sends every peer what it lacks.
@@ -281,13 +284,16 @@ impl Leader {
         verified: Index,
         matched: Index,
     ) {
-        let impossible = round > self.round || verified > common.log.last().index;
+        let current = self.round;
+        let impossible = round > current || verified > common.log.last().index;
         let Some(progress) = self.hear(common, from, "HeartbeatReply") else { return };
         if impossible {
             return common.refuse(from, "HeartbeatReply", Refusal::ImpossibleMatch);
         }
         progress.acked_round = progress.acked_round.max(round);
+        let before = progress.matched();
         progress.heartbeat_answered(round, verified, matched);
+        progress.note_matched(before, current);
     }
 
     pub(crate) fn reads_waiting(&self) -> usize {

@@ -8,6 +8,7 @@ mod catch_up;
 mod changing;
 mod common;
 mod config;
+mod disks;
 mod drift;
 mod election;
 mod follower;
@@ -393,9 +394,12 @@ impl Raft {
                 self.common.on_meet(message.from, met.clone());
                 return Transition::Stay;
             }
-            Body::Founded { membership, index } => {
-                self.common.on_founded(message.from, membership.clone(), *index);
+            Body::Founded { boot, membership, index } => {
+                self.common.on_founded(message.from, *boot, membership.clone(), *index);
                 return Transition::Stay;
+            }
+            _ if message.body.counts() && !self.common.knows_disk(&message) => {
+                return self.refuse_disk(&message);
             }
             // Nothing is known of the cluster yet: neither who leads nor who votes.
             _ if self.common.founding.is_some() => {
@@ -422,6 +426,15 @@ impl Raft {
         if news && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
     }
 
+    /// The sender's disk is another than the membership names. A leader tells it so.
+    fn refuse_disk(&mut self, message: &Message) -> Transition {
+        self.common.refuse(message.from, message.body.name(), Refusal::OtherDisk);
+        if matches!(self.role, Role::Leader(_)) {
+            self.common.send(message.from, Body::Stranger);
+        }
+        Transition::Stay
+    }
+
     /// Raft §5.1: a later term makes anyone a follower; so does the leader of this term those who
     /// stand in it.
     fn meet_term(&mut self, message: &Message) {
@@ -439,7 +452,15 @@ impl Raft {
 
     fn dispatch(&mut self, message: Message) -> Transition {
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
+        if let (Role::Leader(leader), true) = (&mut self.role, message.body.counts())
+            && !leader.meet_disk(common, from, message.incarnation)
+        {
+            common.refuse(from, name, Refusal::OlderImage);
+            common.send(from, Body::Stranger);
+            return Transition::Stay;
+        }
         match (&mut self.role, message.body) {
+            (_, Body::Stranger) => common.on_stranger(from),
             (role, Body::RequestVote { last, .. }) => {
                 let granted = election::on_request_vote(common, from, last);
                 if let (true, Role::Follower(follower)) = (granted, role) {
@@ -470,8 +491,10 @@ impl Raft {
             (Role::Leader(leader), Body::AppendEntriesReply(outcome)) => {
                 leader.on_append_entries_reply(common, from, outcome);
             }
-            (Role::Leader(leader), Body::HeartbeatReply { round, verified, matched }) => {
-                leader.on_heartbeat_reply(common, from, round, verified, matched);
+            (Role::Leader(leader), Body::HeartbeatReply { round, verified, matched, durable }) => {
+                if leader.recognizes(common, from, round, durable) {
+                    leader.on_heartbeat_reply(common, from, round, verified, matched);
+                }
             }
             (Role::Leader(leader), Body::InstallSnapshotReply { matched }) => {
                 leader.on_install_snapshot_reply(common, from, matched);

@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::types::entry::{Entry, Listed};
 use crate::types::id::{EntryId, Index, NodeId, Term};
-use crate::types::membership::{Founder, Membership};
+use crate::types::membership::{Founder, Incarnation, Membership};
 use crate::types::write::SnapshotMeta;
 
 /// One message from one node to another. It may be lost, repeated, delayed or overtaken.
@@ -13,6 +13,8 @@ use crate::types::write::SnapshotMeta;
 pub struct Message {
     /// The node that said it.
     pub from: NodeId,
+    /// The life of its disk; zero where nobody tells one from another.
+    pub incarnation: Incarnation,
     /// The node it is meant for.
     pub to: NodeId,
     /// The sender's current term when it was said.
@@ -80,6 +82,10 @@ pub enum Body {
         /// How far it is also durable; at most `verified`. Makes up for acknowledgements that were
         /// lost on the way.
         matched: Index,
+        /// Where the log on its disk ends, whoever it is from, or will end once an installed
+        /// snapshot is there: a disk that has less than it acknowledged before is an older image
+        /// of itself.
+        durable: Index,
     },
     /// The leader no longer has the entries that the follower needs next: here is what to get in
     /// their place (Raft §7). The snapshot's bytes go another way.
@@ -118,11 +124,17 @@ pub enum Body {
     },
     /// The answer to a [`Body::Meet`] of a node that has a membership.
     Founded {
-        /// Who counts, as far as the sender knows.
+        /// Which start of the asking node's is answered.
+        boot: u64,
+        /// The first membership of all if it names the asking node's disk, or else who counts, as
+        /// far as the sender knows.
         membership: Membership,
         /// Where that stands in the log; 0 if it is the first.
         index: Index,
     },
+    /// The leader does not count on the receiver's disk: it is another one than the membership
+    /// names, or an older image of it.
+    Stranger,
 }
 
 /// What became of an [`Body::AppendEntries`].
@@ -164,6 +176,21 @@ impl Body {
         )
     }
 
+    /// Whether it matters which disk the sender has: it tells what that disk has promised, or is to
+    /// count as a sign of life.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        matches!(
+            self,
+            Body::PreVoteReply { .. }
+                | Body::RequestVoteReply { .. }
+                | Body::AppendEntriesReply(_)
+                | Body::HeartbeatReply { .. }
+                | Body::InstallSnapshotReply { .. }
+                | Body::ReadIndex { .. }
+        )
+    }
+
     /// Up to where the sender says its log equals the leader's, durably; 0 if it says no such
     /// thing.
     #[must_use]
@@ -195,6 +222,7 @@ impl Body {
             Body::TimeoutNow => "TimeoutNow",
             Body::Meet { .. } => "Meet",
             Body::Founded { .. } => "Founded",
+            Body::Stranger => "Stranger",
         }
     }
 }
@@ -235,7 +263,7 @@ impl fmt::Display for Fields<'_> {
             Body::Heartbeat { round, committed } => {
                 write!(f, " round={round} committed={committed}")
             }
-            Body::HeartbeatReply { round, verified, matched } => {
+            Body::HeartbeatReply { round, verified, matched, .. } => {
                 write!(f, " round={round} verified={verified} matched={matched}")
             }
             Body::InstallSnapshot { meta } => write!(f, " last={}", meta.last),
@@ -244,12 +272,12 @@ impl fmt::Display for Fields<'_> {
             Body::ReadIndexReply { boot, ticket, index } => {
                 write!(f, " boot={boot:x} ticket={ticket} index={index}")
             }
-            Body::TimeoutNow => Ok(()),
+            Body::TimeoutNow | Body::Stranger => Ok(()),
             Body::Meet { met } => {
                 let known = met.iter().filter(|founder| founder.is_known()).count();
                 write!(f, " met={known}/{}", met.len())
             }
-            Body::Founded { membership, index } => write!(f, " {membership} at={index}"),
+            Body::Founded { membership, index, .. } => write!(f, " {membership} at={index}"),
         }
     }
 }

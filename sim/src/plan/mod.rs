@@ -174,6 +174,8 @@ pub enum Region {
 pub enum Verb {
     /// The node crashes, and starts again after a while.
     Crash(Who, Keep, Duration),
+    /// The node loses its disk, and starts on an empty one after a while.
+    Wipe(Who, Duration),
     /// The node stops in good order, and starts again after a while.
     Stop(Who, Duration),
     /// So many commands reach the node at once.
@@ -239,6 +241,7 @@ impl Verb {
     pub fn fault(&self) -> Fault {
         match self {
             Verb::Crash(..) => Fault::Crash,
+            Verb::Wipe(..) => Fault::Wipe,
             Verb::Stop(..) => Fault::Stop,
             Verb::Surge(..) => Fault::Surge,
             Verb::Pause(..) => Fault::Pause,
@@ -329,6 +332,7 @@ impl fmt::Display for Verb {
                 };
                 write!(f, "crash {who} keep={keep}")?;
             }
+            Verb::Wipe(who, _) => write!(f, "wipe {who}")?,
             Verb::Stop(who, _) => write!(f, "stop {who}")?,
             Verb::Surge(who, count) => write!(f, "surge {who} count={count}")?,
             Verb::Pause(who, _) => write!(f, "pause {who}")?,
@@ -391,6 +395,7 @@ impl Verb {
     pub fn lasting(&self) -> Option<Duration> {
         match self {
             Verb::Crash(_, _, lasting)
+            | Verb::Wipe(_, lasting)
             | Verb::Stop(_, lasting)
             | Verb::Pause(_, lasting)
             | Verb::Isolate(_, lasting)

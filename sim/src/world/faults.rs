@@ -104,6 +104,11 @@ impl World {
                     self.crash(place, keep, down, witness);
                 }
             }
+            Verb::Wipe(node, down) => {
+                if let Some(place) = who(node) {
+                    self.wipe(place, down, witness);
+                }
+            }
             Verb::Pause(node, lasting) => {
                 if let Some(place) = who(node)
                     && self.pause(place, lasting)

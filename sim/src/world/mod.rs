@@ -12,6 +12,7 @@ mod clock;
 mod disks;
 mod faults;
 mod host;
+mod identity;
 mod life;
 mod load;
 mod members;
@@ -95,7 +96,7 @@ impl World {
         choices: Choices,
     ) -> World {
         let count = settings.nodes();
-        let first = Standing { index: Index::ZERO, membership: settings.membership() };
+        let first = Standing { index: Index::ZERO, membership: settings.formatted() };
         let nodes = (0..count).map(|place| {
             let key = Key { node: place + 1, ..Kind::Clock.key() };
             let offset = Duration::from_micros(choices.choose(key, 1_000_000));

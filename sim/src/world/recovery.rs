@@ -65,7 +65,8 @@ impl World {
             (outside().any(up), Spot::CalmOutsideUp),
             (!outside().all(up), Spot::CalmOutsideDown),
             (core.iter().any(is_learner), Spot::CalmLearner),
-            (2 * voters_in == voters.len(), Spot::CalmHalf),
+            (2 * voters_in == voters.len() && !voters.is_empty(), Spot::CalmHalf),
+            (self.is_unfounded(), Spot::CalmUnfounded),
             (outside().any(stranger), Spot::CalmStranger),
         ]);
     }

@@ -150,7 +150,7 @@ crate::forgeries! {
     "n4 sends n1 HeartbeatReply in t3 while its disk has t0"
     |stage| {
         let verified = Index::ZERO;
-        stage.sends(4, 1, 3, Body::HeartbeatReply { round: 1, verified, matched: verified });
+        stage.sends(4, 1, 3, Body::HeartbeatReply { round: 1, verified, matched: verified, durable: verified });
     }
 
     S5 a_pre_vote_is_answered_before_the_term_is_durable

@@ -39,7 +39,17 @@ fn a_quiet_life_is_accepted() {
     for round in 1..100 {
         stage.waits(Duration::from_millis(50));
         stage.sends(1, 2, 1, Body::Heartbeat { round, committed: Index(2) });
-        stage.sends(2, 1, 1, Body::HeartbeatReply { round, verified: Index(2), matched: Index(2) });
+        stage.sends(
+            2,
+            1,
+            1,
+            Body::HeartbeatReply {
+                round,
+                verified: Index(2),
+                matched: Index(2),
+                durable: Index(2),
+            },
+        );
     }
     stage.ends();
     accepted(&stage);

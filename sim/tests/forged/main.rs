@@ -5,6 +5,7 @@ mod client;
 mod echo;
 mod election;
 mod honest;
+mod identity;
 mod log;
 mod membership;
 mod rest;
@@ -80,6 +81,7 @@ fn every_check_has_a_forgery() {
         election::FORGERIES,
         log::FORGERIES,
         membership::FORGERIES,
+        identity::FORGERIES,
         client::FORGERIES,
         rest::FORGERIES,
         state::FORGERIES,
