@@ -336,7 +336,7 @@ macro_rules! by_role {
                 must(concat!("fault/", $of_members, "/leader")),
             ],)*
             $([
-                must(concat!("fault/", $lost, "/follower")),
+                may(concat!("fault/", $lost, "/follower")),
                 may(concat!("fault/", $lost, "/pre-candidate")),
                 may(concat!("fault/", $lost, "/candidate")),
                 may(concat!("fault/", $lost, "/leader")),
@@ -352,8 +352,8 @@ const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "surge";
     "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
     "misdirected-write" "lost-write";
-    "change" "transfer";
-    "wipe"
+    "change" "transfer" "wipe";
+    "rollback"
 };
 
 const REFUSED_FROM: usize = SPOTS.len();

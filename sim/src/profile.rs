@@ -26,6 +26,8 @@ pub struct Profile {
     pub(crate) founding_permille: u64,
     /// In how many of a thousand of its runs nodes lose their disks.
     pub(crate) wipe_permille: u64,
+    /// In how many of a thousand of its runs nodes start on older images of their disks.
+    pub(crate) rollback_permille: u64,
     /// Whether snapshots are taken every few entries, and travel slowly.
     pub(crate) snapshots: bool,
 }
@@ -55,6 +57,7 @@ const EVERYTHING: Profile = Profile {
     churn_permille: 200,
     founding_permille: 200,
     wipe_permille: 150,
+    rollback_permille: 0,
     snapshots: false,
 };
 
@@ -128,6 +131,7 @@ static PROFILES: [Profile; 9] = [
         churn_permille: 1000,
         founding_permille: 500,
         wipe_permille: 1000,
+        rollback_permille: 100,
         ..EVERYTHING
     },
 ];

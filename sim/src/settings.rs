@@ -219,7 +219,8 @@ fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);
     let drawn: Faults = Fault::ALL
         .into_iter()
-        .filter(|fault| !Fault::OF_MEMBERS.contains(fault) && *fault != Fault::Wipe)
+        .filter(|fault| !Fault::OF_MEMBERS.contains(fault))
+        .filter(|fault| !Fault::OF_IDENTITY.contains(fault))
         .filter(|_| draw.chance(share))
         .filter(|fault| profile.faults.has(*fault))
         .collect();
@@ -269,6 +270,9 @@ fn draw_identity(
     let founds = draw.chance(profile.founding_permille);
     if draw.chance(profile.wipe_permille) && config.removal.is_none() {
         faults.insert(Fault::Wipe);
+    }
+    if draw.chance(profile.rollback_permille) {
+        faults.insert(Fault::Rollback);
     }
     (founds, faults)
 }

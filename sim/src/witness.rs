@@ -91,6 +91,11 @@ impl Witness {
         }
     }
 
+    /// From now on nothing holds that the checks could watch.
+    pub(crate) fn lets_go(&mut self) {
+        self.checks = None;
+    }
+
     /// Whether the checks watch.
     pub(crate) fn checks(&self) -> bool {
         self.checks.is_some()

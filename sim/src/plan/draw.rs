@@ -437,6 +437,7 @@ impl Planner<'_> {
             Fault::Replay => Verb::Replay(who, self.draw.between(1, 30) as u32),
             Fault::Campaign => Verb::Campaign(who),
             Fault::Wipe => Verb::Wipe(who, self.downtime()),
+            Fault::Rollback => Verb::Rollback(who, lasting * 2, self.downtime()),
             Fault::Stop => Verb::Stop(who, self.downtime()),
             Fault::Surge => Verb::Surge(who, self.surge()),
             Fault::Change => Verb::Change(self.whom_to_ask(who), self.change()),

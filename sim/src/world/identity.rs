@@ -1,12 +1,18 @@
 //! Which disks a membership counts on: who has founded the cluster, and who has lost its disk.
 
+use std::time::Duration;
+
 use quorate::types::{Index, Membership, NodeId};
 
 use crate::coverage::Spot;
+use crate::fault::Fault;
+use crate::observe::Seen;
+use crate::plan::Keep;
 use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::world::World;
 use crate::world::node::Place;
+use crate::world::queue::Event;
 use crate::world::standing::Standing;
 
 impl World {
@@ -61,6 +67,52 @@ impl World {
         };
         let voters = founders.incoming();
         2 * voters.iter().filter(keeps).count() > voters.len()
+    }
+
+    /// A node loses its disk, whatever it is doing, if that can be borne. It starts on an empty one
+    /// after `down`.
+    pub(super) fn wipe(&mut self, place: Place, down: Duration, witness: &mut Witness) {
+        if !self.may_wipe(place) {
+            return;
+        }
+        witness.fault(Fault::Wipe, self.nodes[place.0 as usize].role());
+        self.fall(place, down, witness);
+        let founds = self.settings.founds && self.settings.membership().is_voter(place.id());
+        let node = &mut self.nodes[place.0 as usize];
+        node.disk.wipe();
+        node.disk.disarm();
+        node.disk.set_capacity(None);
+        (node.kept, node.image) = (None, None);
+        node.lost += 1;
+        (node.formatted, node.closed) = (false, false);
+        (node.damaged, node.refuses, node.founded) = (false, false, !founds);
+        node.standing = Standing { index: Index::ZERO, membership: Membership::default() };
+        let incarnation = Settings::incarnation(place.id(), node.lost);
+        witness.see(self.now, Seen::Wiped { node: place.id(), incarnation });
+    }
+
+    /// A node starts on an older image of its disk, after `down`: it has forgotten what it promised,
+    /// and nobody need notice. What the algorithm holds, it holds no longer.
+    pub(super) fn roll_back(&mut self, place: Place, down: Duration, witness: &mut Witness) {
+        let Some(image) = self.nodes[place.0 as usize].image.take() else { return };
+        witness.fault(Fault::Rollback, self.nodes[place.0 as usize].role());
+        witness.lets_go();
+        self.beyond = true;
+        self.fall(place, down, witness);
+        let node = &mut self.nodes[place.0 as usize];
+        node.disk = image;
+        (node.damaged, node.refuses) = (true, false);
+    }
+
+    /// The node is down, and starts after `down`.
+    fn fall(&mut self, place: Place, down: Duration, witness: &mut Witness) {
+        if self.end_process(place, Keep::None, down, witness) {
+            return;
+        }
+        let node = &mut self.nodes[place.0 as usize];
+        node.incarnation += 1;
+        let again = Event::Restart { node: place.0, incarnation: node.incarnation };
+        self.queue.push(self.now.after(down), again);
     }
 
     /// Those who must be well so that a cluster which nobody has founded yet is founded, or so that

@@ -5,11 +5,10 @@ use std::time::Duration;
 use quorate::machine::StateMachine;
 use quorate::replica::{OpenError, Replica};
 use quorate::storage::{self, ClusterId, Identity};
-use quorate::types::{Index, Membership};
+use quorate::types::Membership;
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
-use crate::disk::SimDisk;
 use crate::fault::Fault;
 use crate::observe::Seen;
 use crate::plan::{Keep, Trigger};
@@ -144,33 +143,8 @@ impl World {
         self.end_process(place, Keep::All, down, witness);
     }
 
-    /// A node loses its disk, whatever it is doing, if that can be borne. It starts on an empty one
-    /// after `down`.
-    pub(super) fn wipe(&mut self, place: Place, down: Duration, witness: &mut Witness) {
-        if !self.may_wipe(place) {
-            return;
-        }
-        witness.fault(Fault::Wipe, self.nodes[place.0 as usize].role());
-        let ended = self.end_process(place, Keep::None, down, witness);
-        let founds = self.settings.founds && self.settings.membership().is_voter(place.id());
-        let node = &mut self.nodes[place.0 as usize];
-        if !ended {
-            node.incarnation += 1;
-            let again = Event::Restart { node: place.0, incarnation: node.incarnation };
-            self.queue.push(self.now.after(down), again);
-        }
-        node.disk = SimDisk::default();
-        node.kept = None;
-        node.lost += 1;
-        (node.formatted, node.closed) = (false, false);
-        (node.damaged, node.refuses, node.founded) = (false, false, !founds);
-        node.standing = Standing { index: Index::ZERO, membership: Membership::default() };
-        let incarnation = Settings::incarnation(place.id(), node.lost);
-        witness.see(self.now, Seen::Wiped { node: place.id(), incarnation });
-    }
-
     /// Ends the process of a node, which loses its memory; false if it is down.
-    fn end_process(
+    pub(super) fn end_process(
         &mut self,
         place: Place,
         keep: Keep,

@@ -62,6 +62,8 @@ pub(crate) struct Node {
     pub(crate) formatted: bool,
     /// How many disks it has lost.
     pub(crate) lost: u16,
+    /// An older image of its disk, which is to take the disk's place.
+    pub(crate) image: Option<SimDisk>,
     /// It has a membership, durably, or needs none to be counted on.
     pub(crate) founded: bool,
     /// The node has refused to start, and will again.
@@ -171,6 +173,7 @@ impl Node {
             damaged: false,
             formatted: false,
             lost: 0,
+            image: None,
             founded: !standing.membership.is_nobody(),
             refuses: false,
             standing,

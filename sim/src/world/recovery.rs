@@ -20,6 +20,9 @@ use crate::world::queue::Event;
 impl World {
     /// The storm ends.
     pub(super) fn begin_calm(&mut self, witness: &mut Witness) {
+        if self.beyond {
+            return self.end(witness);
+        }
         let core = self.draw_core();
         self.settings.calmed();
         self.operator.withdraw();
