@@ -10,6 +10,7 @@ use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Incarnation, Member, Membership, NodeId};
 
+use crate::check::Costs;
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
@@ -204,6 +205,17 @@ impl Settings {
             let priority = priority(id).unwrap_or(member.priority);
             membership.with_member(Member { priority, incarnation: name(id), ..member })
         })
+    }
+
+    /// What things take at most where no fault concerns them.
+    pub(crate) fn costs(&self) -> Costs {
+        Costs {
+            message: self.latency.most,
+            flush: self.flush.most,
+            batch: self.work.most,
+            snapshot_bytes_per_second: self.snapshot_bytes_per_second,
+            part_bytes: self.storage.snapshots.chunk_bytes as u64,
+        }
     }
 
     /// Whether the algorithm promises liveness although nodes outside the live majority are only

@@ -48,6 +48,10 @@ pub struct Progress {
     pub(crate) matched_in: u64,
     /// The disk has less than it acknowledged: nothing that it says counts any more.
     pub(crate) is_older_image: bool,
+    /// The peer wants to answer reads by itself, as it said last.
+    pub(crate) borrows: bool,
+    /// The last of its answers that it got a loan for; each is worth one.
+    pub(crate) lent_round: u64,
     /// When the peer was last heard from in this term.
     pub(crate) heard: Instant,
     /// The commit index last sent.
@@ -71,6 +75,8 @@ impl Progress {
             incarnation: Incarnation::default(),
             matched_in: 0,
             is_older_image: false,
+            borrows: false,
+            lent_round: 0,
             heard: now,
             committed_sent: Index::ZERO,
         }

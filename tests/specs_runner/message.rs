@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, Incarnation, Index, Membership, Message,
+    AppendOutcome, Beat, Body, Command, Entry, EntryId, Incarnation, Index, Membership, Message,
 };
 use quorate::types::{NodeId, Payload, SnapshotMeta, Term};
 
@@ -111,13 +111,13 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         }),
         "Heartbeat" => {
             let round = fields.whole("round")?;
-            Body::Heartbeat { round, committed: fields.index("committed")? }
+            Body::Heartbeat(Beat::new(round, fields.index("committed")?))
         }
         "HeartbeatReply" => {
             let round = fields.whole("round")?;
             let (verified, matched) = (fields.index("verified")?, fields.index("matched")?);
             let durable = Index(fields.whole("durable")?.max(matched.0));
-            Body::HeartbeatReply { round, verified, matched, durable }
+            Body::HeartbeatReply { round, verified, matched, durable, borrows: false }
         }
         "InstallSnapshot" => {
             let voters = settings::nodes(fields.take("voters").unwrap_or("n1,n2,n3"))?;

@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use quorate::types::{
-    Address, AppendOutcome, Body, Change, Command, Entry, EntryId, Founder, Incarnation, Index,
-    Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
+    Address, AppendOutcome, Beat, Body, Change, Command, Entry, EntryId, Founder, Incarnation,
+    Index, Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
     TransferBody,
 };
 use quorate::wire::{Hello, Versions, decode};
@@ -106,7 +106,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("AppendEntriesReply-accepted", Body::AppendEntriesReply(accepted)),
         ("AppendEntriesReply-rejected", Body::AppendEntriesReply(rejected)),
         ("AppendEntriesReply-no-space", Body::AppendEntriesReply(no_space)),
-        ("Heartbeat", Body::Heartbeat { round: 77, committed: Index(10) }),
+        ("Heartbeat", Body::Heartbeat(Beat::new(77, Index(10)))),
         (
             "HeartbeatReply",
             Body::HeartbeatReply {
@@ -114,6 +114,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
                 verified: Index(14),
                 matched: Index(13),
                 durable: Index(15),
+                borrows: true,
             },
         ),
         ("ReadIndex", Body::ReadIndex { boot: 0xb007, ticket: 5 }),
