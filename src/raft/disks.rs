@@ -1,58 +1,42 @@
 //! A leader tells the disks of its peers apart: what one disk promised, no other is held to, and an
 //! older image of a disk is not the disk.
 
+use crate::progress::Progress;
 use crate::raft::action::{Action, Refusal};
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
-use crate::types::{Body, Incarnation, Index, Member, Membership, NodeId};
+use crate::types::{Body, Incarnation, Index, Member, Membership, Message};
 
 impl Leader {
-    /// A peer is about to be heard, with this disk. What another disk acknowledged counts for
-    /// nothing. False if the disk is an older image of itself.
-    pub(crate) fn meet_disk(
-        &mut self,
-        common: &Common,
-        from: NodeId,
-        incarnation: Incarnation,
-    ) -> bool {
+    /// Whether what a peer says counts, as far as its disk goes. What another disk of it acknowledged
+    /// counts for nothing from now on; and an older image of a disk is told that it does not count.
+    pub(crate) fn recognizes(&mut self, common: &mut Common, message: &Message) -> bool {
+        if !message.body.counts() {
+            return true;
+        }
+        let (from, disk) = (message.from, message.incarnation);
         let last = common.log.last().index;
         let Some((_, progress)) = self.peers.iter_mut().find(|(id, _)| *id == from) else {
             return true;
         };
-        if progress.incarnation != incarnation {
-            // Before its first answer nothing is known of it that could be wrong.
-            if progress.incarnation != Incarnation::default() {
-                progress.meet(incarnation, last);
-                self.changing.catching_up.retain(|(id, _)| *id != from);
-            }
-            progress.incarnation = incarnation;
+        if progress.incarnation == Incarnation::default() {
+            progress.incarnation = disk;
+        } else if progress.incarnation != disk {
+            progress.meet(disk, last);
+            self.changing.catching_up.retain(|(id, _)| *id != from);
+        }
+        let acknowledged = progress.matched();
+        if let Body::HeartbeatReply { round, durable, .. } = message.body
+            && has_forgotten(progress, round, durable)
+        {
+            progress.distrust(last);
+            common.actions.push(Action::OlderImage { node: from, acknowledged, durable });
+        }
+        if progress.is_older_image {
+            common.refuse(from, message.body.name(), Refusal::OlderImage);
+            common.send(from, Body::Stranger);
         }
         !progress.is_older_image
-    }
-
-    /// Whether the peer still has what it acknowledged. Its answer to `round` left after everything
-    /// that it had acknowledged when that round began; within this leader's term it never has less
-    /// than that on its disk.
-    pub(crate) fn recognizes(
-        &mut self,
-        common: &mut Common,
-        from: NodeId,
-        round: u64,
-        durable: Index,
-    ) -> bool {
-        let last = common.log.last().index;
-        let Some((_, progress)) = self.peers.iter_mut().find(|(id, _)| *id == from) else {
-            return true;
-        };
-        let acknowledged = progress.matched();
-        if round > self.round || round <= progress.matched_in || durable >= acknowledged {
-            return true;
-        }
-        progress.distrust(last);
-        common.actions.push(Action::OlderImage { node: from, acknowledged, durable });
-        common.refuse(from, "HeartbeatReply", Refusal::OlderImage);
-        common.send(from, Body::Stranger);
-        false
     }
 
     /// The next membership, which names the disks of its voters as far as they were heard: from
@@ -73,4 +57,10 @@ impl Leader {
         }
         next
     }
+}
+
+/// Whether a peer lacks what it acknowledged. Its answer to `round` left after all that it had
+/// acknowledged when that round began; within one leader's term its disk never has less than that.
+fn has_forgotten(progress: &Progress, round: u64, durable: Index) -> bool {
+    round > progress.matched_in && durable < progress.matched()
 }

@@ -1,11 +1,9 @@
 //! A founder meets the others: what it says and hears until there is a membership.
 
-use alloc::vec::Vec;
-
 use crate::raft::action::{Action, Refusal};
 use crate::raft::common::Common;
 use crate::raft::founding::Heard;
-use crate::types::{Body, Founder, Index, Membership, NodeId, SnapshotMeta};
+use crate::types::{Body, Founder, Index, Membership, Message, NodeId, SnapshotMeta};
 
 impl Common {
     /// A founder without a membership tells the others whom it has met, from time to time.
@@ -23,12 +21,35 @@ impl Common {
         self.found_if_agreed();
     }
 
-    /// Another node has no membership yet, and has met these.
-    pub(crate) fn on_meet(&mut self, from: NodeId, met: Vec<Founder>) {
-        if !self.log.membership().is_nobody() {
-            return self.tell_founded(from, &met);
+    /// Takes what founders say, and refuses what cannot count: whatever is said to a founder that
+    /// knows of no cluster yet, and what another disk says than the membership names. A leader tells
+    /// that one so. True if nothing is left to do about the message.
+    pub(crate) fn settles_who_counts(&mut self, message: &Message, leads: bool) -> bool {
+        let (from, name) = (message.from, message.body.name());
+        match &message.body {
+            Body::PreVote { .. } => return false,
+            Body::Meet { met } => self.on_meet(from, met),
+            Body::Founded { boot, membership, index } => {
+                self.on_founded(from, *boot, membership.clone(), *index);
+            }
+            body if body.counts() && !self.knows_disk(message) => {
+                self.refuse(from, name, Refusal::OtherDisk);
+                if leads {
+                    self.send(from, Body::Stranger);
+                }
+            }
+            _ if self.founding.is_some() => self.refuse(from, name, Refusal::NoMembership),
+            _ => return false,
         }
-        match self.founding.as_mut().map(|founding| founding.hear(from, &met)) {
+        true
+    }
+
+    /// Another node has no membership yet, and has met these.
+    fn on_meet(&mut self, from: NodeId, met: &[Founder]) {
+        if !self.log.membership().is_nobody() {
+            return self.tell_founded(from, met);
+        }
+        match self.founding.as_mut().map(|founding| founding.hear(from, met)) {
             Some(Heard::Taken) => self.found_if_agreed(),
             Some(Heard::OtherFounders) => self.refuse(from, "Meet", Refusal::OtherFounders),
             Some(Heard::OtherDisk) => {
@@ -67,13 +88,7 @@ impl Common {
     }
 
     /// The cluster was founded: this node is a member of it, or its disk is not the member's.
-    pub(crate) fn on_founded(
-        &mut self,
-        from: NodeId,
-        boot: u64,
-        membership: Membership,
-        index: Index,
-    ) {
+    fn on_founded(&mut self, from: NodeId, boot: u64, membership: Membership, index: Index) {
         let own = self.id();
         let Some(founding) = &mut self.founding else {
             return self.refuse(from, "Founded", Refusal::WrongRole);

@@ -393,28 +393,15 @@ impl Raft {
             self.common.refuse(message.from, name, reason);
             return Transition::Stay;
         }
+        if self.common.settles_who_counts(&message, matches!(self.role, Role::Leader(_))) {
+            return Transition::Stay;
+        }
         match &message.body {
             // These say nothing about the sender's term being ours, too early or too late.
             Body::PreVote { next_term, last } => {
                 let fresh = self.leader_is_fresh();
                 let common = &mut self.common;
                 election::on_pre_vote(common, message.from, *next_term, *last, fresh);
-                return Transition::Stay;
-            }
-            Body::Meet { met } => {
-                self.common.on_meet(message.from, met.clone());
-                return Transition::Stay;
-            }
-            Body::Founded { boot, membership, index } => {
-                self.common.on_founded(message.from, *boot, membership.clone(), *index);
-                return Transition::Stay;
-            }
-            _ if message.body.counts() && !self.common.knows_disk(&message) => {
-                return self.refuse_disk(&message);
-            }
-            // Nothing is known of the cluster yet: neither who leads nor who votes.
-            _ if self.common.founding.is_some() => {
-                self.common.refuse(message.from, name, Refusal::NoMembership);
                 return Transition::Stay;
             }
             Body::RequestVote { transfer: false, .. }
@@ -440,15 +427,6 @@ impl Raft {
         if news && message.body.is_reply() { Transition::Stay } else { self.dispatch(message) }
     }
 
-    /// The sender's disk is another than the membership names. A leader tells it so.
-    fn refuse_disk(&mut self, message: &Message) -> Transition {
-        self.common.refuse(message.from, message.body.name(), Refusal::OtherDisk);
-        if matches!(self.role, Role::Leader(_)) {
-            self.common.send(message.from, Body::Stranger);
-        }
-        Transition::Stay
-    }
-
     /// Raft §5.1: a later term makes anyone a follower; so does the leader of this term those who
     /// stand in it.
     fn meet_term(&mut self, message: &Message) {
@@ -466,11 +444,9 @@ impl Raft {
 
     fn dispatch(&mut self, message: Message) -> Transition {
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
-        if let (Role::Leader(leader), true) = (&mut self.role, message.body.counts())
-            && !leader.meet_disk(common, from, message.incarnation)
+        if let Role::Leader(leader) = &mut self.role
+            && !leader.recognizes(common, &message)
         {
-            common.refuse(from, name, Refusal::OlderImage);
-            common.send(from, Body::Stranger);
             return Transition::Stay;
         }
         match (&mut self.role, message.body) {
@@ -507,11 +483,9 @@ impl Raft {
             }
             (
                 Role::Leader(leader),
-                Body::HeartbeatReply { round, verified, matched, durable, borrows },
+                Body::HeartbeatReply { round, verified, matched, borrows, .. },
             ) => {
-                if leader.recognizes(common, from, round, durable) {
-                    leader.on_heartbeat_reply(common, from, round, verified, matched, borrows);
-                }
+                leader.on_heartbeat_reply(common, from, round, verified, matched, borrows);
             }
             (Role::Leader(leader), Body::InstallSnapshotReply { matched }) => {
                 leader.on_install_snapshot_reply(common, from, matched);
