@@ -191,9 +191,10 @@ impl Progress {
         }
     }
 
-    /// The peer answers with the disk `incarnation`, of which nothing is known.
+    /// The peer answers with the disk `incarnation`, of which nothing is known: the last entry of
+    /// the log, which ends at `last`, finds out.
     pub(crate) fn meet(&mut self, incarnation: Incarnation, last: Index) {
-        *self = Progress { incarnation, ..Progress::new(last, self.heard) };
+        *self = Progress { incarnation, ..Progress::new(last.previous(), self.heard) };
     }
 
     /// The disk is an older image of itself: nothing counts that it acknowledged, or says.
