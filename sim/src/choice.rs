@@ -77,6 +77,8 @@ pub enum Kind {
     Damage,
     /// Who is a member, and what becomes of that.
     Members,
+    /// Whether the cluster founds itself, and whether disks are lost.
+    Identity,
 }
 
 /// The name of one choice.
