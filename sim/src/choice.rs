@@ -77,6 +77,10 @@ pub enum Kind {
     Damage,
     /// Who is a member, and what becomes of that.
     Members,
+    /// How state machines are compared.
+    Validation,
+    /// What exactly an error does to a state.
+    Slip,
 }
 
 /// The name of one choice.

@@ -223,6 +223,24 @@ spots! {
     CalmStranger "calm/no-member-up" true
     /// The operator gives up a change after the storm, for want of nodes.
     CalmGivesUp "calm/change-given-up" true
+    /// A majority has the same results as the node that asked.
+    ResultsAgreed "validation/agreed" true
+    /// Too few could tell what came of the log.
+    ResultsUnavailable "validation/unavailable" true
+    /// Results differ, and too few could tell who is right.
+    ResultsUndecided "validation/undecided" false
+    /// A node finds that its state machine is wrong.
+    NodeQuarantined "validation/quarantined" false
+    /// A leader does.
+    LeaderQuarantined "validation/leader-quarantined" false
+    /// A node has started over from another's snapshot.
+    NodeRebuilt "validation/rebuilt" false
+    /// A node rejects a read because its state may be wrong.
+    ReadUnverified "validation/read-rejected" true
+    /// An append's chain is held against the log's.
+    ChainCompared "validation/chain-compared" true
+    /// An append's chain cannot be held against the log's.
+    ChainUnavailable "validation/chain-unavailable" true
     /// The cluster has one voter.
     Size1 "size/1" true
     /// The cluster has two voters.
@@ -302,10 +320,10 @@ const RECEIVED: [Mark; 15] = [
     may("received/founded"),
 ];
 
-/// A pre-candidate asks so little of its disk that faults of disks seldom meet one; and what is
+/// State machines err in one profile alone. A pre-candidate asks so little of its disk that faults of disks seldom meet one; and what is
 /// wanted of a leader is seldom asked of who stands.
 macro_rules! by_role {
-    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*) => {
+    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $rare:literal) => {
         [
             $([
                 must(concat!("fault/", $kind, "/follower")),
@@ -324,7 +342,13 @@ macro_rules! by_role {
                 may(concat!("fault/", $of_members, "/pre-candidate")),
                 may(concat!("fault/", $of_members, "/candidate")),
                 must(concat!("fault/", $of_members, "/leader")),
-            ]),*
+            ],)*
+            [
+                may(concat!("fault/", $rare, "/follower")),
+                may(concat!("fault/", $rare, "/pre-candidate")),
+                may(concat!("fault/", $rare, "/candidate")),
+                may(concat!("fault/", $rare, "/leader")),
+            ]
         ]
     };
 }
@@ -336,7 +360,8 @@ const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "surge";
     "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
     "misdirected-write" "lost-write";
-    "change" "transfer"
+    "change" "transfer";
+    "slip"
 };
 
 const REFUSED_FROM: usize = SPOTS.len();

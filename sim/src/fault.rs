@@ -68,15 +68,17 @@ pub enum Fault {
     Change,
     /// The operator wants another node to lead.
     Transfer,
+    /// A node's state machine errs.
+    Slip,
 }
 
 /// A set of fault kinds.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Faults(u32);
+pub struct Faults(u64);
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 31] = [
+    pub const ALL: [Fault; 32] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -108,6 +110,7 @@ impl Fault {
         Fault::LostWrite,
         Fault::Change,
         Fault::Transfer,
+        Fault::Slip,
     ];
 
     /// The kinds that concern who counts and who leads.
@@ -160,6 +163,7 @@ impl Fault {
             Fault::LostWrite => "lost-write",
             Fault::Change => "change",
             Fault::Transfer => "transfer",
+            Fault::Slip => "slip",
         }
     }
 }

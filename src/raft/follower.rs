@@ -236,12 +236,17 @@ impl Follower {
         }
     }
 
+    /// Ends every read that waits for the leader's answer.
+    pub(crate) fn reject_reads(&mut self, common: &mut Common, reason: RejectReason) {
+        while let Some(tag) = self.reads.pop_through(u64::MAX) {
+            common.reject(tag, reason);
+        }
+    }
+
     /// The node no longer counts on a leader: nobody will answer the reads that wait for one, or
     /// bring the commit index to those that wait for that.
     pub(crate) fn leave_leader(&mut self, common: &mut Common) {
-        while let Some(tag) = self.reads.pop_through(u64::MAX) {
-            common.reject(tag, RejectReason::NoLeader);
-        }
+        self.reject_reads(common, RejectReason::NoLeader);
         while let Some(tag) = common.reads.pop_after(common.log.committed()) {
             common.reject(tag, RejectReason::NoLeader);
         }

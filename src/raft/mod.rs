@@ -277,6 +277,17 @@ impl Raft {
                 Transition::Stay
             }
             Input::Campaign => self.on_campaign(),
+            Input::Quarantine(quarantined) => self.on_quarantine(quarantined),
+            Input::Rebuild { meta } => {
+                snapshots::rebuild(&mut self.common, meta);
+                Transition::Stay
+            }
+            Input::Append => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_append(&mut self.common);
+                }
+                Transition::Stay
+            }
         }
     }
 
@@ -373,6 +384,25 @@ impl Raft {
     fn on_campaign(&self) -> Transition {
         let leads = matches!(self.role, Role::Leader(_));
         if leads || !self.common.may_campaign() { Transition::Stay } else { Transition::Prepare }
+    }
+
+    /// Whoever leads, or would, follows from now on.
+    fn on_quarantine(&mut self, quarantined: bool) -> Transition {
+        let common = &mut self.common;
+        common.quarantined = quarantined;
+        if !quarantined {
+            return Transition::Stay;
+        }
+        common.give_up_reads(RejectReason::Unverified);
+        match &mut self.role {
+            Role::Follower(follower) => {
+                follower.reject_reads(common, RejectReason::Unverified);
+                Transition::Stay
+            }
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
+                Transition::Follow { term: common.term(), leader: None }
+            }
+        }
     }
 
     fn on_message(&mut self, message: Message) -> Transition {

@@ -5,7 +5,9 @@
 //! [`Input::Done`]: a driver may run each on a thread of its own, and a slow apply or a large
 //! snapshot never stops a heartbeat.
 
+mod chains;
 mod config;
+mod imprints;
 mod input;
 mod node;
 mod open;
@@ -16,11 +18,13 @@ mod requests;
 mod serving;
 mod snapshots;
 mod taking;
+mod validation;
 mod worker;
 
 pub use config::{ReplicaConfig, ReplicaConfigError};
 pub use input::{Done, Input};
 pub use node::Node;
 pub use open::{OpenError, Replica};
-pub use output::{Note, Output, Work};
+pub use output::{Note, Output, Verdict, Work};
+pub use validation::{Comparisons, Standing};
 pub use worker::Worker;

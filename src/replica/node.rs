@@ -4,13 +4,18 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::raft::{self, Action, Consumer, PeerStatus, Raft, RejectReason, Status};
+use crate::replica::chains::{Chains, Match};
 use crate::replica::config::ReplicaConfig;
 use crate::replica::input::{Done, Input};
-use crate::replica::output::{Note, Output, Work};
+use crate::replica::output::{Note, Output, Verdict, Work};
 use crate::replica::requests::Requests;
 use crate::replica::snapshots::{Heard, Snapshots};
+use crate::replica::validation::{Comparisons, Standing, Validation};
 use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
-use crate::types::{Index, Instant, Packet, SnapshotMeta, Transfer};
+use crate::types::{
+    Body, Chain, Comparison, ComparisonBody, Index, Instant, Message, NodeId, Packet, SnapshotMeta,
+    Transfer, TransferBody,
+};
 
 /// A node without its state machine, without clock, network or threads.
 ///
@@ -25,6 +30,10 @@ pub struct Node {
     storage: Storage,
     requests: Requests,
     snapshots: Snapshots,
+    validation: Validation,
+    chains: Chains,
+    /// Whether the worker has entries to apply, or a snapshot to start over from.
+    applies: bool,
     /// Reads of the log under way, and whom they are for.
     fetches: BTreeMap<FetchId, Consumer>,
     fetched: FetchId,
@@ -58,10 +67,14 @@ impl Node {
         raft: Raft,
         storage: Storage,
         snapshots: (Index, Index),
+        (validation, chains): (Validation, Chains),
         now: Instant,
     ) -> Node {
         Node {
             snapshots: Snapshots::new(&config, snapshots),
+            validation,
+            chains,
+            applies: false,
             raft,
             storage,
             requests: Requests::default(),
@@ -114,6 +127,7 @@ impl Node {
         self.raft
             .deadline()
             .min(self.snapshots.deadline())
+            .min(self.validation.deadline())
             .min(self.space_retry_at.unwrap_or(Instant::NEVER))
     }
 
@@ -132,6 +146,18 @@ impl Node {
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.raft.peers()
+    }
+
+    /// What is known of the node's state machine.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.validation.standing()
+    }
+
+    /// How often results and chains were compared since the start, and what with.
+    #[must_use]
+    pub fn comparisons(&self) -> Comparisons {
+        self.validation.comparisons
     }
 
     /// The algorithm's part.
@@ -161,8 +187,14 @@ impl Node {
 
     fn receive(&mut self, input: Input) {
         match input {
-            Input::Packet(Packet::Message(message)) => self.tell(raft::Input::Message(message)),
+            Input::Packet(Packet::Message(message)) => {
+                let append = matches!(message.body, Body::AppendEntries { .. });
+                self.validation.comparisons.chains_unavailable += u64::from(append);
+                self.tell(raft::Input::Message(message));
+            }
+            Input::Packet(Packet::Chained(message, chain)) => self.on_chained(message, chain),
             Input::Packet(Packet::Transfer(transfer)) => self.on_transfer(transfer),
+            Input::Packet(Packet::Comparison(comparison)) => self.on_comparison(comparison),
             Input::Timeout => self.on_timeout(),
             Input::Disk(completion) => self.storage.completed(completion, &mut self.events),
             Input::Done(done) => self.on_done(done),
@@ -182,6 +214,9 @@ impl Node {
             Input::Propose { tag, command } => {
                 self.requests.propose(tag);
                 self.tell(raft::Input::Propose { tag, command });
+            }
+            Input::Read { tag, .. } if !self.may_answer() => {
+                self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
             Input::Read { tag, query } => {
                 self.requests.read(tag, query);
@@ -230,7 +265,112 @@ impl Node {
         }
     }
 
+    /// A leader's entries, and the chain that they follow in its log.
+    fn on_chained(&mut self, message: Message, chain: Chain) {
+        if let Body::AppendEntries { prev, entries, .. } = &message.body {
+            match self.chains.compare(*prev, chain, entries) {
+                Match::Same => self.validation.comparisons.chains += 1,
+                Match::Unavailable => self.validation.comparisons.chains_unavailable += 1,
+                Match::Broken(id) => return self.stop(Failure::of_chain(id, message.from)),
+            }
+        }
+        self.tell(raft::Input::Message(message));
+    }
+
+    /// A member asks something about the state machines, or answers.
+    fn on_comparison(&mut self, comparison: Comparison) {
+        let Comparison { from, to, body } = comparison;
+        if to != self.config.raft.id || !self.raft.membership().is_member(from) {
+            return;
+        }
+        match body {
+            ComparisonBody::Ask { round, index } => {
+                self.validation.on_ask(from, round, index, &mut self.outputs);
+            }
+            ComparisonBody::Answer { round, imprint, .. } => {
+                self.validation.on_answer(from, round, imprint);
+            }
+            ComparisonBody::Want { after } => self.on_want(from, after),
+            ComparisonBody::Offer { meta } => self.on_offer(from, meta),
+        }
+    }
+
+    /// A peer in quarantine needs a snapshot that ends after `after`. It gets the last one, or else
+    /// the next, for which there must be something to hold.
+    fn on_want(&mut self, from: NodeId, after: Index) {
+        if self.validation.standing() != Standing::Sound {
+            return;
+        }
+        let meta = self.storage.snapshot();
+        if meta.last.index > after {
+            self.outputs.push(self.validation.offer(from, meta.clone()));
+        } else if self.raft.status().applied > after {
+            self.snapshots.demand();
+        } else {
+            self.tell(raft::Input::Append);
+        }
+    }
+
+    /// A peer offers a snapshot to start over from.
+    fn on_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
+        let log = self.raft.log();
+        let fits = log.membership_at(meta.last.index) == Some(&meta.membership);
+        if fits && self.may_rebuild_from(&meta) {
+            let (storage, events) = (&mut self.storage, &mut self.events);
+            self.snapshots.on_offer(self.now, from, meta, storage, events);
+        }
+    }
+
+    /// Whether the state machine has to start over, and may do so from this snapshot.
+    fn may_rebuild_from(&self, meta: &SnapshotMeta) -> bool {
+        let newer = meta.last.index > self.storage.snapshot().last.index;
+        let log = self.raft.log();
+        let has = meta.last.index <= log.durable() && log.has(meta.last);
+        self.validation.standing() == Standing::Quarantined
+            && self.validation.rebuilds_from().is_none()
+            && newer
+            && has
+    }
+
+    fn may_answer(&self) -> bool {
+        self.validation.may_answer(self.now, self.raft.membership())
+    }
+
+    /// Holds results against those of others, if it is time.
+    fn validate(&mut self) {
+        let (membership, snapshot) = (self.raft.membership(), self.storage.snapshot().last.index);
+        let outputs = &mut self.outputs;
+        let Some(verdict) = self.validation.advance(self.now, membership, snapshot, outputs) else {
+            return;
+        };
+        self.outputs.push(Output::Judged(verdict));
+        if !self.validation.stands() {
+            let lost = self.requests.skipped(Index::MAX);
+            self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
+            self.snapshots.disown(&mut self.storage, &mut self.events);
+            self.tell(raft::Input::Quarantine(true));
+        }
+    }
+
+    /// Starts over from the snapshot that is in force by now, as soon as the worker is done with
+    /// what it has.
+    fn rebuild(&mut self) {
+        let Some(meta) = self.validation.rebuilds_from().filter(|_| !self.applies).cloned() else {
+            return;
+        };
+        if self.storage.snapshot().root == meta.root {
+            let base = meta.last.index;
+            self.step_raft(raft::Input::Rebuild { meta });
+            self.storage.forget(base, &mut self.events);
+        }
+    }
+
     fn on_transfer(&mut self, transfer: Transfer) {
+        if !self.validation.stands() && matches!(transfer.body, TransferBody::Request(_)) {
+            let Transfer { from: to, to: from, root, .. } = transfer;
+            let gone = Transfer { from, to, root, body: TransferBody::Gone };
+            return self.outputs.push(Output::Send(Packet::Transfer(gone)));
+        }
         let (storage, events) = (&mut self.storage, &mut self.events);
         let membership = self.raft.membership();
         self.snapshots.on_transfer(self.now, transfer, membership, storage, events);
@@ -238,17 +378,33 @@ impl Node {
 
     fn on_done(&mut self, done: Done) {
         match done {
-            Done::Applied { last, outcomes } => {
+            Done::Applied { last, outcomes, imprints } => {
+                self.applies = false;
                 for (index, outcome) in outcomes {
                     self.outputs.extend(self.requests.applied(index, outcome));
                 }
+                for (index, imprint) in (last.0 + 1 - imprints.len() as u64..).zip(imprints) {
+                    self.validation.applied(Index(index), imprint, &mut self.outputs);
+                }
                 self.tell(raft::Input::Applied(last));
+            }
+            Done::Answered { tag, .. } if !self.may_answer() => {
+                self.requests.answered(tag);
+                self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
             Done::Answered { tag, applied, answer } => {
                 let index = self.requests.answered(tag);
                 self.outputs.push(Output::Answered { tag, index, applied, answer });
             }
-            Done::Restored(index) => self.tell(raft::Input::Applied(index)),
+            Done::Restored { last, imprint } => {
+                self.applies = false;
+                if !self.validation.stands() {
+                    self.outputs.push(Output::Judged(Verdict::Rebuilt { index: last }));
+                    self.tell(raft::Input::Quarantine(false));
+                }
+                self.validation.restarted(last, imprint, self.now);
+                self.tell(raft::Input::Applied(last));
+            }
             Done::Failed(failure) => self.stop(failure),
         }
     }
@@ -267,9 +423,12 @@ impl Node {
             match self.inputs.pop_front() {
                 Some(input) => self.step_raft(input),
                 None => {
+                    self.validate();
+                    self.rebuild();
+                    let stands = self.validation.stands();
                     let (storage, events) = (&mut self.storage, &mut self.events);
-                    self.snapshots.advance(self.now, storage, events, &mut self.outputs);
-                    if self.events.is_empty() {
+                    self.snapshots.advance(self.now, stands, storage, events, &mut self.outputs);
+                    if self.events.is_empty() && self.inputs.is_empty() {
                         return;
                     }
                 }
@@ -283,6 +442,11 @@ impl Node {
         }
         let mut actions = core::mem::take(&mut self.actions);
         self.raft.step(self.now, input, &mut actions);
+        for action in &actions {
+            if let Action::Persist(write) = action {
+                self.chains.write(write);
+            }
+        }
         for action in actions.drain(..) {
             if self.watched {
                 self.outputs.push(Output::Note(Note::Wants(action.clone())));
@@ -294,9 +458,12 @@ impl Node {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Send(message) => self.outputs.push(Output::Send(Packet::Message(message))),
+            Action::Send(message) => self.send(message),
             Action::Persist(write) => self.storage.persist(write, &mut self.events),
+            // Whoever starts over gets them again.
+            Action::Apply(_) if !self.validation.stands() => {}
             Action::Apply(entries) => {
+                self.applies = true;
                 self.snapshots.count(&entries);
                 self.outputs.push(Output::Work(Work::Apply(entries)));
             }
@@ -317,6 +484,10 @@ impl Node {
                 self.requests.end(tag);
                 self.outputs.push(Output::Resigned { tag });
             }
+            Action::Committed { tag, .. } if !self.validation.stands() => {
+                self.requests.end(tag);
+                self.outputs.push(Output::Unknown { tag });
+            }
             Action::Committed { tag, id } => self.requests.committed(tag, id),
             Action::Rejected { tag, reason } => {
                 self.requests.end(tag);
@@ -325,6 +496,10 @@ impl Node {
             Action::Unknown { tag, .. } => {
                 self.requests.end(tag);
                 self.outputs.push(Output::Unknown { tag });
+            }
+            Action::ReadReady { tag, .. } if !self.may_answer() => {
+                self.requests.end(tag);
+                self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
             Action::ReadReady { tag, index } => {
                 let query = self.requests.ready(tag, index);
@@ -385,6 +560,10 @@ impl Node {
         let chunk_bytes = self.config.storage.snapshots.chunk_bytes as usize;
         match self.snapshots.on_event(self.now, event, chunk_bytes) {
             Some(Heard::Taken(meta)) => self.storage.set_snapshot(meta, &mut self.events),
+            Some(Heard::Received(meta)) if self.may_rebuild_from(&meta) => {
+                self.validation.rebuild_from(meta.clone());
+                self.storage.set_snapshot(meta, &mut self.events);
+            }
             Some(Heard::Received(meta)) => {
                 self.note(|| Note::SnapshotReceived(meta.clone()));
                 self.tell(raft::Input::SnapshotReceived { meta });
@@ -397,6 +576,9 @@ impl Node {
     /// This node's own snapshot is in force. The log that this makes superfluous may go: first the
     /// algorithm forgets it, then the disk.
     fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) {
+        if self.validation.rebuilds_from() == Some(&meta) {
+            return self.snapshots.on_installed(&meta);
+        }
         self.note(|| Note::SnapshotTaken(meta.clone()));
         let base = self.snapshots.on_taken(&meta);
         self.step_raft(raft::Input::SnapshotTaken { meta, base });
@@ -406,10 +588,27 @@ impl Node {
     /// The machine starts over from a snapshot that is installed: what became of the entries it
     /// covers is not known here.
     fn on_restore(&mut self, meta: SnapshotMeta) {
+        if self.validation.standing() == Standing::Divided {
+            return;
+        }
+        self.applies = true;
         let lost = self.requests.skipped(meta.last.index);
         self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
         self.snapshots.on_installed(&meta);
-        self.outputs.push(Output::Work(Work::Restore(meta)));
+        let rebuilds = !self.validation.stands();
+        let work = if rebuilds { Work::Rebuild(meta) } else { Work::Restore(meta) };
+        self.outputs.push(Output::Work(work));
+    }
+
+    fn send(&mut self, message: Message) {
+        let chain = match &message.body {
+            Body::AppendEntries { prev, .. } => self.chains.at(*prev),
+            _ => None,
+        };
+        self.outputs.push(Output::Send(match chain {
+            Some(chain) => Packet::Chained(message, chain),
+            None => Packet::Message(message),
+        }));
     }
 
     fn note(&mut self, note: impl FnOnce() -> Note) {

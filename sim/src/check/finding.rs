@@ -80,6 +80,7 @@ checks! {
     S28 "fail-stop" "After its disk failed, a node says and writes nothing more."
     S29 "bounded" "No queue and no message exceeds its bound."
     S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
+    S31 "state-validation" "Who is wrong finds out, alone, and says nothing until it is right."
     U1 "user-model" "The user's workload finds no reply, answer or state wrong."
     L3 "churn" "After the storm, few elections are won."
     L4 "outsiders" "After the storm, nobody outside the core raises its term."

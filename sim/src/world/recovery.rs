@@ -20,7 +20,9 @@ use crate::world::queue::Event;
 impl World {
     /// The storm ends.
     pub(super) fn begin_calm(&mut self, witness: &mut Witness) {
-        let core = self.draw_core();
+        // Where some may be wrong, all are needed to tell who.
+        let everyone = || (0..self.settings.nodes()).map(Place).collect();
+        let core: Vec<Place> = if self.has_slips() { everyone() } else { self.draw_core() };
         self.settings.calmed();
         self.operator.withdraw();
         let in_core = |place: Place| core.contains(&place);
