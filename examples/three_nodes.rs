@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, Raft, StartError};
-use quorate::types::{Index, Instant, Membership, NodeId, Restored, Tag};
+use quorate::types::{Index, Instant, Membership, NodeId, ReadLevel, Restored, Tag};
 
 /// The nodes, the time they share, and what will happen when and to whom.
 struct Cluster {
@@ -36,7 +36,10 @@ fn main() -> Result<(), StartError> {
 
     println!("\nA follower is asked for a linearizable read.");
     let follower = if leader == ids[0] { ids[1] } else { ids[0] };
-    cluster.step(follower, Input::Read { tag: Tag(3) });
+    cluster.step(
+        follower,
+        Input::Read { tag: Tag(3), level: ReadLevel::Linearizable, conflict: Index::ZERO },
+    );
     cluster.run_until(|nodes| nodes[&follower].status().reads_waiting == 0);
     Ok(())
 }

@@ -10,6 +10,7 @@ use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Member, Membership, NodeId};
 
+use crate::check::Costs;
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
@@ -201,6 +202,17 @@ impl Settings {
         priorities.fold(plain, |membership, (id, priority)| {
             membership.with_member(Member { priority: *priority, ..Member::new(id) })
         })
+    }
+
+    /// What things take at most where no fault concerns them.
+    pub(crate) fn costs(&self) -> Costs {
+        Costs {
+            message: self.latency.most,
+            flush: self.flush.most,
+            batch: self.work.most,
+            snapshot_bytes_per_second: self.snapshot_bytes_per_second,
+            part_bytes: self.storage.snapshots.chunk_bytes as u64,
+        }
     }
 
     /// Whether the algorithm promises liveness although nodes outside the live majority are only

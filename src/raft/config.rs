@@ -36,6 +36,9 @@ pub struct Config {
     /// As the leader, make learners of voters that are silent for too long, and voters of them
     /// again once they are back.
     pub removal: Option<Removal>,
+    /// As the leader, hold a lease as long as a quorum answers: reads at the level
+    /// [`ReadLevel::Lease`](crate::types::ReadLevel::Lease) need no message then.
+    pub lease: Option<Lease>,
     /// The largest command that may be proposed, in bytes.
     pub command_bytes_max: usize,
     /// The most entries one message or one fetch carries.
@@ -78,6 +81,25 @@ pub struct Removal {
     pub pause: Duration,
 }
 
+/// What leases rest on, and who gets a part of them. Every node of the cluster has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// By how many millionths a node's clock may run too fast or too slow; at most
+    /// [`Lease::DRIFT_PPM_MAX`].
+    /// Beyond it reads may be old. A clock counts while its machine is suspended; that of a virtual
+    /// machine that was frozen does not, and is outside any bound.
+    pub drift_ppm: u32,
+    /// Lend the lease to followers that ask for it, and ask for it as a follower: reads at the level
+    /// [`ReadLevel::Replica`](crate::types::ReadLevel::Replica) need no message then. Whoever has a
+    /// loan and falls silent delays writes until the loan ends, at most `election_timeout_min`.
+    pub replicas: bool,
+}
+
+impl Lease {
+    /// The largest bound on drift that a configuration may name.
+    pub const DRIFT_PPM_MAX: u32 = 500_000;
+}
+
 /// Why a configuration is refused: which field, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -101,6 +123,8 @@ pub enum ConfigError {
     /// `removal.after` is less than twice `election_timeout_max`, `removal.voters_min` is 0, or
     /// `removal.pause` is shorter than `removal.after`: a short silence would shrink the cluster.
     RemovalTooEager,
+    /// `lease.drift_ppm` is over [`Lease::DRIFT_PPM_MAX`]: the clocks would be worth nothing.
+    DriftTooLarge,
     /// The named bound is zero, so nothing could ever pass it.
     BoundIsZero(&'static str),
     /// `command_bytes_max` is over `message_bytes_max` less an entry's overhead: the largest
@@ -128,6 +152,7 @@ impl Config {
             stickiness: true,
             casting_vote: true,
             removal: None,
+            lease: None,
             command_bytes_max: 1 << 20,
             message_entries_max: 4096,
             message_bytes_max: 2 << 20,
@@ -180,6 +205,9 @@ impl Config {
                 || removal.pause < removal.after
         }) {
             return Err(ConfigError::RemovalTooEager);
+        }
+        if self.lease.is_some_and(|lease| lease.drift_ppm > Lease::DRIFT_PPM_MAX) {
+            return Err(ConfigError::DriftTooLarge);
         }
         self.check_bounds()
     }
@@ -238,6 +266,9 @@ impl fmt::Display for ConfigError {
                 "removal.after must be at least twice election_timeout_max, removal.pause at least \
                  removal.after, and removal.voters_min at least 1",
             ),
+            ConfigError::DriftTooLarge => f.write_str(
+                "lease.drift_ppm is over 500000: a clock that is off by more than half is no clock",
+            ),
             ConfigError::StickinessWithoutCheckQuorum => f.write_str(
                 "stickiness without check_quorum would keep a leader that hears nobody: \
                  turn both on or both off",
@@ -294,6 +325,8 @@ mod tests {
         assert_eq!(refused(|c| c.heartbeat_interval = ms(101)), ElectionTimeoutTooShort);
         assert_eq!(refused(|c| c.election_timeout_max = ms(374)), ElectionTimeoutsTooClose);
         assert_eq!(refused(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
+        let lease = Some(Lease { drift_ppm: Lease::DRIFT_PPM_MAX + 1, replicas: false });
+        assert_eq!(refused(|c| c.lease = lease), DriftTooLarge);
         assert_eq!(refused(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
         assert_eq!(refused(|c| c.inflight_bytes_max = 1 << 20), MessageLargerThanInflight);
         assert_eq!(refused(|c| c.unapplied_bytes_max = 99), CommandLargerThanUnapplied);

@@ -7,6 +7,7 @@
 
 mod chains;
 mod config;
+mod conflicts;
 mod imprints;
 mod input;
 mod node;

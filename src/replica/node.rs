@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::machine::ConflictTest;
 use crate::raft::{self, Action, Consumer, PeerStatus, Raft, RejectReason, Status};
 use crate::replica::chains::{Chains, Match};
 use crate::replica::config::ReplicaConfig;
+use crate::replica::conflicts;
 use crate::replica::input::{Done, Input};
 use crate::replica::output::{Note, Output, Verdict, Work};
 use crate::replica::requests::Requests;
@@ -13,8 +15,8 @@ use crate::replica::snapshots::{Heard, Snapshots};
 use crate::replica::validation::{Comparisons, Standing, Validation};
 use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
 use crate::types::{
-    Body, Chain, Comparison, ComparisonBody, Index, Instant, Message, NodeId, Packet, SnapshotMeta,
-    Transfer, TransferBody,
+    Body, Chain, Comparison, ComparisonBody, Index, Instant, Message, NodeId, Packet, ReadLevel,
+    SnapshotMeta, Transfer, TransferBody,
 };
 
 /// A node without its state machine, without clock, network or threads.
@@ -29,6 +31,7 @@ pub struct Node {
     raft: Raft,
     storage: Storage,
     requests: Requests,
+    conflict_test: ConflictTest,
     snapshots: Snapshots,
     validation: Validation,
     chains: Chains,
@@ -66,6 +69,7 @@ impl Node {
         config: ReplicaConfig,
         raft: Raft,
         storage: Storage,
+        conflict_test: ConflictTest,
         snapshots: (Index, Index),
         (validation, chains): (Validation, Chains),
         now: Instant,
@@ -78,6 +82,7 @@ impl Node {
             raft,
             storage,
             requests: Requests::default(),
+            conflict_test,
             fetches: BTreeMap::new(),
             fetched: FetchId::default(),
             now,
@@ -218,9 +223,15 @@ impl Node {
             Input::Read { tag, .. } if !self.may_answer() => {
                 self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
-            Input::Read { tag, query } => {
+            Input::Read { tag, level, query } => {
+                let conflict = match level {
+                    ReadLevel::Replica => {
+                        conflicts::last(self.raft.log(), &query, self.conflict_test)
+                    }
+                    _ => Index::ZERO,
+                };
                 self.requests.read(tag, query);
-                self.tell(raft::Input::Read { tag });
+                self.tell(raft::Input::Read { tag, level, conflict });
             }
             Input::ChangeMembership { tag, change } => {
                 self.requests.propose(tag);
@@ -393,8 +404,8 @@ impl Node {
                 self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
             Done::Answered { tag, applied, answer } => {
-                let index = self.requests.answered(tag);
-                self.outputs.push(Output::Answered { tag, index, applied, answer });
+                let (index, freshness) = self.requests.answered(tag);
+                self.outputs.push(Output::Answered { tag, freshness, index, applied, answer });
             }
             Done::Restored { last, imprint } => {
                 self.applies = false;
@@ -501,8 +512,8 @@ impl Node {
                 self.requests.end(tag);
                 self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
-            Action::ReadReady { tag, index } => {
-                let query = self.requests.ready(tag, index);
+            Action::ReadReady { tag, index, freshness } => {
+                let query = self.requests.ready(tag, index, freshness);
                 self.outputs.push(Output::Work(Work::Query { tag, query }));
             }
             Action::ReceiveSnapshot { from, meta } => {

@@ -101,7 +101,8 @@ impl<M: StateMachine> Replica<M> {
         let chains = Chains::of(&restored.tail);
         let validation = Validation::new(&config, seed, (applied, worker.imprint()), now);
         let raft = Raft::new(config.raft.clone(), restored, seed, now).map_err(OpenError::Start)?;
-        let node = Node::new(config, raft, storage, ends, (validation, chains), now);
+        let test = worker.machine().user().conflict_test();
+        let node = Node::new(config, raft, storage, test, ends, (validation, chains), now);
         Ok(Replica { node, worker })
     }
 }

@@ -74,9 +74,11 @@ impl Cluster {
                 let tag = self.next_tag();
                 self.give(to, Input::Propose { tag, command })
             }),
-            Command::Read(id) => {
+            Command::Read { node, level, conflict } => {
                 let tag = self.next_tag();
-                self.give(id, Input::Read { tag })
+                let last =
+                    self.node(node)?.status().map_or(Index::ZERO, |status| status.last.index);
+                self.give(node, Input::Read { tag, level, conflict: conflict.unwrap_or(last) })
             }
             Command::Change(id, change) => {
                 let tag = self.next_tag();

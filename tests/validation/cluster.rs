@@ -12,7 +12,7 @@ use quorate::replica::{
     Done, Input, Node, Output, Replica, ReplicaConfig, Standing, Verdict, Worker,
 };
 use quorate::storage::{ClusterId, Completion, Disk, Failure, Identity};
-use quorate::types::{Incarnation, Index, Instant, Membership, NodeId, Packet, Tag};
+use quorate::types::{Incarnation, Index, Instant, Membership, NodeId, Packet, ReadLevel, Tag};
 use quorate_sim::disk::SimDisk;
 
 const CLUSTER: ClusterId = ClusterId(7);
@@ -189,7 +189,7 @@ impl Cluster {
     /// The node is asked for the sum: what it says at once.
     pub(crate) fn reads(&mut self, id: u64) -> Option<Told> {
         let (tag, before) = (self.tag(), self.told.len());
-        self.input(id, Input::Read { tag, query: Vec::new() });
+        self.input(id, Input::Read { tag, level: ReadLevel::Linearizable, query: Vec::new() });
         let mut told = self.told[before..].iter().filter(|(by, _)| *by == id);
         told.find(|(_, told)| matches!(told, Told::Answer(_) | Told::Rejected(_)))
             .map(|(_, told)| told.clone())

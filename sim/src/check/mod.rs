@@ -9,6 +9,8 @@ mod apply;
 mod bounds;
 mod client;
 mod commit;
+mod costs;
+mod due;
 mod election;
 mod electorate;
 mod entries;
@@ -24,20 +26,23 @@ mod shadow;
 mod states;
 mod suspects;
 mod user;
+mod waits;
 
 pub use bounds::Bounds;
+pub use costs::Costs;
 pub use finding::{CHECKS, Check};
 
 use quorate::log::Log;
 use quorate::machine::Digest;
 use quorate::raft::Status;
-use quorate::types::{Entry, HardState, Index, Membership, Message, NodeId, Write};
+use quorate::types::{Entry, Index, Membership, Message, NodeId, Write};
 
 use crate::check::append::Acknowledgements;
 use crate::check::apply::Apply;
 use crate::check::bounds::Sends;
 use crate::check::client::{Answer, Clients};
 use crate::check::commit::Commit;
+use crate::check::due::Due;
 use crate::check::election::Election;
 use crate::check::finding::{S17, S18, S27, Verdict};
 use crate::check::forwarded::Forwarded;
@@ -70,6 +75,7 @@ pub struct Checks {
     forwarded: Forwarded,
     sends: Sends,
     quiet: Quiet,
+    due: Due,
 }
 
 impl Checks {
@@ -106,6 +112,7 @@ impl Checks {
             forwarded,
             sends,
             quiet,
+            due: Due::default(),
         }
     }
 
@@ -114,7 +121,9 @@ impl Checks {
     /// # Errors
     /// The first check that is broken by it. What the checks say afterwards means nothing.
     pub fn see(&mut self, now: SimTime, seen: Seen<'_>) -> Result<(), Violation> {
-        self.take(now, seen).map_err(|finding| finding.at(now))
+        let verdict = self.take(now, seen);
+        let verdict = verdict.and_then(|()| self.due.look(&self.model, &self.bounds, now));
+        verdict.map_err(|finding| finding.at(now))
     }
 
     /// What became of the clients' history by the end of the run; none if the workload does not say
@@ -128,12 +137,15 @@ impl Checks {
             Seen::Started { node, membership, status, log, state } => {
                 self.started(node, status, log, state)?;
                 let slot = self.model.slot(node);
+                self.due.started(&self.model, slot, status.applied, now);
                 membership::stepped(&mut self.model, slot, status, membership)
             }
             Seen::Refused { damaged: true, .. } => Ok(()),
             Seen::Refused { node, why, .. } => S27.broken(format!("{node} does not start: {why}")),
             Seen::Crashed { node } => {
-                self.model.crash(self.model.slot(node));
+                let slot = self.model.slot(node);
+                self.model.crash(slot);
+                self.due.crashed(slot);
                 Ok(())
             }
             Seen::Stepped { node, status, membership } => {
@@ -151,12 +163,21 @@ impl Checks {
                 self.applied(node, entries, executed, states)
             }
             Seen::SnapshotTaken { node, meta } => {
+                self.due.snapshot(meta);
                 let slot = self.model.slot(node);
                 self.suspects.taken(slot, meta.last.index);
                 if self.suspects.has(slot) {
                     return Ok(());
                 }
                 self.states.taken(&self.model, node, meta)
+            }
+            Seen::Asked { node, tag } => {
+                self.due.asked(self.model.slot(node), tag, now);
+                Ok(())
+            }
+            Seen::Answered { tag } => {
+                self.due.answered(tag);
+                Ok(())
             }
             Seen::Restored { node, index, state } => {
                 let slot = self.model.slot(node);
@@ -185,6 +206,7 @@ impl Checks {
             Seen::Calm { core } => {
                 let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
                 self.quiet.calm(&self.model, nodes);
+                self.due.calm(&self.model, nodes, now);
                 Ok(())
             }
             Seen::Idle => {
@@ -265,7 +287,7 @@ impl Checks {
         state: Option<Digest>,
     ) -> Verdict {
         let slot = self.model.slot(id);
-        let hard_state = HardState { term: status.term, vote: status.vote };
+        let hard_state = status.hard_state();
         self.election.persisted(&self.model, slot, hard_state)?;
         self.model.start(slot, status, log)?;
         self.commit.started(&self.model, slot, status)?;
@@ -303,6 +325,7 @@ impl Checks {
         self.commit.stepped(&mut self.model, slot, status, membership)?;
         self.clients.learn(&self.model)?;
         self.bounds.stepped(&self.model, slot, status)?;
+        self.due.applied(slot, status.applied);
         self.quiet.stepped(&self.model, slot, status, &self.bounds)?;
         if elected {
             self.commit.elected(&self.model, slot, status.term)?;
@@ -392,7 +415,7 @@ impl Checks {
 fn at_rest(node: &Node) -> Verdict {
     let Some(status) = node.status.filter(|_| node.drained()) else { return Ok(()) };
     let (id, last) = (node.id, node.disk.log.last_id());
-    let says = HardState { term: status.term, vote: status.vote };
+    let says = status.hard_state();
     if says == node.disk.hard_state && status.last == last {
         return Ok(());
     }
