@@ -9,7 +9,7 @@ use quorate::raft::{Config, RoleName};
 use quorate::recovery::BackupHead;
 use quorate::replica::{Input, OpenError, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk};
-use quorate::types::{Change, Command, Index, Instant, NodeId, Tag};
+use quorate::types::{Change, Command, Index, Instant, NodeId, ReadLevel, Tag};
 
 /// More steps than any wait here takes.
 const STEPS_MAX: u32 = 1_000_000;
@@ -226,7 +226,7 @@ impl<D: Disk> Cluster<D> {
     /// What a linearizable read gives.
     pub(crate) fn read(&mut self) -> String {
         self.answer = None;
-        self.ask(|tag| Input::Read { tag, query: Vec::new() });
+        self.ask(|tag| Input::Read { tag, level: ReadLevel::Linearizable, query: Vec::new() });
         self.settle(|cluster| cluster.answer.is_some());
         String::from_utf8(self.answer.take().expect("it was waited for")).expect("lines are text")
     }

@@ -154,6 +154,7 @@ impl StateMachine for Subject {
         let mut last = [0; 8];
         snapshot.read_exact(&mut last)?;
         self.machine.restore(snapshot)?;
+        self.slips.set(None);
         self.last = Index(u64::from_le_bytes(last));
         self.keep();
         Ok(())

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use crate::machine::digest::Digest;
 use crate::types::Index;
 
-/// Whether carrying out a command, the second argument, may change the answer to a query, the first.
+/// Whether carrying out a command, the second argument, may change the answer to a query.
 /// A yes too many costs time; a no too many gives answers that are old.
 pub type ConflictTest = fn(query: &[u8], command: &[u8]) -> bool;
 

@@ -138,6 +138,11 @@ impl Common {
         self.hard_state.promise
     }
 
+    /// For how long whoever answers this node's heartbeats votes for nobody else.
+    pub(crate) fn lease_promise(&self) -> Duration {
+        self.config.election_timeout_min
+    }
+
     /// The node's leader, or the node itself as one, counts on it for `span` whenever it is heard.
     pub(crate) fn promise_for(&mut self, span: Duration) {
         if span > self.hard_state.promise {

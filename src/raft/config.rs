@@ -85,13 +85,13 @@ pub struct Removal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// By how many millionths a node's clock may run too fast or too slow; at most
-    /// [`Lease::DRIFT_PPM_MAX`].
-    /// Beyond it reads may be old. A clock counts while its machine is suspended; that of a virtual
-    /// machine that was frozen does not, and is outside any bound.
+    /// [`Lease::DRIFT_PPM_MAX`]. Beyond it reads may be old. A clock counts while its machine is
+    /// suspended; that of a virtual machine that was frozen does not, and is outside any bound.
     pub drift_ppm: u32,
-    /// Lend the lease to followers that ask for it, and ask for it as a follower: reads at the level
-    /// [`ReadLevel::Replica`](crate::types::ReadLevel::Replica) need no message then. Whoever has a
-    /// loan and falls silent delays writes until the loan ends, at most `election_timeout_min`.
+    /// Lend the lease to followers that ask for it, and ask for it as a follower: reads at the
+    /// level [`ReadLevel::Replica`](crate::types::ReadLevel::Replica) need no message then. Whoever
+    /// has a loan and falls silent delays writes until the loan ends, at most
+    /// `election_timeout_min`.
     pub replicas: bool,
 }
 

@@ -70,7 +70,7 @@ impl Candidate {
     /// every other voter, once that vote is durable. In a `transfer` the leader asked for it.
     pub(crate) fn new(common: &mut Common, transfer: bool) -> Candidate {
         if common.config.lease.is_some() {
-            common.promise_for(common.config.election_timeout_min);
+            common.promise_for(common.lease_promise());
         }
         common.vote_for(common.id());
         common.send_to_voters(&Body::RequestVote { last: common.log.last(), transfer });

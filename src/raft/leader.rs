@@ -9,7 +9,7 @@ use crate::quorum;
 use crate::raft::action::{Action, Refusal, RejectReason};
 use crate::raft::catch_up::Changing;
 use crate::raft::common::Common;
-use crate::raft::lease::{self, Tenure};
+use crate::raft::lease::Tenure;
 use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::replication;
 use crate::raft::transition::Transition;
@@ -281,7 +281,7 @@ impl Leader {
             committed: common.log.committed(),
             confirmed: if self.tenure.since(confirmed).is_some() { confirmed } else { 0 },
             echo: 0,
-            promise: self.lease(common).map_or(Duration::ZERO, |_| lease::promise(common)),
+            promise: self.lease(common).map_or(Duration::ZERO, |_| common.lease_promise()),
             loan: Duration::ZERO,
         };
         for (id, progress) in &mut self.peers {

@@ -18,6 +18,7 @@ mod invariants;
 mod jitter;
 mod leader;
 mod lease;
+mod lending;
 mod loan;
 mod meeting;
 mod normal;

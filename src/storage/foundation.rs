@@ -137,7 +137,7 @@ impl Foundation {
         assert!(term >= last.term, "contract: no entry is of a later term");
         let base = self.storage.base();
         assert_eq!(self.superblock.snapshot.last, base, "contract: the snapshot is ended");
-        self.superblock.hard_state = HardState { term, vote: None };
+        self.superblock.hard_state = HardState::new(term, None);
         self.superblock.committed = last.index;
         self.superblock.ack_floor = self.storage.log.acknowledged();
         write_first(disk, &self.superblock)

@@ -151,7 +151,7 @@ fn a_new_cluster_begins_with_the_state_of_a_backup() {
         assert_eq!(opened.origin, Some(Origin { cluster: ClusterId(0xc1), last }));
         assert_eq!(opened.identity.cluster, NEW);
         assert_eq!((opened.base, opened.last, opened.committed), (last, last, last.index));
-        assert_eq!(opened.hard_state, HardState { term: Term(3), vote: None });
+        assert_eq!(opened.hard_state, HardState::new(Term(3), None));
         assert_eq!(opened.snapshot.membership, alone(NodeId(4), 9));
         let mut read = Vec::new();
         let mut reader = SnapshotReader::open(&mut target, NEW, &opened.snapshot).expect("there");

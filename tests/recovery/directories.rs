@@ -92,7 +92,7 @@ fn old() -> SimDisk {
     let (mut storage, _) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
     let storage = &mut storage;
     act(storage, &mut disk, Storage::start);
-    let hard_state = Some(HardState { term: Term(2), vote: Some(NodeId(1)) });
+    let hard_state = Some(HardState::new(Term(2), Some(NodeId(1))));
     for index in 1..=LAST {
         let (id, committed) = (WriteId(index), Index(index.saturating_sub(3)));
         let entries = vec![entry(index)];
@@ -217,7 +217,7 @@ fn a_new_directory_has_the_whole_log_and_none_of_the_old_memberships() {
         Identity { cluster: NEW, node: NodeId(1), incarnation: Incarnation(0xc2 + 1000) };
     assert_eq!(opened.identity, identity);
     assert_eq!(opened.origin, Some(Origin { cluster: OLD, last: entry(LAST).id }));
-    assert_eq!(opened.hard_state, HardState { term: Term(2), vote: None });
+    assert_eq!(opened.hard_state, HardState::new(Term(2), None));
     assert_eq!((opened.base, opened.committed), (entry(4).id, Index(LAST)));
     assert_eq!(opened.snapshot.membership, alone(NodeId(1), 0xc2 + 1000));
     assert_eq!(opened.memberships, [], "nobody of the new cluster ever learns the old ones");

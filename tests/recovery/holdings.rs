@@ -24,7 +24,7 @@ pub(crate) fn holding(node: u64, first: &Membership, log: &Log, committed: usize
     let opened = Opened {
         identity: Identity { cluster: CLUSTER, node: NodeId(node), incarnation },
         origin: None,
-        hard_state: HardState { term: last.term, vote: None },
+        hard_state: HardState::new(last.term, None),
         committed: Index(committed as u64),
         snapshot: SnapshotMeta::empty(EntryId::ZERO, first.clone()),
         previous_snapshot: Index::ZERO,

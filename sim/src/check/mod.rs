@@ -33,7 +33,7 @@ pub use costs::Costs;
 pub use finding::{CHECKS, Check};
 
 use quorate::log::Log;
-use quorate::machine::Digest;
+use quorate::machine::{Digest, Outcome};
 use quorate::raft::Status;
 use quorate::types::{Entry, Index, Membership, Message, NodeId, Write};
 
@@ -171,12 +171,8 @@ impl Checks {
                 }
                 self.states.taken(&self.model, node, meta)
             }
-            Seen::Asked { node, tag } => {
-                self.due.asked(self.model.slot(node), tag, now);
-                Ok(())
-            }
-            Seen::Answered { tag } => {
-                self.due.answered(tag);
+            Seen::Asked { .. } | Seen::Answered { .. } | Seen::Idle => {
+                self.note(now, seen);
                 Ok(())
             }
             Seen::Restored { node, index, state } => {
@@ -207,10 +203,6 @@ impl Checks {
                 let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
                 self.quiet.calm(&self.model, nodes);
                 self.due.calm(&self.model, nodes, now);
-                Ok(())
-            }
-            Seen::Idle => {
-                self.quiet.idle(now);
                 Ok(())
             }
             Seen::Ended => self.ended(),
@@ -245,11 +237,22 @@ impl Checks {
         if !self.suspects.has(slot) {
             return Ok(false);
         }
-        if self.clients.waits(op) {
+        let declined = matches!(seen, Seen::Replied { outcome, .. }
+            if !matches!(outcome, Outcome::Reply(_)));
+        if !declined && self.clients.waits(op) {
             self.history.see(Seen::Unknown { op })?;
             self.clients.unknown(op)?;
         }
         Ok(true)
+    }
+
+    /// Takes what breaks nothing by itself.
+    fn note(&mut self, now: SimTime, seen: Seen<'_>) {
+        match seen {
+            Seen::Asked { node, tag } => self.due.asked(self.model.slot(node), tag, now),
+            Seen::Answered { tag } => self.due.answered(tag),
+            _ => self.quiet.idle(now),
+        }
     }
 
     /// Takes what happened to a client.

@@ -151,8 +151,9 @@ crate::forgeries! {
     S5 a_round_is_answered_before_the_term_is_durable
     "n4 sends n1 HeartbeatReply in t3 while its disk has t0"
     |stage| {
-        let verified = Index::ZERO;
-        stage.sends(4, 1, 3, Body::HeartbeatReply { round: 1, verified, matched: verified, borrows: false });
+        let (verified, matched) = (Index::ZERO, Index::ZERO);
+        let reply = Body::HeartbeatReply { round: 1, verified, matched, borrows: false };
+        stage.sends(4, 1, 3, reply);
     }
 
     S5 a_pre_vote_is_answered_before_the_term_is_durable
