@@ -27,6 +27,7 @@ mod reads;
 mod replication;
 mod screen;
 mod snapshots;
+mod start;
 mod status;
 mod trace;
 mod transition;
@@ -36,14 +37,13 @@ mod upkeep;
 pub use action::{Action, Refusal, RejectReason, RoleName};
 pub use config::{Config, ConfigError, Lease, Removal};
 pub use input::{Consumer, Input};
+pub use start::StartError;
 pub use status::{PeerStatus, Refusals, Status};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::log::Log;
-use crate::progress::{Mode, Progress};
 use crate::raft::common::Common;
 use crate::raft::election::{Candidate, PreCandidate};
 use crate::raft::follower::Follower;
@@ -75,16 +75,6 @@ enum Role {
     PreCandidate(PreCandidate),
     Candidate(Candidate),
     Leader(Box<Leader>),
-}
-
-/// Why a node cannot start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The configuration makes no sense.
-    Config(ConfigError),
-    /// What was restored contradicts itself; the text says how.
-    Restored(&'static str),
 }
 
 impl Raft {
@@ -223,26 +213,6 @@ impl Raft {
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.common.log
-    }
-
-    /// How far each peer is; empty unless this node leads.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerStatus> {
-        let Role::Leader(leader) = &self.role else { return Vec::new() };
-        let status = |(id, progress): &(NodeId, Progress)| PeerStatus {
-            id: *id,
-            probing: matches!(progress.mode(), Mode::Probe { .. }),
-            snapshot: match progress.mode() {
-                Mode::Snapshot { last, .. } => Some(last),
-                Mode::Probe { .. } | Mode::Replicate => None,
-            },
-            disk_full: progress.disk_full(),
-            matched: progress.matched(),
-            next: progress.next(),
-            inflight_entries: progress.inflight().entries(),
-            inflight_bytes: progress.inflight().bytes(),
-        };
-        leader.peers.iter().map(status).collect()
     }
 
     fn leader(&self) -> Option<NodeId> {
@@ -618,14 +588,3 @@ impl Role {
         }
     }
 }
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Config(error) => error.fmt(f),
-            StartError::Restored(what) => write!(f, "the restored state is wrong: {what}"),
-        }
-    }
-}
-
-impl core::error::Error for StartError {}

@@ -1,11 +1,13 @@
 //! The half of a node that decides: the algorithm and its log store, and the snapshots that come
 //! and go.
 
+mod comparing;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::machine::ConflictTest;
 use crate::raft::{self, Action, Consumer, PeerStatus, Raft, RejectReason, Status};
-use crate::replica::chains::{Chains, Match};
+use crate::replica::chains::Chains;
 use crate::replica::config::ReplicaConfig;
 use crate::replica::conflicts;
 use crate::replica::input::{Done, Input};
@@ -14,10 +16,7 @@ use crate::replica::requests::Requests;
 use crate::replica::snapshots::{Heard, Snapshots};
 use crate::replica::validation::{Comparisons, Standing, Validation};
 use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
-use crate::types::{
-    Body, Chain, Comparison, ComparisonBody, Index, Instant, Message, NodeId, Packet, ReadLevel,
-    SnapshotMeta, Transfer, TransferBody,
-};
+use crate::types::{Body, Index, Instant, Packet, ReadLevel, SnapshotMeta, Transfer, TransferBody};
 
 /// A node without its state machine, without clock, network or threads.
 ///
@@ -276,104 +275,8 @@ impl Node {
         }
     }
 
-    /// A leader's entries, and the chain that they follow in its log.
-    fn on_chained(&mut self, message: Message, chain: Chain) {
-        if let Body::AppendEntries { prev, entries, .. } = &message.body {
-            match self.chains.compare(*prev, chain, entries) {
-                Match::Same => self.validation.comparisons.chains += 1,
-                Match::Unavailable => self.validation.comparisons.chains_unavailable += 1,
-                Match::Broken(id) => return self.stop(Failure::of_chain(id, message.from)),
-            }
-        }
-        self.tell(raft::Input::Message(message));
-    }
-
-    /// A member asks something about the state machines, or answers.
-    fn on_comparison(&mut self, comparison: Comparison) {
-        let Comparison { from, to, body } = comparison;
-        if to != self.config.raft.id || !self.raft.membership().is_member(from) {
-            return;
-        }
-        match body {
-            ComparisonBody::Ask { round, index } => {
-                self.validation.on_ask(from, round, index, &mut self.outputs);
-            }
-            ComparisonBody::Answer { round, imprint, .. } => {
-                self.validation.on_answer(from, round, imprint);
-            }
-            ComparisonBody::Want { after } => self.on_want(from, after),
-            ComparisonBody::Offer { meta } => self.on_offer(from, meta),
-        }
-    }
-
-    /// A peer in quarantine needs a snapshot that ends after `after`. It gets the last one, or else
-    /// the next, for which there must be something to hold.
-    fn on_want(&mut self, from: NodeId, after: Index) {
-        if self.validation.standing() != Standing::Sound {
-            return;
-        }
-        let meta = self.storage.snapshot();
-        if meta.last.index > after {
-            self.outputs.push(self.validation.offer(from, meta.clone()));
-        } else if self.raft.status().applied > after {
-            self.snapshots.demand();
-        } else {
-            self.tell(raft::Input::Append);
-        }
-    }
-
-    /// A peer offers a snapshot to start over from.
-    fn on_offer(&mut self, from: NodeId, meta: SnapshotMeta) {
-        let log = self.raft.log();
-        let fits = log.membership_at(meta.last.index) == Some(&meta.membership);
-        if fits && self.may_rebuild_from(&meta) {
-            let (storage, events) = (&mut self.storage, &mut self.events);
-            self.snapshots.on_offer(self.now, from, meta, storage, events);
-        }
-    }
-
-    /// Whether the state machine has to start over, and may do so from this snapshot.
-    fn may_rebuild_from(&self, meta: &SnapshotMeta) -> bool {
-        let newer = meta.last.index > self.storage.snapshot().last.index;
-        let log = self.raft.log();
-        let has = meta.last.index <= log.durable() && log.has(meta.last);
-        self.validation.standing() == Standing::Quarantined
-            && self.validation.rebuilds_from().is_none()
-            && newer
-            && has
-    }
-
     fn may_answer(&self) -> bool {
         self.validation.may_answer(self.now, self.raft.membership())
-    }
-
-    /// Holds results against those of others, if it is time.
-    fn validate(&mut self) {
-        let (membership, snapshot) = (self.raft.membership(), self.storage.snapshot().last.index);
-        let outputs = &mut self.outputs;
-        let Some(verdict) = self.validation.advance(self.now, membership, snapshot, outputs) else {
-            return;
-        };
-        self.outputs.push(Output::Judged(verdict));
-        if !self.validation.stands() {
-            let lost = self.requests.skipped(Index::MAX);
-            self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
-            self.snapshots.disown(&mut self.storage, &mut self.events);
-            self.tell(raft::Input::Quarantine(true));
-        }
-    }
-
-    /// Starts over from the snapshot that is in force by now, as soon as the worker is done with
-    /// what it has.
-    fn rebuild(&mut self) {
-        let Some(meta) = self.validation.rebuilds_from().filter(|_| !self.applies).cloned() else {
-            return;
-        };
-        if self.storage.snapshot().root == meta.root {
-            let base = meta.last.index;
-            self.step_raft(raft::Input::Rebuild { meta });
-            self.storage.forget(base, &mut self.events);
-        }
     }
 
     fn on_transfer(&mut self, transfer: Transfer) {
@@ -609,17 +512,6 @@ impl Node {
         let rebuilds = !self.validation.stands();
         let work = if rebuilds { Work::Rebuild(meta) } else { Work::Restore(meta) };
         self.outputs.push(Output::Work(work));
-    }
-
-    fn send(&mut self, message: Message) {
-        let chain = match &message.body {
-            Body::AppendEntries { prev, .. } => self.chains.at(*prev),
-            _ => None,
-        };
-        self.outputs.push(Output::Send(match chain {
-            Some(chain) => Packet::Chained(message, chain),
-            None => Packet::Message(message),
-        }));
     }
 
     fn note(&mut self, note: impl FnOnce() -> Note) {

@@ -162,6 +162,39 @@ impl Checks {
             Seen::Applied { node, entries, executed, states } => {
                 self.applied(node, entries, executed, states)
             }
+            Seen::Asked { .. } | Seen::Answered { .. } | Seen::Idle => {
+                self.note(now, seen);
+                Ok(())
+            }
+            Seen::SnapshotTaken { .. }
+            | Seen::Restored { .. }
+            | Seen::Slipped { .. }
+            | Seen::Judged { .. }
+            | Seen::Looked { .. }
+            | Seen::Frozen { .. } => self.machine(seen),
+            Seen::DiskFailed { node } => {
+                self.model.disk_failed(self.model.slot(node));
+                Ok(())
+            }
+            Seen::Calm { core } => {
+                let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
+                self.quiet.calm(&self.model, nodes);
+                self.due.calm(&self.model, nodes, now);
+                Ok(())
+            }
+            Seen::Ended => self.ended(),
+            Seen::ProposeInvoked { .. }
+            | Seen::ReadInvoked { .. }
+            | Seen::Replied { .. }
+            | Seen::ReadServed { .. }
+            | Seen::Rejected { .. }
+            | Seen::Unknown { .. } => self.client(seen),
+        }
+    }
+
+    /// Takes what happened to a state machine.
+    fn machine(&mut self, seen: Seen<'_>) -> Verdict {
+        match seen {
             Seen::SnapshotTaken { node, meta } => {
                 self.due.snapshot(meta);
                 let slot = self.model.slot(node);
@@ -170,10 +203,6 @@ impl Checks {
                     return Ok(());
                 }
                 self.states.taken(&self.model, node, meta)
-            }
-            Seen::Asked { .. } | Seen::Answered { .. } | Seen::Idle => {
-                self.note(now, seen);
-                Ok(())
             }
             Seen::Restored { node, index, state } => {
                 let slot = self.model.slot(node);
@@ -188,10 +217,6 @@ impl Checks {
             Seen::Judged { node, verdict } => {
                 self.suspects.judged(node, self.model.slot(node), verdict)
             }
-            Seen::DiskFailed { node } => {
-                self.model.disk_failed(self.model.slot(node));
-                Ok(())
-            }
             Seen::Looked { node, .. } | Seen::Frozen { node, .. }
                 if self.suspects.has(self.model.slot(node)) =>
             {
@@ -199,19 +224,7 @@ impl Checks {
             }
             Seen::Looked { node, look } => self.user.looked(node, look),
             Seen::Frozen { node, last, bytes } => self.user.frozen(node, last, bytes),
-            Seen::Calm { core } => {
-                let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
-                self.quiet.calm(&self.model, nodes);
-                self.due.calm(&self.model, nodes, now);
-                Ok(())
-            }
-            Seen::Ended => self.ended(),
-            Seen::ProposeInvoked { .. }
-            | Seen::ReadInvoked { .. }
-            | Seen::Replied { .. }
-            | Seen::ReadServed { .. }
-            | Seen::Rejected { .. }
-            | Seen::Unknown { .. } => self.client(seen),
+            _ => unreachable!("only what happens to state machines comes here"),
         }
     }
 
