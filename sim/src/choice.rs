@@ -79,6 +79,10 @@ pub enum Kind {
     Members,
     /// Whether the cluster founds itself, and whether disks are lost.
     Identity,
+    /// How state machines are compared.
+    Validation,
+    /// What exactly an error does to a state.
+    Slip,
 }
 
 /// The name of one choice.

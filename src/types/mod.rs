@@ -3,6 +3,7 @@
 //! Nothing here decides anything. Each number that could be confused with another has a type of
 //! its own, so that a swapped argument does not compile.
 
+mod chain;
 mod entry;
 mod id;
 mod membership;
@@ -10,8 +11,10 @@ mod message;
 mod read;
 mod time;
 mod transfer;
+mod validation;
 mod write;
 
+pub use chain::Chain;
 pub(crate) use entry::Listed;
 pub use entry::{Command, Entry, Payload};
 pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
@@ -22,4 +25,5 @@ pub use message::{AppendOutcome, Beat, Body, Message};
 pub use read::{Freshness, ReadLevel};
 pub use time::Instant;
 pub use transfer::{Packet, Part, Transfer, TransferBody};
+pub use validation::{Comparison, ComparisonBody, Hash128, Imprint};
 pub use write::{HardState, Restored, Root, SnapshotMeta, Write};

@@ -87,6 +87,7 @@ impl World {
                 Note::SnapshotTaken(meta) => {
                     let node = place.id();
                     witness.see(now, Seen::SnapshotTaken { node, meta: &meta });
+                    self.note_taken(place, &meta);
                 }
                 Note::SnapshotReceived(meta) => witness.received_snapshot(now, place.id(), &meta),
             }
@@ -275,6 +276,7 @@ impl World {
                 self.client_loses(tag, witness);
             }
             Output::RoleChanged { role, .. } => self.role_changed(place, role, witness),
+            Output::Judged(verdict) => self.judged(place, verdict, witness),
             Output::Stopped(failure) => self.stopped(place, &failure, witness),
             Output::Closed => self.closed(place, witness),
             _ => {}
@@ -329,7 +331,7 @@ impl World {
         let part = matches!(&packet, Packet::Transfer(transfer)
             if matches!(transfer.body, TransferBody::Bytes(..)));
         let (promise, beat) = match &packet {
-            Packet::Message(message) => {
+            Packet::Message(message) | Packet::Chained(message, _) => {
                 witness.see(now, Seen::Sent { message });
                 let name = message.body.name().len() as u64;
                 self.fold(name << 32 ^ message.to.0 << 24 ^ message.term.0);
@@ -337,6 +339,10 @@ impl World {
             }
             Packet::Transfer(transfer) => {
                 witness.transfer(now, transfer);
+                (false, false)
+            }
+            Packet::Comparison(comparison) => {
+                witness.compares(now, comparison);
                 (false, false)
             }
         };
@@ -349,7 +355,7 @@ impl World {
         let fate = self.network.decide(now, link, incarnation, &self.choices, &self.settings);
         let role = self.nodes[to.0 as usize].role();
         fate.met.into_iter().flatten().for_each(|fault| witness.fault(fault, role));
-        if let Packet::Message(message) = &packet
+        if let Some(message) = packet.message()
             && self.settings.faults.has(Fault::Replay)
         {
             self.network.remember(message);

@@ -127,7 +127,8 @@ impl World {
             | Verb::Replay(node, _)
             | Verb::Campaign(node)
             | Verb::Stop(node, _)
-            | Verb::Surge(node, _) => {
+            | Verb::Surge(node, _)
+            | Verb::Slip(node, _) => {
                 if let Some(place) = who(node) {
                     self.bid(place, verb, witness);
                 }
@@ -177,6 +178,7 @@ impl World {
         match *verb {
             Verb::Stray(_, count) => self.strays(place, count, witness),
             Verb::Replay(_, count) => self.replay(place, count, witness),
+            Verb::Slip(_, slip) => self.slip(place, slip, witness),
             Verb::Surge(_, count) => {
                 witness.fault(Fault::Surge, role);
                 self.surge(place, count, witness);

@@ -24,6 +24,7 @@ mod power;
 mod progress;
 mod queue;
 mod recovery;
+mod slips;
 mod standing;
 mod storm;
 mod stray;
@@ -51,6 +52,7 @@ use crate::world::network::{Network, Parcel};
 use crate::world::node::{Node, Place};
 use crate::world::operator::Operator;
 use crate::world::queue::{Event, Queue};
+use crate::world::slips::Slips;
 use crate::world::standing::Standing;
 use crate::world::storm::Storm;
 
@@ -73,6 +75,7 @@ pub(crate) struct World {
     calm: Option<Calm>,
     /// A node forgot what it had promised: nothing can be asked of the run but not to panic.
     beyond: bool,
+    slips: Slips,
     digest: u64,
     events: u64,
     /// Events since time last advanced.
@@ -115,6 +118,7 @@ impl World {
             queue: Queue::default(),
             calm: None,
             beyond: false,
+            slips: Slips::default(),
             digest: 0,
             events: 0,
             events_now: 0,
@@ -266,13 +270,11 @@ impl World {
             return;
         };
         let packet = parcel.unpack();
-        let part = match &packet {
-            Packet::Message(message) => {
-                witness.received(message, &running.status);
-                false
-            }
-            Packet::Transfer(transfer) => matches!(transfer.body, TransferBody::Bytes(..)),
-        };
+        if let Some(message) = packet.message() {
+            witness.received(message, &running.status);
+        }
+        let part = matches!(&packet, Packet::Transfer(transfer)
+            if matches!(transfer.body, TransferBody::Bytes(..)));
         self.step(to, Input::Packet(packet), witness);
         if part {
             self.pull(Trigger::ReceivesPart, to, None, witness);
@@ -384,7 +386,9 @@ impl World {
 /// The peer whose answer the input is, if it is one.
 fn answers(input: &Input) -> Option<NodeId> {
     match input {
-        Input::Packet(Packet::Message(message)) if message.body.is_reply() => Some(message.from),
+        Input::Packet(packet) => {
+            packet.message().filter(|message| message.body.is_reply()).map(|message| message.from)
+        }
         _ => None,
     }
 }
@@ -409,12 +413,15 @@ enum EventKind {
     Crash,
     Start,
     Fault,
+    /// Nodes compare their state machines.
+    Comparison,
 }
 
 impl EventKind {
     fn of(input: &Input) -> EventKind {
         match input {
-            Input::Packet(Packet::Message(_)) => EventKind::Message,
+            Input::Packet(Packet::Message(_) | Packet::Chained(..)) => EventKind::Message,
+            Input::Packet(Packet::Comparison(_)) => EventKind::Comparison,
             Input::Packet(Packet::Transfer(_)) => EventKind::Transfer,
             Input::Timeout => EventKind::Timeout,
             Input::Disk(_) => EventKind::Disk,

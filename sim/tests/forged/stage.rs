@@ -564,7 +564,7 @@ impl Stage {
 
     /// A client hears that this came of its command.
     pub(crate) fn tells(&mut self, op: OpId, id: EntryId, outcome: &Outcome) {
-        self.sees(Seen::Replied { op, id, outcome });
+        self.sees(Seen::Replied { op, node: NodeId(1), id, outcome });
     }
 
     /// A client hears that nothing happened.
