@@ -70,7 +70,7 @@ pub enum Fault {
     Transfer,
     /// A node loses its disk and starts on an empty one, under its id.
     Wipe,
-    /// A node starts on an older image of its disk: nobody can bear that, and it may only not panic.
+    /// A node starts on an older image of its disk: nobody can bear that, and none may panic.
     Rollback,
     /// A node's state machine errs.
     Slip,

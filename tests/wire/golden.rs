@@ -247,7 +247,7 @@ fn numbers_of_variants_stay() {
         let bytes = frame(&packet);
         match &packet {
             Packet::Message(message) => {
-                let place = 32 + 8 + 8 + 8;
+                let place = 32 + 8 + 16 + 8 + 8;
                 bodies.push(number_of_body(&message.body));
                 assert_eq!(number_at(&bytes, place), number_of_body(&message.body), "{name}");
                 if let Body::AppendEntries { entries, .. } = &message.body {

@@ -104,18 +104,6 @@ impl World {
                     self.crash(place, keep, down, witness);
                 }
             }
-            Verb::Wipe(node, down) => {
-                if let Some(place) = who(node) {
-                    self.wipe(place, down, witness);
-                }
-            }
-            Verb::Rollback(node, age, down) => {
-                if let Some(place) = who(node) {
-                    let node = &mut self.nodes[place.0 as usize];
-                    node.image = node.formatted.then(|| node.disk.image());
-                    self.take_effect(Effect::Imaged(place, down), Some(age));
-                }
-            }
             Verb::Pause(node, lasting) => {
                 if let Some(place) = who(node)
                     && self.pause(place, lasting)
@@ -163,7 +151,9 @@ impl World {
             | Verb::Stall(node, _)
             | Verb::Rot(node, _)
             | Verb::Misdirect(node, ..)
-            | Verb::LoseWrite(node, _) => {
+            | Verb::LoseWrite(node, _)
+            | Verb::Wipe(node, _)
+            | Verb::Rollback(node, ..) => {
                 if let Some(place) = who(node) {
                     self.strike_disk(place, verb, witness);
                 }
