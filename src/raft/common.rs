@@ -299,6 +299,9 @@ impl Common {
             self.actions.push(Action::Restore(self.snapshot.clone()));
             return;
         }
+        if self.quarantined {
+            return;
+        }
         let (entries_max, bytes_max) =
             (self.config.message_entries_max, self.config.apply_bytes_max);
         match self.log.to_apply(entries_max, bytes_max) {
@@ -311,7 +314,7 @@ impl Common {
     /// Hands fetched entries to the state machine, if they are the next ones.
     pub(crate) fn apply_fetched(&mut self, entries: Vec<Entry>) {
         let next = entries.first().is_some_and(|first| first.id.index == self.log.applied().next());
-        if next && self.log.applying() == self.log.applied() {
+        if !self.quarantined && next && self.log.applying() == self.log.applied() {
             self.apply(entries);
         }
     }
