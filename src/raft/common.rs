@@ -14,7 +14,7 @@ use crate::raft::lease::stretched;
 use crate::raft::loan::Fresh;
 use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::{ConfirmedRead, ConfirmedReads};
-use crate::raft::status::Refusals;
+use crate::raft::refusals::Refusals;
 use crate::types::{
     AppendOutcome, Beat, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
     Instant, Membership, Message, NodeId, Payload, ReadLevel, SnapshotMeta, Tag, Term,
@@ -310,6 +310,9 @@ impl Common {
             self.actions.push(Action::Restore(self.snapshot.clone()));
             return;
         }
+        if self.quarantined {
+            return;
+        }
         let (entries_max, bytes_max) =
             (self.config.message_entries_max, self.config.apply_bytes_max);
         match self.log.to_apply(entries_max, bytes_max) {
@@ -322,7 +325,7 @@ impl Common {
     /// Hands fetched entries to the state machine, if they are the next ones.
     pub(crate) fn apply_fetched(&mut self, entries: Vec<Entry>) {
         let next = entries.first().is_some_and(|first| first.id.index == self.log.applied().next());
-        if next && self.log.applying() == self.log.applied() {
+        if !self.quarantined && next && self.log.applying() == self.log.applied() {
             self.apply(entries);
         }
     }

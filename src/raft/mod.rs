@@ -25,6 +25,7 @@ mod meeting;
 mod normal;
 mod outbox;
 mod reads;
+mod refusals;
 mod replication;
 mod screen;
 mod snapshots;
@@ -38,8 +39,9 @@ mod upkeep;
 pub use action::{Action, Refusal, RejectReason, RoleName};
 pub use config::{Config, ConfigError, Lease, Removal};
 pub use input::{Consumer, Input};
+pub use refusals::Refusals;
 pub use start::StartError;
-pub use status::{PeerStatus, Refusals, Status};
+pub use status::{PeerStatus, Status};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use quorate::raft::RoleName;
-use quorate::replica::Verdict;
+use quorate::raft::{RoleName, Status};
+use quorate::replica::{Output, Verdict};
 use quorate::types::{Index, SnapshotMeta};
 
 use crate::choice::{Key, Kind};
@@ -56,10 +56,16 @@ impl World {
         }
     }
 
+    /// A node took a step that led to these outputs.
+    pub(super) fn note_deposed(before: &Status, outputs: &[Output], witness: &mut Witness) {
+        let wrong = |output: &Output| matches!(output, Output::Judged(Verdict::Quarantined { .. }));
+        let led = before.role == RoleName::Leader;
+        witness.reach_if(led && outputs.iter().any(wrong), Spot::LeaderQuarantined);
+    }
+
     /// A node tells what comparing its state machine with others came to.
     pub(super) fn judged(&mut self, place: Place, verdict: Verdict, witness: &mut Witness) {
         let node = &mut self.nodes[place.0 as usize];
-        let leads = node.role() == Some(RoleName::Leader);
         witness.reach(match verdict {
             Verdict::Sound { .. } => Spot::ResultsAgreed,
             Verdict::Unavailable { .. } => Spot::ResultsUnavailable,
@@ -67,8 +73,6 @@ impl World {
             Verdict::Quarantined { .. } => Spot::NodeQuarantined,
             Verdict::Rebuilt { .. } => Spot::NodeRebuilt,
         });
-        let quarantined = matches!(verdict, Verdict::Quarantined { .. });
-        witness.reach_if(quarantined && leads, Spot::LeaderQuarantined);
         if let Verdict::Rebuilt { index } = verdict {
             node.slipped = self.slips.tainted.contains(&index);
         }
