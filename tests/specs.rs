@@ -24,6 +24,7 @@ const AREAS: &[&str] = &[
     "snapshots",
     "disk",
     "membership",
+    "identity",
     "even",
     "transfer",
 ];
@@ -66,6 +67,11 @@ fn disk() {
 #[test]
 fn membership() {
     check_area("membership", 15);
+}
+
+#[test]
+fn identity() {
+    check_area("identity", 8);
 }
 
 #[test]

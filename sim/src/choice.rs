@@ -77,6 +77,8 @@ pub enum Kind {
     Damage,
     /// Who is a member, and what becomes of that.
     Members,
+    /// Whether the cluster founds itself, and whether disks are lost.
+    Identity,
     /// How state machines are compared.
     Validation,
     /// What exactly an error does to a state.

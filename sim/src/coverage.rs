@@ -223,6 +223,14 @@ spots! {
     CalmStranger "calm/no-member-up" true
     /// The operator gives up a change after the storm, for want of nodes.
     CalmGivesUp "calm/change-given-up" true
+    /// Nobody has founded the cluster by the end of the storm.
+    CalmUnfounded "calm/unfounded" false
+    /// A founder has the first membership durably.
+    Founded "founding/founded" true
+    /// A node is told that the cluster does not count on its disk.
+    Stranger "identity/stranger" true
+    /// A node that lost its disk gets a vote.
+    StrangerVotes "identity/votes-again" true
     /// A majority has the same results as the node that asked.
     ResultsAgreed "validation/agreed" true
     /// Too few could tell what came of the log.
@@ -289,9 +297,10 @@ const REFUSED: [Mark; Refusal::ALL.len()] = [
     must("refused/read-not-ready"),
     must("refused/outbox-full"),
     must("refused/disk-full"),
-    may("refused/no-membership"),
+    must("refused/no-membership"),
     may("refused/other-founders"),
-    may("refused/other-disk"),
+    must("refused/other-disk"),
+    may("refused/older-image"),
 ];
 
 const REJECTED: [Mark; 6] = [
@@ -303,7 +312,7 @@ const REJECTED: [Mark; 6] = [
     must("rejected/disk-full"),
 ];
 
-const RECEIVED: [Mark; 15] = [
+const RECEIVED: [Mark; 16] = [
     must("received/pre-vote"),
     must("received/pre-vote-reply"),
     must("received/request-vote"),
@@ -317,14 +326,16 @@ const RECEIVED: [Mark; 15] = [
     must("received/install-snapshot"),
     must("received/install-snapshot-reply"),
     must("received/timeout-now"),
-    may("received/meet"),
-    may("received/founded"),
+    must("received/meet"),
+    must("received/founded"),
+    must("received/stranger"),
 ];
 
-/// State machines err in one profile alone. A pre-candidate asks so little of its disk that faults of disks seldom meet one; and what is
-/// wanted of a leader is seldom asked of who stands.
+/// State machines err, and disks are older images, in one profile each. A pre-candidate asks so little
+/// of its disk that faults of disks seldom meet one; and what is wanted of a leader is seldom asked
+/// of who stands.
 macro_rules! by_role {
-    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $rare:literal) => {
+    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $($rare:literal)*) => {
         [
             $([
                 must(concat!("fault/", $kind, "/follower")),
@@ -344,12 +355,12 @@ macro_rules! by_role {
                 may(concat!("fault/", $of_members, "/candidate")),
                 must(concat!("fault/", $of_members, "/leader")),
             ],)*
-            [
+            $([
                 may(concat!("fault/", $rare, "/follower")),
                 may(concat!("fault/", $rare, "/pre-candidate")),
                 may(concat!("fault/", $rare, "/candidate")),
                 may(concat!("fault/", $rare, "/leader")),
-            ]
+            ]),*
         ]
     };
 }
@@ -361,8 +372,8 @@ const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "surge";
     "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
     "misdirected-write" "lost-write";
-    "change" "transfer";
-    "slip"
+    "change" "transfer" "wipe";
+    "rollback" "slip"
 };
 
 const REFUSED_FROM: usize = SPOTS.len();
@@ -433,6 +444,7 @@ impl MarkId {
             Body::TimeoutNow => 12,
             Body::Meet { .. } => 13,
             Body::Founded { .. } => 14,
+            Body::Stranger => 15,
         };
         MarkId(RECEIVED_FROM + place)
     }

@@ -46,17 +46,22 @@ fn is_well_formed(message: &Message) -> bool {
             *prev <= Index::MAX && is_id(*hint, term)
         }
         Body::ReadIndexReply { index, .. } => *index <= Index::MAX,
-        Body::HeartbeatReply { verified, matched, .. } => matched <= verified,
+        Body::HeartbeatReply { verified, matched, durable, .. } => {
+            matched <= verified && matched <= durable && *durable <= Index::MAX
+        }
         Body::InstallSnapshot { meta } => is_snapshot(meta, term),
         Body::Heartbeat(beat) => is_beat(beat),
         Body::Meet { met } => met.is_sorted_by(|one, next| one.id < next.id),
-        Body::Founded { membership, index } => is_membership(membership) && *index <= Index::MAX,
+        Body::Founded { membership, index, .. } => {
+            is_membership(membership) && *index <= Index::MAX
+        }
         Body::RequestVoteReply { .. }
         | Body::AppendEntriesReply(
             AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },
         )
         | Body::InstallSnapshotReply { .. }
         | Body::TimeoutNow
+        | Body::Stranger
         | Body::ReadIndex { .. } => true,
     }
 }

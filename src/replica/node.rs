@@ -385,6 +385,9 @@ impl Node {
                 self.storage.fetch(self.fetched, first, last, bytes_max, &mut self.events);
             }
             Action::Stranger { from } => self.outputs.push(Output::Stranger { from }),
+            Action::OlderImage { node, acknowledged, durable } => {
+                self.outputs.push(Output::OlderImage { node, acknowledged, durable });
+            }
             Action::MembershipChanged(membership) => {
                 self.outputs.push(Output::MembershipChanged(membership));
             }

@@ -103,6 +103,8 @@ struct EntryIdForm {
 struct MessageForm {
     #[serde(with = "NodeIdForm")]
     from: NodeId,
+    #[serde(with = "IncarnationForm")]
+    incarnation: Incarnation,
     #[serde(with = "NodeIdForm")]
     to: NodeId,
     #[serde(with = "TermForm")]
@@ -149,6 +151,8 @@ enum BodyForm {
         verified: Index,
         #[serde(with = "IndexForm")]
         matched: Index,
+        #[serde(with = "IndexForm")]
+        durable: Index,
         borrows: bool,
     },
     ReadIndex {
@@ -175,11 +179,13 @@ enum BodyForm {
         met: Vec<Founder>,
     },
     Founded {
+        boot: u64,
         #[serde(with = "membership")]
         membership: Membership,
         #[serde(with = "IndexForm")]
         index: Index,
     },
+    Stranger,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -32,6 +32,7 @@ fn number_of_body(body: &Body) -> u32 {
         Body::TimeoutNow => 12,
         Body::Meet { .. } => 13,
         Body::Founded { .. } => 14,
+        Body::Stranger => 15,
     }
 }
 
@@ -112,6 +113,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
                 round: 77,
                 verified: Index(14),
                 matched: Index(13),
+                durable: Index(15),
                 borrows: true,
             },
         ),
@@ -121,7 +123,8 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("InstallSnapshotReply", Body::InstallSnapshotReply { matched: Index(14) }),
         ("TimeoutNow", Body::TimeoutNow),
         ("Meet", Body::Meet { met: vec![met, Founder::unknown(NodeId(2))] }),
-        ("Founded", Body::Founded { membership: staged(), index: Index(0) }),
+        ("Founded", Body::Founded { boot: 0xb007, membership: staged(), index: Index(0) }),
+        ("Stranger", Body::Stranger),
     ]
 }
 
@@ -138,16 +141,17 @@ fn transfers() -> Vec<(&'static str, TransferBody)> {
 /// A packet of every sort, with its name.
 pub(crate) fn samples() -> Vec<(&'static str, Packet)> {
     let (from, to) = (NodeId(0x0102_0304_0506_0708), NodeId(2));
-    let message = |(name, body)| (name, Packet::Message(Message { from, to, term: Term(3), body }));
+    let incarnation = Incarnation(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+    let said = |body| Message { from, incarnation, to, term: Term(3), body };
+    let message = |(name, body)| (name, Packet::Message(said(body)));
     let root = Root(std::array::from_fn(|place| place as u8));
     let transfer = |(name, body)| (name, Packet::Transfer(Transfer { from, to, root, body }));
     let comparison = |(name, body)| (name, Packet::Comparison(Comparison { from, to, body }));
     let append = bodies().into_iter().map(|(_, body)| body);
     let append = append.filter(|body| matches!(body, Body::AppendEntries { .. }));
-    let chained = append.take(1).map(|body| {
-        let message = Message { from, to, term: Term(3), body };
-        ("Chained", Packet::Chained(message, Chain(0x0123_4567_89ab_cdef)))
-    });
+    let chained = append
+        .take(1)
+        .map(|body| ("Chained", Packet::Chained(said(body), Chain(0x0123_4567_89ab_cdef))));
     let messages = bodies().into_iter().map(message);
     let others = transfers().into_iter().map(transfer).chain(chained);
     messages.chain(others).chain(comparisons().into_iter().map(comparison)).collect()
@@ -243,7 +247,7 @@ fn numbers_of_variants_stay() {
         let bytes = frame(&packet);
         match &packet {
             Packet::Message(message) => {
-                let place = 32 + 8 + 8 + 8;
+                let place = 32 + 8 + 16 + 8 + 8;
                 bodies.push(number_of_body(&message.body));
                 assert_eq!(number_at(&bytes, place), number_of_body(&message.body), "{name}");
                 if let Body::AppendEntries { entries, .. } = &message.body {

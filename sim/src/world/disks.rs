@@ -19,6 +19,9 @@ impl World {
         let storm_end = SimTime::default().after(self.settings.storm);
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
+        if !node.formatted {
+            return;
+        }
         match *verb {
             Verb::Fail(_, call, after, sectors) => {
                 node.disk.arm(failure(call, sectors), after.into());
@@ -36,6 +39,11 @@ impl World {
                 let until = now.after(lasting).min(storm_end);
                 node.stalled_until = node.stalled_until.max(until);
                 witness.fault(verb.fault(), node.role());
+            }
+            Verb::Wipe(_, down) => self.wipe(place, down, witness),
+            Verb::Rollback(_, age, down) => {
+                node.image = Some(node.disk.image());
+                self.take_effect(Effect::Imaged(place, down), Some(age));
             }
             _ => self.damage(place, verb, witness),
         }

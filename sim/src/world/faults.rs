@@ -151,7 +151,9 @@ impl World {
             | Verb::Stall(node, _)
             | Verb::Rot(node, _)
             | Verb::Misdirect(node, ..)
-            | Verb::LoseWrite(node, _) => {
+            | Verb::LoseWrite(node, _)
+            | Verb::Wipe(node, _)
+            | Verb::Rollback(node, ..) => {
                 if let Some(place) = who(node) {
                     self.strike_disk(place, verb, witness);
                 }
@@ -279,7 +281,8 @@ impl World {
             Effect::Drifting(befallen)
             | Effect::DiskSlowed(befallen, _)
             | Effect::ApplySlowed(befallen, _)
-            | Effect::DiskFilled(befallen) => *befallen == place,
+            | Effect::DiskFilled(befallen)
+            | Effect::Imaged(befallen, _) => *befallen == place,
         };
         let roles = self.nodes.iter().filter(|node| befallen(node.place));
         witness.fault_of_many(fault, roles.filter_map(|node| node.role()));
@@ -296,7 +299,7 @@ impl World {
     }
 
     /// A fault that lasted ends, unless the storm is over: then what stands, stands for ever.
-    pub(super) fn lift(&mut self, effect: u32) {
+    pub(super) fn lift(&mut self, effect: u32, witness: &mut Witness) {
         if self.calm.is_some() {
             return;
         }
@@ -320,6 +323,7 @@ impl World {
                     node.disk.set_capacity(None);
                 }
             }
+            Effect::Imaged(place, down) => self.roll_back(place, down, witness),
         }
     }
 

@@ -20,6 +20,9 @@ use crate::world::queue::Event;
 impl World {
     /// The storm ends.
     pub(super) fn begin_calm(&mut self, witness: &mut Witness) {
+        if self.beyond {
+            return self.end(witness);
+        }
         // Where some may be wrong, all are needed to tell who.
         let everyone = || (0..self.settings.nodes()).map(Place).collect();
         let core: Vec<Place> = if self.has_slips() { everyone() } else { self.draw_core() };
@@ -67,7 +70,8 @@ impl World {
             (outside().any(up), Spot::CalmOutsideUp),
             (!outside().all(up), Spot::CalmOutsideDown),
             (core.iter().any(is_learner), Spot::CalmLearner),
-            (2 * voters_in == voters.len(), Spot::CalmHalf),
+            (2 * voters_in == voters.len() && !voters.is_empty(), Spot::CalmHalf),
+            (self.is_unfounded(), Spot::CalmUnfounded),
             (outside().any(stranger), Spot::CalmStranger),
         ]);
     }

@@ -3,6 +3,8 @@
 //! A stage plays honest nodes as tersely as possible, so that a forgery can be one wrong event
 //! after an honest prefix. It stops at the first violation.
 
+mod disks;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use quorate::log::Log;
 use quorate::machine::{Digest, Machine, Outcome, Request, Sequence, SessionId, SessionLimits};
 use quorate::raft::{Config, RejectReason, RoleName, Status};
 use quorate::types::{
-    AppendOutcome, Body, Entry, EntryId, HardState, Index, Membership, Message, NodeId, Payload,
-    Restored, Root, SnapshotMeta, Tag, Term, Write, WriteId,
+    AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
+    NodeId, Payload, Restored, Root, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 use quorate_sim::check::{Bounds, Checks, Costs};
 use quorate_sim::observe::{Executed, Look, OpId, Seen, Violation};
@@ -39,6 +41,8 @@ pub(crate) struct Stage {
     checks: Checks,
     now: SimTime,
     actors: BTreeMap<NodeId, Actor>,
+    /// The disks of nodes that lost one.
+    disks: BTreeMap<u64, Incarnation>,
     next_op: u64,
     violation: Option<Violation>,
 }
@@ -152,7 +156,8 @@ impl Stage {
         let checks = Checks::new(nodes, &membership, bounds, &AnyWorkload::new(workload));
         let actors = nodes.iter().map(|id| (*id, Actor::new(*id))).collect();
         let now = SimTime(1_000_000_000);
-        let mut stage = Stage { membership, checks, now, actors, next_op: 0, violation: None };
+        let (disks, next_op, violation) = (BTreeMap::new(), 0, None);
+        let mut stage = Stage { membership, checks, now, actors, disks, next_op, violation };
         nodes.iter().for_each(|node| stage.starts(node.0));
         stage
     }
@@ -193,7 +198,7 @@ impl Stage {
         hint: u64,
         log: &[Entry],
     ) {
-        let empty = SnapshotMeta::empty(EntryId::ZERO, self.membership.clone());
+        let empty = SnapshotMeta::empty(EntryId::ZERO, self.first_of(node));
         self.starts_with(node, hard_state, hint, empty, log);
         self.actor(node).disk = (hard_state, Index(hint), log.to_vec());
     }
@@ -223,7 +228,7 @@ impl Stage {
         actor.status.base = log.base().index;
         actor.log = restored.tail.clone();
         let status = actor.status;
-        let membership = self.membership.clone();
+        let membership = snapshot.membership;
         let (node, membership, status, log) = (NodeId(node), &membership, &status, &log);
         self.sees(Seen::Started { node, membership, status, log, state });
     }
@@ -252,8 +257,14 @@ impl Stage {
         let status = actor.status;
         let memberships = actor.log.iter().filter_map(Entry::membership);
         let last = memberships.map(|(_, membership)| membership).next_back();
-        let membership = &last.unwrap_or_else(|| self.membership.clone());
+        let membership = &last.unwrap_or_else(|| self.first_of(node));
         self.sees(Seen::Stepped { node: NodeId(node), status: &status, membership });
+    }
+
+    /// The membership that the node's directory was made with: a new disk has none.
+    fn first_of(&self, node: u64) -> Membership {
+        let is_new = self.disks.contains_key(&node);
+        if is_new { Membership::default() } else { self.membership.clone() }
     }
 
     /// The node takes an input, and goes by this membership since.
@@ -475,7 +486,9 @@ impl Stage {
 
     /// One node sends another a message.
     pub(crate) fn sends(&mut self, from: u64, to: u64, term: u64, body: Body) {
-        let message = Message { from: NodeId(from), to: NodeId(to), term: Term(term), body };
+        let incarnation = self.disk_of(from);
+        let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
+        let message = Message { from, incarnation, to, term, body };
         self.sees(Seen::Sent { message: &message });
     }
 
