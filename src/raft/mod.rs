@@ -31,6 +31,7 @@ mod screen;
 mod snapshots;
 mod start;
 mod status;
+mod telling;
 mod trace;
 mod transition;
 mod unapplied;

@@ -10,6 +10,7 @@ mod carry;
 mod client;
 mod clock;
 mod disks;
+mod erring;
 mod faults;
 mod host;
 mod identity;
