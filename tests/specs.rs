@@ -15,12 +15,13 @@ use specs_runner::planted::{Copy, bugs};
 use specs_runner::report::{Outcome, check_file};
 use specs_runner::script::Script;
 
-const AREAS: [&str; 9] = [
+const AREAS: [&str; 10] = [
     "election",
     "replication",
     "reads",
     "liveness",
     "snapshots",
+    "acknowledge",
     "disk",
     "membership",
     "even",
@@ -55,6 +56,11 @@ fn snapshots() {
 #[test]
 fn disk() {
     check_area("disk", 3);
+}
+
+#[test]
+fn acknowledge() {
+    check_area("acknowledge", 12);
 }
 
 #[test]

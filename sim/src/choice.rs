@@ -77,6 +77,8 @@ pub enum Kind {
     Damage,
     /// Who is a member, and what becomes of that.
     Members,
+    /// When a proposal counts as done.
+    Acknowledge,
 }
 
 /// The name of one choice.

@@ -141,6 +141,10 @@ spots! {
     FromThePast "network/from-earlier-start" true
     /// A message of an earlier term of its receiver's arrives.
     FromEarlierTerm "network/from-earlier-term" true
+    /// A proposal is answered that every live voter has.
+    AnsweredByAllLive "outcome/all-live" true
+    /// A proposal is answered that may be lost.
+    AnsweredByLeaderOnly "outcome/may-be-lost" true
     /// A client sends a request of its session, for the first time or again.
     SessionCall "session/call" true
     /// A request in a session is answered.

@@ -186,6 +186,12 @@ impl Common {
         self.actions.push(Action::Rejected { tag, reason });
     }
 
+    /// What this leader was asked for in its term is in the log at `index`, as it was to be.
+    pub(crate) fn committed(&mut self, tag: Tag, index: Index) {
+        let id = EntryId::new(self.term(), index);
+        self.actions.push(Action::Committed { tag, id });
+    }
+
     pub(crate) fn announce(&mut self, role: RoleName, leader: Option<NodeId>) {
         self.actions.push(Action::RoleChanged { role, term: self.term(), leader });
     }

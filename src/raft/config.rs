@@ -54,6 +54,9 @@ pub struct Config {
     /// a proposal to be taken; beyond it proposals are refused as busy. What a new leader inherits
     /// counts too, and while some of that is on its disk alone it takes none.
     pub unapplied_bytes_max: usize,
+    /// The most proposals that wait for every live voter, committed ones among them; beyond it those
+    /// that are to wait so are refused as busy.
+    pub all_live_max: usize,
     /// The most bytes of durable entries kept in memory; older ones are fetched from the disk.
     pub tail_bytes_max: usize,
     /// The most bytes of entries handed to the state machine at once; a single larger entry is
@@ -135,6 +138,7 @@ impl Config {
             inflight_entries_max: 16384,
             inflight_bytes_max: 8 << 20,
             unapplied_bytes_max: 64 << 20,
+            all_live_max: 4096,
             tail_bytes_max: 16 << 20,
             apply_bytes_max: 4 << 20,
             reads_max: 4096,
@@ -193,6 +197,7 @@ impl Config {
             ("inflight_entries_max", self.inflight_entries_max),
             ("inflight_bytes_max", self.inflight_bytes_max),
             ("unapplied_bytes_max", self.unapplied_bytes_max),
+            ("all_live_max", self.all_live_max),
             ("tail_bytes_max", self.tail_bytes_max),
             ("apply_bytes_max", self.apply_bytes_max),
             ("reads_max", self.reads_max),

@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::types::{Change, Command, Entry, Index, Message, NodeId, SnapshotMeta, Tag, WriteId};
+use crate::types::{
+    Acknowledge, Change, Command, Entry, Index, Message, NodeId, SnapshotMeta, Tag, WriteId,
+};
 
 /// One thing that happened to a node; `Raft::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,10 +28,13 @@ pub enum Input {
         entries: Vec<Entry>,
     },
     /// The user wants a command in the log. Ends in exactly one of `Action::Committed`,
-    /// `Action::Rejected` and `Action::Unknown`.
+    /// `Action::Rejected` and `Action::Unknown`; with [`Acknowledge::LeaderOnly`], of
+    /// `Action::MayBeLost` and `Action::Rejected`.
     Propose {
         /// Comes back with the outcome.
         tag: Tag,
+        /// When it counts as done.
+        acknowledge: Acknowledge,
         /// The bytes to replicate.
         command: Command,
     },

@@ -8,12 +8,13 @@ use crate::quorum;
 use crate::raft::action::{Action, Refusal, RejectReason};
 use crate::raft::catch_up::Changing;
 use crate::raft::common::Common;
+use crate::raft::proposals::{Proposal, Proposals};
 use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::replication;
 use crate::raft::transition::Transition;
 use crate::raft::unapplied::Unapplied;
 use crate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, Index, Instant, NodeId, Payload, Tag,
+    Acknowledge, AppendOutcome, Body, Command, Entry, EntryId, Index, Instant, NodeId, Payload, Tag,
 };
 
 /// What only a leader has.
@@ -28,7 +29,7 @@ pub(crate) struct Leader {
     round: u64,
     /// The entry this leader began its term with.
     first: Index,
-    proposals: VecDeque<Proposal>,
+    pub(crate) proposals: Proposals,
     pub(crate) unapplied: Unapplied,
     /// Own reads that came before an entry of this term was committed.
     early_reads: VecDeque<Tag>,
@@ -44,13 +45,6 @@ pub(crate) struct Handover {
     pub(crate) to: NodeId,
     /// When this leader goes on by itself.
     pub(crate) deadline: Instant,
-}
-
-/// A proposal in the log whose outcome its user waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Proposal {
-    tag: Tag,
-    index: Index,
 }
 
 impl Leader {
@@ -69,7 +63,7 @@ impl Leader {
             heartbeat_due: common.now,
             round: 0,
             first,
-            proposals: VecDeque::new(),
+            proposals: Proposals::default(),
             unapplied: Unapplied::of(&common.log),
             early_reads: VecDeque::new(),
             reads: VecDeque::new(),
@@ -125,7 +119,15 @@ impl Leader {
         common.log.committed() >= self.first
     }
 
-    pub(crate) fn on_propose(&mut self, common: &mut Common, tag: Tag, command: Command) {
+    pub(crate) fn on_propose(
+        &mut self,
+        common: &mut Common,
+        tag: Tag,
+        acknowledge: Acknowledge,
+        command: Command,
+    ) {
+        let acknowledge = acknowledge.resolved(common.log.membership());
+        let waits_for_all = acknowledge == Acknowledge::AllLive;
         if command.len() > common.config.command_bytes_max {
             return common.reject(tag, RejectReason::TooLarge);
         }
@@ -139,8 +141,18 @@ impl Leader {
         if !self.unapplied.has_room(bytes, common.config.unapplied_bytes_max) {
             return common.reject(tag, RejectReason::Busy);
         }
+        if waits_for_all && self.proposals.for_all_live() >= common.config.all_live_max {
+            return common.reject(tag, RejectReason::Busy);
+        }
         let index = self.append(common, Payload::Command(command));
-        self.proposals.push_back(Proposal { tag, index });
+        match acknowledge {
+            Acknowledge::LeaderOnly => {
+                let id = EntryId::new(common.term(), index);
+                common.actions.push(Action::MayBeLost { tag, id });
+            }
+            _ if waits_for_all => self.proposals.wait_for_all_live(Proposal { tag, index }),
+            _ => self.proposals.wait_for_quorum(Proposal { tag, index }),
+        }
     }
 
     /// Appends what the leader's state machine will count as unapplied.
@@ -161,15 +173,39 @@ impl Leader {
         }
         let established = self.is_established(common);
         common.log.commit(index);
-        while let Some(proposal) = self.proposals.pop_front_if(|next| next.index <= index) {
-            let id = EntryId::new(common.term(), proposal.index);
-            common.actions.push(Action::Committed { tag: proposal.tag, id });
+        while let Some(proposal) = self.proposals.pop_committed(index) {
+            common.committed(proposal.tag, proposal.index);
         }
         if !established {
             while let Some(tag) = self.early_reads.pop_front() {
                 self.queue_read(common, Reader::Own(tag));
             }
         }
+    }
+
+    /// Answers the committed proposals that every voter not suspected dead has on its disk.
+    fn answer_all_live(&mut self, common: &mut Common) {
+        if self.proposals.for_all_live() == 0 {
+            return;
+        }
+        let own = common.log.membership().is_voter(common.id());
+        let mut reached = common.log.committed();
+        if own {
+            reached = reached.min(common.log.durable());
+        }
+        for (id, peer) in &self.peers {
+            if common.log.membership().is_voter(*id) && !self.suspects(common, peer) {
+                reached = reached.min(peer.matched());
+            }
+        }
+        while let Some(proposal) = self.proposals.pop_on_all_live(reached) {
+            common.committed(proposal.tag, proposal.index);
+        }
+    }
+
+    /// Whether the peer was silent for so long that it may be dead, though it need not be.
+    pub(crate) fn suspects(&self, common: &Common, peer: &Progress) -> bool {
+        common.now >= peer.heard.after(common.config.election_timeout_max)
     }
 
     pub(crate) fn on_append_entries_reply(
@@ -343,6 +379,7 @@ impl Leader {
             // It counts from its append on: a quorum of it may have what one before had not.
             self.advance_commit(common);
         }
+        self.answer_all_live(common);
         self.replicate(common);
         self.advance_reads(common);
         if !self.is_dismissed(common) {
@@ -388,7 +425,7 @@ impl Leader {
     pub(crate) fn resign(&mut self, common: &mut Common) {
         self.abandon_change(common);
         self.finish_handover(common);
-        for proposal in self.proposals.drain(..) {
+        while let Some(proposal) = self.proposals.pop() {
             let id = EntryId::new(common.term(), proposal.index);
             common.actions.push(Action::Unknown { tag: proposal.tag, id });
         }
@@ -414,6 +451,7 @@ impl Leader {
             assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
         }
         self.unapplied.assert_invariants(&common.log);
+        self.proposals.assert_invariants(last.index);
         assert!(
             self.reads.iter().is_sorted_by_key(|read| read.round),
             "reads wait in the order of their rounds"

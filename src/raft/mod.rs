@@ -20,6 +20,7 @@ mod leader;
 mod meeting;
 mod normal;
 mod outbox;
+mod proposals;
 mod reads;
 mod replication;
 mod screen;
@@ -47,8 +48,8 @@ use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Body, Command, Entry, Incarnation, Index, Instant, Membership, Message, NodeId, Restored,
-    SnapshotMeta, Tag, Term, WriteId,
+    Body, Entry, Incarnation, Index, Instant, Membership, Message, NodeId, Restored, SnapshotMeta,
+    Tag, Term, WriteId,
 };
 
 /// One node of the cluster, without clock, network or disk.
@@ -203,6 +204,12 @@ impl Raft {
         peer.map(|(_, progress)| progress.matched())
     }
 
+    /// Whether this node leads and a proposal at `index` waits until every live voter has it.
+    #[must_use]
+    pub fn waits_for_all_live(&self, index: Index) -> bool {
+        matches!(&self.role, Role::Leader(leader) if leader.proposals.waits_for_all_live(index))
+    }
+
     /// The membership in force: the last in the log, committed or not (Raft §6).
     #[must_use]
     pub fn membership(&self) -> &Membership {
@@ -233,6 +240,7 @@ impl Raft {
                 Mode::Probe { .. } | Mode::Replicate => None,
             },
             disk_full: progress.disk_full(),
+            suspected: leader.suspects(&self.common, progress),
             matched: progress.matched(),
             next: progress.next(),
             inflight_entries: progress.inflight().entries(),
@@ -256,7 +264,9 @@ impl Raft {
             Input::Persisted(write) => self.on_persisted(write),
             Input::Applied(index) => self.on_applied(index),
             Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
-            Input::Propose { tag, command } => self.on_propose(tag, command),
+            Input::Propose { tag, acknowledge, command } => self.lead(tag, |leader, common| {
+                leader.on_propose(common, tag, acknowledge, command);
+            }),
             Input::Read { tag } => self.on_read(tag),
             Input::ChangeMembership { tag, change } => self.lead(tag, |leader, common| {
                 leader.on_change(common, tag, &change);
@@ -326,10 +336,6 @@ impl Raft {
             (Consumer::Peer(_), _) => {}
         }
         Transition::Stay
-    }
-
-    fn on_propose(&mut self, tag: Tag, command: Command) -> Transition {
-        self.lead(tag, |leader, common| leader.on_propose(common, tag, command))
     }
 
     /// Does what only a leader does, or rejects `tag`.

@@ -179,9 +179,9 @@ impl Node {
             Input::ViewFailed => {
                 self.snapshots.on_view_failed(&mut self.storage, &mut self.events);
             }
-            Input::Propose { tag, command } => {
+            Input::Propose { tag, acknowledge, command } => {
                 self.requests.propose(tag);
-                self.tell(raft::Input::Propose { tag, command });
+                self.tell(raft::Input::Propose { tag, acknowledge, command });
             }
             Input::Read { tag, query } => {
                 self.requests.read(tag, query);
@@ -240,7 +240,8 @@ impl Node {
         match done {
             Done::Applied { last, outcomes } => {
                 for (index, outcome) in outcomes {
-                    self.outputs.extend(self.requests.applied(index, outcome));
+                    let waits = self.raft.waits_for_all_live(index);
+                    self.outputs.extend(self.requests.applied(index, outcome, waits));
                 }
                 self.tell(raft::Input::Applied(last));
             }
@@ -317,13 +318,19 @@ impl Node {
                 self.requests.end(tag);
                 self.outputs.push(Output::Resigned { tag });
             }
-            Action::Committed { tag, id } => self.requests.committed(tag, id),
+            Action::Committed { tag, id } => {
+                self.outputs.extend(self.requests.committed(tag, id));
+            }
+            Action::MayBeLost { tag, id } => {
+                self.requests.end(tag);
+                self.outputs.push(Output::MayBeLost { tag, id });
+            }
             Action::Rejected { tag, reason } => {
                 self.requests.end(tag);
                 self.outputs.push(Output::Rejected { tag, reason });
             }
-            Action::Unknown { tag, .. } => {
-                self.requests.end(tag);
+            Action::Unknown { tag, id } => {
+                self.requests.end_at(tag, id.index);
                 self.outputs.push(Output::Unknown { tag });
             }
             Action::ReadReady { tag, index } => {

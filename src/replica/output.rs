@@ -24,7 +24,8 @@ pub enum Output {
         /// How many.
         bytes: usize,
     },
-    /// The request is in the log for good, and applied here.
+    /// The request is in the log for good, and applied here. If that was asked for, it is on the
+    /// disk of every voter that the leader takes for alive, too.
     Replied {
         /// As proposed.
         tag: Tag,
@@ -32,6 +33,14 @@ pub enum Output {
         id: EntryId,
         /// What came of it.
         outcome: Outcome,
+    },
+    /// The request is in the leader's memory, and nothing more is known: it may be carried out, or
+    /// be lost without a word.
+    MayBeLost {
+        /// As proposed.
+        tag: Tag,
+        /// Where it was appended.
+        id: EntryId,
     },
     /// The state machine answered the read; it was at or after `index`.
     Answered {

@@ -3,6 +3,7 @@
 //! Nothing here decides anything. Each number that could be confused with another has a type of
 //! its own, so that a swapped argument does not compile.
 
+mod acknowledge;
 mod entry;
 mod id;
 mod membership;
@@ -11,6 +12,7 @@ mod time;
 mod transfer;
 mod write;
 
+pub use acknowledge::Acknowledge;
 pub(crate) use entry::Listed;
 pub use entry::{Command, Entry, Payload};
 pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};

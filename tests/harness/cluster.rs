@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Config, Input, RoleName};
 use quorate::types::{
-    Body, Change, Command, Entry, EntryId, Index, Membership, Message, NodeId, Restored, Tag,
+    Acknowledge, Body, Change, Command, Entry, EntryId, Index, Membership, Message, NodeId,
+    Restored, Tag,
 };
 
 use super::network::{Kind, Network};
@@ -210,7 +211,10 @@ impl Cluster {
     /// Proposes a command at a node and returns the tag of the proposal.
     pub(crate) fn propose(&mut self, id: NodeId, text: &str) -> Tag {
         let tag = self.next_tag();
-        self.input(id, Input::Propose { tag, command: Command::from(text) });
+        self.input(
+            id,
+            Input::Propose { tag, acknowledge: Acknowledge::Quorum, command: Command::from(text) },
+        );
         self.settle();
         tag
     }

@@ -69,11 +69,13 @@ impl Cluster {
     fn carry_out_at_once(&mut self, command: Command) -> Result<(), String> {
         match command {
             Command::Campaign(id) => self.give(id, Input::Campaign),
-            Command::Propose { to, commands } => commands.iter().try_for_each(|command| {
-                let command = command.as_str().into();
-                let tag = self.next_tag();
-                self.give(to, Input::Propose { tag, command })
-            }),
+            Command::Propose { to, acknowledge, commands } => {
+                commands.iter().try_for_each(|command| {
+                    let command = command.as_str().into();
+                    let tag = self.next_tag();
+                    self.give(to, Input::Propose { tag, acknowledge, command })
+                })
+            }
             Command::Read(id) => {
                 let tag = self.next_tag();
                 self.give(id, Input::Read { tag })

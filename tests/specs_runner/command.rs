@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::Config;
-use quorate::types::{Change, Index, Message, NodeId};
+use quorate::types::{Acknowledge, Change, Index, Message, NodeId};
 
 use super::change::{self, Founders};
 use super::disk::Image;
@@ -18,7 +18,7 @@ pub(crate) enum Command {
     Disk(NodeId, Image),
     Elect(NodeId),
     Campaign(NodeId),
-    Propose { to: NodeId, commands: Vec<String> },
+    Propose { to: NodeId, acknowledge: Acknowledge, commands: Vec<String> },
     Read(NodeId),
     Change(NodeId, Change),
     GiveUp(NodeId),
@@ -97,7 +97,7 @@ const FORMS: [(&str, &str); 39] = [
     ("disk", "disk n1 [snapshot=3@t1] [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1]"),
     ("elect", "elect n1"),
     ("campaign", "campaign n1"),
-    ("propose", "propose n1 x y … [count=3] [bytes=100]"),
+    ("propose", "propose n1 x y … [count=3] [bytes=100] [for=quorum|all-live|leader-only]"),
     ("read", "read n1"),
     ("change", "change n1 nothing|+n4|-n3|?n5|~n2|casting=n1|n2@a|n2!200 …"),
     ("give-up", "give-up n1"),
@@ -236,7 +236,8 @@ impl Command {
         let ids = |words: &[&str]| words.iter().map(|word| node(word)).collect::<Result<_, _>>();
         match (verb, rest) {
             ("propose", [to, words @ ..]) if !words.is_empty() => {
-                Ok(Command::Propose { to: node(to)?, commands: commands(words)? })
+                let (commands, acknowledge) = commands(words)?;
+                Ok(Command::Propose { to: node(to)?, acknowledge, commands })
             }
             ("change", [to, words @ ..]) if !words.is_empty() => {
                 Ok(Command::Change(node(to)?, change::change(words)?))
@@ -330,14 +331,17 @@ fn count(word: &str) -> Result<usize, String> {
 }
 
 /// Reads the commands of a proposal: words as they are; `count` repeats them with a number, and
-/// `bytes` fills each up to that size.
-fn commands(words: &[&str]) -> Result<Vec<String>, String> {
+/// `bytes` fills each up to that size; `for` says when they count as done.
+fn commands(words: &[&str]) -> Result<(Vec<String>, Acknowledge), String> {
     let (options, mut list): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| w.contains('='));
-    let (mut repeat, mut bytes) = (None, 0);
+    let (mut repeat, mut bytes, mut acknowledge) = (None, 0, Acknowledge::Default);
     for option in options {
         match pair(option)? {
             ("count", value) => repeat = Some(count(value)?),
             ("bytes", value) => bytes = count(value)?,
+            ("for", "quorum") => acknowledge = Acknowledge::Quorum,
+            ("for", "all-live") => acknowledge = Acknowledge::AllLive,
+            ("for", "leader-only") => acknowledge = Acknowledge::LeaderOnly,
             (key, _) => return Err(format!("`{key}` is no option of propose")),
         }
     }
@@ -358,5 +362,5 @@ fn commands(words: &[&str]) -> Result<Vec<String>, String> {
             command.push('.');
         }
     }
-    Ok(commands)
+    Ok((commands, acknowledge))
 }

@@ -93,6 +93,7 @@ fn bound<'a>(config: &'a mut Config, key: &str) -> Result<&'a mut usize, String>
         "inflight_entries_max" => &mut config.inflight_entries_max,
         "inflight_bytes_max" => &mut config.inflight_bytes_max,
         "unapplied_bytes_max" => &mut config.unapplied_bytes_max,
+        "all_live_max" => &mut config.all_live_max,
         "tail_bytes_max" => &mut config.tail_bytes_max,
         "apply_bytes_max" => &mut config.apply_bytes_max,
         "reads_max" => &mut config.reads_max,

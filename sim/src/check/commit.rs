@@ -1,10 +1,10 @@
 //! The commit index: S10, S12 to S14, S16, and the part of S11 about what is committed.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Index, Membership, Term};
+use quorate::types::{EntryId, Index, Membership, NodeId, Term};
 
 use crate::check::electorate::{Decision, Electorate};
-use crate::check::finding::{S10, S11, S12, S13, S14, S15, S16, S23, Verdict};
+use crate::check::finding::{S10, S11, S12, S13, S14, S15, S16, S23, S33, Verdict};
 use crate::check::model::{Model, Node};
 use crate::check::nodes::Slot;
 
@@ -88,6 +88,24 @@ impl Commit {
         let decided = model.committed.id_at(index).unwrap_or_default();
         S11.broken(format!("{id} commits {has} where {decided} with its prefix is committed"))
     }
+}
+
+/// A leader answers what every voter that it hears is to have: they do, and so does its own disk.
+pub(super) fn on_all_live(model: &Model, id: NodeId, entry: EntryId, live: &[NodeId]) -> Verdict {
+    let (leader, index) = (model.slot(id), entry.index);
+    if model.committed.id_at(index) != Some(entry) {
+        return S33.broken(format!("{id} answers {entry}, which is not committed"));
+    }
+    let chain = model.committed.chain_at(index);
+    let voters = model.slots().filter(|slot| model.electorate(leader).is_voter(*slot));
+    for slot in voters.filter(|slot| *slot == leader || live.contains(&model.node(*slot).id)) {
+        let node = model.node(slot);
+        if node.disk.log.chain_at(index) != chain {
+            let held = held(node, index);
+            return S33.broken(format!("{id} answers {entry} for all live voters, but {held}"));
+        }
+    }
+    Ok(())
 }
 
 fn ladder(model: &Model, slot: Slot, status: &Status) -> Verdict {

@@ -80,6 +80,7 @@ checks! {
     S28 "fail-stop" "After its disk failed, a node says and writes nothing more."
     S29 "bounded" "No queue and no message exceeds its bound."
     S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
+    S33 "all-live" "What is answered for all live voters is on the disk of each of them."
     U1 "user-model" "The user's workload finds no reply, answer or state wrong."
     L3 "churn" "After the storm, few elections are won."
     L4 "outsiders" "After the storm, nobody outside the core raises its term."

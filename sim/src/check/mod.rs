@@ -150,6 +150,7 @@ impl Checks {
                 self.apply.starts_at(self.model.slot(node), index);
                 self.states.reached(node, index, state)
             }
+            Seen::OnAllLive { node, id, live } => commit::on_all_live(&self.model, node, id, live),
             Seen::DiskFailed { node } => {
                 self.model.disk_failed(self.model.slot(node));
                 Ok(())

@@ -5,7 +5,9 @@ use std::time::Duration;
 use quorate::raft::{self, Action, RoleName, Status};
 use quorate::replica::{Note, Output};
 use quorate::storage::{Failure, FileAction, FileName, Lane, Operation};
-use quorate::types::{AppendOutcome, Body, Message, NodeId, Packet, TransferBody, Write, WriteId};
+use quorate::types::{
+    AppendOutcome, Body, EntryId, Message, NodeId, Packet, Tag, TransferBody, Write, WriteId,
+};
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
@@ -71,6 +73,9 @@ impl World {
                     witness.action(now, &status, &action);
                     match action {
                         Action::Persist(write) => self.submitted(place, write, witness),
+                        Action::Committed { tag, id } => {
+                            self.committed_for(place, tag, id, witness);
+                        }
                         Action::Fetch { consumer, first, last, .. } => {
                             let incarnation = self.nodes[place.0 as usize].incarnation;
                             witness.fetches(consumer, last.0 - first.0 + 1, incarnation);
@@ -85,6 +90,24 @@ impl World {
                 Note::SnapshotReceived(meta) => witness.received_snapshot(now, place.id(), &meta),
             }
         }
+    }
+
+    /// The algorithm answers a proposal: if all live voters were to have it, they do.
+    fn committed_for(&mut self, place: Place, tag: Tag, id: EntryId, witness: &mut Witness) {
+        let node = &mut self.nodes[place.0 as usize];
+        let own = node.clock.read(self.now);
+        let Some(running) = node.running.as_deref_mut() else { return };
+        if !running.for_all_live.remove(&tag) {
+            return;
+        }
+        let (term, patience) = (id.term, self.settings.config.election_timeout_max);
+        let lately = running
+            .heard
+            .iter()
+            .filter(|(_, (in_term, at))| *in_term == term && own < at.after(patience));
+        let live: Vec<NodeId> = lately.map(|(peer, _)| *peer).collect();
+        witness.reach(Spot::AnsweredByAllLive);
+        witness.see(self.now, Seen::OnAllLive { node: place.id(), id, live: &live });
     }
 
     /// The algorithm gives a write to its store.
@@ -243,6 +266,10 @@ impl World {
             Output::Replied { tag, id, outcome } => {
                 running.answered(tag);
                 self.client_commits(tag, place, id, &outcome, witness);
+            }
+            Output::MayBeLost { tag, .. } => {
+                running.answered(tag);
+                self.client_may_lose(tag, place, witness);
             }
             Output::Answered { tag, index, applied, answer } => {
                 running.answered(tag);

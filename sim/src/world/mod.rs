@@ -31,9 +31,9 @@ mod tests;
 
 use std::time::Duration;
 
-use quorate::raft::Status;
+use quorate::raft::{RoleName, Status};
 use quorate::replica::{Input, Output};
-use quorate::types::{Index, Instant, Message, NodeId, Packet, TransferBody};
+use quorate::types::{Body, Index, Instant, Message, NodeId, Packet, Term, TransferBody};
 
 use crate::choice::{Choices, Key, Kind};
 use crate::digest;
@@ -308,6 +308,12 @@ impl World {
         let Some(running) = node.running.as_deref_mut() else { return };
         let kind = EventKind::of(&input);
         let answers = answers(&input).filter(|_| witness.checks());
+        if let Some((peer, term)) = answers
+            && running.status.role == RoleName::Leader
+            && running.status.term == term
+        {
+            running.heard.insert(peer, (term, own));
+        }
         let mut outputs = std::mem::take(&mut self.outputs);
         running.node.step(own, input, &mut outputs);
         let before = std::mem::replace(&mut running.status, running.node.status());
@@ -318,7 +324,8 @@ impl World {
         }
         let status = running.status;
         let membership = running.node.raft().membership().clone();
-        let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
+        let counted =
+            answers.and_then(|(peer, _)| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         self.fold(ladder ^ (outputs.len() as u64) << 56);
@@ -377,10 +384,18 @@ impl World {
     }
 }
 
-/// The peer whose answer the input is, if it is one.
-fn answers(input: &Input) -> Option<NodeId> {
+/// The peer whose answer to a leader the input is, if it is one, and the answer's term.
+fn answers(input: &Input) -> Option<(NodeId, Term)> {
     match input {
-        Input::Packet(Packet::Message(message)) if message.body.is_reply() => Some(message.from),
+        Input::Packet(Packet::Message(Message {
+            from,
+            term,
+            body:
+                Body::AppendEntriesReply(_)
+                | Body::HeartbeatReply { .. }
+                | Body::InstallSnapshotReply { .. },
+            ..
+        })) => Some((*from, *term)),
         _ => None,
     }
 }
