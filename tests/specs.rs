@@ -15,7 +15,7 @@ use specs_runner::planted::{Copy, bugs};
 use specs_runner::report::{Outcome, check_file};
 use specs_runner::script::Script;
 
-const AREAS: [&str; 10] = [
+const AREAS: [&str; 11] = [
     "election",
     "replication",
     "reads",
@@ -26,6 +26,7 @@ const AREAS: [&str; 10] = [
     "membership",
     "even",
     "transfer",
+    "survivor",
 ];
 
 #[test]
@@ -71,6 +72,11 @@ fn membership() {
 #[test]
 fn even() {
     check_area("even", 9);
+}
+
+#[test]
+fn survivor() {
+    check_area("survivor", 12);
 }
 
 #[test]

@@ -288,7 +288,7 @@ const REJECTED: [Mark; 6] = [
     must("rejected/disk-full"),
 ];
 
-const RECEIVED: [Mark; 15] = [
+const RECEIVED: [Mark; 17] = [
     must("received/pre-vote"),
     must("received/pre-vote-reply"),
     must("received/request-vote"),
@@ -304,6 +304,8 @@ const RECEIVED: [Mark; 15] = [
     must("received/timeout-now"),
     may("received/meet"),
     may("received/founded"),
+    may("received/counted"),
+    may("received/vouch"),
 ];
 
 /// A pre-candidate asks so little of its disk that faults of disks seldom meet one; and what is
@@ -411,6 +413,8 @@ impl MarkId {
             Body::TimeoutNow => 12,
             Body::Meet { .. } => 13,
             Body::Founded { .. } => 14,
+            Body::Counted => 15,
+            Body::Vouch => 16,
         };
         MarkId(RECEIVED_FROM + place)
     }

@@ -99,6 +99,12 @@ pub enum Action {
         /// Who says so.
         from: NodeId,
     },
+    /// The leader's log contradicts what this node knows as committed: each went on without the
+    /// other, though both were alive. This node's own is refused until it is wiped and added again.
+    Forked {
+        /// The leader.
+        from: NodeId,
+    },
     /// The node handed its leadership over, as a transfer asked for. Whether the other one took
     /// it, [`Action::RoleChanged`] tells.
     Resigned {

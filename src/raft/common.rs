@@ -12,6 +12,7 @@ use crate::raft::jitter::Jitter;
 use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::ConfirmedReads;
 use crate::raft::status::Refusals;
+use crate::raft::survival::Survival;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Founder, HardState, Incarnation, Index, Instant,
     Membership, Message, NodeId, Payload, SnapshotMeta, Tag, Term,
@@ -35,6 +36,8 @@ pub(crate) struct Common {
     pub(crate) reads: ConfirmedReads,
     pub(crate) refusals: Refusals,
     pub(crate) drift: Drift,
+    /// Who is alive, if nodes go on without those that are not.
+    pub(crate) survival: Survival,
     /// The node is to found the cluster, and has no membership yet.
     pub(crate) founding: Option<Founding>,
     /// The life of the disk.
@@ -67,6 +70,7 @@ impl Common {
         let is_new = reported.is_nobody() && log.last() == EntryId::ZERO;
         let founders = config.founders.as_ref().filter(|_| is_new);
         let founding = founders.map(|founders| Founding::new(founders, own, now));
+        let survival = Survival::new(config.survivor.map(|survivor| survivor.after), now);
         Common {
             config,
             snapshot,
@@ -80,6 +84,7 @@ impl Common {
             reads,
             refusals: Refusals::default(),
             drift: Drift::default(),
+            survival,
             founding,
             incarnation,
             removal_not_before: now,
@@ -314,6 +319,10 @@ impl Common {
         if *membership != self.reported {
             self.actions.push(Action::MembershipChanged(membership.clone()));
         }
+        if !membership.incoming().contains(&self.config.id) {
+            self.survival.discount();
+        }
+        self.survival.keep(membership);
         self.reported = membership.clone();
     }
 

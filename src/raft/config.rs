@@ -36,6 +36,9 @@ pub struct Config {
     /// As the leader, make learners of voters that are silent for too long, and voters of them
     /// again once they are back.
     pub removal: Option<Removal>,
+    /// Go on as the last survivor, where silence means death. *Under partition this splits the
+    /// brain*: read [`Survivor`] first. Every node has the same.
+    pub survivor: Option<Survivor>,
     /// The largest command that may be proposed, in bytes.
     pub command_bytes_max: usize,
     /// The most entries one message or one fetch carries.
@@ -81,6 +84,27 @@ pub struct Removal {
     pub pause: Duration,
 }
 
+/// When the nodes that are left go on without the others, down to the last one.
+///
+/// **This is correct only if silence means death, in both directions.** Where a network can part
+/// two nodes that are both alive, or delay what they say for as long as [`Survivor::after`], each
+/// goes on without the other: *the brain splits*, and what was acknowledged by one is lost.
+/// `docs/SURVIVOR.md` shows a run in which it does. It is for nodes that crash and a network that
+/// does not fail: nodes on one board, say, or on links each of which is doubled.
+///
+/// In return three nodes outlast two crashes, one after the other or both at once, whichever they
+/// are; the one left goes on, and nothing acknowledged is lost. The price: every entry waits for
+/// *every* voter's disk, so that after any crash nothing is committed for [`Survivor::after`]; and
+/// nodes that all start at the same time, as after a power cut, elect nobody before every voter is
+/// there, unless the one that was left alone is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Survivor {
+    /// How long a node is silent before it counts as dead; at least four times
+    /// `election_timeout_max`. Longer than twice any pause of a process, and any delay of a message
+    /// and a heartbeat on top.
+    pub after: Duration,
+}
+
 /// Why a configuration is refused: which field, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -104,6 +128,11 @@ pub enum ConfigError {
     /// `removal.after` is less than twice `election_timeout_max`, `removal.voters_min` is 0, or
     /// `removal.pause` is shorter than `removal.after`: a short silence would shrink the cluster.
     RemovalTooEager,
+    /// `survivor.after` is less than four times `election_timeout_max`: a short silence would be
+    /// taken for death.
+    SurvivorTooEager,
+    /// `survivor` and `removal`: each suspends voters by rules of its own.
+    SurvivorWithRemoval,
     /// The named bound is zero, so nothing could ever pass it.
     BoundIsZero(&'static str),
     /// `command_bytes_max` is over `message_bytes_max` less an entry's overhead: the largest
@@ -131,6 +160,7 @@ impl Config {
             stickiness: true,
             casting_vote: true,
             removal: None,
+            survivor: None,
             command_bytes_max: 1 << 20,
             message_entries_max: 4096,
             message_bytes_max: 2 << 20,
@@ -184,6 +214,13 @@ impl Config {
                 || removal.pause < removal.after
         }) {
             return Err(ConfigError::RemovalTooEager);
+        }
+        let eager = self.election_timeout_max.saturating_mul(4);
+        if self.survivor.is_some_and(|survivor| survivor.after < eager) {
+            return Err(ConfigError::SurvivorTooEager);
+        }
+        if self.survivor.is_some() && self.removal.is_some() {
+            return Err(ConfigError::SurvivorWithRemoval);
         }
         self.check_bounds()
     }
@@ -243,6 +280,12 @@ impl fmt::Display for ConfigError {
                 "removal.after must be at least twice election_timeout_max, removal.pause at least \
                  removal.after, and removal.voters_min at least 1",
             ),
+            ConfigError::SurvivorTooEager => {
+                f.write_str("survivor.after must be at least four times election_timeout_max")
+            }
+            ConfigError::SurvivorWithRemoval => {
+                f.write_str("survivor suspends voters by itself: leave removal out")
+            }
             ConfigError::StickinessWithoutCheckQuorum => f.write_str(
                 "stickiness without check_quorum would keep a leader that hears nobody: \
                  turn both on or both off",
@@ -300,6 +343,11 @@ mod tests {
         assert_eq!(refused(|c| c.election_timeout_max = ms(374)), ElectionTimeoutsTooClose);
         assert_eq!(refused(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
         assert_eq!(refused(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
+        let survivor = |after| Some(Survivor { after: ms(after) });
+        assert_eq!(refused(|c| c.survivor = survivor(2399)), SurvivorTooEager);
+        let removal = Removal { after: ms(1200), voters_min: 1, pause: ms(1200) };
+        let both = |c: &mut Config| (c.survivor, c.removal) = (survivor(2400), Some(removal));
+        assert_eq!(refused(both), SurvivorWithRemoval);
         assert_eq!(refused(|c| c.inflight_bytes_max = 1 << 20), MessageLargerThanInflight);
         assert_eq!(refused(|c| c.unapplied_bytes_max = 99), CommandLargerThanUnapplied);
     }

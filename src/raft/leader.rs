@@ -102,15 +102,21 @@ impl Leader {
         }
     }
 
-    /// The highest number a quorum has reached: this node `own`, every peer as `of` tells.
+    /// The highest number a quorum has reached, or every voter where the last one of them is to go
+    /// on alone: this node `own`, every peer as `of` tells.
     fn reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
-        quorum::reached(common.log.membership(), |id| {
+        let reached = |id: NodeId| {
             if id == common.id() {
                 return own;
             }
             let peer = self.peers.iter().find(|(peer, _)| *peer == id);
             peer.map_or(0, |(_, progress)| of(progress))
-        })
+        };
+        let membership = common.log.membership();
+        if common.survival.is_on() {
+            return membership.voters().map(reached).min().unwrap_or(0);
+        }
+        quorum::reached(membership, reached)
     }
 
     /// Whether an entry of this term is committed: before, the commit index may be behind what
@@ -282,6 +288,26 @@ impl Leader {
             progress.committed_sent = committed;
             common.send(*id, Body::Heartbeat { round: self.round, committed });
         }
+        if common.survival.is_on() {
+            self.count_on_live(common);
+        }
+    }
+
+    /// Tells those voters without which nothing is committed that they count. They are fresh: it
+    /// would take longer to lose them than to tell them.
+    fn count_on_live(&self, common: &mut Common) {
+        let membership = common.log.membership().clone();
+        if common.log.membership_index() > common.log.committed() {
+            return;
+        }
+        for (id, progress) in &self.peers {
+            let counts = membership.incoming().contains(id)
+                && progress.matched() >= common.log.committed()
+                && common.survival.is_fresh(*id, common.now);
+            if counts {
+                common.send(*id, Body::Counted);
+            }
+        }
     }
 
     pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
@@ -305,6 +331,10 @@ impl Leader {
 
     /// Whether a quorum was heard from within the longest election timeout (thesis §6.2).
     fn hears_quorum(&self, common: &Common) -> bool {
+        if common.survival.is_on() {
+            // Whoever is silent for too long is dead, and the leader goes on.
+            return true;
+        }
         let heard = Instant(self.reached(common, common.now.0, |peer| peer.heard.0));
         common.now < heard.after(common.config.election_timeout_max)
     }

@@ -26,13 +26,14 @@ mod replication;
 mod screen;
 mod snapshots;
 mod status;
+mod survival;
 mod trace;
 mod transition;
 mod unapplied;
 mod upkeep;
 
 pub use action::{Action, Refusal, RejectReason, RoleName};
-pub use config::{Config, ConfigError, Removal};
+pub use config::{Config, ConfigError, Removal, Survivor};
 pub use input::{Consumer, Input};
 pub use status::{PeerStatus, Refusals, Status};
 
@@ -132,9 +133,13 @@ impl Raft {
     /// If the driver breaks the contract; the message names the rule.
     pub fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
         assert!(now >= self.common.now, "contract: now never goes back");
+        let paused = self.common.survival.told(self.common.now, now);
         self.common.now = now;
         self.common.is_new = false;
         core::mem::swap(actions, &mut self.common.actions);
+        if paused && matches!(self.role, Role::Leader(_)) {
+            self.enter(Transition::Follow { term: self.common.term(), leader: None });
+        }
         let transition = self.receive(input);
         self.enter(transition);
         if let Role::Leader(leader) = &mut self.role {
@@ -155,6 +160,11 @@ impl Raft {
         if self.common.is_new && self.common.log.committed() > self.common.log.applied() {
             return self.common.now;
         }
+        let told = self.common.survival.deadline(self.common.now);
+        told.min(self.role_deadline())
+    }
+
+    fn role_deadline(&self) -> Instant {
         match &self.role {
             Role::Follower(follower) => {
                 let founding = self.common.founding.as_ref();
@@ -387,6 +397,9 @@ impl Raft {
             self.common.refuse(message.from, name, reason);
             return Transition::Stay;
         }
+        if self.common.log.membership().is_member(message.from) {
+            self.common.survival.hear(message.from, self.common.now);
+        }
         match &message.body {
             // These say nothing about the sender's term being ours, too early or too late.
             Body::PreVote { next_term, last } => {
@@ -466,6 +479,13 @@ impl Raft {
             }
             (Role::Follower(follower), Body::TimeoutNow) => {
                 return follower.on_timeout_now(common, from);
+            }
+            (Role::Follower(follower), Body::Counted) => follower.on_counted(common, from),
+            (Role::Candidate(candidate), Body::Vouch) => {
+                if common.log.membership().is_voter(from) {
+                    return candidate.on_vouch(common);
+                }
+                common.refuse(from, name, Refusal::NotVoter);
             }
             (Role::Follower(follower), Body::InstallSnapshot { meta }) => {
                 follower.on_install_snapshot(common, from, meta);
@@ -556,6 +576,7 @@ impl Raft {
     fn become_leader(&mut self) {
         assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
         self.common.announce(RoleName::Leader, Some(self.common.id()));
+        self.common.survival.count();
         self.role = Role::Leader(Box::new(Leader::new(&mut self.common)));
     }
 

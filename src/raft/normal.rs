@@ -60,6 +60,7 @@ impl Raft {
         each(&mut common.now);
         each(&mut common.removal_not_before);
         each(common.drift.instant());
+        common.survival.instants().for_each(&mut each);
         each(common.outbox.instant());
         if let Some(founding) = &mut common.founding {
             each(&mut founding.due);

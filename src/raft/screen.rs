@@ -55,6 +55,8 @@ fn is_well_formed(message: &Message) -> bool {
         )
         | Body::InstallSnapshotReply { .. }
         | Body::TimeoutNow
+        | Body::Counted
+        | Body::Vouch
         | Body::ReadIndex { .. } => true,
     }
 }

@@ -71,6 +71,7 @@ impl fmt::Display for Action {
             Action::Changed { tag, id } => write!(f, "changed {tag} at {id}"),
             Action::MembershipChanged(membership) => write!(f, "counts {membership}"),
             Action::Stranger { from } => write!(f, "is a stranger to {from}"),
+            Action::Forked { from } => write!(f, "went another way than {from}"),
             Action::Resigned { tag } => write!(f, "resigned {tag}"),
             Action::Rejected { tag, reason } => write!(f, "rejected {tag}: {reason}"),
             Action::Unknown { tag, id } => write!(f, "unknown {tag}: was appended at {id}"),

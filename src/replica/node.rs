@@ -307,6 +307,7 @@ impl Node {
                 self.storage.fetch(self.fetched, first, last, bytes_max, &mut self.events);
             }
             Action::Stranger { from } => self.outputs.push(Output::Stranger { from }),
+            Action::Forked { from } => self.outputs.push(Output::Forked { from }),
             Action::MembershipChanged(membership) => {
                 self.outputs.push(Output::MembershipChanged(membership));
             }

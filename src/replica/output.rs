@@ -84,6 +84,12 @@ pub enum Output {
         /// Who says so.
         from: NodeId,
     },
+    /// The leader's log contradicts what this node knows as committed: each went on without the
+    /// other, though both were alive. This node is refused until it is wiped and added again.
+    Forked {
+        /// The leader.
+        from: NodeId,
+    },
     /// Who counts from now on, and where they are reached. Committed or not, it may yet be taken
     /// back by another one.
     MembershipChanged(Membership),

@@ -155,6 +155,8 @@ enum BodyForm {
         #[serde(with = "IndexForm")]
         index: Index,
     },
+    Counted,
+    Vouch,
 }
 
 #[derive(Serialize, Deserialize)]

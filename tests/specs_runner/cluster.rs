@@ -59,6 +59,10 @@ impl Cluster {
             Command::Timeout(id) => self.time_out(id)?,
             Command::Advance { nodes, by } => self.advance(&nodes, by)?,
             Command::Run(span) => self.run(span)?,
+            Command::Pause(id, span) => {
+                let node = self.node_mut(id)?;
+                node.clock = node.clock.after(span);
+            }
             Command::Settle => self.settle()?,
             other => self.carry_out_at_once(other)?,
         }

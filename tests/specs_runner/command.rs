@@ -25,6 +25,7 @@ pub(crate) enum Command {
     Transfer { node: NodeId, to: Option<NodeId> },
     Timeout(NodeId),
     Advance { nodes: Vec<NodeId>, by: Duration },
+    Pause(NodeId, Duration),
     Run(Duration),
     Settle,
     Deliver(Pick),
@@ -88,7 +89,7 @@ pub(crate) enum Keep {
 }
 
 /// Every form, for the error that a wrong command gets and for nothing else.
-const FORMS: [(&str, &str); 39] = [
+const FORMS: [(&str, &str); 40] = [
     (
         "cluster",
         "cluster 3 [learners=n4] [spares=n5] [casting=n1] [priorities=n1!200] [addresses=n1@a] \
@@ -104,6 +105,7 @@ const FORMS: [(&str, &str); 39] = [
     ("transfer", "transfer n1 [n2]"),
     ("timeout", "timeout n1"),
     ("advance", "advance n1 n2 … 100ms"),
+    ("pause", "pause n1 3s"),
     ("run", "run 100ms"),
     ("settle", "settle"),
     ("deliver", "deliver [n1 -> n2] [Name] [newest] [count=1]"),
@@ -169,6 +171,7 @@ impl Command {
             ("release", []) => Command::Release,
             ("heal", []) => Command::Heal,
             ("network", []) => Command::Network,
+            ("pause", [id, span]) => Command::Pause(node(id)?, duration(span)?),
             ("run", [span]) => Command::Run(duration(span)?),
             ("elect", [id]) => Command::Elect(node(id)?),
             ("campaign", [id]) => Command::Campaign(node(id)?),

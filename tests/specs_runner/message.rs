@@ -16,7 +16,7 @@ pub(crate) struct Selector {
 }
 
 /// Every message name, for the error that a wrong one gets.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
     "PreVote",
     "PreVoteReply",
     "RequestVote",
@@ -30,6 +30,8 @@ const NAMES: [&str; 13] = [
     "ReadIndex",
     "ReadIndexReply",
     "TimeoutNow",
+    "Counted",
+    "Vouch",
 ];
 
 impl Selector {
@@ -127,6 +129,8 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
             Body::ReadIndexReply { boot, ticket, index: fields.index("index")? }
         }
         "TimeoutNow" => Body::TimeoutNow,
+        "Counted" => Body::Counted,
+        "Vouch" => Body::Vouch,
         other => unreachable!("{other} is in NAMES"),
     })
 }

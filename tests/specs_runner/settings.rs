@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::raft::Config;
+use quorate::raft::{Config, Survivor};
 use quorate::types::{EntryId, Index, NodeId, Term};
 
 use super::change::removal;
@@ -75,6 +75,7 @@ pub(crate) fn configure(config: &mut Config, key: &str, value: &str) -> Result<(
         "check_quorum" => config.check_quorum = switch(value)?,
         "stickiness" => config.stickiness = switch(value)?,
         "casting_vote" => config.casting_vote = switch(value)?,
+        "survivor" => config.survivor = Some(Survivor { after: duration(value)? }),
         "removal" => config.removal = Some(removal(value)?),
         _ => {
             let bound = bound(config, key)?;

@@ -32,6 +32,8 @@ fn number_of_body(body: &Body) -> u32 {
         Body::TimeoutNow => 12,
         Body::Meet { .. } => 13,
         Body::Founded { .. } => 14,
+        Body::Counted => 15,
+        Body::Vouch => 16,
     }
 }
 
@@ -117,6 +119,8 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("TimeoutNow", Body::TimeoutNow),
         ("Meet", Body::Meet { met: vec![met, Founder::unknown(NodeId(2))] }),
         ("Founded", Body::Founded { membership: staged(), index: Index(0) }),
+        ("Counted", Body::Counted),
+        ("Vouch", Body::Vouch),
     ]
 }
 

@@ -144,7 +144,8 @@ impl Election {
             Body::AppendEntries { .. }
             | Body::Heartbeat { .. }
             | Body::InstallSnapshot { .. }
-            | Body::TimeoutNow => self.speaks_as_leader(model, from, message.term),
+            | Body::TimeoutNow
+            | Body::Counted => self.speaks_as_leader(model, from, message.term),
             Body::RequestVoteReply { granted: true } => {
                 self.grants(model, from, message)?;
                 replies(model, from, message)
@@ -154,7 +155,8 @@ impl Election {
             | Body::AppendEntriesReply(_)
             | Body::HeartbeatReply { .. }
             | Body::InstallSnapshotReply { .. }
-            | Body::ReadIndexReply { .. } => replies(model, from, message),
+            | Body::ReadIndexReply { .. }
+            | Body::Vouch => replies(model, from, message),
             Body::PreVote { .. }
             | Body::ReadIndex { .. }
             | Body::Meet { .. }
