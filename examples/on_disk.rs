@@ -9,7 +9,9 @@ use quorate::machine::{Frozen, Request, StateMachine};
 use quorate::raft::{Config, RoleName};
 use quorate::replica::{Input, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk, FileDisk, Identity};
-use quorate::types::{Acknowledge, Incarnation, Index, Instant, Membership, NodeId, Tag};
+use quorate::types::{
+    Acknowledge, Incarnation, Index, Instant, Membership, NodeId, ReadLevel, Tag,
+};
 
 const CLUSTER: ClusterId = ClusterId(7);
 const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
@@ -182,7 +184,10 @@ impl Cluster {
 
     fn read(&mut self) -> u64 {
         let leader = self.leader().expect("the cluster has settled on a leader");
-        self.inputs.push_back((leader, Input::Read { tag: Tag(0), query: Vec::new() }));
+        self.inputs.push_back((
+            leader,
+            Input::Read { tag: Tag(0), level: ReadLevel::Linearizable, query: Vec::new() },
+        ));
         self.answer = None;
         self.settle(|cluster| cluster.answer.is_some());
         self.answer.expect("it was waited for")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, Raft, StartError};
-use quorate::types::{Acknowledge, Index, Instant, Membership, NodeId, Restored, Tag};
+use quorate::types::{Acknowledge, Index, Instant, Membership, NodeId, ReadLevel, Restored, Tag};
 
 /// The nodes, the time they share, and what will happen when and to whom.
 struct Cluster {
@@ -23,9 +23,7 @@ fn main() -> Result<(), StartError> {
     }
     println!("Columns: time, node, role, term, last/durable/committed/applied, event.");
 
-    println!(
-        "\nNobody leads. Who first loses patience asks for votes; the leader begins its term."
-    );
+    println!("\nNobody leads. Who loses patience asks for votes; a leader begins its term.");
     cluster.run_until(|nodes| nodes.values().all(|node| node.status().applied == Index(1)));
 
     println!("\nThe leader takes two commands.");
@@ -41,8 +39,9 @@ fn main() -> Result<(), StartError> {
     cluster.run_until(|nodes| nodes.values().all(|node| node.status().applied == Index(3)));
 
     println!("\nA follower is asked for a linearizable read.");
-    let follower = if leader == ids[0] { ids[1] } else { ids[0] };
-    cluster.step(follower, Input::Read { tag: Tag(3) });
+    let follower = ids[usize::from(leader == ids[0])];
+    let level = ReadLevel::Linearizable;
+    cluster.step(follower, Input::Read { tag: Tag(3), level, conflict: Index::ZERO });
     cluster.run_until(|nodes| nodes[&follower].status().reads_waiting == 0);
     Ok(())
 }

@@ -15,6 +15,8 @@ pub mod progress;
 pub mod quorum;
 pub mod raft;
 #[cfg(feature = "std")]
+pub mod recovery;
+#[cfg(feature = "std")]
 pub mod replica;
 #[cfg(feature = "std")]
 pub mod storage;

@@ -15,10 +15,11 @@ use specs_runner::planted::{Copy, bugs};
 use specs_runner::report::{Outcome, check_file};
 use specs_runner::script::Script;
 
-const AREAS: [&str; 11] = [
+const AREAS: &[&str] = &[
     "election",
     "replication",
     "reads",
+    "lease",
     "liveness",
     "snapshots",
     "acknowledge",
@@ -42,6 +43,11 @@ fn replication() {
 #[test]
 fn reads() {
     check_area("reads", 10);
+}
+
+#[test]
+fn lease() {
+    check_area("lease", 15);
 }
 
 #[test]

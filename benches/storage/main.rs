@@ -82,7 +82,7 @@ fn fresh(path: &Path, config: &StorageConfig) -> (FileDisk, Storage) {
 
 /// The first write: the term of all entries.
 fn first_write() -> Write {
-    let hard_state = Some(HardState { term: Term(1), vote: Some(NODE) });
+    let hard_state = Some(HardState::new(Term(1), Some(NODE)));
     Write { hard_state, ..write(WriteId(1), Index(1), 0, &Command::from("")) }
 }
 

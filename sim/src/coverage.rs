@@ -263,6 +263,7 @@ const REFUSED: [Mark; Refusal::ALL.len()] = [
     must("refused/not-voter"),
     must("refused/stale-term"),
     must("refused/leader-fresh"),
+    may("refused/promised"),
     must("refused/already-voted"),
     must("refused/log-behind"),
     must("refused/wrong-role"),

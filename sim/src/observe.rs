@@ -6,7 +6,9 @@
 use quorate::log::Log;
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{RejectReason, Status};
-use quorate::types::{Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Write};
+use quorate::types::{
+    Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Write,
+};
 
 use crate::time::SimTime;
 
@@ -156,6 +158,18 @@ pub enum Seen<'a> {
         last: EntryId,
         /// The snapshot's bytes.
         bytes: &'a [u8],
+    },
+    /// A request of a client's reached a node that runs.
+    Asked {
+        /// The node.
+        node: NodeId,
+        /// The request.
+        tag: Tag,
+    },
+    /// A node gave its one answer to a request.
+    Answered {
+        /// The request.
+        tag: Tag,
     },
     /// A client wants a command carried out: once, in a session, or whenever it is in the log.
     ProposeInvoked {

@@ -5,11 +5,12 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use quorate::machine::{Request, SessionLimits};
-use quorate::raft::{Config, Removal};
+use quorate::raft::{Config, Removal, Survivor};
 use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Member, Membership, NodeId};
 
+use crate::check::Costs;
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
@@ -102,6 +103,7 @@ impl Settings {
         let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length;
         let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
         let faults = draw_members(choices, profile, faults, &mut config);
+        draw_survivor(choices, profile, &mut config);
         let (spares, priorities) = draw_strangers(choices, faults, voters + learners);
         let storage = draw_storage(&mut draw, &config);
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
@@ -182,6 +184,17 @@ impl Settings {
         })
     }
 
+    /// What things take at most where no fault concerns them.
+    pub(crate) fn costs(&self) -> Costs {
+        Costs {
+            message: self.latency.most,
+            flush: self.flush.most,
+            batch: self.work.most,
+            snapshot_bytes_per_second: self.snapshot_bytes_per_second,
+            part_bytes: self.storage.snapshots.chunk_bytes as u64,
+        }
+    }
+
     /// Whether the algorithm promises liveness although nodes outside the live majority are only
     /// half cut off.
     #[must_use]
@@ -231,6 +244,15 @@ fn draw_members(
         return faults.without(Faults::of(&losses)).and(Faults::of(&Fault::OF_MEMBERS));
     }
     faults.and(Faults::of(&Fault::OF_MEMBERS))
+}
+
+/// After how long a silence means death, in runs in which it does.
+fn draw_survivor(choices: &Choices, profile: &Profile, config: &mut Config) {
+    if profile.survives {
+        let mut draw = choices.draw(Key { counter: 200, ..Kind::Members.key() });
+        let after = config.election_timeout_max * draw.between(4, 6) as u32;
+        config.survivor = Some(Survivor { after });
+    }
 }
 
 /// How many nodes wait to become members, and who of the others should lead.

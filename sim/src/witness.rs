@@ -55,7 +55,7 @@ impl Witness {
     ) -> Witness {
         let membership: Membership = settings.membership();
         let nodes: Vec<NodeId> = (1..=settings.nodes()).map(|id| NodeId(id.into())).collect();
-        let bounds = Bounds::of(&settings.config);
+        let bounds = Bounds::of(&settings.config, settings.costs());
         let mut witness = Witness {
             checks: checks.map(|workload| Checks::new(&nodes, &membership, bounds, workload)),
             violation: None,

@@ -20,7 +20,7 @@ pub use digest::Digest;
 pub use outcome::Outcome;
 pub use request::{Nonce, Request, Sequence, SessionId, SessionLimits};
 pub use snapshot::{Frozen, RestoreError};
-pub use state::StateMachine;
+pub use state::{ConflictTest, StateMachine};
 
 use crate::machine::sessions::{Admission, Sessions};
 use crate::machine::snapshot::Header;

@@ -5,6 +5,10 @@ use std::io::{self, Read};
 use crate::machine::digest::Digest;
 use crate::types::Index;
 
+/// Whether carrying out a command, the second argument, may change the answer to a query.
+/// A yes too many costs time; a no too many gives answers that are old.
+pub type ConflictTest = fn(query: &[u8], command: &[u8]) -> bool;
+
 /// A user's state machine. Every node has one, gives it the same commands in the same order, and
 /// counts on getting the same state and the same replies.
 pub trait StateMachine {
@@ -30,6 +34,12 @@ pub trait StateMachine {
     /// # Errors
     /// What reading failed with, or [`io::ErrorKind::InvalidData`] for bytes that are no snapshot.
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
+
+    /// Tells which commands may change the answer to a query, for reads that a follower answers by
+    /// itself: they wait for those commands alone. Without a better test every command may.
+    fn conflict_test(&self) -> ConflictTest {
+        |_, _| true
+    }
 
     /// The index of the last command in the state, for a machine whose state survives a restart
     /// by itself: it is never given a command up to there again. One that lives in memory leaves

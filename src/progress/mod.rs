@@ -42,6 +42,10 @@ pub struct Progress {
     disk_full: bool,
     /// The highest round the peer has answered.
     pub(crate) acked_round: u64,
+    /// The peer wants to answer reads by itself, as it said last.
+    pub(crate) borrows: bool,
+    /// The last of its answers that it got a loan for; each is worth one.
+    pub(crate) lent_round: u64,
     /// When the peer was last heard from in this term.
     pub(crate) heard: Instant,
     /// The commit index last sent.
@@ -62,6 +66,8 @@ impl Progress {
             owes_append: false,
             disk_full: false,
             acked_round: 0,
+            borrows: false,
+            lent_round: 0,
             heard: now,
             committed_sent: Index::ZERO,
         }

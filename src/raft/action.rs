@@ -5,7 +5,8 @@ use core::fmt;
 
 use crate::raft::input::Consumer;
 use crate::types::{
-    ChangeError, Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Term, Write,
+    ChangeError, Entry, EntryId, Freshness, Index, Membership, Message, NodeId, SnapshotMeta, Tag,
+    Term, Write,
 };
 
 /// One thing a node wants done. A driver may carry actions out at once and in any order, save
@@ -88,8 +89,10 @@ pub enum Action {
     ReadReady {
         /// As asked.
         tag: Tag,
-        /// The index at which the read became linearizable; it is applied.
+        /// The index that the read waited for; it is applied.
         index: Index,
+        /// How fresh the answer is.
+        freshness: Freshness,
     },
     /// Who counts from now on. Committed or not, it may yet be taken back by another one.
     MembershipChanged(Membership),
@@ -199,6 +202,8 @@ pub enum Refusal {
     StaleTerm,
     /// A vote was asked for while a leader is fresh (thesis §4.2.3).
     LeaderFresh,
+    /// A vote was asked for while a leader counts on the node to give none (thesis §6.4.1).
+    Promised,
     /// The vote of this term is given to another candidate (Raft §5.2).
     AlreadyVoted,
     /// The candidate's log is behind (Raft §5.4.1).
@@ -233,12 +238,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of their numbers in counters.
-    pub const ALL: [Refusal; 19] = [
+    pub const ALL: [Refusal; 20] = [
         Refusal::Misaddressed,
         Refusal::Malformed,
         Refusal::NotVoter,
         Refusal::StaleTerm,
         Refusal::LeaderFresh,
+        Refusal::Promised,
         Refusal::AlreadyVoted,
         Refusal::LogBehind,
         Refusal::WrongRole,
@@ -300,6 +306,7 @@ impl fmt::Display for Refusal {
             Refusal::NotVoter => "not a voter",
             Refusal::StaleTerm => "stale term",
             Refusal::LeaderFresh => "leader is fresh",
+            Refusal::Promised => "promised",
             Refusal::AlreadyVoted => "already voted",
             Refusal::LogBehind => "log is behind",
             Refusal::WrongRole => "wrong role",

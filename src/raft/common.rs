@@ -1,21 +1,24 @@
 //! What a node has in every role: its term and vote, its log, and the ways out.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::log::{Log, Slice};
 use crate::raft::action::{Action, Refusal, RejectReason, RoleName};
-use crate::raft::config::Config;
+use crate::raft::config::{Config, Lease};
 use crate::raft::drift::Drift;
 use crate::raft::founding::Founding;
 use crate::raft::input::Consumer;
 use crate::raft::jitter::Jitter;
+use crate::raft::lease::stretched;
+use crate::raft::loan::Fresh;
 use crate::raft::outbox::{Outbox, Post};
-use crate::raft::reads::ConfirmedReads;
+use crate::raft::reads::{ConfirmedRead, ConfirmedReads};
 use crate::raft::status::Refusals;
 use crate::raft::survival::Survival;
 use crate::types::{
-    AppendOutcome, Body, Entry, EntryId, Founder, HardState, Incarnation, Index, Instant,
-    Membership, Message, NodeId, Payload, SnapshotMeta, Tag, Term,
+    AppendOutcome, Beat, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
+    Instant, Membership, Message, NodeId, Payload, ReadLevel, SnapshotMeta, Tag, Term,
 };
 
 /// What a node has in every role.
@@ -30,6 +33,10 @@ pub(crate) struct Common {
     /// No step was taken yet: what was committed before the start waits to be applied.
     pub(crate) is_new: bool,
     hard_state: HardState,
+    /// Until then the node neither votes nor stands for election: a leader counts on that.
+    pub(crate) promised_until: Instant,
+    /// How fresh the state is, as far as leaders have said.
+    pub(crate) fresh: Option<Fresh>,
     pub(crate) log: Log,
     pub(crate) outbox: Outbox,
     pub(crate) jitter: Jitter,
@@ -71,6 +78,9 @@ impl Common {
         let founders = config.founders.as_ref().filter(|_| is_new);
         let founding = founders.map(|founders| Founding::new(founders, own, now));
         let survival = Survival::new(config.survivor.map(|survivor| survivor.after), now);
+        // What it promised counts from the last word of a leader, which is before the start.
+        let drift_ppm = config.lease.map_or(Lease::DRIFT_PPM_MAX, |lease| lease.drift_ppm);
+        let promised_until = now.after(stretched(hard_state.promise, drift_ppm));
         Common {
             config,
             snapshot,
@@ -78,6 +88,8 @@ impl Common {
             now,
             is_new: true,
             hard_state,
+            promised_until,
+            fresh: None,
             log,
             outbox: Outbox::default(),
             jitter,
@@ -109,7 +121,7 @@ impl Common {
     /// Enters a later term, in which the node has voted for nobody (Raft §5.1).
     pub(crate) fn enter_term(&mut self, term: Term) {
         assert!(term > self.term(), "terms only rise");
-        self.hard_state = HardState { term, vote: None };
+        self.hard_state = HardState { term, vote: None, ..self.hard_state };
         self.outbox.write_hard_state(self.hard_state);
         self.outbox.forget_before(term);
     }
@@ -123,8 +135,45 @@ impl Common {
         }
     }
 
-    /// Whether the node may stand for election now: who cannot write could not lead.
+    /// The longest it ever promised to vote for nobody else.
+    pub(crate) fn promise(&self) -> Duration {
+        self.hard_state.promise
+    }
+
+    /// For how long whoever answers this node's heartbeats votes for nobody else.
+    pub(crate) fn lease_promise(&self) -> Duration {
+        self.config.election_timeout_min
+    }
+
+    /// The node's leader, or the node itself as one, counts on it for `span` whenever it is heard.
+    pub(crate) fn promise_for(&mut self, span: Duration) {
+        if span > self.hard_state.promise {
+            self.hard_state.promise = span;
+            self.outbox.write_hard_state(self.hard_state);
+        }
+    }
+
+    /// The leader is heard: the promise counts from now on.
+    pub(crate) fn renew_promise(&mut self) {
+        if !self.hard_state.promise.is_zero() {
+            let until = self.now.after(self.hard_state.promise);
+            self.promised_until = self.promised_until.max(until);
+        }
+    }
+
+    /// Whether a leader counts on the node to vote for nobody else.
+    pub(crate) fn is_promised(&self) -> bool {
+        self.now < self.promised_until
+    }
+
+    /// Whether the node may stand for election now.
     pub(crate) fn may_campaign(&self) -> bool {
+        self.may_succeed() && !self.is_promised()
+    }
+
+    /// Whether the node may stand for election if its leader asks it to: who cannot write could not
+    /// lead.
+    pub(crate) fn may_succeed(&self) -> bool {
         self.is_electable() && !self.disk_is_stuck()
     }
 
@@ -291,22 +340,41 @@ impl Common {
                 let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
                 Body::AppendEntriesReply(outcome)
             }
-            Body::Heartbeat { round, .. } => {
-                let nothing = Index::ZERO;
-                Body::HeartbeatReply { round: *round, verified: nothing, matched: nothing }
-            }
+            Body::Heartbeat(Beat { round, .. }) => Body::HeartbeatReply {
+                round: *round,
+                verified: Index::ZERO,
+                matched: Index::ZERO,
+                borrows: false,
+            },
             Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched: Index::ZERO },
             _ => return,
         };
         self.send(message.from, body);
     }
 
-    /// The read `tag` is linearizable once `index` is applied.
-    pub(crate) fn confirm_read(&mut self, tag: Tag, index: Index) {
+    /// The read `tag` may be answered once `index` is applied, and is then as fresh as said.
+    pub(crate) fn confirm_read(&mut self, tag: Tag, index: Index, freshness: Freshness) {
+        let read = ConfirmedRead { tag, index, freshness };
         if self.log.applied() >= index {
-            self.actions.push(Action::ReadReady { tag, index });
+            self.actions.push(read.ready());
         } else {
-            self.reads.wait(tag, index);
+            self.reads.wait(read);
+        }
+    }
+
+    /// Confirms a read that the node's own state is fresh enough for.
+    pub(crate) fn read_if_fresh(&mut self, tag: Tag, level: ReadLevel) -> bool {
+        let ReadLevel::Bounded(staleness) = level else { return false };
+        let enough = |fresh: &Fresh| self.now.since(fresh.since) <= staleness;
+        let Some(fresh) = self.fresh.filter(enough) else { return false };
+        self.confirm_read(tag, fresh.index, fresh.at(self.now));
+        true
+    }
+
+    /// The log ends here now: what later entries would have brought may never come.
+    pub(crate) fn reject_reads_after(&mut self, last: Index) {
+        while let Some(tag) = self.reads.pop_after(last) {
+            self.reject(tag, RejectReason::NoLeader);
         }
     }
 

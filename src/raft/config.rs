@@ -39,6 +39,9 @@ pub struct Config {
     /// Go on as the last survivor, where silence means death. *Under partition this splits the
     /// brain*: read [`Survivor`] first. Every node has the same.
     pub survivor: Option<Survivor>,
+    /// As the leader, hold a lease as long as a quorum answers: reads at the level
+    /// [`ReadLevel::Lease`](crate::types::ReadLevel::Lease) need no message then.
+    pub lease: Option<Lease>,
     /// The largest command that may be proposed, in bytes.
     pub command_bytes_max: usize,
     /// The most entries one message or one fetch carries.
@@ -105,6 +108,25 @@ pub struct Survivor {
     pub after: Duration,
 }
 
+/// What leases rest on, and who gets a part of them. Every node of the cluster has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// By how many millionths a node's clock may run too fast or too slow; at most
+    /// [`Lease::DRIFT_PPM_MAX`]. Beyond it reads may be old. A clock counts while its machine is
+    /// suspended; that of a virtual machine that was frozen does not, and is outside any bound.
+    pub drift_ppm: u32,
+    /// Lend the lease to followers that ask for it, and ask for it as a follower: reads at the
+    /// level [`ReadLevel::Replica`](crate::types::ReadLevel::Replica) need no message then. Whoever
+    /// has a loan and falls silent delays writes until the loan ends, at most
+    /// `election_timeout_min`.
+    pub replicas: bool,
+}
+
+impl Lease {
+    /// The largest bound on drift that a configuration may name.
+    pub const DRIFT_PPM_MAX: u32 = 500_000;
+}
+
 /// Why a configuration is refused: which field, and what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -133,6 +155,8 @@ pub enum ConfigError {
     SurvivorTooEager,
     /// `survivor` and `removal`: each suspends voters by rules of its own.
     SurvivorWithRemoval,
+    /// `lease.drift_ppm` is over [`Lease::DRIFT_PPM_MAX`]: the clocks would be worth nothing.
+    DriftTooLarge,
     /// The named bound is zero, so nothing could ever pass it.
     BoundIsZero(&'static str),
     /// `command_bytes_max` is over `message_bytes_max` less an entry's overhead: the largest
@@ -161,6 +185,7 @@ impl Config {
             casting_vote: true,
             removal: None,
             survivor: None,
+            lease: None,
             command_bytes_max: 1 << 20,
             message_entries_max: 4096,
             message_bytes_max: 2 << 20,
@@ -221,6 +246,9 @@ impl Config {
         }
         if self.survivor.is_some() && self.removal.is_some() {
             return Err(ConfigError::SurvivorWithRemoval);
+        }
+        if self.lease.is_some_and(|lease| lease.drift_ppm > Lease::DRIFT_PPM_MAX) {
+            return Err(ConfigError::DriftTooLarge);
         }
         self.check_bounds()
     }
@@ -286,6 +314,9 @@ impl fmt::Display for ConfigError {
             ConfigError::SurvivorWithRemoval => {
                 f.write_str("survivor suspends voters by itself: leave removal out")
             }
+            ConfigError::DriftTooLarge => f.write_str(
+                "lease.drift_ppm is over 500000: a clock that is off by more than half is no clock",
+            ),
             ConfigError::StickinessWithoutCheckQuorum => f.write_str(
                 "stickiness without check_quorum would keep a leader that hears nobody: \
                  turn both on or both off",
@@ -342,6 +373,8 @@ mod tests {
         assert_eq!(refused(|c| c.heartbeat_interval = ms(101)), ElectionTimeoutTooShort);
         assert_eq!(refused(|c| c.election_timeout_max = ms(374)), ElectionTimeoutsTooClose);
         assert_eq!(refused(|c| c.check_quorum = false), StickinessWithoutCheckQuorum);
+        let lease = Some(Lease { drift_ppm: Lease::DRIFT_PPM_MAX + 1, replicas: false });
+        assert_eq!(refused(|c| c.lease = lease), DriftTooLarge);
         assert_eq!(refused(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
         let survivor = |after| Some(Survivor { after: ms(after) });
         assert_eq!(refused(|c| c.survivor = survivor(2399)), SurvivorTooEager);

@@ -73,6 +73,9 @@ impl Candidate {
     /// Stands in the current term, which the node has just entered: votes for itself and asks
     /// every other voter, once that vote is durable. In a `transfer` the leader asked for it.
     pub(crate) fn new(common: &mut Common, transfer: bool) -> Candidate {
+        if common.config.lease.is_some() {
+            common.promise_for(common.lease_promise());
+        }
         common.vote_for(common.id());
         common.send_to_voters(&Body::RequestVote { last: common.log.last(), transfer });
         Candidate {
@@ -173,6 +176,8 @@ pub(crate) fn on_pre_vote(
         Some(Refusal::StaleTerm)
     } else if leader_is_fresh {
         Some(Refusal::LeaderFresh)
+    } else if common.is_promised() {
+        Some(Refusal::Promised)
     } else {
         log_behind(common, last)
     };
@@ -182,10 +187,18 @@ pub(crate) fn on_pre_vote(
     common.send(from, Body::PreVoteReply { next_term, granted: refusal.is_none() });
 }
 
-/// Gives the vote of the current term, or not. Returns whether it was given.
-pub(crate) fn on_request_vote(common: &mut Common, from: NodeId, last: EntryId) -> bool {
+/// Gives the vote of the current term, or not. Returns whether it was given. Only in a `transfer`,
+/// which the leader itself asked for, it does not matter what was promised to the leader.
+pub(crate) fn on_request_vote(
+    common: &mut Common,
+    from: NodeId,
+    last: EntryId,
+    transfer: bool,
+) -> bool {
     let refusal = if common.log.membership().is_nobody() {
         Some(Refusal::NoMembership)
+    } else if common.is_promised() && !transfer {
+        Some(Refusal::Promised)
     } else if common.vote().is_some_and(|vote| vote != from) {
         Some(Refusal::AlreadyVoted)
     } else {

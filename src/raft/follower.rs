@@ -5,9 +5,12 @@ use alloc::vec::Vec;
 use crate::log::Fit;
 use crate::raft::action::{Action, Refusal, RejectReason, RoleName};
 use crate::raft::common::Common;
+use crate::raft::loan::Borrowing;
 use crate::raft::reads::ForwardedReads;
 use crate::raft::transition::Transition;
-use crate::types::{AppendOutcome, Body, Entry, EntryId, Index, Instant, NodeId, Tag};
+use crate::types::{
+    AppendOutcome, Beat, Body, Entry, EntryId, Freshness, Index, Instant, NodeId, ReadLevel, Tag,
+};
 
 /// What only a follower has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +23,7 @@ pub(crate) struct Follower {
     /// term, and nothing before.
     pub(crate) verified: Index,
     pub(crate) reads: ForwardedReads,
+    pub(crate) borrowing: Borrowing,
 }
 
 impl Follower {
@@ -31,6 +35,7 @@ impl Follower {
             deadline: common.election_deadline(),
             verified: Index::ZERO,
             reads: ForwardedReads::default(),
+            borrowing: Borrowing::default(),
         }
     }
 
@@ -45,6 +50,7 @@ impl Follower {
             deadline: self.deadline,
             verified: Index::ZERO,
             reads: core::mem::take(&mut self.reads),
+            borrowing: Borrowing::default(),
         }
     }
 
@@ -55,7 +61,8 @@ impl Follower {
 
     /// Every instant a follower knows.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
-        [&mut self.contact, &mut self.deadline].into_iter().chain(self.reads.instants())
+        let own = [&mut self.contact, &mut self.deadline].into_iter();
+        own.chain(self.reads.instants()).chain(self.borrowing.instants())
     }
 
     /// Whether a leader was heard from so lately that nobody else should be elected
@@ -82,6 +89,7 @@ impl Follower {
         }
         self.contact = common.now;
         self.deadline = common.election_deadline();
+        common.renew_promise();
         true
     }
 
@@ -137,19 +145,16 @@ impl Follower {
         common.send(from, Body::AppendEntriesReply(outcome));
     }
 
-    pub(crate) fn on_heartbeat(
-        &mut self,
-        common: &mut Common,
-        from: NodeId,
-        round: u64,
-        committed: Index,
-    ) {
+    pub(crate) fn on_heartbeat(&mut self, common: &mut Common, from: NodeId, beat: &Beat) {
+        common.promise_for(beat.promise);
         if !self.hear(common, from, "Heartbeat") {
             return;
         }
-        self.learn_committed(common, committed);
+        self.learn_committed(common, beat.committed);
+        self.borrowing.heard(beat, &mut common.fresh, common.now);
         let (verified, matched) = (self.verified, self.verified.min(common.log.durable()));
-        common.send(from, Body::HeartbeatReply { round, verified, matched });
+        let (round, borrows) = (beat.round, common.config.lease.is_some_and(|it| it.replicas));
+        common.send(from, Body::HeartbeatReply { round, verified, matched, borrows });
         self.give_up_reads(common);
         self.ask_for_reads(common);
     }
@@ -170,12 +175,23 @@ impl Follower {
         common.log.commit(committed.min(self.verified));
     }
 
-    /// Forwards the read to the leader, or rejects it if none is known.
-    pub(crate) fn on_read(&mut self, common: &mut Common, tag: Tag) {
-        if self.leader.is_none() {
-            common.reject(tag, RejectReason::NoLeader);
-        } else if self.reads.len() + common.reads.len() >= common.config.reads_max {
+    /// Answers the read by itself if it may, or forwards it to the leader, or rejects it if none is
+    /// known. With a loan, what may conflict with the read is in the log as far as that is known to
+    /// be the leader's, or not complete (docs/READS.md).
+    pub(crate) fn on_read(
+        &mut self,
+        common: &mut Common,
+        tag: Tag,
+        level: ReadLevel,
+        conflict: Index,
+    ) {
+        if self.reads.len() + common.reads.len() >= common.config.reads_max {
             common.reject(tag, RejectReason::Busy);
+        } else if level == ReadLevel::Replica && self.borrowing.holds(common.now) {
+            common.confirm_read(tag, conflict.min(self.verified), Freshness::Linearizable);
+        } else if common.read_if_fresh(tag, level) {
+        } else if self.leader.is_none() {
+            common.reject(tag, RejectReason::NoLeader);
         } else {
             self.reads.push(common.reads.next_ticket(), tag, common.now);
             self.ask_for_reads(common);
@@ -206,7 +222,7 @@ impl Follower {
             && let Some(tag) = self.reads.pop_through(ticket)
         {
             covered = true;
-            common.confirm_read(tag, index);
+            common.confirm_read(tag, index, Freshness::Linearizable);
         }
         if !covered {
             return common.refuse(from, "ReadIndexReply", Refusal::StaleReply);
@@ -217,7 +233,7 @@ impl Follower {
 
     /// The leader wants this node to lead (thesis §3.10).
     pub(crate) fn on_timeout_now(&mut self, common: &mut Common, from: NodeId) -> Transition {
-        if self.leader != Some(from) || !common.may_campaign() {
+        if self.leader != Some(from) || !common.may_succeed() {
             common.refuse(from, "TimeoutNow", Refusal::WrongRole);
             return Transition::Stay;
         }
@@ -255,9 +271,7 @@ impl Follower {
         while let Some(tag) = self.reads.pop_through(u64::MAX) {
             common.reject(tag, RejectReason::NoLeader);
         }
-        while let Some(tag) = common.reads.pop_after(common.log.committed()) {
-            common.reject(tag, RejectReason::NoLeader);
-        }
+        common.reject_reads_after(common.log.committed());
     }
 }
 
@@ -269,6 +283,7 @@ fn take(common: &mut Common, entries: Vec<Entry>, first: Index) {
     for entry in entries.into_iter().filter(|entry| entry.id.index >= first) {
         common.append_entry(entry);
     }
+    common.reject_reads_after(common.log.last().index);
 }
 
 fn accept(common: &mut Common, from: NodeId, matched: Index) {

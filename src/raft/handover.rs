@@ -45,7 +45,9 @@ impl Leader {
         let Some(Handover { to, .. }) = self.handover else { return };
         let last = common.log.last().index;
         let ready = self.peers.iter().any(|(id, peer)| *id == to && peer.matched() == last);
-        if ready {
+        // Whoever answers reads by itself counts on nobody else being elected meanwhile.
+        if ready && !self.tenure.lends(common.now) {
+            self.tenure.end();
             common.send(to, Body::TimeoutNow);
         }
     }
@@ -60,8 +62,11 @@ impl Leader {
     }
 
     /// Asks the best successor to campaign, and expects no answer: this node stops leading.
-    pub(crate) fn yield_leadership(&self, common: &mut Common) {
-        if let Some(to) = self.successor(common) {
+    pub(crate) fn yield_leadership(&mut self, common: &mut Common) {
+        if let Some(to) = self.successor(common)
+            && !self.tenure.lends(common.now)
+        {
+            self.tenure.end();
             common.send(to, Body::TimeoutNow);
         }
     }

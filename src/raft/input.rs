@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::types::{
-    Acknowledge, Change, Command, Entry, Index, Message, NodeId, SnapshotMeta, Tag, WriteId,
+    Acknowledge, Change, Command, Entry, Index, Message, NodeId, ReadLevel, SnapshotMeta, Tag,
+    WriteId,
 };
 
 /// One thing that happened to a node; `Raft::step` takes one at a time.
@@ -38,11 +39,15 @@ pub enum Input {
         /// The bytes to replicate.
         command: Command,
     },
-    /// The user wants to read linearizably. Ends in exactly one of `Action::ReadReady` and
-    /// `Action::Rejected`.
+    /// The user wants to read. Ends in exactly one of `Action::ReadReady` and `Action::Rejected`.
     Read {
         /// Comes back with the outcome.
         tag: Tag,
+        /// How fresh the answer has to be.
+        level: ReadLevel,
+        /// For [`ReadLevel::Replica`]: the last entry of the log that may change the answer. Every
+        /// entry that cannot be looked at may; the last of all is always right.
+        conflict: Index,
     },
     /// The user wants the membership changed. Ends in exactly one of `Action::Changed`, once the
     /// whole change is complete and committed, `Action::Rejected` and `Action::Unknown`.

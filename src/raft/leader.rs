@@ -2,19 +2,22 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::progress::Progress;
 use crate::quorum;
 use crate::raft::action::{Action, Refusal, RejectReason};
 use crate::raft::catch_up::Changing;
 use crate::raft::common::Common;
+use crate::raft::lease::Tenure;
 use crate::raft::proposals::{Proposal, Proposals};
 use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::replication;
 use crate::raft::transition::Transition;
 use crate::raft::unapplied::Unapplied;
 use crate::types::{
-    Acknowledge, AppendOutcome, Body, Command, Entry, EntryId, Index, Instant, NodeId, Payload, Tag,
+    Acknowledge, AppendOutcome, Beat, Body, Command, Entry, EntryId, Freshness, Index, Instant,
+    NodeId, Payload, ReadLevel, Tag,
 };
 
 /// What only a leader has.
@@ -27,6 +30,7 @@ pub(crate) struct Leader {
     pub(crate) heartbeat_due: Instant,
     /// The last round of heartbeats sent.
     round: u64,
+    pub(crate) tenure: Tenure,
     /// The entry this leader began its term with.
     first: Index,
     pub(crate) proposals: Proposals,
@@ -62,6 +66,7 @@ impl Leader {
             handover: None,
             heartbeat_due: common.now,
             round: 0,
+            tenure: Tenure::default(),
             first,
             proposals: Proposals::default(),
             unapplied: Unapplied::of(&common.log),
@@ -76,7 +81,9 @@ impl Leader {
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         let heard = self.peers.iter_mut().map(|(_, progress)| &mut progress.heard);
         let handover = self.handover.iter_mut().map(|handover| &mut handover.deadline);
-        heard.chain([&mut self.heartbeat_due]).chain(handover).chain(self.changing.instants())
+        let tenure = self.tenure.instants();
+        let own = [&mut self.heartbeat_due].into_iter().chain(tenure);
+        heard.chain(own).chain(handover).chain(self.changing.instants())
     }
 
     fn peer(&mut self, id: NodeId) -> Option<&mut Progress> {
@@ -170,10 +177,12 @@ impl Leader {
     }
 
     /// Raft §5.3, §5.4.2: what a quorum has on its disks is committed, if it is of this leader's
-    /// own term; what comes before it is then committed too.
+    /// own term; what comes before it is then committed too. So must have it who answers reads by
+    /// itself: an answer waits for what is in its log.
     fn advance_commit(&mut self, common: &mut Common) {
         let durable = common.log.durable().0;
         let index = Index(self.reached(common, durable, |peer| peer.matched().0));
+        let index = self.lent_through(common.now).map_or(index, |lent| lent.min(index));
         if index <= common.log.committed() || common.log.term_at(index) != Some(common.term()) {
             return;
         }
@@ -212,6 +221,18 @@ impl Leader {
     /// Whether the peer was silent for so long that it may be dead, though it need not be.
     pub(crate) fn suspects(&self, common: &Common, peer: &Progress) -> bool {
         common.now >= peer.heard.after(common.config.election_timeout_max)
+    }
+
+    /// Up to where every peer that answers reads by itself has the log, if there is one. Of one
+    /// that is no peer any more nothing is known.
+    fn lent_through(&mut self, now: Instant) -> Option<Index> {
+        if !self.tenure.lends(now) {
+            return None;
+        }
+        self.tenure.lent_through(|id| {
+            let peer = self.peers.iter().find(|(peer, _)| *peer == id);
+            peer.map_or(Index::ZERO, |(_, progress)| progress.matched())
+        })
     }
 
     pub(crate) fn on_append_entries_reply(
@@ -281,12 +302,34 @@ impl Leader {
 
     /// Says that it leads; the answers confirm the round.
     fn beat(&mut self, common: &mut Common) {
+        let confirmed = self.confirmed_round(common);
+        let loan = self.loan(common, confirmed);
         self.round += 1;
         self.heartbeat_due = common.now.after(common.config.heartbeat_interval);
-        let committed = common.log.committed();
+        if self.is_established(common) {
+            self.tenure.begins(self.round, common.now, confirmed);
+        }
+        let beat = Beat {
+            round: self.round,
+            committed: common.log.committed(),
+            confirmed: if self.tenure.since(confirmed).is_some() { confirmed } else { 0 },
+            echo: 0,
+            promise: self.lease(common).map_or(Duration::ZERO, |_| common.lease_promise()),
+            loan: Duration::ZERO,
+        };
         for (id, progress) in &mut self.peers {
-            progress.committed_sent = committed;
-            common.send(*id, Body::Heartbeat { round: self.round, committed });
+            progress.committed_sent = beat.committed;
+            // What is committed it must have, or its answers would lack it. Whoever falls silent
+            // gets no second loan for one answer.
+            let borrows = progress.borrows && progress.acked_round > progress.lent_round;
+            let lent = loan.filter(|_| borrows && progress.matched() >= beat.committed);
+            if let Some((_, until)) = lent {
+                progress.lent_round = progress.acked_round;
+                self.tenure.lend(*id, until);
+            }
+            let loan = lent.map_or(Duration::ZERO, |(length, _)| length);
+            let beat = Beat { echo: progress.acked_round, loan, ..beat };
+            common.send(*id, Body::Heartbeat(beat));
         }
         if common.survival.is_on() {
             self.count_on_live(common);
@@ -346,6 +389,7 @@ impl Leader {
         round: u64,
         verified: Index,
         matched: Index,
+        borrows: bool,
     ) {
         let impossible = round > self.round || verified > common.log.last().index;
         let Some(progress) = self.hear(common, from, "HeartbeatReply") else { return };
@@ -353,6 +397,7 @@ impl Leader {
             return common.refuse(from, "HeartbeatReply", Refusal::ImpossibleMatch);
         }
         progress.acked_round = progress.acked_round.max(round);
+        progress.borrows = borrows;
         progress.heartbeat_answered(round, verified, matched);
     }
 
@@ -364,9 +409,11 @@ impl Leader {
         self.reads_waiting() + common.reads.len() >= common.config.reads_max
     }
 
-    pub(crate) fn on_read(&mut self, common: &mut Common, tag: Tag) {
+    pub(crate) fn on_read(&mut self, common: &mut Common, tag: Tag, level: ReadLevel) {
         if self.reads_are_full(common) {
             common.reject(tag, RejectReason::Busy);
+        } else if let Some(freshness) = self.freshness(common, level) {
+            common.confirm_read(tag, common.log.committed(), freshness);
         } else if self.is_established(common) {
             self.queue_read(common, Reader::Own(tag));
         } else {
@@ -438,7 +485,9 @@ impl Leader {
         let confirmed = self.confirmed_round(common);
         while let Some(read) = self.reads.pop_front_if(|read| read.round <= confirmed) {
             match read.reader {
-                Reader::Own(tag) => common.confirm_read(tag, read.index),
+                Reader::Own(tag) => {
+                    common.confirm_read(tag, read.index, Freshness::Linearizable);
+                }
                 Reader::Peer { id, boot, ticket } => {
                     common.send(id, Body::ReadIndexReply { boot, ticket, index: read.index });
                 }
@@ -447,7 +496,7 @@ impl Leader {
     }
 
     /// The last round that a quorum has answered.
-    fn confirmed_round(&self, common: &Common) -> u64 {
+    pub(crate) fn confirmed_round(&self, common: &Common) -> u64 {
         self.reached(common, self.round, |peer| peer.acked_round)
     }
 
@@ -455,6 +504,9 @@ impl Leader {
     pub(crate) fn resign(&mut self, common: &mut Common) {
         self.abandon_change(common);
         self.finish_handover(common);
+        if self.lease(common).is_some() {
+            common.renew_promise();
+        }
         while let Some(proposal) = self.proposals.pop() {
             let id = EntryId::new(common.term(), proposal.index);
             common.actions.push(Action::Unknown { tag: proposal.tag, id });

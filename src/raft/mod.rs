@@ -17,6 +17,9 @@ mod input;
 mod invariants;
 mod jitter;
 mod leader;
+mod lease;
+mod lending;
+mod loan;
 mod meeting;
 mod normal;
 mod outbox;
@@ -33,7 +36,7 @@ mod unapplied;
 mod upkeep;
 
 pub use action::{Action, Refusal, RejectReason, RoleName};
-pub use config::{Config, ConfigError, Removal, Survivor};
+pub use config::{Config, ConfigError, Lease, Removal, Survivor};
 pub use input::{Consumer, Input};
 pub use status::{PeerStatus, Refusals, Status};
 
@@ -49,8 +52,8 @@ use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Body, Entry, Incarnation, Index, Instant, Membership, Message, NodeId, Restored, SnapshotMeta,
-    Tag, Term, WriteId,
+    Body, Entry, Freshness, Incarnation, Index, Instant, Membership, Message, NodeId, ReadLevel,
+    Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
 /// One node of the cluster, without clock, network or disk.
@@ -190,6 +193,7 @@ impl Raft {
             role: self.role.name(),
             term: common.term(),
             vote: common.vote(),
+            promise: common.promise(),
             leader: self.leader(),
             last: log.last(),
             durable: log.durable(),
@@ -277,7 +281,7 @@ impl Raft {
             Input::Propose { tag, acknowledge, command } => self.lead(tag, |leader, common| {
                 leader.on_propose(common, tag, acknowledge, command);
             }),
-            Input::Read { tag } => self.on_read(tag),
+            Input::Read { tag, level, conflict } => self.on_read(tag, level, conflict),
             Input::ChangeMembership { tag, change } => self.lead(tag, |leader, common| {
                 leader.on_change(common, tag, &change);
             }),
@@ -328,8 +332,8 @@ impl Raft {
         assert!(index <= log.applying(), "contract: only what was handed over is applied");
         assert!(index >= log.applied(), "contract: what is applied stays applied");
         log.apply(index);
-        while let Some((index, tag)) = reads.pop_through(index) {
-            actions.push(Action::ReadReady { tag, index });
+        while let Some(read) = reads.pop_through(index) {
+            actions.push(read.ready());
         }
         Transition::Stay
     }
@@ -359,12 +363,19 @@ impl Raft {
         Transition::Stay
     }
 
-    fn on_read(&mut self, tag: Tag) -> Transition {
+    fn on_read(&mut self, tag: Tag, level: ReadLevel, conflict: Index) -> Transition {
+        let common = &mut self.common;
         match &mut self.role {
-            Role::Follower(follower) => follower.on_read(&mut self.common, tag),
-            Role::Leader(leader) => leader.on_read(&mut self.common, tag),
+            _ if level == ReadLevel::Local => {
+                let index = common.log.applied();
+                common.confirm_read(tag, index, Freshness::Unknown);
+            }
+            Role::Follower(follower) => follower.on_read(common, tag, level, conflict),
+            Role::Leader(leader) => leader.on_read(common, tag, level),
             Role::PreCandidate(_) | Role::Candidate(_) => {
-                self.common.reject(tag, RejectReason::NoLeader);
+                if !common.read_if_fresh(tag, level) {
+                    common.reject(tag, RejectReason::NoLeader);
+                }
             }
         }
         Transition::Stay
@@ -422,9 +433,12 @@ impl Raft {
                 return Transition::Stay;
             }
             Body::RequestVote { transfer: false, .. }
-                if message.term > self.common.term() && self.leader_is_fresh() =>
+                if message.term > self.common.term()
+                    && (self.leader_is_fresh() || self.common.is_promised()) =>
             {
-                self.common.refuse(message.from, name, Refusal::LeaderFresh);
+                let is_sticky = self.leader_is_fresh();
+                let reason = if is_sticky { Refusal::LeaderFresh } else { Refusal::Promised };
+                self.common.refuse(message.from, name, reason);
                 return Transition::Stay;
             }
             Body::PreVoteReply { .. } => {}
@@ -459,8 +473,8 @@ impl Raft {
     fn dispatch(&mut self, message: Message) -> Transition {
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
         match (&mut self.role, message.body) {
-            (role, Body::RequestVote { last, .. }) => {
-                let granted = election::on_request_vote(common, from, last);
+            (role, Body::RequestVote { last, transfer }) => {
+                let granted = election::on_request_vote(common, from, last, transfer);
                 if let (true, Role::Follower(follower)) = (granted, role) {
                     follower.deadline = common.election_deadline();
                 }
@@ -474,8 +488,8 @@ impl Raft {
             (Role::Follower(follower), Body::AppendEntries { prev, entries, committed }) => {
                 follower.on_append_entries(common, from, prev, entries, committed);
             }
-            (Role::Follower(follower), Body::Heartbeat { round, committed }) => {
-                follower.on_heartbeat(common, from, round, committed);
+            (Role::Follower(follower), Body::Heartbeat(beat)) => {
+                follower.on_heartbeat(common, from, &beat);
             }
             (Role::Follower(follower), Body::TimeoutNow) => {
                 return follower.on_timeout_now(common, from);
@@ -496,8 +510,8 @@ impl Raft {
             (Role::Leader(leader), Body::AppendEntriesReply(outcome)) => {
                 leader.on_append_entries_reply(common, from, outcome);
             }
-            (Role::Leader(leader), Body::HeartbeatReply { round, verified, matched }) => {
-                leader.on_heartbeat_reply(common, from, round, verified, matched);
+            (Role::Leader(leader), Body::HeartbeatReply { round, verified, matched, borrows }) => {
+                leader.on_heartbeat_reply(common, from, round, verified, matched, borrows);
             }
             (Role::Leader(leader), Body::InstallSnapshotReply { matched }) => {
                 leader.on_install_snapshot_reply(common, from, matched);

@@ -50,6 +50,17 @@ impl Raft {
         if membership.ids().all(|id| priority(id) == priority(common.id())) {
             common.drift = Drift::default();
         }
+        if !common.is_promised() {
+            common.promised_until = common.now;
+        }
+        if common.config.lease.is_none() {
+            common.fresh = None;
+            match role {
+                Role::Follower(follower) => follower.borrowing.forget_answers(),
+                Role::Leader(leader) => leader.tenure.forget_rounds(),
+                Role::PreCandidate(_) | Role::Candidate(_) => {}
+            }
+        }
         if common.config.removal.is_none() {
             common.removal_not_before = common.now;
         }
@@ -59,6 +70,8 @@ impl Raft {
         let Raft { common, role } = self;
         each(&mut common.now);
         each(&mut common.removal_not_before);
+        each(&mut common.promised_until);
+        common.fresh.iter_mut().for_each(|fresh| each(&mut fresh.since));
         each(common.drift.instant());
         common.survival.instants().for_each(&mut each);
         each(common.outbox.instant());

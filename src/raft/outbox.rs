@@ -227,7 +227,15 @@ mod tests {
     }
 
     fn alive(term: u64) -> Message {
-        message(term, Body::HeartbeatReply { round: 1, verified: Index(0), matched: Index(0) })
+        message(
+            term,
+            Body::HeartbeatReply {
+                round: 1,
+                verified: Index(0),
+                matched: Index(0),
+                borrows: false,
+            },
+        )
     }
 
     fn released(outbox: &mut Outbox) -> Vec<Message> {
@@ -249,7 +257,7 @@ mod tests {
     #[test]
     fn everything_waits_for_a_new_term() {
         let mut outbox = Outbox::default();
-        outbox.write_hard_state(HardState { term: Term(2), vote: None });
+        outbox.write_hard_state(HardState::new(Term(2), None));
         assert_eq!(outbox.post(alive(2), 9), Post::Waits);
         let write = outbox.take_write(Index(0), Instant::ZERO).expect("a term is to be written");
         outbox.persisted(write.id, Instant::ZERO);
@@ -262,7 +270,7 @@ mod tests {
         outbox.write_entry(entry(1, 1));
         outbox.post(accepted(1, 1), 9);
         let first = outbox.take_write(Index(0), Instant::ZERO).expect("an entry is to be written");
-        outbox.write_hard_state(HardState { term: Term(2), vote: None });
+        outbox.write_hard_state(HardState::new(Term(2), None));
         outbox.forget_before(Term(2));
         outbox.take_write(Index(0), Instant::ZERO);
         outbox.persisted(first.id, Instant::ZERO);
@@ -272,7 +280,7 @@ mod tests {
     #[test]
     fn a_full_outbox_drops_answers_and_keeps_a_candidates_requests() {
         let mut outbox = Outbox::default();
-        outbox.write_hard_state(HardState { term: Term(2), vote: None });
+        outbox.write_hard_state(HardState::new(Term(2), None));
         assert_eq!(outbox.post(alive(2), 1), Post::Waits);
         assert_eq!(outbox.post(alive(2), 1), Post::Full);
         let request = message(2, Body::RequestVote { last: EntryId::ZERO, transfer: false });

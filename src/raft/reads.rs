@@ -3,17 +3,32 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::types::{Index, Instant, NodeId, Tag};
+use crate::raft::action::Action;
+use crate::types::{Freshness, Index, Instant, NodeId, Tag};
 
 /// Reads whose index is known and that wait for the state machine to get there, by ascending
 /// index. They outlive a change of role: the index stays right.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ConfirmedReads {
-    waiting: VecDeque<(Index, Tag)>,
+    waiting: VecDeque<ConfirmedRead>,
     /// Tells this start of the node from every other.
     pub(crate) boot: u64,
     /// The number of the last read forwarded to a leader.
     tickets: u64,
+}
+
+/// A read that may be answered once `index` is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ConfirmedRead {
+    pub(crate) tag: Tag,
+    pub(crate) index: Index,
+    pub(crate) freshness: Freshness,
+}
+
+impl ConfirmedRead {
+    pub(crate) fn ready(self) -> Action {
+        Action::ReadReady { tag: self.tag, index: self.index, freshness: self.freshness }
+    }
 }
 
 impl ConfirmedReads {
@@ -21,19 +36,19 @@ impl ConfirmedReads {
         ConfirmedReads { waiting: VecDeque::new(), boot, tickets: 0 }
     }
 
-    pub(crate) fn wait(&mut self, tag: Tag, index: Index) {
-        let place = self.waiting.partition_point(|(other, _)| *other <= index);
-        self.waiting.insert(place, (index, tag));
+    pub(crate) fn wait(&mut self, read: ConfirmedRead) {
+        let place = self.waiting.partition_point(|other| other.index <= read.index);
+        self.waiting.insert(place, read);
     }
 
-    /// The next read that waited for an index up to `applied`, and that index.
-    pub(crate) fn pop_through(&mut self, applied: Index) -> Option<(Index, Tag)> {
-        self.waiting.pop_front_if(|(index, _)| *index <= applied)
+    /// The next read that waited for an index up to `applied`.
+    pub(crate) fn pop_through(&mut self, applied: Index) -> Option<ConfirmedRead> {
+        self.waiting.pop_front_if(|read| read.index <= applied)
     }
 
     /// The next read that waits for an index after `committed`.
     pub(crate) fn pop_after(&mut self, committed: Index) -> Option<Tag> {
-        self.waiting.pop_back_if(|(index, _)| *index > committed).map(|(_, tag)| tag)
+        self.waiting.pop_back_if(|read| read.index > committed).map(|read| read.tag)
     }
 
     pub(crate) fn len(&self) -> usize {

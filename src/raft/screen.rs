@@ -1,10 +1,12 @@
 //! The screen at the door: what no node of this protocol would say to this one is dropped here,
 //! so that no handler has to expect it.
 
+use core::time::Duration;
+
 use crate::raft::action::Refusal;
 use crate::types::{
-    AppendOutcome, Body, Entry, EntryId, Index, Membership, Message, NodeId, Payload, SnapshotMeta,
-    Term,
+    AppendOutcome, Beat, Body, Entry, EntryId, Index, Membership, Message, NodeId, Payload,
+    SnapshotMeta, Term,
 };
 
 /// Why the message is none that this protocol's nodes would say to node `to`, if it is not.
@@ -46,7 +48,7 @@ fn is_well_formed(message: &Message) -> bool {
         Body::ReadIndexReply { index, .. } => *index <= Index::MAX,
         Body::HeartbeatReply { verified, matched, .. } => matched <= verified,
         Body::InstallSnapshot { meta } => is_snapshot(meta, term),
-        Body::Heartbeat { round, committed } => *round > 0 && *committed <= Index::MAX,
+        Body::Heartbeat(beat) => is_beat(beat),
         Body::Meet { met } => met.is_sorted_by(|one, next| one.id < next.id),
         Body::Founded { membership, index } => is_membership(membership) && *index <= Index::MAX,
         Body::RequestVoteReply { .. }
@@ -59,6 +61,18 @@ fn is_well_formed(message: &Message) -> bool {
         | Body::Vouch
         | Body::ReadIndex { .. } => true,
     }
+}
+
+/// The longest span that a leader may ask for.
+const SPAN_MAX: Duration = Duration::from_secs(3600);
+
+fn is_beat(beat: &Beat) -> bool {
+    beat.round > 0
+        && beat.committed <= Index::MAX
+        && beat.confirmed < beat.round
+        && beat.echo < beat.round
+        && beat.promise <= SPAN_MAX
+        && beat.loan <= beat.promise
 }
 
 /// Whether a node in `term` can have the entry `id`, or none if `id` is zero.

@@ -58,6 +58,7 @@ pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
     }
     common.log.reset(&meta);
     common.snapshot = meta.clone();
+    common.reject_reads_after(meta.last.index);
     common.outbox.write_install(meta);
     true
 }

@@ -1,7 +1,9 @@
 //! What a node says of itself.
 
+use core::time::Duration;
+
 use crate::raft::action::{Refusal, RoleName};
-use crate::types::{EntryId, Index, NodeId, Term};
+use crate::types::{EntryId, HardState, Index, NodeId, Term};
 
 /// A node's state at a glance; cheap to take after every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Status {
     pub term: Term,
     /// Whom it voted for in that term.
     pub vote: Option<NodeId>,
+    /// The longest it ever promised to vote for nobody else.
+    pub promise: Duration,
     /// The leader it follows, itself included.
     pub leader: Option<NodeId>,
     /// The last entry of its log.
@@ -40,6 +44,14 @@ pub struct Status {
     pub outbox_messages: usize,
     /// Reads that wait, this node's own and forwarded ones.
     pub reads_waiting: usize,
+}
+
+impl Status {
+    /// What the node will not forget.
+    #[must_use]
+    pub fn hard_state(&self) -> HardState {
+        HardState { term: self.term, vote: self.vote, promise: self.promise }
+    }
 }
 
 /// How many messages a node refused since its start, by reason.

@@ -6,7 +6,7 @@ use core::fmt;
 use crate::raft::action::{Action, RoleName};
 use crate::raft::input::{Consumer, Input};
 use crate::raft::status::Status;
-use crate::types::{Acknowledge, Listed, Write};
+use crate::types::{Acknowledge, Freshness, Listed, ReadLevel, Write};
 
 impl fmt::Display for Status {
     /// The columns of a trace line between the time and the event:
@@ -37,7 +37,11 @@ impl fmt::Display for Input {
                     Acknowledge::LeaderOnly => f.write_str(" for the leader only"),
                 }
             }
-            Input::Read { tag } => write!(f, "read {tag}"),
+            Input::Read { tag, level: ReadLevel::Linearizable, .. } => write!(f, "read {tag}"),
+            Input::Read { tag, level: ReadLevel::Replica, conflict } => {
+                write!(f, "read {tag} by replica after {conflict}")
+            }
+            Input::Read { tag, level, .. } => write!(f, "read {tag} {level}"),
             Input::SnapshotTaken { meta, base } => {
                 write!(f, "snapshot taken at {} base={base}", meta.last)
             }
@@ -75,7 +79,12 @@ impl fmt::Display for Action {
             Action::Resigned { tag } => write!(f, "resigned {tag}"),
             Action::Rejected { tag, reason } => write!(f, "rejected {tag}: {reason}"),
             Action::Unknown { tag, id } => write!(f, "unknown {tag}: was appended at {id}"),
-            Action::ReadReady { tag, index } => write!(f, "read {tag} ready at {index}"),
+            Action::ReadReady { tag, index, freshness: Freshness::Linearizable } => {
+                write!(f, "read {tag} ready at {index}")
+            }
+            Action::ReadReady { tag, index, freshness } => {
+                write!(f, "read {tag} ready at {index}, {freshness}")
+            }
             Action::RoleChanged { role: RoleName::Leader, .. } => f.write_str("becomes leader"),
             Action::RoleChanged { role, leader: Some(leader), .. } => {
                 write!(f, "becomes {role}, leader {leader}")
@@ -97,6 +106,9 @@ fn fmt_write(write: &Write, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, " term={}", hard_state.term)?;
         if let Some(vote) = hard_state.vote {
             write!(f, " vote={vote}")?;
+        }
+        if !hard_state.promise.is_zero() {
+            write!(f, " promise={:?}", hard_state.promise)?;
         }
     }
     if let Some(meta) = &write.install {

@@ -2,7 +2,7 @@
 
 use crate::machine::Outcome;
 use crate::storage::{Completion, Failure};
-use crate::types::{Acknowledge, Change, Command, EntryId, Index, NodeId, Packet, Tag};
+use crate::types::{Acknowledge, Change, Command, EntryId, Index, NodeId, Packet, ReadLevel, Tag};
 
 /// One thing that happened to a node; `Node::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +34,12 @@ pub enum Input {
         /// What is wanted, as `Request::encode` gives it.
         command: Command,
     },
-    /// The user wants a linearizable answer. Ends in exactly one of `Output::Answered` and
-    /// `Output::Rejected`.
+    /// The user wants an answer. Ends in exactly one of `Output::Answered` and `Output::Rejected`.
     Read {
         /// Comes back with the answer; no other request that waits has it.
         tag: Tag,
+        /// How fresh the answer has to be.
+        level: ReadLevel,
         /// What is asked of the state machine.
         query: Vec<u8>,
     },

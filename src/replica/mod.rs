@@ -6,6 +6,7 @@
 //! snapshot never stops a heartbeat.
 
 mod config;
+mod conflicts;
 mod input;
 mod node;
 mod open;

@@ -3,14 +3,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::machine::ConflictTest;
 use crate::raft::{self, Action, Consumer, PeerStatus, Raft, RejectReason, Status};
 use crate::replica::config::ReplicaConfig;
+use crate::replica::conflicts;
 use crate::replica::input::{Done, Input};
 use crate::replica::output::{Note, Output, Work};
 use crate::replica::requests::Requests;
 use crate::replica::snapshots::{Heard, Snapshots};
 use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
-use crate::types::{Index, Instant, Packet, SnapshotMeta, Transfer};
+use crate::types::{Index, Instant, Packet, ReadLevel, SnapshotMeta, Transfer};
 
 /// A node without its state machine, without clock, network or threads.
 ///
@@ -24,6 +26,7 @@ pub struct Node {
     raft: Raft,
     storage: Storage,
     requests: Requests,
+    conflict_test: ConflictTest,
     snapshots: Snapshots,
     /// Reads of the log under way, and whom they are for.
     fetches: BTreeMap<FetchId, Consumer>,
@@ -57,6 +60,7 @@ impl Node {
         config: ReplicaConfig,
         raft: Raft,
         storage: Storage,
+        conflict_test: ConflictTest,
         snapshots: (Index, Index),
         now: Instant,
     ) -> Node {
@@ -65,6 +69,7 @@ impl Node {
             raft,
             storage,
             requests: Requests::default(),
+            conflict_test,
             fetches: BTreeMap::new(),
             fetched: FetchId::default(),
             now,
@@ -183,9 +188,15 @@ impl Node {
                 self.requests.propose(tag);
                 self.tell(raft::Input::Propose { tag, acknowledge, command });
             }
-            Input::Read { tag, query } => {
+            Input::Read { tag, level, query } => {
+                let conflict = match level {
+                    ReadLevel::Replica => {
+                        conflicts::last(self.raft.log(), &query, self.conflict_test)
+                    }
+                    _ => Index::ZERO,
+                };
                 self.requests.read(tag, query);
-                self.tell(raft::Input::Read { tag });
+                self.tell(raft::Input::Read { tag, level, conflict });
             }
             Input::ChangeMembership { tag, change } => {
                 self.requests.propose(tag);
@@ -246,8 +257,8 @@ impl Node {
                 self.tell(raft::Input::Applied(last));
             }
             Done::Answered { tag, applied, answer } => {
-                let index = self.requests.answered(tag);
-                self.outputs.push(Output::Answered { tag, index, applied, answer });
+                let (index, freshness) = self.requests.answered(tag);
+                self.outputs.push(Output::Answered { tag, freshness, index, applied, answer });
             }
             Done::Restored(index) => self.tell(raft::Input::Applied(index)),
             Done::Failed(failure) => self.stop(failure),
@@ -334,8 +345,8 @@ impl Node {
                 self.requests.end_at(tag, id.index);
                 self.outputs.push(Output::Unknown { tag });
             }
-            Action::ReadReady { tag, index } => {
-                let query = self.requests.ready(tag, index);
+            Action::ReadReady { tag, index, freshness } => {
+                let query = self.requests.ready(tag, index, freshness);
                 self.outputs.push(Output::Work(Work::Query { tag, query }));
             }
             Action::ReceiveSnapshot { from, meta } => {

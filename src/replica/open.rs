@@ -96,7 +96,8 @@ impl<M: StateMachine> Replica<M> {
             applied,
         };
         let raft = Raft::new(config.raft.clone(), restored, seed, now).map_err(OpenError::Start)?;
-        Ok(Replica { node: Node::new(config, raft, storage, ends, now), worker })
+        let test = worker.machine().user().conflict_test();
+        Ok(Replica { node: Node::new(config, raft, storage, test, ends, now), worker })
     }
 }
 

@@ -3,7 +3,9 @@
 use crate::machine::Outcome;
 use crate::raft::{self, Refusal, RejectReason, RoleName};
 use crate::storage::{Failure, Operation};
-use crate::types::{Entry, EntryId, Index, Membership, NodeId, Packet, SnapshotMeta, Tag, Term};
+use crate::types::{
+    Entry, EntryId, Freshness, Index, Membership, NodeId, Packet, SnapshotMeta, Tag, Term,
+};
 
 /// One thing a node wants done. A driver may carry outputs out at once and in any order, save that
 /// [`Output::Work`] keeps its order, and [`Output::Disk`] that of each lane.
@@ -46,7 +48,9 @@ pub enum Output {
     Answered {
         /// As asked.
         tag: Tag,
-        /// The index at which the read became linearizable.
+        /// How fresh the answer is.
+        freshness: Freshness,
+        /// The index that the read waited for.
         index: Index,
         /// How far the state machine had applied the log when it answered.
         applied: Index,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::machine::Outcome;
 use crate::replica::output::Output;
-use crate::types::{EntryId, Index, Tag};
+use crate::types::{EntryId, Freshness, Index, Tag};
 
 /// Requests that have no outcome yet.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Requests {
 #[derive(Clone, Debug)]
 enum Read {
     Waits(Vec<u8>),
-    Asked(Index),
+    Asked(Index, Freshness),
 }
 
 impl Requests {
@@ -69,18 +69,18 @@ impl Requests {
     }
 
     /// The read may be answered: its query, which goes to the machine.
-    pub(crate) fn ready(&mut self, tag: Tag, index: Index) -> Vec<u8> {
+    pub(crate) fn ready(&mut self, tag: Tag, index: Index, freshness: Freshness) -> Vec<u8> {
         let read = self.reads.get_mut(&tag).expect("only what was asked is ready");
-        match core::mem::replace(read, Read::Asked(index)) {
+        match core::mem::replace(read, Read::Asked(index, freshness)) {
             Read::Waits(query) => query,
-            Read::Asked(_) => panic!("a read is ready once"),
+            Read::Asked(..) => panic!("a read is ready once"),
         }
     }
 
-    /// The machine answered the read: the index at which it became linearizable.
-    pub(crate) fn answered(&mut self, tag: Tag) -> Index {
+    /// The machine answered the read: the index it waited for, and how fresh that made it.
+    pub(crate) fn answered(&mut self, tag: Tag) -> (Index, Freshness) {
         match self.reads.remove(&tag) {
-            Some(Read::Asked(index)) => index,
+            Some(Read::Asked(index, freshness)) => (index, freshness),
             _ => panic!("contract: only a query that was asked is answered, once"),
         }
     }

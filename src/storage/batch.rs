@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn hard_state(term: u64) -> HardState {
-        HardState { term: Term(term), vote: None }
+        HardState::new(Term(term), None)
     }
 
     #[test]

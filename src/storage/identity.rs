@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::types::{Incarnation, NodeId};
+use crate::types::{EntryId, Incarnation, NodeId};
 
 /// Names a cluster. Two clusters never share one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +17,16 @@ pub struct Identity {
     pub node: NodeId,
     /// The life of its directory.
     pub incarnation: Incarnation,
+}
+
+/// What a directory was made from that did not begin empty: the log of another cluster, up to an
+/// entry of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The other cluster.
+    pub cluster: ClusterId,
+    /// The last entry that was taken over.
+    pub last: EntryId,
 }
 
 impl Identity {

@@ -5,7 +5,7 @@ use crate::storage::block::FlushSeq;
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{Completion, Disk, DiskError, FileAction, FileName};
 use crate::storage::failure::{Failure, OpenError};
-use crate::storage::identity::{ClusterId, Identity};
+use crate::storage::identity::{ClusterId, Identity, Origin};
 use crate::storage::keeper::{Keeper, first_actions};
 use crate::storage::log::LogStart;
 use crate::storage::reader::FetchId;
@@ -23,6 +23,8 @@ const SEGMENT_MAX: u64 = 1 << 62;
 pub struct Opened {
     /// Whose directory it is.
     pub identity: Identity,
+    /// What it was made from, if it did not begin empty.
+    pub origin: Option<Origin>,
     /// Term and vote.
     pub hard_state: HardState,
     /// The highest commit index that was written.
@@ -41,6 +43,14 @@ pub struct Opened {
     pub last: EntryId,
     /// The last entries, as many as `tail_bytes_max` allows.
     pub tail: Vec<Entry>,
+}
+
+/// A directory before anything of the log was read.
+pub(crate) struct Directory {
+    copies: Vec<Copy>,
+    pub(crate) superblock: Superblock,
+    /// Numbers and sizes, in ascending order.
+    pub(crate) segments: Vec<(u64, u64)>,
 }
 
 impl Storage {
@@ -63,18 +73,7 @@ impl Storage {
         if !files.is_empty() && !is_half_formatted(&copies(disk)?) {
             return Err(OpenError::NotEmpty(FileName::Superblock));
         }
-        let superblock = Superblock::new(identity, membership);
-        for action in first_actions(&superblock) {
-            disk.execute(&action).map_err(|error| failure(&action, error))?;
-        }
-        let whole = |copy: &Copy| matches!(copy, Copy::Valid(other, _) if **other == superblock);
-        if !copies(disk)?.iter().all(whole) {
-            let what = "what was written was not read back";
-            let file = Some(FileName::Superblock);
-            let (what, advice) = (what.to_owned(), Failure::DISK);
-            return Err(Failure { file, offset: 0, what, advice }.into());
-        }
-        Ok(())
+        write_first(disk, &Superblock::new(identity, membership))
     }
 
     /// Recovers a directory, however the node stopped. Everything that was reported durable is
@@ -89,36 +88,17 @@ impl Storage {
         config: &StorageConfig,
     ) -> Result<(Storage, Opened), OpenError> {
         config.check().map_err(OpenError::Config)?;
-        let files = list(disk)?;
-        if !files.iter().any(|(file, _)| *file == FileName::Superblock) {
-            return Err(OpenError::NotFormatted);
-        }
-        let copies = copies(disk)?;
-        let superblock = choose(&copies)?;
+        let Directory { copies, superblock, segments } = Directory::read(disk)?;
         let identity = Identity { cluster, node, ..superblock.identity };
         if let Some((what, expected, found)) = identity.difference(&superblock.identity) {
             return Err(OpenError::Foreign { file: FileName::Superblock, what, expected, found });
         }
-        let segment = |(file, bytes): &(FileName, u64)| match file {
-            FileName::Segment(number) => Some((*number, *bytes)),
-            _ => None,
-        };
-        let segments: Vec<(u64, u64)> = files.iter().filter_map(segment).collect();
-        if let Some((number, _)) = segments.last().filter(|(number, _)| *number > SEGMENT_MAX) {
-            let what = "no segment has so high a number";
-            return Err(Failure::damage(FileName::Segment(*number), 0, what).into());
-        }
         let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
-        let recovered = recover(disk, superblock, &segments, bytes, tail)?;
-        let base = recovered.index.base().id;
-        let found = Snapshots::open(disk, cluster, &superblock.snapshot, config.snapshots)?;
-        let start = found.snapshots.in_force().map_or(Index::ZERO, |meta| meta.last.index);
-        if let Some(damage) = found.damage.filter(|_| start < base.index) {
-            // The log does not reach back to the snapshot before the damaged one.
-            return Err(damage.into());
-        }
-        let keeper = Keeper::new(superblock.clone(), &copies);
-        Storage::begin(disk, config, keeper, found.snapshots, recovered)
+        let recovered = recover(disk, &superblock, &segments, bytes, tail)?;
+        let base = recovered.index.base().id.index;
+        let snapshots = snapshots(disk, &superblock, base, config)?;
+        let keeper = Keeper::new(superblock, &copies);
+        Storage::begin(disk, config, keeper, snapshots, recovered)
     }
 
     /// Writes what must be certain before the start: a last flush that nobody may have synced is
@@ -155,31 +135,44 @@ impl Storage {
             first if first <= last => storage.fetch_all(disk, first, last)?,
             _ => Vec::new(),
         };
-        let durable = storage.keeper.durable().clone();
+        let (runs, memberships) = (recovered.runs, recovered.memberships);
+        let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
+        Ok((storage, Opened { tail, ..opened }))
+    }
+
+    /// What the directory holds, but for the tail; the log has memberships at these indices.
+    pub(crate) fn describe(
+        &mut self,
+        disk: &mut impl Disk,
+        committed: Index,
+        runs: Vec<EntryId>,
+        memberships_at: Vec<Index>,
+    ) -> Result<Opened, OpenError> {
+        let durable = self.keeper.durable().clone();
         let covered = durable.snapshot.last.index;
-        let snapshot = match storage.snapshots.in_force() {
+        let snapshot = match self.snapshots.in_force() {
             Some(older) if older.last.index < covered => older.clone(),
             _ => durable.snapshot.clone(),
         };
         let first = snapshot.last.index.next();
         let mut memberships = Vec::new();
-        for index in recovered.memberships.into_iter().filter(|index| *index >= first) {
-            let entries = storage.fetch_all(disk, index, index)?;
+        for index in memberships_at.into_iter().filter(|index| *index >= first) {
+            let entries = self.fetch_all(disk, index, index)?;
             memberships.extend(entries.iter().filter_map(Entry::membership));
         }
-        let opened = Opened {
+        Ok(Opened {
             identity: durable.identity,
+            origin: durable.origin,
             hard_state: durable.hard_state,
-            committed: recovered.committed.max(covered),
+            committed: committed.max(covered),
             snapshot,
-            previous_snapshot: storage.previous_snapshot(),
-            base: storage.base(),
-            runs: recovered.runs,
+            previous_snapshot: self.previous_snapshot(),
+            base: self.base(),
+            runs,
             memberships,
-            last: storage.last(),
-            tail,
-        };
-        Ok((storage, opened))
+            last: self.last(),
+            tail: Vec::new(),
+        })
     }
 
     /// Writes the last flush once more, in a new segment: what can be read may yet be lost.
@@ -210,15 +203,28 @@ impl Storage {
             if next > last {
                 return Ok(all);
             }
-            let mut events = Vec::new();
-            self.fetch(FetchId(0), next, last, usize::MAX, &mut events);
-            for event in self.carry_out(disk, events)? {
-                if let Event::Fetched { entries, .. } = event {
-                    assert!(!entries.is_empty(), "the log has every entry between its ends");
-                    all.extend(entries);
-                }
+            let entries = self.fetch_some(disk, next, last)?;
+            assert!(!entries.is_empty(), "the log has every entry between its ends");
+            all.extend(entries);
+        }
+    }
+
+    /// Entries from `first` on, none after `last`; none at all if the log does not have the first.
+    pub(crate) fn fetch_some(
+        &mut self,
+        disk: &mut impl Disk,
+        first: Index,
+        last: Index,
+    ) -> Result<Vec<Entry>, OpenError> {
+        let mut all = Vec::new();
+        let mut events = Vec::new();
+        self.fetch(FetchId(0), first, last, usize::MAX, &mut events);
+        for event in self.carry_out(disk, events)? {
+            if let Event::Fetched { entries, .. } = event {
+                all.extend(entries);
             }
         }
+        Ok(all)
     }
 
     /// Does what waits for nothing, until nothing is left.
@@ -229,7 +235,7 @@ impl Storage {
     }
 
     /// Carries the operations out, those that follow included, and gives the other events.
-    fn carry_out(
+    pub(crate) fn carry_out(
         &mut self,
         disk: &mut impl Disk,
         mut events: Vec<Event>,
@@ -250,6 +256,61 @@ impl Storage {
         }
         Ok(others)
     }
+}
+
+impl Directory {
+    /// Reads the superblock, and notes what else there is.
+    pub(crate) fn read(disk: &mut impl Disk) -> Result<Directory, OpenError> {
+        let files = list(disk)?;
+        if !files.iter().any(|(file, _)| *file == FileName::Superblock) {
+            return Err(OpenError::NotFormatted);
+        }
+        let copies = copies(disk)?;
+        let superblock = choose(&copies)?.clone();
+        let segment = |(file, bytes): &(FileName, u64)| match file {
+            FileName::Segment(number) => Some((*number, *bytes)),
+            _ => None,
+        };
+        let segments: Vec<(u64, u64)> = files.iter().filter_map(segment).collect();
+        if let Some((number, _)) = segments.last().filter(|(number, _)| *number > SEGMENT_MAX) {
+            let what = "no segment has so high a number";
+            return Err(Failure::damage(FileName::Segment(*number), 0, what).into());
+        }
+        Ok(Directory { copies, superblock, segments })
+    }
+}
+
+/// The snapshots, standing on one that is whole and that the log, which begins after `base`,
+/// reaches back to.
+pub(crate) fn snapshots(
+    disk: &mut impl Disk,
+    superblock: &Superblock,
+    base: Index,
+    config: &StorageConfig,
+) -> Result<Snapshots, OpenError> {
+    let (cluster, in_force) = (superblock.identity.cluster, &superblock.snapshot);
+    let found = Snapshots::open(disk, cluster, in_force, config.snapshots)?;
+    let start = found.snapshots.in_force().map_or(Index::ZERO, |meta| meta.last.index);
+    match found.damage.filter(|_| start < base) {
+        // The log does not reach back to the snapshot before the damaged one.
+        Some(damage) => Err(damage.into()),
+        None => Ok(found.snapshots),
+    }
+}
+
+/// Writes the first superblock of a directory, which can be opened from then on.
+pub(crate) fn write_first(disk: &mut impl Disk, superblock: &Superblock) -> Result<(), OpenError> {
+    for action in first_actions(superblock) {
+        disk.execute(&action).map_err(|error| failure(&action, error))?;
+    }
+    let whole = |copy: &Copy| matches!(copy, Copy::Valid(other, _) if **other == *superblock);
+    if !copies(disk)?.iter().all(whole) {
+        let what = "what was written was not read back";
+        let file = Some(FileName::Superblock);
+        let (what, advice) = (what.to_owned(), Failure::DISK);
+        return Err(Failure { file, offset: 0, what, advice }.into());
+    }
+    Ok(())
 }
 
 /// Whether formatting was begun, and certainly not finished: the second pair of copies is
@@ -276,7 +337,7 @@ fn copies(disk: &mut impl Disk) -> Result<Vec<Copy>, OpenError> {
     (0..COPIES).map(read).collect()
 }
 
-fn list(disk: &mut impl Disk) -> Result<Vec<(FileName, u64)>, OpenError> {
+pub(crate) fn list(disk: &mut impl Disk) -> Result<Vec<(FileName, u64)>, OpenError> {
     disk.list().map_err(|error| Failure::disk(None, 0, &error).into())
 }
 

@@ -146,7 +146,11 @@ fn is_acknowledged(superblock: &Superblock, seq: FlushSeq, here: Seen, later: Se
 }
 
 /// The file range of a flush's bodies, which ends where those before it begin.
-fn bodies(found: &HeaderBlock, scan: &Scan, before: Option<u64>) -> Result<(u64, u64), OpenError> {
+pub(crate) fn bodies(
+    found: &HeaderBlock,
+    scan: &Scan,
+    before: Option<u64>,
+) -> Result<(u64, u64), OpenError> {
     let block = &found.block;
     let framed = at_most(block.body_bytes, scan.bytes).map(framed_bytes);
     let end = framed.and_then(|framed| block.body_offset.checked_add(framed as u64));
@@ -195,7 +199,7 @@ fn leftovers(
 }
 
 /// The flushes one after the other, as they are found.
-struct Replay<'a> {
+pub(crate) struct Replay<'a> {
     superblock: &'a Superblock,
     index: LogIndex,
     started: bool,
@@ -211,7 +215,7 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(superblock: &'a Superblock, tail_bytes_max: usize) -> Replay<'a> {
+    pub(crate) fn new(superblock: &'a Superblock, tail_bytes_max: usize) -> Replay<'a> {
         Replay {
             superblock,
             index: LogIndex::new(Link::anchor(superblock.snapshot.last)),
@@ -303,7 +307,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Takes a flush in that is whole.
-    fn take(&mut self, found: &HeaderBlock, scan: &Scan) -> Result<(), OpenError> {
+    pub(crate) fn take(&mut self, found: &HeaderBlock, scan: &Scan) -> Result<(), OpenError> {
         let (block, records) = (&found.block, &found.records);
         let refuse = |what: String| Err(damage(scan.number, found.offset, what));
         if let Some(last) = self.last_seq.filter(|last| last.next() != block.seq) {
@@ -381,7 +385,7 @@ impl<'a> Replay<'a> {
     }
 
     fn finish(
-        mut self,
+        self,
         ready: Vec<u64>,
         litter: Vec<u64>,
         next_segment: u64,
@@ -398,25 +402,42 @@ impl<'a> Replay<'a> {
             let what = format!("the log begins after {base}, the snapshot ends at {snapshot}");
             return Err(Failure { file: None, offset: 0, what, advice: Failure::DAMAGE }.into());
         }
-        let covered = last.index >= snapshot.index && self.term_at(snapshot.index) == snapshot.term;
-        if !covered {
+        if !self.reaches(snapshot) {
             let what = format!("the log ends at {last} and does not hold {snapshot}");
             return Err(Failure { file: None, offset: 0, what, advice: Failure::DAMAGE }.into());
         }
-        self.runs.retain(|run| run.index > base.index);
-        let tail_first = self.tail.front().map_or(last.index.next(), |(index, _)| *index);
-        Ok(Recovered {
+        Ok(Recovered { ready, litter, next_segment, ..self.recovered(last_seq) })
+    }
+
+    /// Whether the log holds the entry `snapshot`, which is at or after its base.
+    fn reaches(&self, snapshot: EntryId) -> bool {
+        let last = self.index.last().id;
+        last.index >= snapshot.index && self.term_at(snapshot.index) == snapshot.term
+    }
+
+    /// The log as far as it was replayed; None unless the snapshot in force belongs to it.
+    pub(crate) fn salvaged(self) -> Option<Recovered> {
+        let snapshot = self.superblock.snapshot.last;
+        let belongs = self.index.base().id.index <= snapshot.index && self.reaches(snapshot);
+        let last_seq = self.last_seq.unwrap_or_default();
+        belongs.then(|| self.recovered(last_seq))
+    }
+
+    fn recovered(mut self, last_seq: FlushSeq) -> Recovered {
+        let (base, last) = (self.index.base().id.index, self.index.last().id.index);
+        self.runs.retain(|run| run.index > base);
+        Recovered {
             index: self.index,
             committed: self.committed,
             runs: self.runs,
             memberships: self.memberships,
-            tail_first,
+            tail_first: self.tail.front().map_or(last.next(), |(index, _)| *index),
             unacknowledged: self.unacknowledged,
             last_seq,
-            ready,
-            litter,
-            next_segment,
-        })
+            ready: Vec::new(),
+            litter: Vec::new(),
+            next_segment: 1,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::storage::ahead::Space;
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{Completion, DiskError, FileName, Operation, OperationId};
 use crate::storage::failure::Failure;
-use crate::storage::identity::Identity;
+use crate::storage::identity::{Identity, Origin};
 use crate::storage::keeper::Keeper;
 use crate::storage::log::{Log, LogStart};
 use crate::storage::operations::{Operations, Owner};
@@ -108,6 +108,12 @@ impl Storage {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// What the directory was made from, if it did not begin empty.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        self.keeper.durable().origin
     }
 
     /// The hard state that is durable.

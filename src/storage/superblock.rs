@@ -1,13 +1,15 @@
 //! What must never be forgotten, in four copies: term, vote, the snapshot in force, and how far
 //! the log was acknowledged. Byte by byte as `docs/FORMAT.md` says.
 
+use core::time::Duration;
+
 use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::bytes::Reader;
 use crate::storage::disk::FileName;
 use crate::storage::failure::{Failure, OpenError};
-use crate::storage::identity::{ClusterId, Identity};
+use crate::storage::identity::{ClusterId, Identity, Origin};
 use crate::types::{
-    EntryId, HardState, Incarnation, Index, Membership, NodeId, Root, SnapshotMeta, Term,
+    EntryId, HardState, Incarnation, Index, Instant, Membership, NodeId, Root, SnapshotMeta, Term,
 };
 
 /// The copies of the superblock.
@@ -25,11 +27,14 @@ const SUM_OFFSET: usize = COPY_BYTES - 16;
 const FLAG_HEAD_CERTAIN: u32 = 1;
 const FLAG_CLEAN: u32 = 2;
 const FLAG_VOTED: u32 = 4;
+const FLAG_ORIGIN: u32 = 8;
 
 /// What the copies say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
     pub(crate) identity: Identity,
+    /// What the directory was made from, if it did not begin empty.
+    pub(crate) origin: Option<Origin>,
     /// Counts the updates, from 1 at formatting.
     pub(crate) seq: u64,
     /// The checksum of the superblock before.
@@ -58,9 +63,13 @@ pub(crate) enum Copy {
 }
 
 impl Superblock {
+    /// What stands in place of an origin where there is none.
+    const NO_ORIGIN: Origin = Origin { cluster: ClusterId(0), last: EntryId::ZERO };
+
     pub(crate) fn new(identity: Identity, membership: &Membership) -> Superblock {
         Superblock {
             identity,
+            origin: None,
             seq: 1,
             parent: Digest::default(),
             hard_state: HardState::default(),
@@ -78,7 +87,8 @@ impl Superblock {
         let flag = |bit: u32, set: bool| if set { bit } else { 0 };
         let flags = flag(FLAG_HEAD_CERTAIN, self.head_certain)
             | flag(FLAG_CLEAN, self.clean)
-            | flag(FLAG_VOTED, self.hard_state.vote.is_some());
+            | flag(FLAG_VOTED, self.hard_state.vote.is_some())
+            | flag(FLAG_ORIGIN, self.origin.is_some());
         let mut bytes = Vec::with_capacity(COPY_BYTES);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
@@ -89,6 +99,7 @@ impl Superblock {
         for number in [
             self.hard_state.term.0,
             self.hard_state.vote.map_or(0, |node| node.0),
+            Instant::ZERO.after(self.hard_state.promise).0,
             self.committed.0,
             self.log_start.0,
             self.ack_floor.0,
@@ -99,6 +110,10 @@ impl Superblock {
             bytes.extend(number.to_le_bytes());
         }
         bytes.extend(self.snapshot.root.0);
+        let origin = self.origin.unwrap_or(Superblock::NO_ORIGIN);
+        bytes.extend(origin.cluster.0.to_le_bytes());
+        bytes.extend(origin.last.term.0.to_le_bytes());
+        bytes.extend(origin.last.index.0.to_le_bytes());
         let membership = &self.snapshot.membership;
         assert!(membership.flaw().is_none(), "contract: a node may have the membership");
         let membership = membership.encode();
@@ -124,13 +139,18 @@ impl Superblock {
         let identity = Identity { cluster, node, incarnation: Incarnation(reader.u128()?) };
         let (seq, parent) = (reader.u64()?, Digest(reader.array()?));
         let (term, vote) = (Term(reader.u64()?), NodeId(reader.u64()?));
+        let promise = Duration::from_nanos(reader.u64()?);
         let committed = Index(reader.u64()?);
         let (log_start, ack_floor) = (FlushSeq(reader.u64()?), FlushSeq(reader.u64()?));
         let last = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
         let (bytes, root) = (reader.u64()?, Root(reader.array()?));
+        let cluster = ClusterId(reader.u128()?);
+        let origin_last = EntryId::new(Term(reader.u64()?), Index(reader.u64()?));
+        let origin = Origin { cluster, last: origin_last };
         let length = reader.u16()?;
         let membership = Membership::decode(reader.bytes(usize::from(length))?)?;
-        let known = FLAG_HEAD_CERTAIN | FLAG_CLEAN | FLAG_VOTED;
+        let known = FLAG_HEAD_CERTAIN | FLAG_CLEAN | FLAG_VOTED | FLAG_ORIGIN;
+        let origin = (flags & FLAG_ORIGIN != 0).then_some(origin);
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
         let terms = term <= Term::MAX && last.term <= Term::MAX;
         let indices = last.index <= Index::MAX && committed <= Index::MAX;
@@ -140,9 +160,10 @@ impl Superblock {
         (flags & !known == 0 && terms && indices && flushes).then_some(())?;
         Some(Superblock {
             identity,
+            origin,
             seq,
             parent,
-            hard_state: HardState { term, vote },
+            hard_state: HardState { term, vote, promise },
             committed,
             snapshot: SnapshotMeta { last, membership, bytes, root },
             log_start,
@@ -208,7 +229,7 @@ pub(crate) fn choose(copies: &[Copy]) -> Result<&Superblock, OpenError> {
     for (other, other_digest) in copies.iter().filter_map(valid) {
         let forked = other.seq == chosen.seq && other_digest != digest
             || other.seq + 1 == chosen.seq && other_digest != chosen.parent
-            || other.identity != chosen.identity;
+            || (other.identity, other.origin) != (chosen.identity, chosen.origin);
         if forked {
             return Err(damage("its copies contradict one another"));
         }

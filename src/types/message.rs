@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use crate::types::entry::{Entry, Listed};
 use crate::types::id::{EntryId, Index, NodeId, Term};
@@ -64,12 +65,7 @@ pub enum Body {
     /// The answer to a [`Body::AppendEntries`].
     AppendEntriesReply(AppendOutcome),
     /// The leader is alive; also a round of confirmation that it still leads (thesis §6.4).
-    Heartbeat {
-        /// Numbers the leader's rounds within its term, from 1.
-        round: u64,
-        /// The leader's commit index.
-        committed: Index,
-    },
+    Heartbeat(Beat),
     /// The answer to a [`Body::Heartbeat`].
     HeartbeatReply {
         /// The round that is answered.
@@ -80,6 +76,8 @@ pub enum Body {
         /// How far it is also durable; at most `verified`. Makes up for acknowledgements that were
         /// lost on the way.
         matched: Index,
+        /// The follower wants a loan of the leader's lease, to answer reads by itself.
+        borrows: bool,
     },
     /// The leader no longer has the entries that the follower needs next: here is what to get in
     /// their place (Raft §7). The snapshot's bytes go another way.
@@ -129,6 +127,34 @@ pub enum Body {
         /// Where that stands in the log; 0 if it is the first.
         index: Index,
     },
+}
+
+/// What a leader says with a heartbeat. Spans are of its own clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Beat {
+    /// Numbers the leader's rounds within its term, from 1.
+    pub round: u64,
+    /// The leader's commit index.
+    pub committed: Index,
+    /// The last round that a quorum has answered: when it began, nobody else led.
+    pub confirmed: u64,
+    /// The last round that the receiver has answered, as far as the leader heard.
+    pub echo: u64,
+    /// For how long from now on the receiver is to vote for nobody else; zero where the leader
+    /// holds no leases.
+    pub promise: Duration,
+    /// For how long the receiver may answer reads by itself, counted from when its answer to the
+    /// round `echo` left; zero where it may not.
+    pub loan: Duration,
+}
+
+impl Beat {
+    /// The heartbeat of a leader that confirms nothing yet and holds no lease.
+    #[must_use]
+    pub const fn new(round: u64, committed: Index) -> Beat {
+        let (promise, loan) = (Duration::ZERO, Duration::ZERO);
+        Beat { round, committed, confirmed: 0, echo: 0, promise, loan }
+    }
 }
 
 /// What became of an [`Body::AppendEntries`].
@@ -193,7 +219,7 @@ impl Body {
             Body::RequestVoteReply { .. } => "RequestVoteReply",
             Body::AppendEntries { .. } => "AppendEntries",
             Body::AppendEntriesReply(_) => "AppendEntriesReply",
-            Body::Heartbeat { .. } => "Heartbeat",
+            Body::Heartbeat(_) => "Heartbeat",
             Body::HeartbeatReply { .. } => "HeartbeatReply",
             Body::InstallSnapshot { .. } => "InstallSnapshot",
             Body::InstallSnapshotReply { .. } => "InstallSnapshotReply",
@@ -212,6 +238,21 @@ impl fmt::Display for Message {
     /// What is said and in which term, without the addresses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}{}", self.body.name(), self.term, Fields(&self.body))
+    }
+}
+
+impl fmt::Display for Beat {
+    /// Each field after a space; those of leases only where there are any.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Beat { round, committed, confirmed, echo, promise, loan } = self;
+        write!(f, " round={round} committed={committed}")?;
+        if !promise.is_zero() {
+            write!(f, " confirmed={confirmed} promise={promise:?}")?;
+        }
+        if !loan.is_zero() {
+            write!(f, " echo={echo} loan={loan:?}")?;
+        }
+        Ok(())
     }
 }
 
@@ -241,11 +282,10 @@ impl fmt::Display for Fields<'_> {
             Body::AppendEntriesReply(AppendOutcome::NoSpace { verified }) => {
                 write!(f, " no space verified={verified}")
             }
-            Body::Heartbeat { round, committed } => {
-                write!(f, " round={round} committed={committed}")
-            }
-            Body::HeartbeatReply { round, verified, matched } => {
-                write!(f, " round={round} verified={verified} matched={matched}")
+            Body::Heartbeat(beat) => beat.fmt(f),
+            Body::HeartbeatReply { round, verified, matched, borrows } => {
+                write!(f, " round={round} verified={verified} matched={matched}")?;
+                if *borrows { f.write_str(" borrows") } else { Ok(()) }
             }
             Body::InstallSnapshot { meta } => write!(f, " last={}", meta.last),
             Body::InstallSnapshotReply { matched } => write!(f, " matched={matched}"),

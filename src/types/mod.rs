@@ -8,6 +8,7 @@ mod entry;
 mod id;
 mod membership;
 mod message;
+mod read;
 mod time;
 mod transfer;
 mod write;
@@ -19,7 +20,8 @@ pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
 pub use membership::{
     Address, Change, ChangeError, Fate, Founder, Incarnation, Member, Membership, Voters,
 };
-pub use message::{AppendOutcome, Body, Message};
+pub use message::{AppendOutcome, Beat, Body, Message};
+pub use read::{Freshness, ReadLevel};
 pub use time::Instant;
 pub use transfer::{Packet, Part, Transfer, TransferBody};
 pub use write::{HardState, Restored, Root, SnapshotMeta, Write};

@@ -2,18 +2,31 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use crate::types::entry::Entry;
 use crate::types::id::{EntryId, Index, NodeId, Term, WriteId};
 use crate::types::membership::{Incarnation, Membership};
 
-/// What a node must never forget: its term, and its vote in that term (Raft §5.1, §5.2).
+/// What a node must never forget: its term, its vote in that term (Raft §5.1, §5.2), and what it
+/// promised leaders that hold leases (thesis §6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HardState {
     /// The latest term the node has seen.
     pub term: Term,
     /// Whom it voted for in that term.
     pub vote: Option<NodeId>,
+    /// For how long after a leader was heard of the node has ever promised to vote for nobody
+    /// else; zero as long as no leader counts on it.
+    pub promise: Duration,
+}
+
+impl HardState {
+    /// A node in `term` that voted so, and has promised no leader anything.
+    #[must_use]
+    pub fn new(term: Term, vote: Option<NodeId>) -> HardState {
+        HardState { term, vote, promise: Duration::ZERO }
+    }
 }
 
 /// One batch for the disk. It is durable as a whole or, after a crash, in any part that a prefix

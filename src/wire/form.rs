@@ -7,13 +7,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, Founder, Incarnation, Index, Membership, Message,
-    NodeId, Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    AppendOutcome, Beat, Body, Command, Entry, EntryId, Founder, Incarnation, Index, Membership,
+    Message, NodeId, Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 
 /// How many entries one message may have.
@@ -114,17 +115,14 @@ enum BodyForm {
         committed: Index,
     },
     AppendEntriesReply(#[serde(with = "AppendOutcomeForm")] AppendOutcome),
-    Heartbeat {
-        round: u64,
-        #[serde(with = "IndexForm")]
-        committed: Index,
-    },
+    Heartbeat(#[serde(with = "BeatForm")] Beat),
     HeartbeatReply {
         round: u64,
         #[serde(with = "IndexForm")]
         verified: Index,
         #[serde(with = "IndexForm")]
         matched: Index,
+        borrows: bool,
     },
     ReadIndex {
         boot: u64,
@@ -157,6 +155,39 @@ enum BodyForm {
     },
     Counted,
     Vouch,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Beat")]
+struct BeatForm {
+    round: u64,
+    #[serde(with = "IndexForm")]
+    committed: Index,
+    confirmed: u64,
+    echo: u64,
+    #[serde(with = "nanos")]
+    promise: Duration,
+    #[serde(with = "nanos")]
+    loan: Duration,
+}
+
+/// A span as its nanoseconds.
+mod nanos {
+    use core::time::Duration;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        span: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_nanos)
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -218,7 +218,12 @@ impl fmt::Display for HelloError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HelloError::Cluster { expected, found } => {
-                write!(f, "the peer is of cluster {found:032x}, and this node of {expected:032x}")
+                write!(
+                    f,
+                    "the peer is of cluster {found:032x}, and this node of {expected:032x}; if \
+                     one was recovered or restored from the other, stop the older one's node, \
+                     empty its directory and add it anew"
+                )
             }
             HelloError::Node { expected, found } => {
                 write!(f, "{expected} was called, and {found} answers")

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use quorate::raft::{Config, Input, RoleName};
 use quorate::types::{
     Acknowledge, Body, Change, Command, Entry, EntryId, Index, Membership, Message, NodeId,
-    Restored, Tag,
+    ReadLevel, Restored, Tag,
 };
 
 use super::network::{Kind, Network};
@@ -238,7 +238,7 @@ impl Cluster {
     /// Asks a node for a linearizable read and returns the tag of the read.
     pub(crate) fn read(&mut self, id: NodeId) -> Tag {
         let tag = self.next_tag();
-        self.input(id, Input::Read { tag });
+        self.input(id, Input::Read { tag, level: ReadLevel::Linearizable, conflict: Index::ZERO });
         self.settle();
         tag
     }

@@ -87,7 +87,7 @@ pub(crate) fn stored(
     committed: u64,
     entries: Vec<Entry>,
 ) -> Restored {
-    let hard_state = HardState { term: Term(term), vote };
+    let hard_state = HardState::new(Term(term), vote);
     let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
     Restored::with_log(hard_state, Index(committed), snapshot, entries)
 }

@@ -299,7 +299,7 @@ impl Node {
     /// The index at which the read of this tag became ready, if it did.
     pub(crate) fn read_index(&self, tag: Tag) -> Option<u64> {
         self.outcomes.iter().find_map(|outcome| match outcome {
-            Action::ReadReady { tag: ready, index } if *ready == tag => Some(index.0),
+            Action::ReadReady { tag: ready, index, .. } if *ready == tag => Some(index.0),
             _ => None,
         })
     }

@@ -201,7 +201,7 @@ fn fetching() -> Raft {
     let voters = Membership::new([NodeId(1), NodeId(2), NodeId(3)]);
     let entries = (1..=4).map(entry).collect();
     let snapshot = SnapshotMeta::empty(EntryId::ZERO, voters);
-    let hard_state = HardState { term: Term(1), vote: None };
+    let hard_state = HardState::new(Term(1), None);
     let mut restored = Restored::with_log(hard_state, Index(4), snapshot, entries);
     restored.tail.clear();
     restored.applied = Index(4);

@@ -37,7 +37,7 @@ impl Disk {
         let log: Vec<Entry> = log.collect();
         let term = log.last().map_or(base.term, |entry| entry.id.term);
         let snapshot = SnapshotMeta::empty(base, membership);
-        let hard_state = HardState { term, vote: None };
+        let hard_state = HardState::new(term, None);
         Disk { hard_state, committed: base.index, snapshot, base, log }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Removal};
 use quorate::types::{
-    Acknowledge, AppendOutcome, Body, Entry, Founder, HardState, Index, Instant, Membership,
-    Message, NodeId, SnapshotMeta, Tag, Term, Write, WriteId,
+    Acknowledge, AppendOutcome, Beat, Body, Entry, Founder, HardState, Index, Instant, Membership,
+    Message, NodeId, ReadLevel, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
 use crate::bytes::Bytes;
@@ -151,7 +151,15 @@ impl Driver {
             },
             29 => {
                 let tag = self.tag(Asked::Read);
-                self.step(Input::Read { tag });
+                let level = match bytes.below(6) {
+                    0 => ReadLevel::Lease,
+                    1 => ReadLevel::Replica,
+                    2 => ReadLevel::Bounded(Duration::from_millis(bytes.byte().into())),
+                    3 => ReadLevel::Local,
+                    _ => ReadLevel::Linearizable,
+                };
+                let conflict = self.raft.status().last.index;
+                self.step(Input::Read { tag, level, conflict });
             }
             30 => self.step(Input::Campaign),
             _ => self.restart(bytes),
@@ -189,8 +197,8 @@ impl Driver {
             Body::AppendEntries { .. } => {
                 Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             }
-            Body::Heartbeat { round, .. } => {
-                Body::HeartbeatReply { round, verified: matched, matched }
+            Body::Heartbeat(Beat { round, .. }) => {
+                Body::HeartbeatReply { round, verified: matched, matched, borrows: false }
             }
             Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched },
             Body::ReadIndex { boot, ticket } => {
@@ -344,7 +352,7 @@ impl Driver {
         assert_eq!(self.disk.snapshot.last.index, status.snapshot, "the disk has the snapshot");
         assert_eq!(self.disk.base(), status.base, "and starts where the log does");
         assert_eq!(status.outbox_messages, 0, "nothing waits for an idle disk");
-        let held = HardState { term: status.term, vote: status.vote };
+        let held = status.hard_state();
         assert_eq!(held, self.disk.hard_state, "memory is what the disk has");
     }
 
@@ -414,7 +422,7 @@ impl Driver {
             Action::Rejected { tag, .. } => {
                 assert!(self.asked.remove(&tag).is_some(), "one outcome");
             }
-            Action::ReadReady { tag, index } => {
+            Action::ReadReady { tag, index, .. } => {
                 assert_eq!(self.asked.remove(&tag), Some(Asked::Read), "one outcome");
                 assert!(index <= self.applied, "only what is applied is read");
             }
@@ -449,7 +457,7 @@ impl Driver {
 
     /// What leaves the node is true after a crash, too.
     fn send(&mut self, message: Message) {
-        let HardState { term, vote } = self.disk.hard_state;
+        let HardState { term, vote, .. } = self.disk.hard_state;
         assert_eq!(message.from, self.config.id, "a node speaks for itself");
         assert_ne!(message.to, self.config.id, "a node does not speak to itself");
         assert!(message.term <= term, "the term is durable");
@@ -471,7 +479,7 @@ impl Driver {
                 let bounded = bytes <= self.config.message_bytes_max || entries.len() == 1;
                 assert!(bounded, "messages are bounded");
             }
-            Body::Heartbeat { round, .. } => self.round = *round,
+            Body::Heartbeat(Beat { round, .. }) => self.round = *round,
             Body::ReadIndex { boot, ticket } => self.forwarded = (*boot, *ticket),
             _ => {}
         }
@@ -508,7 +516,7 @@ fn message_end(message: &Message) -> Index {
         Body::AppendEntries { prev, entries, .. } => {
             entries.last().map_or(prev.index, |entry| entry.id.index)
         }
-        Body::Heartbeat { committed, .. } => *committed,
+        Body::Heartbeat(Beat { committed, .. }) => *committed,
         Body::InstallSnapshot { meta } => meta.last.index,
         _ => Index::ZERO,
     }

@@ -30,7 +30,7 @@ fn restored() -> impl Strategy<Value = Restored> {
     let ids = prop_oneof![id().prop_map(|id| (id, id)), (id(), id())];
     (numbers, ids, runs, tail).prop_map(|(numbers, (snapshot, base), runs, tail)| Restored {
         incarnation: Incarnation::default(),
-        hard_state: HardState { term: Term(numbers.0), vote: Some(NodeId(1)) },
+        hard_state: HardState::new(Term(numbers.0), Some(NodeId(1))),
         committed: Index(numbers.1),
         snapshot: SnapshotMeta::empty(snapshot, Membership::new([NodeId(1)])),
         base,

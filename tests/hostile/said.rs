@@ -1,8 +1,10 @@
 //! What liars say: messages around what the node would expect, and far beyond it.
 
+use std::time::Duration;
+
 use quorate::raft::{Raft, Status};
 use quorate::types::{
-    AppendOutcome, Body, Change, Entry, EntryId, Fate, Founder, Incarnation, Index, Member,
+    AppendOutcome, Beat, Body, Change, Entry, EntryId, Fate, Founder, Incarnation, Index, Member,
     Membership, Message, NodeId, Payload, SnapshotMeta, Term,
 };
 
@@ -53,11 +55,11 @@ impl Known<'_> {
             7 => Body::RequestVote { last: self.id(bytes), transfer: bytes.chance(64) },
             8 => Body::RequestVoteReply { granted: bytes.chance(128) },
             9 | 10 => self.outcome(bytes),
-            11 => Body::Heartbeat { round: self.number(bytes, 1), committed: self.index(bytes) },
+            11 => self.beat(bytes),
             12 | 13 => {
                 let (round, verified) = (self.number(bytes, self.round), self.index(bytes));
                 let matched = if bytes.chance(100) { self.index(bytes) } else { verified };
-                Body::HeartbeatReply { round, verified, matched }
+                Body::HeartbeatReply { round, verified, matched, borrows: bytes.chance(64) }
             }
             14 => {
                 let (boot, ticket) = (self.number(bytes, 7), self.number(bytes, 1));
@@ -103,6 +105,18 @@ impl Known<'_> {
             entries.push(Entry { id: before, payload });
         }
         Body::AppendEntries { prev, entries, committed: self.index(bytes) }
+    }
+
+    fn beat(&self, bytes: &mut Bytes<'_>) -> Body {
+        let mut span = || match bytes.byte() {
+            0..=127 => Duration::ZERO,
+            hours @ 128..=131 => Duration::from_secs(u64::from(hours - 128) * 3600),
+            millis => Duration::from_millis(u64::from(millis) * 5),
+        };
+        let (promise, loan) = (span(), span());
+        let beat = Beat::new(self.number(bytes, 1), self.index(bytes));
+        let (confirmed, echo) = (self.number(bytes, 0), self.number(bytes, 0));
+        Body::Heartbeat(Beat { confirmed, echo, promise, loan, ..beat })
     }
 
     fn outcome(&self, bytes: &mut Bytes<'_>) -> Body {
@@ -322,7 +336,12 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
             Body::AppendEntriesReply(AppendOutcome::Rejected { prev, hint }) => {
                 beyond(*prev) || ahead(*hint) || half_zero(*hint)
             }
-            Body::Heartbeat { round, committed } => *round == 0 || beyond(*committed),
+            Body::Heartbeat(Beat { round, committed, confirmed, echo, promise, loan }) => {
+                beyond(*committed)
+                    || round <= confirmed.max(echo)
+                    || *promise > Duration::from_secs(3600)
+                    || loan > promise
+            }
             Body::HeartbeatReply { verified, matched, .. } => matched > verified,
             Body::ReadIndexReply { index, .. } => beyond(*index),
             Body::InstallSnapshot { meta } => {

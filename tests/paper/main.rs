@@ -14,7 +14,7 @@ mod safety;
 mod snapshots;
 mod terms;
 
-use quorate::types::{Body, EntryId, Index, Message};
+use quorate::types::{Beat, Body, EntryId, Index, Message};
 
 use harness::entries_after;
 
@@ -26,7 +26,7 @@ fn append(prev: EntryId, terms: &[u64], committed: u64) -> Body {
 
 /// A heartbeat of a leader's first round.
 fn heartbeat() -> Body {
-    Body::Heartbeat { round: 1, committed: Index::ZERO }
+    Body::Heartbeat(Beat::new(1, Index::ZERO))
 }
 
 /// An answer to a vote request.

@@ -1,7 +1,7 @@
 //! §5.3: log replication.
 
 use quorate::raft::{Action, Refusal, RoleName};
-use quorate::types::{AppendOutcome, Body, EntryId, Index, Message, NodeId, Restored};
+use quorate::types::{AppendOutcome, Beat, Body, EntryId, Index, Message, NodeId, Restored};
 
 use crate::harness::{
     Cluster, FIVE, FOUR, Kind, Node, ONE, THREE, TWO, entries_after, entry_id, log, plain, stored,
@@ -143,7 +143,7 @@ fn a_follower_commits_no_further_than_its_log_is_known_to_agree() {
     assert_eq!(node.committed(), 1, "the rest of the log is not proved");
     node.receive(TWO, 3, append(entry_id(1, 1), &[1], 4));
     assert_eq!(node.committed(), 2);
-    node.receive(TWO, 3, Body::Heartbeat { round: 1, committed: Index(4) });
+    node.receive(TWO, 3, Body::Heartbeat(Beat::new(1, Index(4))));
     assert_eq!(node.committed(), 2, "a heartbeat proves nothing");
     node.receive(TWO, 3, append(entry_id(1, 2), &[3], 4));
     assert_eq!(node.committed(), 3);

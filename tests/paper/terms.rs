@@ -37,7 +37,7 @@ fn any_message() -> [Body; 8] {
         append(entry_id(1, 1), &[], 0),
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched: Index(2) }),
         heartbeat(),
-        Body::HeartbeatReply { round: 1, verified: Index(2), matched: Index(2) },
+        Body::HeartbeatReply { round: 1, verified: Index(2), matched: Index(2), borrows: false },
         Body::InstallSnapshot { meta: SnapshotMeta::empty(entry_id(1, 1), voters(3)) },
         Body::InstallSnapshotReply { matched: Index(2) },
     ]
@@ -131,7 +131,7 @@ fn term_vote_and_log_survive_a_crash() {
         let after = (cluster.node(id).status(), cluster.node(id).log());
         assert_eq!((after.0.term, after.0.vote), (before.0.term, before.0.vote));
         assert_eq!((after.0.last, after.1), (before.0.last, before.1));
-        let kept = HardState { term: Term(1), vote: Some(ONE) };
+        let kept = HardState::new(Term(1), Some(ONE));
         assert_eq!(cluster.node(id).disk.hard_state(), kept);
     }
 }

@@ -134,7 +134,7 @@ impl Store {
     /// Begins a new term: from now on it is voted in.
     pub(crate) fn begin_term(&mut self) -> Result<(), OpenError> {
         self.term = self.term.next();
-        self.persist(Some(HardState { term: self.term, vote: Some(NODE) }), Vec::new())
+        self.persist(Some(HardState::new(self.term, Some(NODE))), Vec::new())
     }
 
     /// Appends a few entries.

@@ -78,7 +78,7 @@ impl Node {
         };
         let write = Write {
             id: WriteId(write),
-            hard_state: Some(HardState { term: Term(1), vote: None }),
+            hard_state: Some(HardState::new(Term(1), None)),
             committed: Index(*entries.start() - 1),
             install: None,
             entries: entries.map(entry).collect(),

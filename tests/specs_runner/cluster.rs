@@ -80,9 +80,11 @@ impl Cluster {
                     self.give(to, Input::Propose { tag, acknowledge, command })
                 })
             }
-            Command::Read(id) => {
+            Command::Read { node, level, conflict } => {
                 let tag = self.next_tag();
-                self.give(id, Input::Read { tag })
+                let last =
+                    self.node(node)?.status().map_or(Index::ZERO, |status| status.last.index);
+                self.give(node, Input::Read { tag, level, conflict: conflict.unwrap_or(last) })
             }
             Command::Change(id, change) => {
                 let tag = self.next_tag();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::Config;
-use quorate::types::{Acknowledge, Change, Index, Message, NodeId};
+use quorate::types::{Acknowledge, Change, Index, Message, NodeId, ReadLevel};
 
 use super::change::{self, Founders};
 use super::disk::Image;
@@ -19,7 +19,7 @@ pub(crate) enum Command {
     Elect(NodeId),
     Campaign(NodeId),
     Propose { to: NodeId, acknowledge: Acknowledge, commands: Vec<String> },
-    Read(NodeId),
+    Read { node: NodeId, level: ReadLevel, conflict: Option<Index> },
     Change(NodeId, Change),
     GiveUp(NodeId),
     Transfer { node: NodeId, to: Option<NodeId> },
@@ -99,7 +99,7 @@ const FORMS: [(&str, &str); 40] = [
     ("elect", "elect n1"),
     ("campaign", "campaign n1"),
     ("propose", "propose n1 x y … [count=3] [bytes=100] [for=quorum|all-live|leader-only]"),
-    ("read", "read n1"),
+    ("read", "read n1 [lease | replica [after=3] | within 100ms | local]"),
     ("change", "change n1 nothing|+n4|-n3|?n5|~n2|casting=n1|n2@a|n2!200 …"),
     ("give-up", "give-up n1"),
     ("transfer", "transfer n1 [n2]"),
@@ -135,6 +135,22 @@ const FORMS: [(&str, &str); 40] = [
     ("show", "show all | none | kind …"),
     ("hide", "hide kind …"),
 ];
+
+/// How fresh an answer has to be, and the last entry that may change it.
+fn read(words: &[&str]) -> Result<(ReadLevel, Option<Index>), String> {
+    Ok(match words {
+        [] => (ReadLevel::Linearizable, None),
+        ["lease"] => (ReadLevel::Lease, None),
+        ["replica"] => (ReadLevel::Replica, None),
+        ["replica", option] => match pair(option)? {
+            ("after", index) => (ReadLevel::Replica, Some(Index(whole(index)?))),
+            _ => return Err(String::new()),
+        },
+        ["within", span] => (ReadLevel::Bounded(duration(span)?), None),
+        ["local"] => (ReadLevel::Local, None),
+        _ => return Err(String::new()),
+    })
+}
 
 impl Command {
     /// Reads one command.
@@ -175,7 +191,10 @@ impl Command {
             ("run", [span]) => Command::Run(duration(span)?),
             ("elect", [id]) => Command::Elect(node(id)?),
             ("campaign", [id]) => Command::Campaign(node(id)?),
-            ("read", [id]) => Command::Read(node(id)?),
+            ("read", [id, words @ ..]) => {
+                let (level, conflict) = read(words)?;
+                Command::Read { node: node(id)?, level, conflict }
+            }
             ("give-up", [id]) => Command::GiveUp(node(id)?),
             ("transfer", [id]) => Command::Transfer { node: node(id)?, to: None },
             ("transfer", [id, to]) => Command::Transfer { node: node(id)?, to: Some(node(to)?) },

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use quorate::types::{AppendOutcome, Body, Command, Entry, EntryId, Index, Membership, Message};
+use quorate::types::{
+    AppendOutcome, Beat, Body, Command, Entry, EntryId, Index, Membership, Message,
+};
 use quorate::types::{NodeId, Payload, SnapshotMeta, Term};
 
 use super::settings;
@@ -108,12 +110,12 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         }),
         "Heartbeat" => {
             let round = fields.whole("round")?;
-            Body::Heartbeat { round, committed: fields.index("committed")? }
+            Body::Heartbeat(Beat::new(round, fields.index("committed")?))
         }
         "HeartbeatReply" => {
             let round = fields.whole("round")?;
             let (verified, matched) = (fields.index("verified")?, fields.index("matched")?);
-            Body::HeartbeatReply { round, verified, matched }
+            Body::HeartbeatReply { round, verified, matched, borrows: false }
         }
         "InstallSnapshot" => {
             let voters = settings::nodes(fields.take("voters").unwrap_or("n1,n2,n3"))?;

@@ -89,8 +89,7 @@ impl Copy {
         }
         let output = Command::new(env!("CARGO"))
             .args(["test", "--quiet", "--test", "specs", "--", "--exact", "--nocapture"])
-            .args(["election", "replication", "reads", "liveness", "snapshots", "disk"])
-            .args(["membership", "even", "transfer", "acknowledge", "survivor"])
+            .args(crate::AREAS)
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", self.original.join("target/spec-mutants/build"))
             .env("CARGO_PROFILE_TEST_OPT_LEVEL", "0")

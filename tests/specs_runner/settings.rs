@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::raft::{Config, Survivor};
+use quorate::raft::{Config, Lease, Survivor};
 use quorate::types::{EntryId, Index, NodeId, Term};
 
 use super::change::removal;
@@ -77,12 +77,24 @@ pub(crate) fn configure(config: &mut Config, key: &str, value: &str) -> Result<(
         "casting_vote" => config.casting_vote = switch(value)?,
         "survivor" => config.survivor = Some(Survivor { after: duration(value)? }),
         "removal" => config.removal = Some(removal(value)?),
+        "lease" => config.lease = Some(lease(value)?),
         _ => {
             let bound = bound(config, key)?;
             *bound = usize::try_from(whole(value)?).expect("a bound fits");
         }
     }
     Ok(())
+}
+
+/// Reads `100ppm` or `100ppm,replicas`.
+fn lease(word: &str) -> Result<Lease, String> {
+    let (drift, replicas) = match word.strip_suffix(",replicas") {
+        Some(drift) => (drift, true),
+        None => (word, false),
+    };
+    let drift = drift.strip_suffix("ppm").and_then(|count| count.parse().ok());
+    let drift_ppm = drift.ok_or_else(|| format!("`{word}` is no lease: say 100ppm[,replicas]"))?;
+    Ok(Lease { drift_ppm, replicas })
 }
 
 fn bound<'a>(config: &'a mut Config, key: &str) -> Result<&'a mut usize, String> {

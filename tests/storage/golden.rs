@@ -33,7 +33,7 @@ fn sample() -> SimDisk {
     let entries = vec![sized_entry(1, 1, 0), sized_entry(2, 2, 5), sized_entry(2, 3, 600)];
     host.persist(Write { hard_state: Some(hard_state(2, 1)), entries, ..bare(1) });
     host.settle();
-    let later = HardState { term: Term(3), vote: Some(NodeId(2)) };
+    let later = HardState::new(Term(3), Some(NodeId(2)));
     let committed = Index(2);
     host.persist(Write { hard_state: Some(later), committed, entries: last(), ..bare(2) });
     host.settle();
@@ -82,7 +82,7 @@ fn what_is_written_is_what_was_always_written_and_is_read() {
     let (mut storage, opened) =
         Storage::open(&mut disk, CLUSTER, NODE, &small()).expect("it reads");
     storage.start(&mut Vec::new());
-    assert_eq!(opened.hard_state, HardState { term: Term(3), vote: Some(NodeId(2)) });
+    assert_eq!(opened.hard_state, HardState::new(Term(3), Some(NodeId(2))));
     assert_eq!(opened.snapshot, snapshot(1, 1));
     assert_eq!(opened.committed, Index(2));
     assert_eq!(opened.tail[..2], [sized_entry(1, 1, 0), sized_entry(2, 2, 5)]);

@@ -75,7 +75,7 @@ pub(crate) fn write(id: u64, term: u64, indices: std::ops::RangeInclusive<u64>) 
 }
 
 pub(crate) fn hard_state(term: u64, vote: u64) -> HardState {
-    HardState { term: Term(term), vote: Some(NodeId(vote)) }
+    HardState::new(Term(term), Some(NodeId(vote)))
 }
 
 pub(crate) fn snapshot(term: u64, index: u64) -> SnapshotMeta {

@@ -160,7 +160,7 @@ fn hardstate_only() {
 
 fn truncate_then_append() {
     let mut host = nine();
-    let later = HardState { term: Term(2), vote: None };
+    let later = HardState::new(Term(2), None);
     host.persist(Write { hard_state: Some(later), ..write(9, 2, 5..=6) });
     let (old, new) = (ids(&[(1, 1..=9)]), ids(&[(1, 1..=4), (2, 5..=6)]));
     let (mut olds, mut news) = (0, 0);

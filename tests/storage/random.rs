@@ -89,7 +89,7 @@ impl Pair {
     fn term(&self, later: u64) -> (Term, Option<HardState>) {
         let term = Term(self.model().hard_state.term.0 + later);
         let vote = Some(NodeId(1 + later % 3));
-        (term, (later > 0).then_some(HardState { term, vote }))
+        (term, (later > 0).then_some(HardState::new(term, vote)))
     }
 
     fn append(&mut self, cut: u64, sizes: &[u16], terms: u64) {

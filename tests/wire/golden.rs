@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use quorate::types::{
-    Address, AppendOutcome, Body, Change, Command, Entry, EntryId, Founder, Incarnation, Index,
-    Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
+    Address, AppendOutcome, Beat, Body, Change, Command, Entry, EntryId, Founder, Incarnation,
+    Index, Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
     TransferBody,
 };
 use quorate::wire::{Hello, Versions, decode};
@@ -107,10 +107,15 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("AppendEntriesReply-accepted", Body::AppendEntriesReply(accepted)),
         ("AppendEntriesReply-rejected", Body::AppendEntriesReply(rejected)),
         ("AppendEntriesReply-no-space", Body::AppendEntriesReply(no_space)),
-        ("Heartbeat", Body::Heartbeat { round: 77, committed: Index(10) }),
+        ("Heartbeat", Body::Heartbeat(Beat::new(77, Index(10)))),
         (
             "HeartbeatReply",
-            Body::HeartbeatReply { round: 77, verified: Index(14), matched: Index(13) },
+            Body::HeartbeatReply {
+                round: 77,
+                verified: Index(14),
+                matched: Index(13),
+                borrows: true,
+            },
         ),
         ("ReadIndex", Body::ReadIndex { boot: 0xb007, ticket: 5 }),
         ("ReadIndexReply", Body::ReadIndexReply { boot: 0xb007, ticket: 5, index: Index(14) }),

@@ -1,11 +1,12 @@
 //! Arbitrary packets, and that each comes back from its bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use quorate::types::{
-    Address, AppendOutcome, Body, Command, Entry, EntryId, Fate, Founder, Incarnation, Index,
+    Address, AppendOutcome, Beat, Body, Command, Entry, EntryId, Fate, Founder, Incarnation, Index,
     Member, Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
     TransferBody,
 };
@@ -33,6 +34,21 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         any_membership().prop_map(Payload::Membership),
     ];
     (any_id(), payload).prop_map(|(id, payload)| Entry { id, payload })
+}
+
+fn any_beat() -> impl Strategy<Value = Beat> {
+    let span = || any::<u64>().prop_map(Duration::from_nanos);
+    let rounds = (any::<u64>(), any::<u64>(), any::<u64>());
+    (rounds, any_index(), span(), span()).prop_map(
+        |((round, confirmed, echo), committed, promise, loan)| Beat {
+            round,
+            committed,
+            confirmed,
+            echo,
+            promise,
+            loan,
+        },
+    )
 }
 
 fn any_outcome() -> impl Strategy<Value = AppendOutcome> {
@@ -97,11 +113,15 @@ fn any_body() -> impl Strategy<Value = Body> {
             Body::AppendEntries { prev, entries, committed }
         }),
         any_outcome().prop_map(Body::AppendEntriesReply),
-        (any::<u64>(), any_index())
-            .prop_map(|(round, committed)| Body::Heartbeat { round, committed }),
-        (any::<u64>(), any_index(), any_index()).prop_map(|(round, verified, matched)| {
-            Body::HeartbeatReply { round, verified, matched }
-        }),
+        any_beat().prop_map(Body::Heartbeat),
+        (any::<u64>(), any_index(), any_index(), any::<bool>()).prop_map(
+            |(round, verified, matched, borrows)| Body::HeartbeatReply {
+                round,
+                verified,
+                matched,
+                borrows,
+            },
+        ),
         (any::<u64>(), any::<u64>()).prop_map(|(boot, ticket)| Body::ReadIndex { boot, ticket }),
         (any::<u64>(), any::<u64>(), any_index())
             .prop_map(|(boot, ticket, index)| Body::ReadIndexReply { boot, ticket, index }),

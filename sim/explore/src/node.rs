@@ -123,7 +123,7 @@ impl Node {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        let HardState { term, vote } = self.disk.hard_state;
+        let HardState { term, vote, .. } = self.disk.hard_state;
         let stands = matches!(self.raft.status().role, RoleName::Candidate | RoleName::Leader);
         Standing { term, is_out: vote.is_some() && !stands }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use quorate::raft::{Config, Status};
 use quorate::types::{Body, Entry, Message, Payload, Write};
 
+use crate::check::costs::{Costs, Volume};
 use crate::check::finding::{S29, Verdict};
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
@@ -38,6 +39,10 @@ pub struct Bounds {
     /// The most elections won, and terms begun, by core nodes while nothing is asked of the
     /// cluster.
     pub idle_elections_max: u64,
+    /// How long things take where no fault concerns them.
+    pub costs: Costs,
+    /// What every node is configured as, save its id.
+    pub config: Config,
 }
 
 impl Bounds {
@@ -46,7 +51,7 @@ impl Bounds {
     /// Nodes outside the core must not be able to disrupt it for ever: where its options do not
     /// keep them from that, the world cuts them off.
     #[must_use]
-    pub fn of(config: &Config) -> Bounds {
+    pub fn of(config: &Config, costs: Costs) -> Bounds {
         Bounds {
             message_entries_max: config.message_entries_max,
             message_bytes_max: config.message_bytes_max,
@@ -60,7 +65,23 @@ impl Bounds {
             election_timeout_min: config.election_timeout_min,
             calm_elections_max: 8,
             idle_elections_max: 0,
+            costs,
+            config: config.clone(),
         }
+    }
+}
+
+impl Bounds {
+    /// Within how long, after the last fault, a node of the core answers what it was asked, and
+    /// has all that was committed (L2 and L5): what both wait for is a leader, and then that as
+    /// much as `volume` gets through.
+    ///
+    /// Each of the elections that the core may hold takes two timeouts at most, one until somebody
+    /// stands and one in which nobody wins, and in each timeout a round of messages is under way.
+    pub(super) fn due(&self, volume: Volume) -> Duration {
+        let timeouts = u32::try_from(2 * self.calm_elections_max).unwrap_or(u32::MAX);
+        let timeout = self.config.election_timeout_max + self.costs.round();
+        timeout * timeouts + self.costs.of(volume, &self.config)
     }
 }
 

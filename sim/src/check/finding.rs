@@ -82,7 +82,9 @@ checks! {
     S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
     S33 "all-live" "What is answered for all live voters is on the disk of each of them."
     U1 "user-model" "The user's workload finds no reply, answer or state wrong."
+    L2 "answered" "After the storm, what a core node was asked is answered within a bound."
     L3 "churn" "After the storm, few elections are won."
     L4 "outsiders" "After the storm, nobody outside the core raises its term."
+    L5 "caught-up" "After the storm, who starts has all that was committed within a bound."
     L6 "dismissed" "Who knows that it has no vote does not stand for election."
 }

@@ -9,6 +9,8 @@ mod apply;
 mod bounds;
 mod client;
 mod commit;
+mod costs;
+mod due;
 mod election;
 mod electorate;
 mod entries;
@@ -23,20 +25,23 @@ mod quiet;
 mod shadow;
 mod states;
 mod user;
+mod waits;
 
 pub use bounds::Bounds;
+pub use costs::Costs;
 pub use finding::{CHECKS, Check};
 
 use quorate::log::Log;
 use quorate::machine::Digest;
 use quorate::raft::Status;
-use quorate::types::{Entry, HardState, Membership, Message, NodeId, Write};
+use quorate::types::{Entry, Membership, Message, NodeId, Write};
 
 use crate::check::append::Acknowledgements;
 use crate::check::apply::Apply;
 use crate::check::bounds::Sends;
 use crate::check::client::{Answer, Clients};
 use crate::check::commit::Commit;
+use crate::check::due::Due;
 use crate::check::election::Election;
 use crate::check::finding::{S17, S18, S27, Verdict};
 use crate::check::forwarded::Forwarded;
@@ -67,6 +72,7 @@ pub struct Checks {
     forwarded: Forwarded,
     sends: Sends,
     quiet: Quiet,
+    due: Due,
 }
 
 impl Checks {
@@ -79,7 +85,8 @@ impl Checks {
         bounds: Bounds,
         workload: &AnyWorkload,
     ) -> Checks {
-        let model = Model::new(nodes, membership);
+        let mut model = Model::new(nodes, membership);
+        model.survives = bounds.config.survivor.is_some();
         let (election, commit) = (Election::new(&model), Commit::new(&model));
         let acknowledgements = Acknowledgements::new(&model);
         let forwarded = Forwarded::new(&model);
@@ -101,6 +108,7 @@ impl Checks {
             forwarded,
             sends,
             quiet,
+            due: Due::default(),
         }
     }
 
@@ -109,7 +117,9 @@ impl Checks {
     /// # Errors
     /// The first check that is broken by it. What the checks say afterwards means nothing.
     pub fn see(&mut self, now: SimTime, seen: Seen<'_>) -> Result<(), Violation> {
-        self.take(now, seen).map_err(|finding| finding.at(now))
+        let verdict = self.take(now, seen);
+        let verdict = verdict.and_then(|()| self.due.look(&self.model, &self.bounds, now));
+        verdict.map_err(|finding| finding.at(now))
     }
 
     /// What became of the clients' history by the end of the run; none if the workload does not say
@@ -123,12 +133,15 @@ impl Checks {
             Seen::Started { node, membership, status, log, state } => {
                 self.started(node, status, log, state)?;
                 let slot = self.model.slot(node);
+                self.due.started(&self.model, slot, status.applied, now);
                 membership::stepped(&mut self.model, slot, status, membership)
             }
             Seen::Refused { damaged: true, .. } => Ok(()),
             Seen::Refused { node, why, .. } => S27.broken(format!("{node} does not start: {why}")),
             Seen::Crashed { node } => {
-                self.model.crash(self.model.slot(node));
+                let slot = self.model.slot(node);
+                self.model.crash(slot);
+                self.due.crashed(slot);
                 Ok(())
             }
             Seen::Stepped { node, status, membership } => {
@@ -145,7 +158,14 @@ impl Checks {
             Seen::Applied { node, entries, executed, states } => {
                 self.applied(node, entries, executed, states)
             }
-            Seen::SnapshotTaken { node, meta } => self.states.taken(&self.model, node, meta),
+            Seen::SnapshotTaken { node, meta } => {
+                self.due.snapshot(meta);
+                self.states.taken(&self.model, node, meta)
+            }
+            Seen::Asked { .. } | Seen::Answered { .. } | Seen::Idle => {
+                self.note(now, seen);
+                Ok(())
+            }
             Seen::Restored { node, index, state } => {
                 self.apply.starts_at(self.model.slot(node), index);
                 self.states.reached(node, index, state)
@@ -160,10 +180,7 @@ impl Checks {
             Seen::Calm { core } => {
                 let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
                 self.quiet.calm(&self.model, nodes);
-                Ok(())
-            }
-            Seen::Idle => {
-                self.quiet.idle(now);
+                self.due.calm(&self.model, nodes, now);
                 Ok(())
             }
             Seen::Ended => self.ended(),
@@ -173,6 +190,15 @@ impl Checks {
             | Seen::ReadServed { .. }
             | Seen::Rejected { .. }
             | Seen::Unknown { .. } => self.client(seen),
+        }
+    }
+
+    /// Takes what breaks nothing by itself.
+    fn note(&mut self, now: SimTime, seen: Seen<'_>) {
+        match seen {
+            Seen::Asked { node, tag } => self.due.asked(self.model.slot(node), tag, now),
+            Seen::Answered { tag } => self.due.answered(tag),
+            _ => self.quiet.idle(now),
         }
     }
 
@@ -208,7 +234,7 @@ impl Checks {
         state: Option<Digest>,
     ) -> Verdict {
         let slot = self.model.slot(id);
-        let hard_state = HardState { term: status.term, vote: status.vote };
+        let hard_state = status.hard_state();
         self.election.persisted(&self.model, slot, hard_state)?;
         self.model.start(slot, status, log)?;
         self.commit.started(&self.model, slot, status)?;
@@ -245,6 +271,7 @@ impl Checks {
         self.commit.stepped(&mut self.model, slot, status, membership)?;
         self.clients.learn(&self.model)?;
         self.bounds.stepped(&self.model, slot, status)?;
+        self.due.applied(slot, status.applied);
         self.quiet.stepped(&self.model, slot, status, &self.bounds)?;
         if elected {
             self.commit.elected(&self.model, slot, status.term)?;
@@ -331,7 +358,7 @@ impl Checks {
 fn at_rest(node: &Node) -> Verdict {
     let Some(status) = node.status.filter(|_| node.drained()) else { return Ok(()) };
     let (id, last) = (node.id, node.disk.log.last_id());
-    let says = HardState { term: status.term, vote: status.vote };
+    let says = status.hard_state();
     if says == node.disk.hard_state && status.last == last {
         return Ok(());
     }

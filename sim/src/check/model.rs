@@ -50,6 +50,8 @@ pub(super) struct Model {
     pub(super) entries: Entries,
     /// The committed log, as the quorum that made it so held it.
     pub(super) committed: Log,
+    /// Whether the last survivor goes on, and quorums need not meet.
+    pub(super) survives: bool,
 }
 
 impl Node {
@@ -115,6 +117,7 @@ impl Model {
             nodes: nodes.iter().map(|id| Node::new(*id, &first)).collect(),
             entries: Entries::new(nodes.to_vec()),
             committed: Log::new(first),
+            survives: false,
         }
     }
 
@@ -160,7 +163,7 @@ impl Model {
         node.starts += 1;
         node.failed = false;
         let pending = std::mem::take(&mut node.pending);
-        let found = HardState { term: status.term, vote: status.vote };
+        let found = status.hard_state();
         let terms = pending.iter().filter_map(|write| write.hard_state);
         if found != node.disk.hard_state && !terms.into_iter().any(|submitted| submitted == found) {
             let (id, found, left) = (node.id, shown(found), shown(node.disk.hard_state));
@@ -250,7 +253,7 @@ impl Model {
 /// A hard state in words.
 pub(super) fn shown(hard_state: HardState) -> String {
     match hard_state {
-        HardState { term, vote: Some(vote) } => format!("{term} with a vote for {vote}"),
-        HardState { term, vote: None } => format!("{term} without a vote"),
+        HardState { term, vote: Some(vote), .. } => format!("{term} with a vote for {vote}"),
+        HardState { term, vote: None, .. } => format!("{term} without a vote"),
     }
 }

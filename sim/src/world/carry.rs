@@ -264,15 +264,15 @@ impl World {
             }
             Output::View { bytes } => self.view(place, Viewing::Read(bytes)),
             Output::Replied { tag, id, outcome } => {
-                running.answered(tag);
+                running.answered(tag, self.now, witness);
                 self.client_commits(tag, place, id, &outcome, witness);
             }
             Output::MayBeLost { tag, .. } => {
-                running.answered(tag);
+                running.answered(tag, self.now, witness);
                 self.client_may_lose(tag, place, witness);
             }
-            Output::Answered { tag, index, applied, answer } => {
-                running.answered(tag);
+            Output::Answered { tag, index, applied, answer, .. } => {
+                running.answered(tag, self.now, witness);
                 let state = running.answered_in.remove(&tag).flatten();
                 self.client_reads(tag, place, (index, applied), (state, &answer), witness);
             }
@@ -282,16 +282,16 @@ impl World {
             | Output::Unknown { tag }
                 if Operator::owns(tag) =>
             {
-                running.answered(tag);
+                running.answered(tag, self.now, witness);
                 self.operator.hears(tag);
                 witness.operator_hears(self.now, place.id(), &output);
             }
             Output::Rejected { tag, reason } => {
-                running.answered(tag);
+                running.answered(tag, self.now, witness);
                 self.client_is_rejected(tag, reason, witness);
             }
             Output::Unknown { tag } => {
-                running.answered(tag);
+                running.answered(tag, self.now, witness);
                 witness.reach(Spot::UnknownByStepDown);
                 self.client_loses(tag, witness);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::machine::{Answer, Call, ClientSession, Digest, Nonce, Outcome};
 use quorate::raft::RejectReason;
 use quorate::replica::Input;
-use quorate::types::{Acknowledge, Command, EntryId, Index, NodeId, Tag};
+use quorate::types::{Acknowledge, Command, EntryId, Index, NodeId, ReadLevel, Tag};
 
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
@@ -296,6 +296,7 @@ impl World {
             return;
         };
         running.unanswered.push(tag);
+        witness.see(self.now, Seen::Asked { node: to.id(), tag });
         let input = match ask {
             Asked::Propose(command, acknowledge) => {
                 let membership = running.node.raft().membership();
@@ -306,7 +307,7 @@ impl World {
             }
             Asked::Read(query) => {
                 witness.reads_at(&running.status, running.led_from);
-                Input::Read { tag, query }
+                Input::Read { tag, level: ReadLevel::Linearizable, query }
             }
         };
         self.step(to, input, witness);

@@ -260,9 +260,10 @@ impl Running {
     ///
     /// # Panics
     /// If it was not waiting for an answer: it breaks its promise of exactly one outcome.
-    pub(crate) fn answered(&mut self, tag: Tag) {
+    pub(crate) fn answered(&mut self, tag: Tag, now: SimTime, witness: &mut Witness) {
         let place = self.unanswered.iter().position(|waiting| *waiting == tag);
         let Some(place) = place else { panic!("{tag} has more than one outcome") };
         self.unanswered.swap_remove(place);
+        witness.see(now, Seen::Answered { tag });
     }
 }

@@ -6,7 +6,9 @@
 
 use quorate::log::Log;
 use quorate::raft::{RoleName, Status};
-use quorate::types::{AppendOutcome, Body, Entry, EntryId, Index, Message, NodeId, Payload, Term};
+use quorate::types::{
+    AppendOutcome, Beat, Body, Entry, EntryId, Index, Message, NodeId, Payload, Term,
+};
 
 use crate::choice::{Draw, Key, Kind};
 use crate::fault::Fault;
@@ -54,7 +56,7 @@ impl World {
     fn misaddressed(&self, place: Place, draw: &mut Draw<'_>) -> Option<Message> {
         let old = self.network.old();
         if old.is_empty() {
-            let body = Body::Heartbeat { round: 1, committed: Index::ZERO };
+            let body = Body::Heartbeat(Beat::new(1, Index::ZERO));
             return Some(Message { from: place.id(), to: place.id(), term: Term(1), body });
         }
         let message = &old[draw.below(old.len() as u64) as usize];
@@ -88,8 +90,8 @@ fn malformed(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Message {
     let noop = |term, index| Entry { id: EntryId::new(term, index), payload: Payload::Noop };
     let append = |prev, entries| Body::AppendEntries { prev, entries, committed: Index::ZERO };
     let (term, body) = match draw.below(6) {
-        0 => (Term(Term::MAX.0 + 1), Body::Heartbeat { round: 1, committed: Index::ZERO }),
-        1 => (term, Body::Heartbeat { round: 1, committed: beyond }),
+        0 => (Term(Term::MAX.0 + 1), Body::Heartbeat(Beat::new(1, Index::ZERO))),
+        1 => (term, Body::Heartbeat(Beat::new(1, beyond))),
         2 => (term, append(EntryId::ZERO, vec![noop(term, Index(1)), noop(term, Index(3))])),
         3 => (term, append(EntryId::ZERO, vec![noop(term.next(), Index(1))])),
         4 => {
@@ -109,7 +111,12 @@ fn of_a_stranger(status: &Status, draw: &mut Draw<'_>) -> Message {
             let matched = status.last.index;
             Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
         }
-        2 => Body::HeartbeatReply { round: 1, verified: status.last.index, matched: Index::ZERO },
+        2 => Body::HeartbeatReply {
+            round: 1,
+            verified: status.last.index,
+            matched: Index::ZERO,
+            borrows: false,
+        },
         _ => Body::PreVoteReply { next_term: status.term.next(), granted: true },
     };
     Message { from: STRANGER, to: status.id, term: status.term, body }
@@ -143,6 +150,6 @@ fn overwriting(status: &Status, log: &Log) -> Option<Message> {
 /// Another node claims to lead the term that has a leader.
 fn second_leader(status: &Status, from: NodeId) -> Option<Message> {
     status.leader.filter(|leader| *leader != from)?;
-    let body = Body::Heartbeat { round: 1, committed: Index::ZERO };
+    let body = Body::Heartbeat(Beat::new(1, Index::ZERO));
     Some(Message { from, to: status.id, term: status.term, body })
 }

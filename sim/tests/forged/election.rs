@@ -1,6 +1,8 @@
 //! Forged terms, votes and leaders: S1 to S5 and S7.
 
-use quorate::types::{AppendOutcome, Body, EntryId, HardState, Index, Membership, NodeId, Term};
+use quorate::types::{
+    AppendOutcome, Beat, Body, EntryId, HardState, Index, Membership, NodeId, Term,
+};
 
 use crate::stage::{Stage, voted};
 
@@ -15,7 +17,7 @@ fn with_learner() -> Stage {
     Stage::with(Membership::new([1, 2, 3].map(NodeId)).with_learners([NodeId(4)]))
 }
 
-const HEARTBEAT: Body = Body::Heartbeat { round: 1, committed: Index::ZERO };
+const HEARTBEAT: Body = Body::Heartbeat(Beat::new(1, Index::ZERO));
 const GRANT: Body = Body::RequestVoteReply { granted: true };
 
 crate::forgeries! {
@@ -142,15 +144,16 @@ crate::forgeries! {
     S5 a_refusal_is_sent_before_the_term_is_durable
     "n4 sends n1 RequestVoteReply in t3 while its disk has t0"
     |stage| {
-        stage.submits(4, Some(HardState { term: Term(3), vote: None }), &[]);
+        stage.submits(4, Some(HardState::new(Term(3), None)), &[]);
         stage.sends(4, 1, 3, Body::RequestVoteReply { granted: false });
     }
 
     S5 a_round_is_answered_before_the_term_is_durable
     "n4 sends n1 HeartbeatReply in t3 while its disk has t0"
     |stage| {
-        let verified = Index::ZERO;
-        stage.sends(4, 1, 3, Body::HeartbeatReply { round: 1, verified, matched: verified });
+        let (verified, matched) = (Index::ZERO, Index::ZERO);
+        let reply = Body::HeartbeatReply { round: 1, verified, matched, borrows: false };
+        stage.sends(4, 1, 3, reply);
     }
 
     S5 a_pre_vote_is_answered_before_the_term_is_durable

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::machine::Outcome;
-use quorate::types::{Body, EntryId, Index, NodeId};
+use quorate::types::{Beat, Body, EntryId, Index, NodeId};
 use quorate_sim::observe::Seen;
 
 use crate::stage::{Stage, command, id, noop, register, request, voted};
@@ -38,8 +38,13 @@ fn a_quiet_life_is_accepted() {
     stage.idles();
     for round in 1..100 {
         stage.waits(Duration::from_millis(50));
-        stage.sends(1, 2, 1, Body::Heartbeat { round, committed: Index(2) });
-        stage.sends(2, 1, 1, Body::HeartbeatReply { round, verified: Index(2), matched: Index(2) });
+        stage.sends(1, 2, 1, Body::Heartbeat(Beat::new(round, Index(2))));
+        stage.sends(
+            2,
+            1,
+            1,
+            Body::HeartbeatReply { round, verified: Index(2), matched: Index(2), borrows: false },
+        );
     }
     stage.ends();
     accepted(&stage);

@@ -62,7 +62,7 @@ crate::forgeries! {
         stage.takes(1, &[noop(1, 1)]);
         stage.takes(2, &[noop(1, 1)]);
         let (verified, matched) = (Index(1), Index(1));
-        stage.sends(2, 1, 1, Body::HeartbeatReply { round: 1, verified, matched });
+        stage.sends(2, 1, 1, Body::HeartbeatReply { round: 1, verified, matched, borrows: false });
     }
 
     S6 another_log_is_taken_for_the_leaders on led
@@ -73,7 +73,7 @@ crate::forgeries! {
         stage.takes(3, &[noop(1, 2)]);
         stage.enters(2, 2);
         let (verified, matched) = (Index(1), Index::ZERO);
-        stage.sends(2, 3, 2, Body::HeartbeatReply { round: 1, verified, matched });
+        stage.sends(2, 3, 2, Body::HeartbeatReply { round: 1, verified, matched, borrows: false });
     }
 
     S6 a_leader_counts_what_nobody_acknowledged on led
@@ -398,7 +398,7 @@ crate::forgeries! {
     |stage| {
         stage.votes(1, 1, 1);
         stage.crashes(1);
-        stage.starts_from(1, HardState { term: Term(1), vote: None }, 0, &[]);
+        stage.starts_from(1, HardState::new(Term(1), None), 0, &[]);
     }
 
     S17 a_node_believes_too_much_durable on led

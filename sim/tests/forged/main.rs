@@ -2,6 +2,7 @@
 //! event and not before; and an honest trace, at which none may fire.
 
 mod client;
+mod due;
 mod echo;
 mod election;
 mod honest;
@@ -82,6 +83,7 @@ fn every_check_has_a_forgery() {
         membership::FORGERIES,
         client::FORGERIES,
         rest::FORGERIES,
+        due::FORGERIES,
         state::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");

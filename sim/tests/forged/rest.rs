@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use quorate::types::{Body, Entry, EntryId, Index, Term};
+use quorate::types::{Beat, Body, Entry, EntryId, Index, Term};
 
 use crate::stage::{Stage, noop, written};
 
-const HEARTBEAT: Body = Body::Heartbeat { round: 1, committed: Index::ZERO };
+const HEARTBEAT: Body = Body::Heartbeat(Beat::new(1, Index::ZERO));
 
 /// Node 1 leads term 1 and its entry is applied everywhere; nothing is asked any more.
 fn idle() -> Stage {

@@ -11,9 +11,9 @@ use quorate::machine::{Digest, Machine, Outcome, Request, Sequence, SessionId, S
 use quorate::raft::{Config, RejectReason, RoleName, Status};
 use quorate::types::{
     AppendOutcome, Body, Entry, EntryId, HardState, Index, Membership, Message, NodeId, Payload,
-    Restored, Root, SnapshotMeta, Term, Write, WriteId,
+    Restored, Root, SnapshotMeta, Tag, Term, Write, WriteId,
 };
-use quorate_sim::check::{Bounds, Checks};
+use quorate_sim::check::{Bounds, Checks, Costs};
 use quorate_sim::observe::{Executed, Look, OpId, Seen, Violation};
 use quorate_sim::request::mark;
 use quorate_sim::time::SimTime;
@@ -88,7 +88,7 @@ pub(crate) fn id(index: u64, term: u64) -> EntryId {
 
 /// The hard state of `term` with a vote.
 pub(crate) fn voted(term: u64, vote: u64) -> HardState {
-    HardState { term: Term(term), vote: Some(NodeId(vote)) }
+    HardState::new(Term(term), Some(NodeId(vote)))
 }
 
 impl Actor {
@@ -98,6 +98,7 @@ impl Actor {
             role: RoleName::Follower,
             term: Term::ZERO,
             vote: None,
+            promise: Duration::ZERO,
             leader: None,
             last: EntryId::ZERO,
             durable: Index::ZERO,
@@ -147,7 +148,7 @@ impl Stage {
     }
 
     fn among(nodes: &[NodeId], membership: Membership, workload: Echo) -> Stage {
-        let bounds = Bounds::of(&Config::new(NodeId(1)));
+        let bounds = Bounds::of(&Config::new(NodeId(1)), Costs::default());
         let checks = Checks::new(nodes, &membership, bounds, &AnyWorkload::new(workload));
         let actors = nodes.iter().map(|id| (*id, Actor::new(*id))).collect();
         let now = SimTime(1_000_000_000);
@@ -336,7 +337,7 @@ impl Stage {
 
     /// The node makes the term durable, without a vote.
     pub(crate) fn enters(&mut self, node: u64, term: u64) {
-        let hard_state = HardState { term: Term(term), vote: None };
+        let hard_state = HardState::new(Term(term), None);
         self.says(node, |status| {
             (status.term, status.vote) = (Term(term), None);
             (status.role, status.leader) = (RoleName::Follower, None);
@@ -553,6 +554,16 @@ impl Stage {
         change(&mut state, &mut answer);
         let answer = &answer[..];
         self.sees(Seen::ReadServed { op, node, index, applied, state, answer });
+    }
+
+    /// A request reaches the node.
+    pub(crate) fn is_asked(&mut self, node: u64, tag: u64) {
+        self.sees(Seen::Asked { node: NodeId(node), tag: Tag(tag) });
+    }
+
+    /// The node has answered a request.
+    pub(crate) fn has_answered(&mut self, tag: u64) {
+        self.sees(Seen::Answered { tag: Tag(tag) });
     }
 
     /// The storm is over for these nodes.

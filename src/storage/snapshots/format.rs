@@ -237,6 +237,17 @@ impl Manifest {
     }
 }
 
+/// What names a snapshot of `bytes` bytes whose chunks have `hashes`, in order.
+pub(crate) fn snapshot_root(
+    last: EntryId,
+    membership: &Membership,
+    bytes: u64,
+    chunk_bytes: u32,
+    hashes: &[u8],
+) -> Root {
+    Manifest::new(last, membership.clone(), bytes, chunk_bytes, hashes).meta().root
+}
+
 /// What the first bytes of a manifest say: enough to know its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Prefix {

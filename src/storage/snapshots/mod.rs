@@ -28,6 +28,7 @@ use crate::storage::snapshots::taking::Taking;
 use crate::types::{EntryId, Index, Membership, Part, Root, SnapshotMeta};
 
 pub use common::{AbandonReason, SnapshotConfig, SnapshotEvent};
+pub(crate) use format::snapshot_root;
 pub use reader::SnapshotReader;
 pub use receiving::PartOutcome;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Config, Input};
 use quorate::types::{
-    AppendOutcome, Body, Change, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
-    Payload, Restored, SnapshotMeta, Term,
+    AppendOutcome, Beat, Body, Change, EntryId, HardState, Index, Instant, Membership, Message,
+    NodeId, Payload, Restored, SnapshotMeta, Term,
 };
 
 use super::script::{Expect, Injected, Persisted, Propose, Read, Scenario, Step, Which};
@@ -259,7 +259,7 @@ fn restored(membership: Option<Membership>, persisted: Option<&Persisted>) -> Re
     let membership = membership.unwrap_or_default();
     let Some(persisted) = persisted else { return Restored::fresh(membership) };
     let vote = persisted.vote.filter(|vote| *vote != 0).map(NodeId);
-    let hard_state = HardState { term: Term(persisted.term), vote };
+    let hard_state = HardState::new(Term(persisted.term), vote);
     let mut entries = entries_after(EntryId::ZERO, &persisted.log);
     entries.iter_mut().for_each(|entry| entry.payload = Payload::Noop);
     let snapshot = SnapshotMeta::empty(EntryId::ZERO, membership);
@@ -311,7 +311,7 @@ fn injected(to: NodeId, message: &Injected) -> Message {
             (from, term, Body::RequestVoteReply { granted })
         }
         Injected::Heartbeat { from, term, commit } => {
-            (from, term, Body::Heartbeat { round: 1, committed: Index(commit) })
+            (from, term, Body::Heartbeat(Beat::new(1, Index(commit))))
         }
     };
     Message { from: NodeId(from), to, term: Term(term), body }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use quorate::raft::Refusal;
-use quorate::types::{AppendOutcome, Body, EntryId, Index, Message};
+use quorate::types::{AppendOutcome, Beat, Body, EntryId, Index, Message};
 
 use crate::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Node, ONE, TWO, entries_after, entry_id, log, plain, stored, terms, voters};
@@ -103,7 +103,7 @@ fn handle_heartbeat() {
             let sent = node.receive(TWO, term, append(node.last(), &[], 0));
             assert!(is_accepted(&sent));
             let committed = Index(case.heartbeat_commit);
-            node.receive(TWO, term, Body::Heartbeat { round: 1, committed });
+            node.receive(TWO, term, Body::Heartbeat(Beat::new(1, committed)));
             assert_eq!(node.committed(), case.expect.commit);
             Verdict::Passed
         });

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use quorate::raft::{Action, Input, RejectReason, RoleName};
-use quorate::types::{Body, Change, Entry, Index, Message, NodeId, Restored, Tag, Term};
+use quorate::types::{Beat, Body, Change, Entry, Index, Message, NodeId, Restored, Tag, Term};
 
 use super::{PEERS, in_role};
 use crate::cases::{CaseFile, Verdict};
@@ -120,7 +120,7 @@ fn leader_commit_entry() {
         let news = cluster.network.sent()[before..].iter();
         let committed =
             news.filter(|message| message.to == peer).filter_map(|message| match message.body {
-                Body::AppendEntries { committed, .. } | Body::Heartbeat { committed, .. } => {
+                Body::AppendEntries { committed, .. } | Body::Heartbeat(Beat { committed, .. }) => {
                     Some(committed)
                 }
                 _ => None,

@@ -1,0 +1,244 @@
+//! A driver for whole nodes in one process: it carries out what they want, lets time pass, and
+//! drops what is sent to who is not there.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Cursor, Read};
+
+use quorate::machine::{Frozen, Outcome, Request, StateMachine};
+use quorate::raft::{Config, RoleName};
+use quorate::recovery::BackupHead;
+use quorate::replica::{Input, OpenError, Output, Replica, ReplicaConfig};
+use quorate::storage::{ClusterId, Completion, Disk};
+use quorate::types::{Acknowledge, Change, Command, Index, Instant, NodeId, ReadLevel, Tag};
+
+/// More steps than any wait here takes.
+const STEPS_MAX: u32 = 1_000_000;
+
+/// The state machine: lines, one after the other. Its reply to each is how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lines(pub(crate) String);
+
+impl StateMachine for Lines {
+    fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+        self.0.push_str(&String::from_utf8_lossy(command));
+        self.0.push('\n');
+        self.0.lines().count().to_string().into_bytes()
+    }
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        self.0.clone().into_bytes()
+    }
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(Cursor::new(self.0.clone()))
+    }
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        self.0.clear();
+        snapshot.read_to_string(&mut self.0).map(drop)
+    }
+}
+
+/// A node, its disk, and the last frozen view of its state.
+struct Host<D>(Replica<Lines>, D, Option<Frozen>);
+
+/// The nodes of one cluster, the time they share, and what has still to happen.
+pub(crate) struct Cluster<D> {
+    id: ClusterId,
+    nodes: BTreeMap<NodeId, Host<D>>,
+    inputs: VecDeque<(NodeId, Input)>,
+    now: Instant,
+    tag: Tag,
+    ended: BTreeMap<Tag, Option<Outcome>>,
+    answer: Option<Vec<u8>>,
+}
+
+/// Small segments and frequent snapshots.
+pub(crate) fn config(id: NodeId) -> ReplicaConfig {
+    let mut config = ReplicaConfig::new(Config::new(id));
+    config.storage.segment_bytes = 16 << 20;
+    config.storage.segments_ahead = 1;
+    config.snapshot_entries = 20;
+    config.trailing_entries = 5;
+    config
+}
+
+impl<D: Disk> Cluster<D> {
+    pub(crate) fn new(id: ClusterId) -> Cluster<D> {
+        Cluster {
+            id,
+            nodes: BTreeMap::new(),
+            inputs: VecDeque::new(),
+            now: Instant::ZERO,
+            tag: Tag(0),
+            ended: BTreeMap::new(),
+            answer: None,
+        }
+    }
+
+    /// Starts a node on its directory.
+    pub(crate) fn start(&mut self, id: NodeId, mut disk: D) -> Result<(), OpenError> {
+        let seed = self.now.0 ^ id.0; // random, in a real cluster
+        let lines = Lines::default();
+        let mut replica = Replica::open(&mut disk, self.id, lines, config(id), seed, self.now)?;
+        let mut outputs = Vec::new();
+        replica.node.start(&mut outputs);
+        self.nodes.insert(id, Host(replica, disk, None));
+        self.carry_out(id, outputs);
+        Ok(())
+    }
+
+    /// The node is gone, from one moment to the next; its disk is left.
+    pub(crate) fn kill(&mut self, id: NodeId) -> D {
+        self.inputs.retain(|(to, _)| *to != id);
+        self.nodes.remove(&id).expect("the node runs").1
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        let leads = |host: &Host<D>| host.0.node.status().role == RoleName::Leader;
+        self.nodes.iter().find(|(_, host)| leads(host)).map(|(id, _)| *id)
+    }
+
+    /// The lines that the node has applied.
+    pub(crate) fn lines(&self, id: NodeId) -> &str {
+        &self.nodes[&id].0.worker.machine().user().0
+    }
+
+    pub(crate) fn replica(&self, id: NodeId) -> &Replica<Lines> {
+        &self.nodes[&id].0
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Lets time pass and everything happen until `done`.
+    pub(crate) fn settle(&mut self, done: impl Fn(&Cluster<D>) -> bool) {
+        for _ in 0..STEPS_MAX {
+            if done(self) {
+                return;
+            }
+            let (id, input) = self.inputs.pop_front().unwrap_or_else(|| {
+                let deadlines = self.nodes.iter().map(|(id, host)| (host.0.node.deadline(), *id));
+                let (deadline, id) = deadlines.min().expect("there are nodes");
+                self.now = self.now.max(deadline);
+                (id, Input::Timeout)
+            });
+            let Some(Host(replica, ..)) = self.nodes.get_mut(&id) else { continue };
+            let mut outputs = Vec::new();
+            replica.node.step(self.now, input, &mut outputs);
+            self.carry_out(id, outputs);
+        }
+        panic!("what was waited for does not happen");
+    }
+
+    fn carry_out(&mut self, id: NodeId, outputs: Vec<Output>) {
+        let Host(replica, disk, view) = self.nodes.get_mut(&id).expect("the node runs");
+        for output in outputs {
+            let input = match output {
+                Output::Send(packet) => {
+                    self.inputs.push_back((packet.to(), Input::Packet(packet)));
+                    continue;
+                }
+                Output::Disk(operation) => {
+                    let result = disk.execute(&operation.action);
+                    Input::Disk(Completion { id: operation.id, result })
+                }
+                Output::Work(work) => Input::Done(replica.worker.execute(work, disk)),
+                Output::Freeze => match replica.worker.freeze() {
+                    Some(frozen) => {
+                        let last = frozen.last();
+                        *view = Some(frozen);
+                        Input::Frozen(last)
+                    }
+                    None => Input::ViewFailed,
+                },
+                Output::View { bytes } => {
+                    let (mut read, view) = (Vec::new(), view.as_mut().expect("it was frozen"));
+                    view.take(bytes as u64).read_to_end(&mut read).expect("it is in memory");
+                    Input::Viewed(read)
+                }
+                Output::Answered { answer, .. } => {
+                    self.answer = Some(answer);
+                    continue;
+                }
+                Output::Replied { tag, outcome, .. } => {
+                    self.ended.insert(tag, Some(outcome));
+                    continue;
+                }
+                Output::Changed { tag, .. }
+                | Output::Rejected { tag, .. }
+                | Output::Unknown { tag } => {
+                    self.ended.insert(tag, None);
+                    continue;
+                }
+                Output::Stopped(failure) => panic!("{id}: {failure}"),
+                _ => continue,
+            };
+            self.inputs.push_back((id, input));
+        }
+    }
+
+    /// Gives the leader, once there is one, something to do.
+    fn ask(&mut self, input: impl FnOnce(Tag) -> Input) -> Tag {
+        self.settle(|cluster| cluster.leader().is_some());
+        let leader = self.leader().expect("it was waited for");
+        self.tag = Tag(self.tag.0 + 1);
+        self.inputs.push_back((leader, input(self.tag)));
+        self.tag
+    }
+
+    /// Asks the leader for a command, and does not wait.
+    pub(crate) fn send(&mut self, command: Command) -> Tag {
+        self.ask(|tag| Input::Propose { tag, acknowledge: Acknowledge::Default, command })
+    }
+
+    /// What came of a command; None if that is not known.
+    pub(crate) fn request(&mut self, command: Command) -> Option<Outcome> {
+        let tag = self.send(command);
+        self.settle(|cluster| cluster.ended.contains_key(&tag));
+        self.ended.remove(&tag).flatten()
+    }
+
+    /// Adds a line; what it was is applied on the leader.
+    pub(crate) fn add(&mut self, line: &str) {
+        let outcome = self.request(Request::Plain(line.as_bytes()).encode());
+        assert!(matches!(outcome, Some(Outcome::Reply(_))), "{line}: {outcome:?}");
+    }
+
+    /// Changes the membership, and waits until that is complete, and everyone has everything.
+    pub(crate) fn change(&mut self, change: Change) {
+        let tag = self.ask(|tag| Input::ChangeMembership { tag, change });
+        self.settle(|cluster| cluster.ended.contains_key(&tag));
+        self.agree();
+    }
+
+    /// Waits until all who run have applied the same.
+    pub(crate) fn agree(&mut self) {
+        self.settle(|cluster| {
+            let applied = |host: &Host<D>| {
+                let status = host.0.node.status();
+                (status.applied, status.last.index)
+            };
+            let mut all = cluster.nodes.values().map(applied);
+            let first = all.next().expect("there are nodes");
+            cluster.leader().is_some() && first.0 == first.1 && all.all(|other| other == first)
+        });
+    }
+
+    /// What a linearizable read gives.
+    pub(crate) fn read(&mut self) -> String {
+        self.answer = None;
+        self.ask(|tag| Input::Read { tag, level: ReadLevel::Linearizable, query: Vec::new() });
+        self.settle(|cluster| cluster.answer.is_some());
+        String::from_utf8(self.answer.take().expect("it was waited for")).expect("lines are text")
+    }
+
+    /// A view of the node's state as it is now, and what a backup of it says first.
+    pub(crate) fn freeze(&self, id: NodeId) -> (BackupHead, Frozen) {
+        let Replica { node, worker } = &self.nodes[&id].0;
+        let frozen = worker.freeze().expect("the machine keeps nothing by itself");
+        let last = frozen.last();
+        let membership = node.raft().log().membership_at(last.index);
+        let membership = membership.expect("what is applied stands after the snapshot").clone();
+        let chunk_bytes = config(id).storage.snapshots.chunk_bytes;
+        (BackupHead { cluster: self.id, last, membership, chunk_bytes }, frozen)
+    }
+}

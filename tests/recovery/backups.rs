@@ -1,0 +1,189 @@
+//! Backups: what is written is what was always written, and whatever is wrong with one is said,
+//! with the place.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use quorate::recovery::{
+    Backup, BackupDamage, BackupHead, Consent, Plan, Refusal, RestoreError, Survey, backup, restore,
+};
+use quorate::storage::{ClusterId, Disk, Inspection, OpenError, Origin, SnapshotReader};
+use quorate::types::{EntryId, HardState, Index, Membership, NodeId, Term};
+use quorate_sim::disk::SimDisk;
+
+use crate::directories::{alone, small};
+
+const NEW: ClusterId = ClusterId(0xc2);
+
+fn head(chunk_bytes: u32) -> BackupHead {
+    BackupHead {
+        cluster: ClusterId(0xc1),
+        last: EntryId::new(Term(3), Index(40)),
+        membership: Membership::new([1, 2].map(NodeId)).with_casting(NodeId(2)),
+        chunk_bytes,
+    }
+}
+
+fn content(bytes: u32) -> Vec<u8> {
+    (0..bytes).map(|n| (n % 251) as u8).collect()
+}
+
+fn written(chunk_bytes: u32, bytes: u32) -> Vec<u8> {
+    let mut into = Vec::new();
+    backup(&head(chunk_bytes), &mut &content(bytes)[..], &mut into).expect("memory has room");
+    into
+}
+
+fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let (mut from, mut content) = (bytes, Vec::new());
+    Backup::open(&mut from)?.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+#[test]
+fn a_backup_is_read_as_it_was_written() {
+    for bytes in [0, 1, 511, 512, 513, 1024, 5000] {
+        let backup = written(512, bytes);
+        assert_eq!(read(&backup).expect("it is whole"), content(bytes));
+        let mut from = &backup[..];
+        let opened = Backup::open(&mut from).expect("it is whole");
+        assert_eq!(opened.head(), &head(512));
+        let root = opened.verify().expect("it is whole");
+        let again =
+            quorate::recovery::backup(&head(512), &mut &content(bytes)[..], &mut io::sink());
+        assert_eq!(root, again.expect("nothing can fail"));
+    }
+}
+
+#[test]
+fn what_is_written_is_what_was_always_written() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format/backup-v1.bin");
+    let written = written(512, 700);
+    if std::env::var_os("UPDATE_FORMAT").is_some() {
+        std::fs::write(&path, &written).expect("the tree is writable");
+    }
+    let kept = std::fs::read(&path).unwrap_or_default();
+    assert!(kept == written, "{} is not what is written today", path.display());
+}
+
+fn damage(bytes: &[u8]) -> BackupDamage {
+    let error = read(bytes).expect_err("it is damaged");
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<BackupDamage>());
+    inner.expect("the place is named").clone()
+}
+
+#[test]
+fn every_flipped_byte_is_noticed_at_its_place() {
+    let backup = written(512, 1100);
+    for place in 0..backup.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut bytes = backup.clone();
+            bytes[place] ^= flip;
+            let damage = damage(&bytes);
+            assert!(damage.offset <= bytes.len() as u64, "{place}: {damage}");
+            if place > 700 {
+                assert!(damage.offset > 100, "{place}: {damage}: the header is whole");
+            }
+            let mut target = SimDisk::default();
+            let made = restored(&bytes, &mut target);
+            assert!(matches!(made, Err(RestoreError::Damaged(_))), "{place}: {made:?}");
+            let opened = Inspection::of(&mut target, &small());
+            assert!(matches!(opened, Err(OpenError::NotFormatted)), "it is nobody's");
+        }
+    }
+}
+
+#[test]
+fn a_backup_that_ends_early_or_goes_on_is_refused() {
+    let backup = written(512, 1100);
+    for length in 0..backup.len() {
+        let text = damage(&backup[..length]).to_string();
+        let early = text.contains("the backup ends inside");
+        assert!(early, "{length}: {text}");
+    }
+    let longer = [&backup[..], &[0]].concat();
+    let text = damage(&longer).to_string();
+    assert_eq!(text, format!("the backup at {}: something follows the end", backup.len()));
+}
+
+#[test]
+fn chunks_of_another_order_or_number_are_refused() {
+    let backup = written(512, 2048);
+    let first = backup.len() - 44 - 4 * 548;
+    let swapped = [
+        &backup[..first],
+        &backup[first + 548..first + 1096],
+        &backup[first..first + 548],
+        &backup[first + 1096..],
+    ]
+    .concat();
+    let text = damage(&swapped).to_string();
+    assert!(text.contains("the chunks are not those that the end names"), "{text}");
+    let fewer = [&backup[..first], &backup[first + 548..]].concat();
+    assert!(damage(&fewer).what.contains("not those that the end names"));
+}
+
+#[test]
+fn no_backup_is_made_of_what_cannot_be() {
+    let refused = |change: fn(&mut BackupHead)| {
+        let mut head = head(512);
+        change(&mut head);
+        let made = backup(&head, &mut &b"abc"[..], &mut io::sink());
+        assert_eq!(made.expect_err("it is refused").kind(), io::ErrorKind::InvalidInput);
+    };
+    refused(|head| head.last = EntryId::ZERO);
+    refused(|head| head.chunk_bytes = 511);
+    refused(|head| head.chunk_bytes = (1 << 20) + 1);
+    refused(|head| head.membership = Membership::default());
+}
+
+fn restored(backup: &[u8], target: &mut SimDisk) -> Result<(), RestoreError> {
+    restore(&mut &backup[..], NEW, &alone(NodeId(4), 9), NodeId(4), target, &small())
+}
+
+#[test]
+fn a_new_cluster_begins_with_the_state_of_a_backup() {
+    for chunk_bytes in [512, 1024, 4096] {
+        let mut target = SimDisk::default();
+        restored(&written(chunk_bytes, 5000), &mut target).expect("it is whole");
+        let opened = Inspection::of(&mut target, &small()).expect("it is a directory").opened;
+        let last = head(512).last;
+        assert_eq!(opened.origin, Some(Origin { cluster: ClusterId(0xc1), last }));
+        assert_eq!(opened.identity.cluster, NEW);
+        assert_eq!((opened.base, opened.last, opened.committed), (last, last, last.index));
+        assert_eq!(opened.hard_state, HardState::new(Term(3), None));
+        assert_eq!(opened.snapshot.membership, alone(NodeId(4), 9));
+        let mut read = Vec::new();
+        let mut reader = SnapshotReader::open(&mut target, NEW, &opened.snapshot).expect("there");
+        reader.read_to_end(&mut read).expect("it is whole");
+        assert_eq!(read, content(5000));
+        // What was restored can be recovered.
+        let mut survey = Survey::default();
+        survey.look("restored", &mut target, &small());
+        let (cluster, membership) = (ClusterId(3), alone(NodeId(1), 4));
+        let plan = Plan::new(&survey, None, &[], Consent::TwoClusters, cluster, membership);
+        let mut next = SimDisk::default();
+        let made = plan.expect("it is there").make(&mut target, NodeId(1), &mut next, &small());
+        made.expect("there is room");
+    }
+}
+
+#[test]
+fn a_backup_is_restored_into_empty_directories_of_another_cluster() {
+    let backup = written(512, 700);
+    let mut target = SimDisk::default();
+    let mut into = |cluster, membership: &Membership, node| {
+        restore(&mut &backup[..], cluster, membership, node, &mut target, &small())
+    };
+    let membership = alone(NodeId(4), 9);
+    let same = into(ClusterId(0xc1), &membership, NodeId(4));
+    assert!(matches!(same, Err(RestoreError::Refused(Refusal::SameCluster(_)))), "{same:?}");
+    let stranger = into(NEW, &membership, NodeId(5));
+    assert!(matches!(stranger, Err(RestoreError::NotMember(NodeId(5)))), "{stranger:?}");
+    let nameless = into(NEW, &Membership::new([NodeId(4)]), NodeId(4));
+    assert!(matches!(nameless, Err(RestoreError::Refused(Refusal::NotFresh(_)))), "{nameless:?}");
+    into(NEW, &membership, NodeId(4)).expect("the directory is empty");
+    let again = into(NEW, &membership, NodeId(4));
+    assert!(matches!(again, Err(RestoreError::Target(OpenError::NotEmpty(_)))), "{again:?}");
+    assert!(target.list().is_ok_and(|files| !files.is_empty()));
+}

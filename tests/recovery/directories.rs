@@ -1,0 +1,367 @@
+//! New directories out of old ones, on a disk in memory: what is looked at is not changed, what is
+//! made is complete or nobody's, and damage costs what stands behind it and no more.
+
+use std::io::Read;
+
+use quorate::recovery::{Choice, Consent, Plan, RecoveryError, Survey};
+use quorate::storage::{
+    ClusterId, Completion, Disk, DiskError, Event, FileAction, FileName, Identity, Inspection,
+    OpenError, Opened, Origin, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage,
+    StorageConfig,
+};
+use quorate::types::{
+    Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload, Term,
+    Write, WriteId,
+};
+use quorate_sim::disk::{ChangeOrder, SimDisk};
+
+const OLD: ClusterId = ClusterId(0xc1);
+const NEW: ClusterId = ClusterId(0xc2);
+const NODE: NodeId = NodeId(3);
+const LAST: u64 = 12;
+
+pub(crate) fn small() -> StorageConfig {
+    StorageConfig {
+        snapshots: SnapshotConfig { chunk_bytes: 512, ..SnapshotConfig::default() },
+        segment_bytes: 32 << 10,
+        segments_ahead: 1,
+        command_bytes_max: 4 << 10,
+        flush_bytes_max: 8 << 10,
+        read_bytes_max: 12 << 10,
+        tail_bytes_max: 1 << 10,
+    }
+}
+
+fn three() -> Membership {
+    Membership::new([1, 2, 3].map(NodeId))
+}
+
+/// A membership of one node with an incarnation.
+pub(crate) fn alone(node: NodeId, incarnation: u128) -> Membership {
+    let mut member = Membership::new([node]).members()[0].clone();
+    member.incarnation = Incarnation(incarnation);
+    Membership::new([node]).with_member(member)
+}
+
+/// Every fourth entry is a membership; the others are commands that tell their index.
+fn entry(index: u64) -> Entry {
+    let id = EntryId::new(Term(1 + index / 7), Index(index));
+    let payload = match index % 4 {
+        3 => Payload::Membership(three().with_learners([NodeId(100 + index)])),
+        _ => Payload::Command(Command::from(format!("{index} ").repeat(60).into_bytes())),
+    };
+    Entry { id, payload }
+}
+
+fn content() -> Vec<u8> {
+    (0..1300_u32).map(|n| (n % 251) as u8).collect()
+}
+
+/// Carries everything out, and gives the other events.
+fn run(storage: &mut Storage, disk: &mut SimDisk, mut events: Vec<Event>) -> Vec<Event> {
+    let mut others = Vec::new();
+    while !events.is_empty() {
+        for event in std::mem::take(&mut events) {
+            match event {
+                Event::Disk(operation) => {
+                    let result = disk.execute(&operation.action);
+                    storage.completed(Completion { id: operation.id, result }, &mut events);
+                }
+                other => others.push(other),
+            }
+        }
+    }
+    others
+}
+
+fn act(
+    storage: &mut Storage,
+    disk: &mut SimDisk,
+    act: impl FnOnce(&mut Storage, &mut Vec<Event>),
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    act(storage, &mut events);
+    run(storage, disk, events)
+}
+
+/// A directory with a snapshot at 4 and a log through 12.
+fn old() -> SimDisk {
+    let mut disk = SimDisk::default();
+    let identity = Identity { cluster: OLD, node: NODE, incarnation: Incarnation(7) };
+    Storage::format(&mut disk, identity, &three(), &small()).expect("a new directory");
+    let (mut storage, _) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
+    let storage = &mut storage;
+    act(storage, &mut disk, Storage::start);
+    let hard_state = Some(HardState::new(Term(2), Some(NodeId(1))));
+    for index in 1..=LAST {
+        let (id, committed) = (WriteId(index), Index(index.saturating_sub(3)));
+        let entries = vec![entry(index)];
+        let hard_state = hard_state.filter(|_| index == 1);
+        let write = Write { id, hard_state, committed, install: None, entries };
+        act(storage, &mut disk, |storage, events| storage.persist(write, events));
+    }
+    let membership = entry(3).membership().expect("it is one").1;
+    act(storage, &mut disk, |storage, events| {
+        assert!(storage.take_snapshot(entry(4).id, membership, events));
+    });
+    for chunk in content().chunks(512) {
+        act(storage, &mut disk, |it, events| it.write_snapshot(chunk.to_vec(), events));
+    }
+    let events = act(storage, &mut disk, Storage::end_snapshot);
+    let taken = events.into_iter().find_map(|event| match event {
+        Event::Snapshot(SnapshotEvent::Taken(meta)) => Some(meta),
+        _ => None,
+    });
+    let taken = taken.expect("the snapshot is taken");
+    act(storage, &mut disk, |storage, events| storage.set_snapshot(taken, events));
+    disk
+}
+
+/// A disk of which something may be read, and nothing else.
+struct OnlyRead(SimDisk);
+
+impl Disk for OnlyRead {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        self.0.list()
+    }
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        assert!(matches!(action, FileAction::Read { .. }), "{action:?} changes what is looked at");
+        self.0.execute(action)
+    }
+}
+
+/// A disk that fails after so many operations.
+struct Failing(SimDisk, u64);
+
+impl Disk for Failing {
+    fn list(&mut self) -> Result<Vec<(FileName, u64)>, DiskError> {
+        self.0.list()
+    }
+    fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        if self.1 == 0 {
+            return Err(DiskError::Failed("it fails".to_owned()));
+        }
+        self.1 -= 1;
+        self.0.execute(action)
+    }
+}
+
+fn look(disk: &SimDisk) -> Survey {
+    let mut survey = Survey::default();
+    survey.look("old", &mut OnlyRead(disk.clone()), &small());
+    survey
+}
+
+fn plan(survey: &Survey, cluster: ClusterId, node: NodeId) -> Plan {
+    let membership = alone(node, cluster.0 + 1000);
+    let plan = Plan::new(survey, None, &[], Consent::TwoClusters, cluster, membership);
+    plan.expect("there is a directory")
+}
+
+/// The log after the snapshot, and the snapshot's content.
+fn all(disk: &mut SimDisk) -> (Opened, Vec<Entry>, Vec<u8>) {
+    let mut found = Inspection::of(disk, &small()).expect("it can be read");
+    assert_eq!(found.damage, None);
+    let (first, last) = (found.opened.snapshot.last.index.next(), found.opened.last.index);
+    let mut entries: Vec<Entry> = Vec::new();
+    while let next = entries.last().map_or(first, |entry| entry.id.index.next())
+        && next <= last
+    {
+        entries.extend(found.entries(disk, next, last).expect("they can be read"));
+    }
+    let (cluster, snapshot) = (found.opened.identity.cluster, &found.opened.snapshot);
+    let mut read = Vec::new();
+    let mut reader = SnapshotReader::open(disk, cluster, snapshot).expect("it is there");
+    reader.read_to_end(&mut read).expect("it is whole");
+    (found.opened, entries, read)
+}
+
+/// What a new cluster makes of the old one's entries.
+fn taken_over(entries: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
+    let emptied = |entry: Entry| match entry.payload {
+        Payload::Membership(_) => Entry { payload: Payload::Noop, ..entry },
+        _ => entry,
+    };
+    entries.into_iter().map(emptied).collect()
+}
+
+#[test]
+fn looking_changes_nothing_and_finds_what_a_start_would() {
+    let mut disk = old();
+    let survey = look(&disk);
+    let holding = survey.survivors()[0].holding().expect("it can be read").clone();
+    let (_, opened) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
+    assert_eq!(holding.opened, Opened { tail: Vec::new(), ..opened });
+    assert_eq!(holding.committed().index, Index(9));
+    let table = survey.to_string();
+    let row = "old    000000c1  n3    00000007  t2 for n1  4@t1      12@t2  9          {n1 n2 n3}";
+    assert!(table.contains(row), "{table}");
+    let text = Choice::of(&survey, None).expect("there is one").to_string();
+    assert!(text.contains("goes on from old, of n3, whose log ends at 12@t2"), "{text}");
+    assert!(text.contains("entries from 10 through 12 stand from now on"), "{text}");
+    assert!(text.contains("entries from 10 on may be others, or missing"), "{text}");
+}
+
+#[test]
+fn a_new_directory_has_the_whole_log_and_none_of_the_old_memberships() {
+    let disk = old();
+    let survey = look(&disk);
+    let plan = plan(&survey, NEW, NodeId(1));
+    let mut target = SimDisk::default();
+    let mut source = OnlyRead(disk);
+    plan.make(&mut source, NodeId(1), &mut target, &small()).expect("there is room");
+    // Everything of it is durable.
+    target.crash(ChangeOrder::PerFile, |_| false);
+    let (opened, entries, read) = all(&mut target);
+    let identity =
+        Identity { cluster: NEW, node: NodeId(1), incarnation: Incarnation(0xc2 + 1000) };
+    assert_eq!(opened.identity, identity);
+    assert_eq!(opened.origin, Some(Origin { cluster: OLD, last: entry(LAST).id }));
+    assert_eq!(opened.hard_state, HardState::new(Term(2), None));
+    assert_eq!((opened.base, opened.committed), (entry(4).id, Index(LAST)));
+    assert_eq!(opened.snapshot.membership, alone(NodeId(1), 0xc2 + 1000));
+    assert_eq!(opened.memberships, [], "nobody of the new cluster ever learns the old ones");
+    assert_eq!(entries, taken_over((5..=LAST).map(entry)));
+    assert_eq!(read, content());
+    let (_, started) = Storage::open(&mut target, NEW, NodeId(1), &small()).expect("it starts");
+    assert_eq!(started.last, entry(LAST).id);
+    assert!(matches!(
+        Storage::open(&mut target, OLD, NodeId(1), &small()),
+        Err(OpenError::Foreign { what: "cluster", .. })
+    ));
+}
+
+#[test]
+fn what_was_recovered_is_recovered_again() {
+    let mut disks = vec![old()];
+    for (cluster, node) in [(0xc2, 1), (0xc3, 2), (0xc4, 3)] {
+        let before = disks.last().expect("one before").clone();
+        let plan = plan(&look(&before), ClusterId(cluster), NodeId(node));
+        let mut target = SimDisk::default();
+        let made = plan.make(&mut OnlyRead(before), NodeId(node), &mut target, &small());
+        made.expect("there is room");
+        disks.push(target);
+    }
+    let (opened, entries, read) = all(&mut disks[3]);
+    assert_eq!(opened.origin, Some(Origin { cluster: ClusterId(0xc3), last: entry(LAST).id }));
+    assert_eq!(entries, taken_over((5..=LAST).map(entry)));
+    assert_eq!((opened.hard_state.term, read), (Term(2), content()));
+    let mut both = Survey::default();
+    both.look("third", &mut disks[2].clone(), &small());
+    both.look("fourth", &mut disks[3].clone(), &small());
+    assert!(Choice::of(&both, None).is_err(), "they are of two clusters");
+    assert!(both.to_string().contains("was made from cluster 000000c3, which it follows to 12@t2"));
+}
+
+#[test]
+fn a_directory_that_was_cut_short_is_nobodys() {
+    let source = old();
+    let survey = look(&source);
+    let plan = plan(&survey, NEW, NODE);
+    let mut unfinished = 0;
+    for operations in 0.. {
+        let mut target = Failing(SimDisk::default(), operations);
+        let made = plan.make(&mut OnlyRead(source.clone()), NODE, &mut target, &small());
+        let mut disk = target.0;
+        let mut asked = operations;
+        disk.crash(ChangeOrder::PerFile, |_| {
+            asked += 1;
+            asked.is_multiple_of(2)
+        });
+        if made.is_ok() {
+            break;
+        }
+        match Storage::open(&mut disk.clone(), NEW, NODE, &small()) {
+            Ok((_, opened)) => assert_eq!(opened.last, entry(LAST).id, "whole or not at all"),
+            Err(_) => unfinished += 1,
+        }
+        let again = plan.make(&mut OnlyRead(source.clone()), NODE, &mut disk.clone(), &small());
+        let is_empty = disk.list() == Ok(Vec::new());
+        assert_eq!(again.is_ok(), is_empty, "what is there is left: {again:?}");
+    }
+    assert!(unfinished > 20, "{unfinished}");
+}
+
+#[test]
+fn a_full_disk_is_said_to_be_full() {
+    let source = old();
+    let plan = plan(&look(&source), NEW, NODE);
+    for capacity in [100, 6 << 10, 20 << 10, 40 << 10] {
+        let mut target = SimDisk::default();
+        target.set_capacity(Some(capacity));
+        let made = plan.make(&mut OnlyRead(source.clone()), NODE, &mut target, &small());
+        assert_eq!(made, Err(RecoveryError::Target(OpenError::Full)), "{capacity}");
+    }
+}
+
+#[test]
+fn what_changed_since_it_was_looked_at_is_refused() {
+    let mut disk = old();
+    let plan = plan(&look(&disk), NEW, NODE);
+    let mut target = SimDisk::default();
+    let stranger = plan.make(&mut disk, NodeId(8), &mut target, &small());
+    assert_eq!(stranger, Err(RecoveryError::NotMember(NodeId(8))));
+    let (mut storage, _) = Storage::open(&mut disk, OLD, NODE, &small()).expect("it opens");
+    act(&mut storage, &mut disk, Storage::start);
+    let (id, committed, entries) = (WriteId(1), Index(12), vec![entry(13)]);
+    let write = Write { id, hard_state: None, committed, install: None, entries };
+    act(&mut storage, &mut disk, |storage, events| storage.persist(write, events));
+    let made = plan.make(&mut disk, NODE, &mut target, &small());
+    assert_eq!(made, Err(RecoveryError::Changed));
+    assert_eq!(target.list(), Ok(Vec::new()));
+}
+
+#[test]
+fn damage_costs_what_stands_behind_it() {
+    let disk = old();
+    let (whole, entries, _) = all(&mut disk.clone());
+    let (mut damaged, mut lengths) = (0, Vec::new());
+    let places =
+        (1..=3).flat_map(|segment| (0..32 << 10).step_by(300).map(move |at| (segment, at)));
+    for (segment, offset) in places {
+        let (mut rotten, file) = (disk.clone(), FileName::Segment(segment));
+        let read = FileAction::Read { file, offset, bytes: 1 };
+        let byte = rotten.execute(&read).expect("it is there")[0] ^ 1;
+        let write = FileAction::Write { file, offset, bytes: vec![byte] };
+        rotten.execute(&write).expect("it is there");
+        let starts = Storage::open(&mut rotten.clone(), OLD, NODE, &small()).is_ok();
+        let mut guarded = OnlyRead(rotten);
+        let mut found = Inspection::of(&mut guarded, &small()).expect("the snapshot is whole");
+        assert_eq!(found.damage.is_none(), starts, "{file} at {offset}");
+        let last = found.opened.last;
+        assert!(last >= entry(4).id && last <= entry(LAST).id);
+        lengths.push(last.index.0);
+        damaged += u32::from(!starts);
+        assert!(found.opened.committed <= whole.committed);
+        let mut next = Index(5);
+        while next <= last.index {
+            let read = found.entries(&mut guarded, next, last.index).expect("it is certain");
+            let first = next.0 as usize - 5;
+            assert_eq!(read, entries[first..first + read.len()]);
+            next = Index(next.0 + read.len() as u64);
+        }
+    }
+    lengths.sort_unstable();
+    lengths.dedup();
+    assert!(damaged > 100, "{damaged}");
+    assert!(lengths.len() > 3, "more is lost the earlier it stands: {lengths:?}");
+}
+
+#[test]
+fn the_certain_part_of_a_damaged_log_is_gone_on_from() {
+    let mut disk = old();
+    let segments = disk.list().expect("it is listed");
+    let segments: Vec<FileName> = segments.into_iter().map(|(file, _)| file).collect();
+    let last = segments.iter().rfind(|file| matches!(file, FileName::Segment(_)));
+    let file = *last.expect("there are segments");
+    disk.execute(&FileAction::Write { file, offset: 0, bytes: vec![1; 512] }).expect("it exists");
+    let survey = look(&disk);
+    let holding = survey.survivors()[0].holding().expect("the snapshot is whole").clone();
+    assert!(holding.damage.is_some() && survey.to_string().contains("before the damage"));
+    let plan = plan(&survey, NEW, NODE);
+    let mut target = SimDisk::default();
+    plan.make(&mut OnlyRead(disk), NODE, &mut target, &small()).expect("there is room");
+    let (opened, entries, _) = all(&mut target);
+    assert_eq!(opened.last, holding.opened.last);
+    assert_eq!(entries, taken_over((5..=opened.last.index.0).map(entry)));
+}

@@ -1,0 +1,46 @@
+//! What a directory would hold, without one.
+
+use quorate::recovery::{Holding, Survey, Survivor};
+use quorate::storage::{ClusterId, Identity, Opened};
+use quorate::types::{
+    EntryId, HardState, Incarnation, Index, Membership, NodeId, SnapshotMeta, Term,
+};
+
+pub(crate) const CLUSTER: ClusterId = ClusterId(0xc1);
+
+/// A log from the first entry on: the term of each, and its membership if it is one.
+pub(crate) type Log = Vec<(u64, Option<Membership>)>;
+
+/// A whole directory with this log and commit index, under a first membership.
+pub(crate) fn holding(node: u64, first: &Membership, log: &Log, committed: usize) -> Holding {
+    let id = |place: usize| EntryId::new(Term(log[place].0), Index(place as u64 + 1));
+    let before = |place: usize| if place == 0 { 0 } else { log[place - 1].0 };
+    let runs = (0..log.len()).filter(|place| log[*place].0 != before(*place)).map(id);
+    let listed = log.iter().zip(1..).filter_map(|((_, membership), index)| {
+        membership.clone().map(|membership| (Index(index), membership))
+    });
+    let last = log.len().checked_sub(1).map_or(EntryId::ZERO, id);
+    let incarnation = Incarnation(u128::from(node) + 100);
+    let opened = Opened {
+        identity: Identity { cluster: CLUSTER, node: NodeId(node), incarnation },
+        origin: None,
+        hard_state: HardState::new(last.term, None),
+        committed: Index(committed as u64),
+        snapshot: SnapshotMeta::empty(EntryId::ZERO, first.clone()),
+        previous_snapshot: Index::ZERO,
+        base: EntryId::ZERO,
+        runs: runs.collect(),
+        memberships: listed.collect(),
+        last,
+        tail: Vec::new(),
+    };
+    Holding { opened, damage: None }
+}
+
+pub(crate) fn survey(holdings: Vec<Holding>) -> Survey {
+    let survivor = |holding: Holding| {
+        let place = holding.opened.identity.node.to_string();
+        Survivor { place, found: Ok(holding) }
+    };
+    Survey::of(holdings.into_iter().map(survivor).collect())
+}

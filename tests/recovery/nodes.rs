@@ -1,0 +1,270 @@
+//! Whole nodes: a cluster loses its quorum, goes on from what is left, and is three again; and a
+//! cluster begins with a backup of one that runs. Clients keep their sessions across both.
+
+use std::path::Path;
+
+use quorate::machine::{Nonce, Outcome, Request, Sequence, SessionId, SessionLimits};
+use quorate::recovery::{Backup, Choice, Consent, Loss, Plan, Refusal, Survey, backup, restore};
+use quorate::replica::Replica;
+use quorate::storage::{ClusterId, Disk, FileDisk, Identity, OpenError, Origin};
+use quorate::types::{Change, Command, Incarnation, Membership, NodeId};
+use quorate::wire::{Expected, Hello, Versions};
+use quorate_sim::disk::SimDisk;
+
+use crate::driver::{Cluster, Lines, config};
+
+const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+const OLD: ClusterId = ClusterId(0x01d);
+const NEW: ClusterId = ClusterId(0x4e3);
+
+fn incarnation(cluster: ClusterId, id: NodeId) -> Incarnation {
+    Incarnation(cluster.0 << 8 | u128::from(id.0))
+}
+
+/// These voters, each with an incarnation of its own.
+fn membership(cluster: ClusterId, ids: &[NodeId]) -> Membership {
+    let plain = Membership::new(ids.iter().copied());
+    plain.members().iter().fold(plain.clone(), |membership, member| {
+        let mut member = member.clone();
+        member.incarnation = incarnation(cluster, member.id);
+        membership.with_member(member)
+    })
+}
+
+/// Makes an empty directory a node's.
+fn format(disk: &mut impl Disk, cluster: ClusterId, id: NodeId, first: &Membership) {
+    let identity = Identity { cluster, node: id, incarnation: incarnation(cluster, id) };
+    Replica::<Lines>::create(disk, identity, first, &config(id)).expect("the disk is empty");
+}
+
+/// A cluster of three that has settled.
+fn three<D: Disk>(mut disk: impl FnMut(NodeId) -> D) -> Cluster<D> {
+    let mut cluster = Cluster::new(OLD);
+    for id in IDS {
+        let mut disk = disk(id);
+        format(&mut disk, OLD, id, &membership(OLD, &IDS));
+        cluster.start(id, disk).expect("it was formatted");
+    }
+    cluster
+}
+
+/// A session's request as a client sends it, the first time or again.
+fn in_session(session: SessionId, sequence: u64, line: &str) -> Command {
+    let (sequence, acknowledged) = (Sequence(sequence), Sequence::FIRST);
+    Request::InSession { session, sequence, acknowledged, command: line.as_bytes() }.encode()
+}
+
+fn register<D: Disk>(cluster: &mut Cluster<D>) -> SessionId {
+    let limits = SessionLimits { sessions_max: 10, window: 10, replies_bytes_max: 1000 };
+    match cluster.request(Request::Register { nonce: Nonce(5), limits }.encode()) {
+        Some(Outcome::Registered(session)) => session,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reply(outcome: Option<Outcome>) -> String {
+    match outcome {
+        Some(Outcome::Reply(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The survivor's cluster goes on, and two empty nodes join it.
+fn go_on<D: Disk>(survivor: &mut D, mut disk: impl FnMut(NodeId) -> D) -> Cluster<D> {
+    let storage = config(IDS[0]).storage;
+    let mut survey = Survey::default();
+    survey.look("what is left", survivor, &storage);
+    let first = membership(NEW, &IDS[..1]);
+    let plan =
+        |alive: &[NodeId]| Plan::new(&survey, None, alive, Consent::None, NEW, first.clone());
+    assert_eq!(plan(&IDS[1..]), Err(Refusal::QuorumAlive(IDS[1..].to_vec())));
+    let plan = plan(&[]).expect("there is no quorum");
+    assert!(matches!(plan.choice().loss, Loss::Possible { .. }));
+    let mut target = disk(IDS[0]);
+    plan.make(survivor, IDS[0], &mut target, &storage).expect("there is room");
+    let mut cluster = Cluster::new(NEW);
+    cluster.start(IDS[0], target).expect("it is a directory");
+    for id in &IDS[1..] {
+        let mut disk = disk(*id);
+        format(&mut disk, NEW, *id, &Membership::default());
+        cluster.start(*id, disk).expect("it was formatted");
+        let own = incarnation(NEW, *id);
+        cluster.change(Change::new().voter(*id).incarnation(*id, own));
+    }
+    cluster
+}
+
+#[test]
+fn a_cluster_that_lost_its_quorum_goes_on_and_is_three_again() {
+    let root = tempfile::tempdir().expect("a directory for a test");
+    let open = |name: String| FileDisk::open(root.path().join(Path::new(&name)));
+    let mut cluster = three(|id| open(format!("old-{id}")).expect("a new directory"));
+    let session = register(&mut cluster);
+    let lines: Vec<String> = (1..=50).map(|number| format!("line {number}")).collect();
+    for (line, sequence) in lines.iter().zip(1..) {
+        let expected = sequence.to_string();
+        assert_eq!(reply(cluster.request(in_session(session, sequence, line))), expected);
+        cluster.agree();
+        if sequence > 9 {
+            break;
+        }
+    }
+    (11..=60).for_each(|number| cluster.add(&format!("line {number}")));
+    cluster.agree();
+    let before = cluster.read();
+    let in_use = open("old-n1".to_owned()).expect_err("its node runs");
+    assert!(in_use.to_string().contains("in use"), "{in_use}");
+    let mut survivor = cluster.kill(IDS[0]);
+    drop(cluster);
+
+    let new = |id: NodeId| open(format!("new-{id}")).expect("a new directory");
+    let mut cluster = go_on(&mut survivor, new);
+    assert_eq!(cluster.read(), before, "everyone had everything");
+    // The answer had not come, and the client asks again.
+    assert_eq!(reply(cluster.request(in_session(session, 10, "line 10"))), "10");
+    assert_eq!(cluster.read(), before, "it was carried out once");
+    cluster.add("after the loss");
+    cluster.agree();
+    let killed = cluster.leader().expect("it has one");
+    drop(cluster.kill(killed));
+    cluster.add("two of three are enough again");
+    assert_eq!(cluster.read().lines().count(), 62);
+    // What is left of the old cluster is as it was, and of no use to the new one.
+    let mut old = open("old-n2".to_owned()).expect("its node is gone");
+    let storage = config(IDS[1]).storage;
+    let mut survey = Survey::default();
+    survey.look("old-n1", &mut survivor, &storage);
+    survey.look("old-n2", &mut old, &storage);
+    assert_eq!(survey.clusters(), [OLD]);
+    assert_eq!(Choice::of(&survey, None).expect("they are there").loss, Loss::Nothing);
+    let started = cluster.start(IDS[1], old);
+    assert!(started.is_err(), "a directory of another cluster");
+}
+
+#[test]
+fn a_member_of_the_old_cluster_is_told_what_it_is_in_one_line() {
+    let hello = Hello {
+        versions: Versions::SUPPORTED,
+        cluster: OLD.0,
+        from: IDS[1],
+        to: IDS[0],
+        incarnation: incarnation(OLD, IDS[1]).0,
+    };
+    let expected = Expected { cluster: NEW.0, me: IDS[0], peer: None, incarnation: None };
+    let error = hello.check(&expected).expect_err("it is of another cluster");
+    let text = error.to_string();
+    assert!(text.contains("empty its directory and add it anew"), "{text}");
+    assert!(!text.contains('\n'), "{text}");
+}
+
+#[test]
+fn nodes_of_the_new_cluster_never_decide_by_the_old_membership() {
+    // Two that joined have only the beginning of the log: they were two of the old three.
+    let mut cluster = three(|_| SimDisk::default());
+    (1..=5).for_each(|number| cluster.add(&number.to_string()));
+    cluster.agree();
+    let mut survivor = cluster.kill(IDS[0]);
+    let cluster = go_on(&mut survivor, |_| SimDisk::default());
+    for id in IDS {
+        let log = cluster.replica(id).node.raft().log();
+        for index in 0..=log.last().index.0 {
+            let membership = log.membership_at(quorate::types::Index(index));
+            let Some(membership) = membership.filter(|listed| !listed.is_nobody()) else {
+                continue;
+            };
+            assert!(membership.is_voter(IDS[0]), "{id} at {index}: {membership}");
+            let grown = membership.incoming().len() > 1 || membership.is_joint();
+            assert!(!grown || index > 5, "{id} at {index}: {membership} is the old one");
+        }
+    }
+}
+
+#[test]
+fn a_cluster_goes_on_from_its_snapshot_and_what_follows_it() {
+    let mut cluster = three(|_| SimDisk::default());
+    for number in 1..=100 {
+        cluster.add(&number.to_string());
+        cluster.agree();
+        // Time passes, in which snapshots are taken.
+        let now = cluster.now();
+        cluster.settle(|cluster| cluster.now() > now);
+    }
+    let snapshot = cluster.replica(IDS[0]).node.storage().snapshot().last;
+    assert!(snapshot.index.0 > 20, "{snapshot}");
+    let before = cluster.read();
+    let mut survivor = cluster.kill(IDS[0]);
+    let mut cluster = go_on(&mut survivor, |_| SimDisk::default());
+    assert_eq!(cluster.read(), before);
+    cluster.agree();
+    IDS.iter().for_each(|id| assert_eq!(cluster.lines(*id), before));
+}
+
+#[test]
+fn several_survivors_begin_together() {
+    let mut cluster = three(|_| SimDisk::default());
+    (1..=30).for_each(|number| cluster.add(&number.to_string()));
+    cluster.agree();
+    let before = cluster.read();
+    let mut disks: Vec<SimDisk> = IDS[..2].iter().map(|id| cluster.kill(*id)).collect();
+    let mut survey = Survey::default();
+    for (id, disk) in IDS.iter().zip(&mut disks) {
+        survey.look(id.to_string(), disk, &config(*id).storage);
+    }
+    let two = membership(NEW, &IDS[..2]);
+    let needless = Plan::new(&survey, None, &[], Consent::None, NEW, two.clone());
+    assert_eq!(needless, Err(Refusal::QuorumAtHand(IDS[..2].to_vec())));
+    let plan = Plan::new(&survey, None, &[], Consent::TwoClusters, NEW, two).expect("it is meant");
+    assert_eq!(plan.choice().loss, Loss::Nothing);
+    let chosen = plan.choice().survivor;
+    let mut cluster = Cluster::new(NEW);
+    for id in &IDS[..2] {
+        let mut target = SimDisk::default();
+        let made = plan.make(&mut disks[chosen], *id, &mut target, &config(*id).storage);
+        made.expect("there is room");
+        cluster.start(*id, target).expect("it is a directory");
+    }
+    cluster.add("together");
+    assert_eq!(cluster.read(), before + "together\n");
+}
+
+#[test]
+fn a_running_cluster_is_backed_up_and_restored_beside_itself() {
+    let mut cluster = three(|_| SimDisk::default());
+    let session = register(&mut cluster);
+    assert_eq!(reply(cluster.request(in_session(session, 1, "first"))), "1");
+    (2..=30).for_each(|number| cluster.add(&number.to_string()));
+    // A read makes sure that what was answered before is in the view.
+    let before = cluster.read();
+    let leader = cluster.leader().expect("it has one");
+    let (head, mut frozen) = cluster.freeze(leader);
+    cluster.add("later");
+    let mut bytes = Vec::new();
+    let root = backup(&head, &mut frozen, &mut bytes).expect("memory has room");
+    let read = Backup::open(&mut &bytes[..]).and_then(Backup::verify);
+    assert_eq!(read.expect("it is whole"), root);
+
+    let copy = ClusterId(0xc09);
+    let two = [NodeId(7), NodeId(8)];
+    let mut restored = Cluster::new(copy);
+    for id in two {
+        let (mut disk, first) = (SimDisk::default(), membership(copy, &two));
+        let made = restore(&mut &bytes[..], copy, &first, id, &mut disk, &config(id).storage);
+        made.expect("it is whole");
+        restored.start(id, disk).expect("it is a directory");
+    }
+    assert_eq!(restored.read(), before);
+    assert_eq!(reply(restored.request(in_session(session, 1, "first"))), "1", "it is known");
+    assert_eq!(restored.read(), before, "and was not carried out again");
+    restored.add("only here");
+    assert_eq!(cluster.read(), before + "later\n", "the old one goes on by itself");
+    let origin = Origin { cluster: OLD, last: head.last };
+    assert_eq!(restored.replica(two[0]).node.storage().origin(), Some(origin));
+    let mut again = SimDisk::default();
+    format(&mut again, copy, two[0], &membership(copy, &two));
+    let first = membership(ClusterId(1), &two);
+    let storage = config(two[0]).storage;
+    let made = restore(&mut &bytes[..], ClusterId(1), &first, two[0], &mut again, &storage);
+    let refused =
+        matches!(made, Err(quorate::recovery::RestoreError::Target(OpenError::NotEmpty(_))));
+    assert!(refused, "{made:?}");
+}
