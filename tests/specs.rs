@@ -25,6 +25,7 @@ const AREAS: &[&str] = &[
     "acknowledge",
     "disk",
     "membership",
+    "identity",
     "even",
     "transfer",
     "survivor",
@@ -73,6 +74,11 @@ fn acknowledge() {
 #[test]
 fn membership() {
     check_area("membership", 15);
+}
+
+#[test]
+fn identity() {
+    check_area("identity", 8);
 }
 
 #[test]

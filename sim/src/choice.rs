@@ -79,6 +79,8 @@ pub enum Kind {
     Members,
     /// When a proposal counts as done.
     Acknowledge,
+    /// Whether the cluster founds itself, and whether disks are lost.
+    Identity,
 }
 
 /// The name of one choice.

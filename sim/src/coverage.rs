@@ -227,6 +227,14 @@ spots! {
     CalmStranger "calm/no-member-up" true
     /// The operator gives up a change after the storm, for want of nodes.
     CalmGivesUp "calm/change-given-up" true
+    /// Nobody has founded the cluster by the end of the storm.
+    CalmUnfounded "calm/unfounded" false
+    /// A founder has the first membership durably.
+    Founded "founding/founded" true
+    /// A node is told that the cluster does not count on its disk.
+    Stranger "identity/stranger" true
+    /// A node that lost its disk gets a vote.
+    StrangerVotes "identity/votes-again" true
     /// The cluster has one voter.
     Size1 "size/1" true
     /// The cluster has two voters.
@@ -275,9 +283,10 @@ const REFUSED: [Mark; Refusal::ALL.len()] = [
     must("refused/read-not-ready"),
     must("refused/outbox-full"),
     must("refused/disk-full"),
-    may("refused/no-membership"),
+    must("refused/no-membership"),
     may("refused/other-founders"),
-    may("refused/other-disk"),
+    must("refused/other-disk"),
+    may("refused/older-image"),
 ];
 
 const REJECTED: [Mark; 6] = [
@@ -289,7 +298,7 @@ const REJECTED: [Mark; 6] = [
     must("rejected/disk-full"),
 ];
 
-const RECEIVED: [Mark; 17] = [
+const RECEIVED: [Mark; 18] = [
     must("received/pre-vote"),
     must("received/pre-vote-reply"),
     must("received/request-vote"),
@@ -303,8 +312,9 @@ const RECEIVED: [Mark; 17] = [
     must("received/install-snapshot"),
     must("received/install-snapshot-reply"),
     must("received/timeout-now"),
-    may("received/meet"),
-    may("received/founded"),
+    must("received/meet"),
+    must("received/founded"),
+    must("received/stranger"),
     may("received/counted"),
     may("received/vouch"),
 ];
@@ -312,7 +322,7 @@ const RECEIVED: [Mark; 17] = [
 /// A pre-candidate asks so little of its disk that faults of disks seldom meet one; and what is
 /// wanted of a leader is seldom asked of who stands.
 macro_rules! by_role {
-    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*) => {
+    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $($lost:literal)*) => {
         [
             $([
                 must(concat!("fault/", $kind, "/follower")),
@@ -331,6 +341,12 @@ macro_rules! by_role {
                 may(concat!("fault/", $of_members, "/pre-candidate")),
                 may(concat!("fault/", $of_members, "/candidate")),
                 must(concat!("fault/", $of_members, "/leader")),
+            ],)*
+            $([
+                may(concat!("fault/", $lost, "/follower")),
+                may(concat!("fault/", $lost, "/pre-candidate")),
+                may(concat!("fault/", $lost, "/candidate")),
+                may(concat!("fault/", $lost, "/leader")),
             ]),*
         ]
     };
@@ -343,7 +359,8 @@ const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "surge";
     "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
     "misdirected-write" "lost-write";
-    "change" "transfer"
+    "change" "transfer" "wipe";
+    "rollback"
 };
 
 const REFUSED_FROM: usize = SPOTS.len();
@@ -414,8 +431,9 @@ impl MarkId {
             Body::TimeoutNow => 12,
             Body::Meet { .. } => 13,
             Body::Founded { .. } => 14,
-            Body::Counted => 15,
-            Body::Vouch => 16,
+            Body::Stranger => 15,
+            Body::Counted => 16,
+            Body::Vouch => 17,
         };
         MarkId(RECEIVED_FROM + place)
     }

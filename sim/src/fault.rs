@@ -68,15 +68,19 @@ pub enum Fault {
     Change,
     /// The operator wants another node to lead.
     Transfer,
+    /// A node loses its disk and starts on an empty one, under its id.
+    Wipe,
+    /// A node starts on an older image of its disk: nobody can bear that, and it may only not panic.
+    Rollback,
 }
 
 /// A set of fault kinds.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Faults(u32);
+pub struct Faults(u64);
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 31] = [
+    pub const ALL: [Fault; 33] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -108,10 +112,15 @@ impl Fault {
         Fault::LostWrite,
         Fault::Change,
         Fault::Transfer,
+        Fault::Wipe,
+        Fault::Rollback,
     ];
 
     /// The kinds that concern who counts and who leads.
     pub(crate) const OF_MEMBERS: [Fault; 2] = [Fault::Change, Fault::Transfer];
+
+    /// The kinds in which one disk takes the place of another.
+    pub(crate) const OF_IDENTITY: [Fault; 2] = [Fault::Wipe, Fault::Rollback];
 
     /// The kinds that befall disks, save crashes and slowness.
     pub(crate) const OF_DISKS: [Fault; 8] = [
@@ -160,6 +169,8 @@ impl Fault {
             Fault::LostWrite => "lost-write",
             Fault::Change => "change",
             Fault::Transfer => "transfer",
+            Fault::Wipe => "wipe",
+            Fault::Rollback => "rollback",
         }
     }
 }

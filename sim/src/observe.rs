@@ -7,7 +7,7 @@ use quorate::log::Log;
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{RejectReason, Status};
 use quorate::types::{
-    Entry, EntryId, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Write,
+    Entry, EntryId, Incarnation, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Write,
 };
 
 use crate::time::SimTime;
@@ -55,6 +55,13 @@ pub enum Seen<'a> {
     Crashed {
         /// The node.
         node: NodeId,
+    },
+    /// A node that is down lost its disk: it will start on an empty one, which is another.
+    Wiped {
+        /// The node.
+        node: NodeId,
+        /// The life of the new disk.
+        incarnation: Incarnation,
     },
     /// A node took one input; every action it wants is still to come.
     Stepped {

@@ -21,6 +21,13 @@ pub struct Profile {
     pub(crate) learners_permille: u64,
     /// In how many of a thousand of its runs the membership changes.
     pub(crate) churn_permille: u64,
+    /// In how many of a thousand of its runs the nodes begin without a membership, and found the
+    /// cluster.
+    pub(crate) founding_permille: u64,
+    /// In how many of a thousand of its runs nodes lose their disks.
+    pub(crate) wipe_permille: u64,
+    /// In how many of a thousand of its runs nodes start on older images of their disks.
+    pub(crate) rollback_permille: u64,
     /// Whether snapshots are taken every few entries, and travel slowly.
     pub(crate) snapshots: bool,
     /// Whether the last survivor goes on: silence is to mean death.
@@ -50,6 +57,9 @@ const EVERYTHING: Profile = Profile {
     voters: &[5, 3, 3, 5, 3, 5, 3, 5, 4, 7, 2, 1],
     learners_permille: 200,
     churn_permille: 200,
+    founding_permille: 200,
+    wipe_permille: 150,
+    rollback_permille: 0,
     snapshots: false,
     survives: false,
 };
@@ -59,9 +69,9 @@ const DEATHS: Faults =
     Faults::of(&[Fault::Crash, Fault::Stop, Fault::Surge, Fault::SlowApply, Fault::Campaign]);
 
 /// Runs of which most have nothing to do with members.
-const SETTLED: Profile = Profile { churn_permille: 0, ..EVERYTHING };
+const SETTLED: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..EVERYTHING };
 
-static PROFILES: [Profile; 10] = [
+static PROFILES: [Profile; 11] = [
     EVERYTHING,
     Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..SETTLED },
     Profile {
@@ -139,6 +149,17 @@ static PROFILES: [Profile; 10] = [
         learners_permille: 0,
         survives: true,
         ..SETTLED
+    },
+    Profile {
+        name: "identity",
+        summary: "clusters that found themselves; disks that are lost, and come back as others",
+        always: Faults::of(&[Fault::Crash, Fault::Change, Fault::Transfer]),
+        voters: &[3, 5, 3, 4, 5, 7],
+        churn_permille: 1000,
+        founding_permille: 500,
+        wipe_permille: 1000,
+        rollback_permille: 100,
+        ..EVERYTHING
     },
 ];
 

@@ -8,7 +8,7 @@ use quorate::machine::{Request, SessionLimits};
 use quorate::raft::{Config, Removal, Survivor};
 use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
-use quorate::types::{Entry, Member, Membership, NodeId};
+use quorate::types::{Entry, Incarnation, Member, Membership, NodeId};
 
 use crate::check::Costs;
 use crate::choice::{Choices, Draw, Key, Kind};
@@ -26,6 +26,9 @@ pub struct Settings {
     pub learners: u8,
     /// How many nodes are no members at first: those after the learners.
     pub spares: u8,
+    /// Whether the voters begin without a membership, and found the cluster; learners wait then, as
+    /// spares do, to become members.
+    pub founds: bool,
     /// The priority of each member, by its number; the rest have the default.
     pub priorities: Vec<u8>,
     /// The configuration of every node, save its id.
@@ -104,6 +107,7 @@ impl Settings {
         let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
         let faults = draw_members(choices, profile, faults, &mut config);
         draw_survivor(choices, profile, &mut config);
+        let (founds, faults) = draw_identity(choices, profile, faults, &config);
         let (spares, priorities) = draw_strangers(choices, faults, voters + learners);
         let storage = draw_storage(&mut draw, &config);
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
@@ -112,6 +116,7 @@ impl Settings {
             voters,
             learners,
             spares,
+            founds,
             priorities,
             storm,
             plan_slots: u16::try_from(slots).unwrap_or(u16::MAX),
@@ -148,7 +153,9 @@ impl Settings {
     /// The configuration of node `id`.
     #[must_use]
     pub fn replica(&self, id: NodeId) -> ReplicaConfig {
-        let mut config = ReplicaConfig::new(Config { id, ..self.config.clone() });
+        let first = self.membership();
+        let founders = Some(first).filter(|first| self.founds && first.is_voter(id));
+        let mut config = ReplicaConfig::new(Config { id, founders, ..self.config.clone() });
         config.storage = self.storage.clone();
         config.snapshot_entries = self.snapshot_entries;
         config.snapshot_bytes = self.snapshot_bytes;
@@ -171,16 +178,33 @@ impl Settings {
         self.voters + self.learners + self.spares
     }
 
-    /// The first membership of the cluster.
+    /// The membership that every directory is made with: none if the nodes found the cluster.
+    #[must_use]
+    pub fn formatted(&self) -> Membership {
+        if self.founds { Membership::default() } else { self.membership() }
+    }
+
+    /// The life of the disk of the node `id`, which has lost so many disks before.
+    #[must_use]
+    pub fn incarnation(id: NodeId, lost: u16) -> Incarnation {
+        Incarnation(u128::from(lost) << 64 | u128::from(id.0))
+    }
+
+    /// The first membership of the cluster. It names the disks of its members where disks are lost;
+    /// founders name them by themselves.
     #[must_use]
     pub fn membership(&self) -> Membership {
         let node = |number: u8| NodeId(u64::from(number));
-        let members = self.voters + self.learners;
+        let members = if self.founds { self.voters } else { self.voters + self.learners };
         let plain = Membership::new((1..=self.voters).map(node))
             .with_learners((self.voters + 1..=members).map(node));
-        let priorities = (1..=members).map(node).zip(&self.priorities);
-        priorities.fold(plain, |membership, (id, priority)| {
-            membership.with_member(Member { priority: *priority, ..Member::new(id) })
+        let names = self.faults.has(Fault::Wipe) && !self.founds;
+        let name = |id| if names { Settings::incarnation(id, 0) } else { Incarnation::default() };
+        let priority = |id: NodeId| self.priorities.get(id.0 as usize - 1).copied();
+        (1..=members).map(node).fold(plain, |membership, id| {
+            let member = Member::new(id);
+            let priority = priority(id).unwrap_or(member.priority);
+            membership.with_member(Member { priority, incarnation: name(id), ..member })
         })
     }
 
@@ -209,6 +233,7 @@ fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let drawn: Faults = Fault::ALL
         .into_iter()
         .filter(|fault| !Fault::OF_MEMBERS.contains(fault))
+        .filter(|fault| !Fault::OF_IDENTITY.contains(fault))
         .filter(|_| draw.chance(share))
         .filter(|fault| profile.faults.has(*fault))
         .collect();
@@ -253,6 +278,25 @@ fn draw_survivor(choices: &Choices, profile: &Profile, config: &mut Config) {
         let after = config.election_timeout_max * draw.between(4, 6) as u32;
         config.survivor = Some(Survivor { after });
     }
+}
+
+/// Whether the cluster founds itself, and whether disks are lost. A leader that counts on fewer
+/// disks by itself cannot know which of them are.
+fn draw_identity(
+    choices: &Choices,
+    profile: &Profile,
+    mut faults: Faults,
+    config: &Config,
+) -> (bool, Faults) {
+    let mut draw = choices.draw(Kind::Identity.key());
+    let founds = draw.chance(profile.founding_permille);
+    if draw.chance(profile.wipe_permille) && config.removal.is_none() {
+        faults.insert(Fault::Wipe);
+    }
+    if draw.chance(profile.rollback_permille) {
+        faults.insert(Fault::Rollback);
+    }
+    (founds, faults)
 }
 
 /// How many nodes wait to become members, and who of the others should lead.
@@ -361,6 +405,9 @@ impl fmt::Display for Settings {
         }
         if self.spares > 0 {
             write!(f, " spares {}", self.spares)?;
+        }
+        if self.founds {
+            f.write_str(" found the cluster")?;
         }
         if !self.priorities.is_empty() {
             write!(f, " priorities {:?}", self.priorities)?;

@@ -53,7 +53,7 @@ impl Witness {
         checks: Option<&AnyWorkload>,
         trace: Option<TraceSink>,
     ) -> Witness {
-        let membership: Membership = settings.membership();
+        let membership: Membership = settings.formatted();
         let nodes: Vec<NodeId> = (1..=settings.nodes()).map(|id| NodeId(id.into())).collect();
         let bounds = Bounds::of(&settings.config, settings.costs());
         let mut witness = Witness {
@@ -89,6 +89,11 @@ impl Witness {
         for (_, without) in options.into_iter().filter(|(on, _)| !on) {
             self.reach(without);
         }
+    }
+
+    /// From now on nothing holds that the checks could watch.
+    pub(crate) fn lets_go(&mut self) {
+        self.checks = None;
     }
 
     /// Whether the checks watch.
@@ -381,6 +386,7 @@ impl Witness {
     pub(crate) fn action(&mut self, now: SimTime, status: &Status, action: &Action) {
         match action {
             Action::Refused { reason, .. } => self.reach(MarkId::refused(*reason)),
+            Action::Stranger { .. } => self.reach(Spot::Stranger),
             Action::Rejected { reason, .. } => {
                 if let Some(mark) = MarkId::rejected(*reason) {
                     self.reach(mark);
@@ -488,6 +494,7 @@ impl Witness {
                 format!("{node} starts with entries after {} to {}", log.base(), log.last())
             }
             Seen::Crashed { node } => format!("{node} crashes"),
+            Seen::Wiped { node, incarnation } => format!("{node} has an empty disk, {incarnation}"),
             Seen::Durable { node, write } => {
                 format!("{node} disk: {} is durable", write.id)
             }

@@ -4,7 +4,7 @@ mod inflight;
 
 pub use inflight::{Inflight, Window};
 
-use crate::types::{EntryId, Index, Instant};
+use crate::types::{EntryId, Incarnation, Index, Instant};
 
 /// How a leader sends entries to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +42,12 @@ pub struct Progress {
     disk_full: bool,
     /// The highest round the peer has answered.
     pub(crate) acked_round: u64,
+    /// The life of the disk that answers; zero before the first answer.
+    pub(crate) incarnation: Incarnation,
+    /// The leader's round when `matched` last rose: an answer to a later round left after that.
+    pub(crate) matched_in: u64,
+    /// The disk has less than it acknowledged: nothing that it says counts any more.
+    pub(crate) is_older_image: bool,
     /// The peer wants to answer reads by itself, as it said last.
     pub(crate) borrows: bool,
     /// The last of its answers that it got a loan for; each is worth one.
@@ -66,6 +72,9 @@ impl Progress {
             owes_append: false,
             disk_full: false,
             acked_round: 0,
+            incarnation: Incarnation::default(),
+            matched_in: 0,
+            is_older_image: false,
             borrows: false,
             lent_round: 0,
             heard: now,
@@ -179,6 +188,25 @@ impl Progress {
             Mode::Probe { .. } | Mode::Replicate | Mode::Snapshot { .. } => {
                 self.next = self.next.max(self.matched.next());
             }
+        }
+    }
+
+    /// The peer answers with the disk `incarnation`, of which nothing is known: the last entry of
+    /// the log, which ends at `last`, finds out.
+    pub(crate) fn meet(&mut self, incarnation: Incarnation, last: Index) {
+        *self = Progress { incarnation, ..Progress::new(last.previous(), self.heard) };
+    }
+
+    /// The disk is an older image of itself: nothing counts that it acknowledged, or says.
+    pub(crate) fn distrust(&mut self, last: Index) {
+        self.meet(self.incarnation, last);
+        self.is_older_image = true;
+    }
+
+    /// An answer was taken in `round`, `before` which so much matched.
+    pub(crate) fn note_matched(&mut self, before: Index, round: u64) {
+        if self.matched > before {
+            self.matched_in = round;
         }
     }
 

@@ -96,8 +96,9 @@ pub enum Action {
     },
     /// Who counts from now on. Committed or not, it may yet be taken back by another one.
     MembershipChanged(Membership),
-    /// The cluster exists, and this node is no member of it: its directory was emptied since, or
-    /// was never one. It does nothing before it is made a member.
+    /// The cluster exists, and does not count on this node's disk: it was emptied since, or was
+    /// never a member's, or is an older image of one. Said once after a start. The node does
+    /// nothing that counts before its vote was taken and given back.
     Stranger {
         /// Who says so.
         from: NodeId,
@@ -107,6 +108,16 @@ pub enum Action {
     Forked {
         /// The leader.
         from: NodeId,
+    },
+    /// The disk of a peer has less than it acknowledged to this leader: it is an older image of
+    /// itself. This leader counts on it no more; its vote is to be taken and given back.
+    OlderImage {
+        /// The peer.
+        node: NodeId,
+        /// What it had acknowledged.
+        acknowledged: Index,
+        /// What it has.
+        durable: Index,
     },
     /// The node handed its leadership over, as a transfer asked for. Whether the other one took
     /// it, [`Action::RoleChanged`] tells.
@@ -232,13 +243,15 @@ pub enum Refusal {
     NoMembership,
     /// It is of a founder that has other founders in mind.
     OtherFounders,
-    /// The cluster is founded, and this node's disk is not the member's.
+    /// The disk is not the member's: this node's, by the word of one who founded, or the sender's.
     OtherDisk,
+    /// The sender's disk has less than it acknowledged before.
+    OlderImage,
 }
 
 impl Refusal {
     /// Every reason, in the order of their numbers in counters.
-    pub const ALL: [Refusal; 20] = [
+    pub const ALL: [Refusal; 21] = [
         Refusal::Misaddressed,
         Refusal::Malformed,
         Refusal::NotVoter,
@@ -259,6 +272,7 @@ impl Refusal {
         Refusal::NoMembership,
         Refusal::OtherFounders,
         Refusal::OtherDisk,
+        Refusal::OlderImage,
     ];
 }
 
@@ -321,6 +335,7 @@ impl fmt::Display for Refusal {
             Refusal::NoMembership => "no membership",
             Refusal::OtherFounders => "other founders",
             Refusal::OtherDisk => "other disk",
+            Refusal::OlderImage => "older image",
         })
     }
 }

@@ -67,8 +67,13 @@ impl Leader {
     /// Appends the first step of a change, or the second at once if nobody has to catch up.
     pub(crate) fn begin_change(&mut self, common: &mut Common, changed: Membership) {
         let ready = changed.is_staged() && self.keep_up(common, &changed);
-        let first = if ready { changed.entered(casting(common)) } else { changed };
+        let first = if ready { self.entered(common, &changed) } else { changed };
         self.append_membership(common, first);
+    }
+
+    /// The joint membership that follows the staged one.
+    fn entered(&self, common: &Common, staged: &Membership) -> Membership {
+        self.name_disks(common, staged.entered(casting(common)))
     }
 
     fn is_membership_committed(&self, common: &Common) -> bool {
@@ -96,7 +101,7 @@ impl Leader {
         } else if membership.is_joint() {
             membership.left()
         } else if self.keep_up(common, membership) {
-            membership.entered(casting(common))
+            self.entered(common, membership)
         } else {
             return false;
         };

@@ -49,6 +49,8 @@ pub(crate) struct Common {
     pub(crate) founding: Option<Founding>,
     /// The life of the disk.
     pub(crate) incarnation: Incarnation,
+    /// The node was told since its start that the cluster does not count on its disk.
+    pub(crate) strange: bool,
     /// Until then this node, should it lead, neither suspends a voter nor readmits one.
     pub(crate) removal_not_before: Instant,
     /// Fetches under way: for whom, and which range.
@@ -99,6 +101,7 @@ impl Common {
             survival,
             founding,
             incarnation,
+            strange: false,
             removal_not_before: now,
             fetches: Vec::new(),
             reported,
@@ -212,7 +215,8 @@ impl Common {
 
     /// Says `body` to `to` as soon as what it reveals is durable.
     pub(crate) fn send(&mut self, to: NodeId, body: Body) {
-        let message = Message { from: self.id(), to, term: self.term(), body };
+        let (from, incarnation, term) = (self.id(), self.incarnation, self.term());
+        let message = Message { from, incarnation, to, term, body };
         let name = message.body.name();
         match self.outbox.post(message, self.config.outbox_messages_max) {
             Post::Leaves(message) => self.actions.push(Action::Send(message)),
@@ -229,6 +233,13 @@ impl Common {
                 self.send(voter, body.clone());
             }
         }
+    }
+
+    /// Whether the sender may have the disk that the membership in force names: what another disk
+    /// says counts for nothing.
+    pub(crate) fn knows_disk(&self, message: &Message) -> bool {
+        let member = self.log.membership().member(message.from);
+        member.is_none_or(|member| member.may_be(message.incarnation))
     }
 
     pub(crate) fn refuse(&mut self, from: NodeId, message: &'static str, reason: Refusal) {
@@ -344,6 +355,7 @@ impl Common {
                 round: *round,
                 verified: Index::ZERO,
                 matched: Index::ZERO,
+                durable: Index::ZERO,
                 borrows: false,
             },
             Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched: Index::ZERO },

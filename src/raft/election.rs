@@ -73,7 +73,8 @@ impl Candidate {
     /// Stands in the current term, which the node has just entered: votes for itself and asks
     /// every other voter, once that vote is durable. In a `transfer` the leader asked for it.
     pub(crate) fn new(common: &mut Common, transfer: bool) -> Candidate {
-        if common.config.lease.is_some() {
+        // As a leader it may lend, and a crash would take its list of loans.
+        if common.config.lease.is_some_and(|lease| lease.replicas) {
             common.promise_for(common.lease_promise());
         }
         common.vote_for(common.id());

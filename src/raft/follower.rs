@@ -152,9 +152,12 @@ impl Follower {
         }
         self.learn_committed(common, beat.committed);
         self.borrowing.heard(beat, &mut common.fresh, common.now);
-        let (verified, matched) = (self.verified, self.verified.min(common.log.durable()));
+        let (verified, base) = (self.verified, common.log.base().index);
+        let matched = verified.min(common.log.durable());
+        // A snapshot takes the place of all that the disk has once it is durable itself.
+        let durable = common.log.durable().max(base);
         let (round, borrows) = (beat.round, common.config.lease.is_some_and(|it| it.replicas));
-        common.send(from, Body::HeartbeatReply { round, verified, matched, borrows });
+        common.send(from, Body::HeartbeatReply { round, verified, matched, durable, borrows });
         self.give_up_reads(common);
         self.ask_for_reads(common);
     }

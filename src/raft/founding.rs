@@ -5,13 +5,10 @@
 //! a founder whose disk was wiped could found the cluster a second time with those who had not
 //! heard of the first: what its old disk helped to decide would be lost. So a founder says whom it
 //! has met, by incarnation and by start, and founds only when everyone's latest word is the same
-//! list as its own. Whoever has a membership says so in answer, and never agrees to another list.
-//!
-//! Suppose two lists that differ in one incarnation were both agreed on, and somebody else founded
-//! by the first. He agreed to the second before that, in the same start or in an earlier one. In
-//! the same he heard of two incarnations of one node, and agrees to nothing more. In an earlier
-//! one, the disk that the first list names has not known his later start, for it was gone before:
-//! its word was not the first list.
+//! list as its own. Whoever has a membership says so in answer, to that start of the asking node
+//! alone, and never agrees to another list. Whoever hears of two disks of one founder forgets all
+//! it has heard and begins anew, as if it had just started. `docs/MEMBERSHIP.md` says why nobody
+//! founds twice.
 
 use alloc::vec::Vec;
 
@@ -27,8 +24,17 @@ pub(crate) struct Founding {
     said: Vec<Vec<Founder>>,
     /// When the others are told next.
     pub(crate) due: Instant,
-    /// Two disks claimed to be one founder: this node agrees to nothing more before a restart.
-    pub(crate) contradicted: bool,
+}
+
+/// What comes of another founder's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It is taken.
+    Taken,
+    /// It is of one that has other founders in mind.
+    OtherFounders,
+    /// It is of another disk than the one that was met before.
+    OtherDisk,
 }
 
 impl Founding {
@@ -40,7 +46,6 @@ impl Founding {
             met: met.collect(),
             said: founders.ids().map(|_| Vec::new()).collect(),
             due: now,
-            contradicted: false,
         }
     }
 
@@ -48,24 +53,43 @@ impl Founding {
         self.met.iter().position(|founder| founder.id == id)
     }
 
-    /// Takes what another founder says; false if it has other founders in mind.
-    pub(crate) fn hear(&mut self, from: NodeId, said: Vec<Founder>) -> bool {
+    /// The node begins anew, as in another start: nobody is met.
+    pub(crate) fn begin_anew(&mut self, own: Founder, now: Instant) {
+        *self = Founding::new(&self.founders, own, now);
+    }
+
+    /// The node, as it tells of itself.
+    pub(crate) fn own(&self, id: NodeId) -> Founder {
+        self.met[self.place(id).expect("a founder is one of them")]
+    }
+
+    /// Takes what another founder says.
+    pub(crate) fn hear(&mut self, from: NodeId, said: &[Founder]) -> Heard {
         let same = said.iter().map(|founder| founder.id).eq(self.founders.ids());
-        let Some(place) = self.place(from).filter(|_| same) else { return false };
+        let Some(place) = self.place(from).filter(|_| same) else { return Heard::OtherFounders };
         let (known, news) = (self.met[place], said[place]);
-        self.contradicted |= known.is_known() && known.incarnation != news.incarnation;
-        if !self.contradicted {
-            self.met[place] = news;
-            self.said[place] = said;
+        if known.is_known() && known.incarnation != news.incarnation {
+            return Heard::OtherDisk;
         }
-        true
+        self.met[place] = news;
+        self.said[place] = said.to_vec();
+        Heard::Taken
+    }
+
+    /// Whether everybody met is, by the membership, who it said to be.
+    pub(crate) fn fits(&self, membership: &Membership) -> bool {
+        let fits = |founder: &&Founder| {
+            let member = membership.member(founder.id);
+            member.is_none_or(|member| member.may_be(founder.incarnation))
+        };
+        self.met.iter().filter(|founder| founder.is_known()).all(|founder| fits(&founder))
     }
 
     /// The first membership, if all agree on it.
     pub(crate) fn agreed(&self, own: NodeId) -> Option<Membership> {
         let known = self.met.iter().all(Founder::is_known);
         let mut others = self.met.iter().zip(&self.said).filter(|(founder, _)| founder.id != own);
-        if self.contradicted || !known || !others.all(|(_, said)| *said == self.met) {
+        if !known || !others.all(|(_, said)| *said == self.met) {
             return None;
         }
         let mut membership = self.founders.clone();

@@ -29,7 +29,7 @@ pub(crate) struct Leader {
     pub(crate) handover: Option<Handover>,
     pub(crate) heartbeat_due: Instant,
     /// The last round of heartbeats sent.
-    round: u64,
+    pub(crate) round: u64,
     pub(crate) tenure: Tenure,
     /// The entry this leader began its term with.
     first: Index,
@@ -242,7 +242,7 @@ impl Leader {
         outcome: AppendOutcome,
     ) {
         let last = common.log.last().index;
-        let successor = self.handover.is_some();
+        let (successor, round) = (self.handover.is_some(), self.round);
         let Some(progress) = self.hear(common, from, "AppendEntriesReply") else { return };
         match outcome {
             AppendOutcome::Accepted { matched } if matched > last => {
@@ -251,6 +251,7 @@ impl Leader {
             AppendOutcome::Accepted { matched } => {
                 let before = progress.matched();
                 progress.accepted(matched);
+                progress.note_matched(before, round);
                 if successor && matched > before {
                     self.press_handover(common);
                 }
@@ -277,12 +278,14 @@ impl Leader {
         from: NodeId,
         matched: Index,
     ) {
-        let last = common.log.last().index;
+        let (last, current) = (common.log.last().index, self.round);
         let Some(progress) = self.hear(common, from, "InstallSnapshotReply") else { return };
         if matched > last {
             return common.refuse(from, "InstallSnapshotReply", Refusal::ImpossibleMatch);
         }
+        let before = progress.matched();
         progress.accepted(matched);
+        progress.note_matched(before, current);
     }
 
     /// Sends every peer what it lacks.
@@ -391,14 +394,17 @@ impl Leader {
         matched: Index,
         borrows: bool,
     ) {
-        let impossible = round > self.round || verified > common.log.last().index;
+        let current = self.round;
+        let impossible = round > current || verified > common.log.last().index;
         let Some(progress) = self.hear(common, from, "HeartbeatReply") else { return };
         if impossible {
             return common.refuse(from, "HeartbeatReply", Refusal::ImpossibleMatch);
         }
         progress.acked_round = progress.acked_round.max(round);
         progress.borrows = borrows;
+        let before = progress.matched();
         progress.heartbeat_answered(round, verified, matched);
+        progress.note_matched(before, current);
     }
 
     pub(crate) fn reads_waiting(&self) -> usize {
@@ -504,8 +510,8 @@ impl Leader {
     pub(crate) fn resign(&mut self, common: &mut Common) {
         self.abandon_change(common);
         self.finish_handover(common);
-        if self.lease(common).is_some() {
-            common.renew_promise();
+        if let Some(until) = self.tenure.lent_until() {
+            common.promised_until = common.promised_until.max(until);
         }
         while let Some(proposal) = self.proposals.pop() {
             let id = EntryId::new(common.term(), proposal.index);

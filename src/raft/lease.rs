@@ -67,6 +67,11 @@ impl Tenure {
         !self.loans.is_empty()
     }
 
+    /// When the last loan is over.
+    pub(crate) fn lent_until(&self) -> Option<Instant> {
+        self.loans.iter().map(|(_, until)| *until).max()
+    }
+
     /// What every borrower has, where `matched` tells how far each is.
     pub(crate) fn lent_through(&self, matched: impl Fn(NodeId) -> Index) -> Option<Index> {
         self.loans.iter().map(|(borrower, _)| matched(*borrower)).min()

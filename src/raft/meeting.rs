@@ -1,10 +1,9 @@
 //! A founder meets the others: what it says and hears until there is a membership.
 
-use alloc::vec::Vec;
-
 use crate::raft::action::{Action, Refusal};
 use crate::raft::common::Common;
-use crate::types::{Body, Founder, Incarnation, Index, Membership, NodeId, SnapshotMeta};
+use crate::raft::founding::Heard;
+use crate::types::{Body, Founder, Index, Membership, Message, NodeId, SnapshotMeta};
 
 impl Common {
     /// A founder without a membership tells the others whom it has met, from time to time.
@@ -15,9 +14,6 @@ impl Common {
             return;
         };
         founding.due = self.now.after(self.config.heartbeat_interval);
-        if founding.contradicted {
-            return;
-        }
         let met = founding.met.clone();
         for other in met.iter().map(|founder| founder.id).filter(|id| *id != own) {
             self.send(other, Body::Meet { met: met.clone() });
@@ -25,37 +21,103 @@ impl Common {
         self.found_if_agreed();
     }
 
+    /// Takes what founders say, and refuses what cannot count: whatever is said to a founder that
+    /// knows of no cluster yet, and what another disk says than the membership names. A leader tells
+    /// that one so. True if nothing is left to do about the message.
+    pub(crate) fn settles_who_counts(&mut self, message: &Message, leads: bool) -> bool {
+        let (from, name) = (message.from, message.body.name());
+        match &message.body {
+            Body::PreVote { .. } => return false,
+            Body::Meet { met } => self.on_meet(from, met),
+            Body::Founded { boot, membership, index } => {
+                self.on_founded(from, *boot, membership.clone(), *index);
+            }
+            body if body.counts() && !self.knows_disk(message) => {
+                self.refuse(from, name, Refusal::OtherDisk);
+                if leads {
+                    self.send(from, Body::Stranger);
+                }
+            }
+            _ if self.founding.is_some() => self.refuse(from, name, Refusal::NoMembership),
+            _ => return false,
+        }
+        true
+    }
+
     /// Another node has no membership yet, and has met these.
-    pub(crate) fn on_meet(&mut self, from: NodeId, met: Vec<Founder>) {
+    fn on_meet(&mut self, from: NodeId, met: &[Founder]) {
         if !self.log.membership().is_nobody() {
-            let (membership, index) = (self.log.membership().clone(), self.log.membership_index());
-            return self.send(from, Body::Founded { membership, index });
+            return self.tell_founded(from, met);
         }
         match self.founding.as_mut().map(|founding| founding.hear(from, met)) {
-            Some(true) => self.found_if_agreed(),
-            Some(false) => self.refuse(from, "Meet", Refusal::OtherFounders),
+            Some(Heard::Taken) => self.found_if_agreed(),
+            Some(Heard::OtherFounders) => self.refuse(from, "Meet", Refusal::OtherFounders),
+            Some(Heard::OtherDisk) => {
+                self.refuse(from, "Meet", Refusal::OtherDisk);
+                self.meet_anew();
+            }
             None => self.refuse(from, "Meet", Refusal::NoMembership),
         }
     }
 
-    /// The cluster was founded: this node is a member of it, or its disk is not the member's.
-    pub(crate) fn on_founded(&mut self, from: NodeId, membership: Membership, index: Index) {
-        if self.founding.is_none() {
-            return self.refuse(from, "Founded", Refusal::WrongRole);
+    /// Answers a founder: with the first membership if its disk is of it and this log still has it,
+    /// for then every entry that follows comes from the log.
+    fn tell_founded(&mut self, from: NodeId, met: &[Founder]) {
+        let Some(asking) = met.iter().find(|founder| founder.id == from) else {
+            return self.refuse(from, "Meet", Refusal::OtherFounders);
+        };
+        let of_the_first = |first: &&Membership| {
+            first.member(from).is_some_and(|member| member.may_be(asking.incarnation))
+        };
+        let first = self.log.membership_at(Index::ZERO).filter(of_the_first);
+        let (membership, index) = match first {
+            Some(first) => (first.clone(), Index::ZERO),
+            None => (self.log.membership().clone(), self.log.membership_index()),
+        };
+        self.send(from, Body::Founded { boot: asking.boot, membership, index });
+    }
+
+    /// Two disks claim to be one founder: all that was heard counts for nothing, and nothing that
+    /// was said does, as after a restart.
+    fn meet_anew(&mut self) {
+        let (id, incarnation, now) = (self.id(), self.incarnation, self.now);
+        let own = Founder { id, incarnation, boot: self.jitter.next() };
+        if let Some(founding) = &mut self.founding {
+            founding.begin_anew(own, now);
         }
-        let own = self.incarnation;
-        let welcome =
-            |incarnation: Incarnation| incarnation == own || incarnation == Incarnation::default();
-        match membership.member(self.id()) {
-            Some(member) if welcome(member.incarnation) && index == Index::ZERO => {
-                self.found(membership);
-            }
+    }
+
+    /// The cluster was founded: this node is a member of it, or its disk is not the member's.
+    fn on_founded(&mut self, from: NodeId, boot: u64, membership: Membership, index: Index) {
+        let own = self.id();
+        let Some(founding) = &mut self.founding else {
+            return self.refuse(from, "Founded", Refusal::WrongRole);
+        };
+        if founding.own(own).boot != boot {
+            return self.refuse(from, "Founded", Refusal::StaleReply);
+        }
+        let member = membership.member(own);
+        if !member.is_some_and(|member| member.may_be(self.incarnation)) {
+            // Nothing is left to agree to: the log comes when the node is made a member.
+            self.founding = None;
+            self.refuse(from, "Founded", Refusal::OtherDisk);
+            self.on_stranger(from);
+        } else if index > Index::ZERO {
             // What the log brings tells who counts.
-            Some(member) if welcome(member.incarnation) => self.founding = None,
-            _ => {
-                self.refuse(from, "Founded", Refusal::OtherDisk);
-                self.actions.push(Action::Stranger { from });
-            }
+            self.founding = None;
+        } else if founding.fits(&membership) {
+            self.found(membership);
+        } else {
+            // This start may have agreed to another list.
+            self.refuse(from, "Founded", Refusal::OtherDisk);
+            self.meet_anew();
+        }
+    }
+
+    /// The cluster does not count on this node's disk.
+    pub(crate) fn on_stranger(&mut self, from: NodeId) {
+        if !core::mem::replace(&mut self.strange, true) {
+            self.actions.push(Action::Stranger { from });
         }
     }
 

@@ -8,6 +8,7 @@ mod catch_up;
 mod changing;
 mod common;
 mod config;
+mod disks;
 mod drift;
 mod election;
 mod follower;
@@ -411,25 +412,15 @@ impl Raft {
         if self.common.log.membership().is_member(message.from) {
             self.common.survival.hear(message.from, self.common.now);
         }
+        if self.common.settles_who_counts(&message, matches!(self.role, Role::Leader(_))) {
+            return Transition::Stay;
+        }
         match &message.body {
             // These say nothing about the sender's term being ours, too early or too late.
             Body::PreVote { next_term, last } => {
                 let fresh = self.leader_is_fresh();
                 let common = &mut self.common;
                 election::on_pre_vote(common, message.from, *next_term, *last, fresh);
-                return Transition::Stay;
-            }
-            Body::Meet { met } => {
-                self.common.on_meet(message.from, met.clone());
-                return Transition::Stay;
-            }
-            Body::Founded { membership, index } => {
-                self.common.on_founded(message.from, membership.clone(), *index);
-                return Transition::Stay;
-            }
-            // Nothing is known of the cluster yet: neither who leads nor who votes.
-            _ if self.common.founding.is_some() => {
-                self.common.refuse(message.from, name, Refusal::NoMembership);
                 return Transition::Stay;
             }
             Body::RequestVote { transfer: false, .. }
@@ -472,7 +463,13 @@ impl Raft {
 
     fn dispatch(&mut self, message: Message) -> Transition {
         let (common, from, name) = (&mut self.common, message.from, message.body.name());
+        if let Role::Leader(leader) = &mut self.role
+            && !leader.recognizes(common, &message)
+        {
+            return Transition::Stay;
+        }
         match (&mut self.role, message.body) {
+            (_, Body::Stranger) => common.on_stranger(from),
             (role, Body::RequestVote { last, transfer }) => {
                 let granted = election::on_request_vote(common, from, last, transfer);
                 if let (true, Role::Follower(follower)) = (granted, role) {
@@ -510,7 +507,10 @@ impl Raft {
             (Role::Leader(leader), Body::AppendEntriesReply(outcome)) => {
                 leader.on_append_entries_reply(common, from, outcome);
             }
-            (Role::Leader(leader), Body::HeartbeatReply { round, verified, matched, borrows }) => {
+            (
+                Role::Leader(leader),
+                Body::HeartbeatReply { round, verified, matched, borrows, .. },
+            ) => {
                 leader.on_heartbeat_reply(common, from, round, verified, matched, borrows);
             }
             (Role::Leader(leader), Body::InstallSnapshotReply { matched }) => {

@@ -133,7 +133,8 @@ impl Outbox {
         let full = self.held() >= held_max && !matches!(message.body, Body::RequestVote { .. });
         let (queue, gate) = match message.body {
             Body::AppendEntriesReply(AppendOutcome::Accepted { .. })
-            | Body::InstallSnapshotReply { .. } => {
+            | Body::InstallSnapshotReply { .. }
+            | Body::Founded { .. } => {
                 (&mut self.held_acknowledgements, self.hard_state_write.max(self.entries_write))
             }
             _ => (&mut self.held, self.hard_state_write),
@@ -211,14 +212,20 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{EntryId, Membership, NodeId, Payload};
+    use crate::types::{EntryId, Incarnation, Membership, NodeId, Payload};
 
     fn entry(term: u64, index: u64) -> Entry {
         Entry { id: EntryId::new(Term(term), Index(index)), payload: Payload::Noop }
     }
 
     fn message(term: u64, body: Body) -> Message {
-        Message { from: NodeId(1), to: NodeId(2), term: Term(term), body }
+        Message {
+            from: NodeId(1),
+            incarnation: Incarnation::default(),
+            to: NodeId(2),
+            term: Term(term),
+            body,
+        }
     }
 
     fn accepted(term: u64, matched: u64) -> Message {
@@ -233,6 +240,7 @@ mod tests {
                 round: 1,
                 verified: Index(0),
                 matched: Index(0),
+                durable: Index(0),
                 borrows: false,
             },
         )

@@ -46,11 +46,15 @@ fn is_well_formed(message: &Message) -> bool {
             *prev <= Index::MAX && is_id(*hint, term)
         }
         Body::ReadIndexReply { index, .. } => *index <= Index::MAX,
-        Body::HeartbeatReply { verified, matched, .. } => matched <= verified,
+        Body::HeartbeatReply { verified, matched, durable, .. } => {
+            matched <= verified && matched <= durable && *durable <= Index::MAX
+        }
         Body::InstallSnapshot { meta } => is_snapshot(meta, term),
         Body::Heartbeat(beat) => is_beat(beat),
         Body::Meet { met } => met.is_sorted_by(|one, next| one.id < next.id),
-        Body::Founded { membership, index } => is_membership(membership) && *index <= Index::MAX,
+        Body::Founded { membership, index, .. } => {
+            is_membership(membership) && *index <= Index::MAX
+        }
         Body::RequestVoteReply { .. }
         | Body::AppendEntriesReply(
             AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },
@@ -59,6 +63,7 @@ fn is_well_formed(message: &Message) -> bool {
         | Body::TimeoutNow
         | Body::Counted
         | Body::Vouch
+        | Body::Stranger
         | Body::ReadIndex { .. } => true,
     }
 }

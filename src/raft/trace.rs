@@ -76,6 +76,9 @@ impl fmt::Display for Action {
             Action::MembershipChanged(membership) => write!(f, "counts {membership}"),
             Action::Stranger { from } => write!(f, "is a stranger to {from}"),
             Action::Forked { from } => write!(f, "went another way than {from}"),
+            Action::OlderImage { node, acknowledged, durable } => {
+                write!(f, "finds {node} at {durable}, which had acknowledged {acknowledged}")
+            }
             Action::Resigned { tag } => write!(f, "resigned {tag}"),
             Action::Rejected { tag, reason } => write!(f, "rejected {tag}: {reason}"),
             Action::Unknown { tag, id } => write!(f, "unknown {tag}: was appended at {id}"),

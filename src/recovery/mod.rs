@@ -5,6 +5,7 @@
 //! what may be lost; then new directories are made, of a cluster with another id, and the old ones
 //! are left as they are. `docs/RECOVERY.md` has the argument and the steps.
 
+mod alive;
 mod backup;
 mod choice;
 mod fill;

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io;
 
+use crate::recovery::alive::refuse_if_needless;
 use crate::recovery::choice::Choice;
 use crate::recovery::fill::{FillError, fill};
 use crate::recovery::holding::Holding;
-use crate::recovery::refusal::{Consent, Refusal, refuse_if_needless};
+use crate::recovery::refusal::{Consent, Refusal};
 use crate::recovery::survey::Survey;
 use crate::storage::{
     ClusterId, Disk, Failure, FileName, Foundation, Identity, Inspection, OpenError, Origin,

@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use crate::quorum::is_quorum;
-use crate::recovery::choice::Choice;
 use crate::storage::ClusterId;
 use crate::types::{ChangeError, NodeId};
 
@@ -41,25 +39,6 @@ pub enum Consent {
     /// Yes. The old cluster may go on beside the new one: each answers its own clients, what one
     /// of them acknowledges the other never learns, and nothing ever joins them again.
     TwoClusters,
-}
-
-/// Refuses if those who answered, `alive`, or the directories that are whole together with them,
-/// can decide without any recovery.
-pub(crate) fn refuse_if_needless(choice: &Choice, alive: &[NodeId]) -> Result<(), Refusal> {
-    let lives = |id: NodeId| alive.contains(&id);
-    let members = |wanted: &dyn Fn(NodeId) -> bool| -> Vec<NodeId> {
-        choice.membership().ids().filter(|id| wanted(*id)).collect()
-    };
-    if choice.memberships.iter().any(|membership| is_quorum(membership, lives)) {
-        return Err(Refusal::QuorumAlive(alive.to_vec()));
-    }
-    let at_hand = |id: NodeId| lives(id) || choice.whole.contains(&id);
-    if is_quorum(choice.membership(), at_hand) {
-        return Err(Refusal::QuorumAtHand(members(&at_hand)));
-    }
-    let unknown: Vec<NodeId> =
-        alive.iter().copied().filter(|id| !choice.looked_at.contains(id)).collect();
-    if unknown.is_empty() { Ok(()) } else { Err(Refusal::NotLookedAt(unknown)) }
 }
 
 struct Listed<'a, T>(&'a [T]);

@@ -319,6 +319,9 @@ impl Node {
             }
             Action::Stranger { from } => self.outputs.push(Output::Stranger { from }),
             Action::Forked { from } => self.outputs.push(Output::Forked { from }),
+            Action::OlderImage { node, acknowledged, durable } => {
+                self.outputs.push(Output::OlderImage { node, acknowledged, durable });
+            }
             Action::MembershipChanged(membership) => {
                 self.outputs.push(Output::MembershipChanged(membership));
             }

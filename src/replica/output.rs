@@ -82,8 +82,9 @@ pub enum Output {
         /// As asked.
         tag: Tag,
     },
-    /// The cluster exists, and this node is no member of it: its directory was emptied since, or
-    /// was never one. It does nothing before it is made a member.
+    /// The cluster exists, and does not count on this node's disk: it was emptied since, or was
+    /// never a member's, or is an older image of one. Said once after a start. The node does
+    /// nothing that counts before its vote was taken and given back.
     Stranger {
         /// Who says so.
         from: NodeId,
@@ -93,6 +94,16 @@ pub enum Output {
     Forked {
         /// The leader.
         from: NodeId,
+    },
+    /// The disk of a peer has less than it acknowledged to this leader: it is an older image of
+    /// itself. This leader counts on it no more; its vote is to be taken and given back.
+    OlderImage {
+        /// The peer.
+        node: NodeId,
+        /// What it had acknowledged.
+        acknowledged: Index,
+        /// What it has.
+        durable: Index,
     },
     /// Who counts from now on, and where they are reached. Committed or not, it may yet be taken
     /// back by another one.

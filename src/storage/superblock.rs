@@ -152,8 +152,9 @@ impl Superblock {
         let known = FLAG_HEAD_CERTAIN | FLAG_CLEAN | FLAG_VOTED | FLAG_ORIGIN;
         let origin = (flags & FLAG_ORIGIN != 0).then_some(origin);
         let vote = (flags & FLAG_VOTED != 0).then_some(vote);
-        let terms = term <= Term::MAX && last.term <= Term::MAX;
-        let indices = last.index <= Index::MAX && committed <= Index::MAX;
+        let terms = [term, last.term, origin_last.term].into_iter().max() <= Some(Term::MAX);
+        let indices = [last.index, committed, origin_last.index];
+        let indices = indices.into_iter().max() <= Some(Index::MAX);
         let flushes = (FlushSeq(1)..=FlushSeq::MAX).contains(&log_start)
             && ack_floor <= FlushSeq::MAX
             && seq <= FlushSeq::MAX.0;

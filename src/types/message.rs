@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::types::entry::{Entry, Listed};
 use crate::types::id::{EntryId, Index, NodeId, Term};
-use crate::types::membership::{Founder, Membership};
+use crate::types::membership::{Founder, Incarnation, Membership};
 use crate::types::write::SnapshotMeta;
 
 /// One message from one node to another. It may be lost, repeated, delayed or overtaken.
@@ -14,6 +14,8 @@ use crate::types::write::SnapshotMeta;
 pub struct Message {
     /// The node that said it.
     pub from: NodeId,
+    /// The life of its disk; zero where nobody tells one from another.
+    pub incarnation: Incarnation,
     /// The node it is meant for.
     pub to: NodeId,
     /// The sender's current term when it was said.
@@ -76,6 +78,10 @@ pub enum Body {
         /// How far it is also durable; at most `verified`. Makes up for acknowledgements that were
         /// lost on the way.
         matched: Index,
+        /// Where the log on its disk ends, whoever it is from, or will end once an installed
+        /// snapshot is there: a disk that has less than it acknowledged before is an older image
+        /// of itself.
+        durable: Index,
         /// The follower wants a loan of the leader's lease, to answer reads by itself.
         borrows: bool,
     },
@@ -122,11 +128,17 @@ pub enum Body {
     },
     /// The answer to a [`Body::Meet`] of a node that has a membership.
     Founded {
-        /// Who counts, as far as the sender knows.
+        /// Which start of the asking node's is answered.
+        boot: u64,
+        /// The first membership of all if it names the asking node's disk, or else who counts, as
+        /// far as the sender knows.
         membership: Membership,
         /// Where that stands in the log; 0 if it is the first.
         index: Index,
     },
+    /// The leader does not count on the receiver's disk: it is another one than the membership
+    /// names, or an older image of it.
+    Stranger,
 }
 
 /// What a leader says with a heartbeat. Spans are of its own clock.
@@ -197,6 +209,21 @@ impl Body {
         )
     }
 
+    /// Whether it matters which disk the sender has: it tells what that disk has promised, or is to
+    /// count as a sign of life.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        matches!(
+            self,
+            Body::PreVoteReply { .. }
+                | Body::RequestVoteReply { .. }
+                | Body::AppendEntriesReply(_)
+                | Body::HeartbeatReply { .. }
+                | Body::InstallSnapshotReply { .. }
+                | Body::ReadIndex { .. }
+        )
+    }
+
     /// Up to where the sender says its log equals the leader's, durably; 0 if it says no such
     /// thing.
     #[must_use]
@@ -230,6 +257,7 @@ impl Body {
             Body::Vouch => "Vouch",
             Body::Meet { .. } => "Meet",
             Body::Founded { .. } => "Founded",
+            Body::Stranger => "Stranger",
         }
     }
 }
@@ -283,7 +311,7 @@ impl fmt::Display for Fields<'_> {
                 write!(f, " no space verified={verified}")
             }
             Body::Heartbeat(beat) => beat.fmt(f),
-            Body::HeartbeatReply { round, verified, matched, borrows } => {
+            Body::HeartbeatReply { round, verified, matched, borrows, .. } => {
                 write!(f, " round={round} verified={verified} matched={matched}")?;
                 if *borrows { f.write_str(" borrows") } else { Ok(()) }
             }
@@ -293,12 +321,12 @@ impl fmt::Display for Fields<'_> {
             Body::ReadIndexReply { boot, ticket, index } => {
                 write!(f, " boot={boot:x} ticket={ticket} index={index}")
             }
-            Body::TimeoutNow | Body::Counted | Body::Vouch => Ok(()),
+            Body::TimeoutNow | Body::Stranger | Body::Counted | Body::Vouch => Ok(()),
             Body::Meet { met } => {
                 let known = met.iter().filter(|founder| founder.is_known()).count();
                 write!(f, " met={known}/{}", met.len())
             }
-            Body::Founded { membership, index } => write!(f, " {membership} at={index}"),
+            Body::Founded { membership, index, .. } => write!(f, " {membership} at={index}"),
         }
     }
 }

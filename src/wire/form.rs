@@ -76,6 +76,8 @@ struct EntryIdForm {
 struct MessageForm {
     #[serde(with = "NodeIdForm")]
     from: NodeId,
+    #[serde(with = "IncarnationForm")]
+    incarnation: Incarnation,
     #[serde(with = "NodeIdForm")]
     to: NodeId,
     #[serde(with = "TermForm")]
@@ -122,6 +124,8 @@ enum BodyForm {
         verified: Index,
         #[serde(with = "IndexForm")]
         matched: Index,
+        #[serde(with = "IndexForm")]
+        durable: Index,
         borrows: bool,
     },
     ReadIndex {
@@ -148,11 +152,13 @@ enum BodyForm {
         met: Vec<Founder>,
     },
     Founded {
+        boot: u64,
         #[serde(with = "membership")]
         membership: Membership,
         #[serde(with = "IndexForm")]
         index: Index,
     },
+    Stranger,
     Counted,
     Vouch,
 }

@@ -7,11 +7,12 @@
 //! bytes. Checksums are against bugs and broken cables; against attackers there is TLS.
 //!
 //! ```
-//! use quorate::types::{Body, EntryId, Message, NodeId, Packet, Term};
+//! use quorate::types::{Incarnation, Body, EntryId, Message, NodeId, Packet, Term};
 //! use quorate::wire::{decode, encode};
 //!
 //! let body = Body::RequestVote { last: EntryId::ZERO, transfer: false };
-//! let message = Message { from: NodeId(1), to: NodeId(2), term: Term(7), body };
+//! let (from, incarnation, to) = (NodeId(1), Incarnation(0xd15c), NodeId(2));
+//! let message = Message { from, incarnation, to, term: Term(7), body };
 //! let packet = Packet::Message(message);
 //! let mut bytes = Vec::new();
 //! encode(&packet, &mut bytes)?;

@@ -116,7 +116,9 @@ impl FrameReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Body, Command, Entry, EntryId, Index, Message, NodeId, Payload, Term};
+    use crate::types::{
+        Body, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, Term,
+    };
     use crate::wire::{Versions, encode};
 
     const HELLO: Hello = Hello {
@@ -131,7 +133,13 @@ mod tests {
         let payload = Payload::Command(Command::from(vec![7; command_bytes]));
         let entries = vec![Entry { id: EntryId::new(Term(1), Index(1)), payload }];
         let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
-        Packet::Message(Message { from: NodeId(1), to: NodeId(2), term: Term(1), body })
+        Packet::Message(Message {
+            from: NodeId(1),
+            incarnation: Incarnation::default(),
+            to: NodeId(2),
+            term: Term(1),
+            body,
+        })
     }
 
     /// A hello and packets, and where each of these frames ends.

@@ -1,6 +1,6 @@
 //! What the harness always checks can fail: forged clusters that break each property.
 
-use quorate::types::{Body, Membership, Message, Restored, Term};
+use quorate::types::{Body, Incarnation, Membership, Message, Restored, Term};
 
 use crate::harness::{Cluster, FOUR, ONE, Safety, THREE, TWO, log, plain, stored, voters};
 
@@ -37,6 +37,12 @@ fn two_votes_of_one_node_in_one_term_are_noticed() {
     let mut safety = Safety::default();
     for to in [THREE, FOUR] {
         let body = Body::RequestVoteReply { granted: true };
-        safety.observe_sent(&Message { from: ONE, to, term: Term(3), body });
+        safety.observe_sent(&Message {
+            from: ONE,
+            incarnation: Incarnation::default(),
+            to,
+            term: Term(3),
+            body,
+        });
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Config, Input, RoleName};
 use quorate::types::{
-    Acknowledge, Body, Change, Command, Entry, EntryId, Index, Membership, Message, NodeId,
-    ReadLevel, Restored, Tag,
+    Acknowledge, Body, Change, Command, Entry, EntryId, Incarnation, Index, Membership, Message,
+    NodeId, ReadLevel, Restored, Tag,
 };
 
 use super::network::{Kind, Network};
@@ -197,7 +197,16 @@ impl Cluster {
     pub(crate) fn give(&mut self, leader: NodeId, to: NodeId, prev: EntryId, entries: Vec<Entry>) {
         let (term, committed) = (self.node(leader).status().term, Index::ZERO);
         let body = Body::AppendEntries { prev, entries, committed };
-        self.input(to, Input::Message(Message { from: leader, to, term, body }));
+        self.input(
+            to,
+            Input::Message(Message {
+                from: leader,
+                incarnation: Incarnation::default(),
+                to,
+                term,
+                body,
+            }),
+        );
     }
 
     /// Lets the time pass until the leader's next heartbeat; a node that does not lead has none.

@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     TimeoutNow,
     Meet,
     Founded,
+    Stranger,
 }
 
 impl Kind {
@@ -42,6 +43,7 @@ impl Kind {
             Body::TimeoutNow | Body::Counted | Body::Vouch => Kind::TimeoutNow,
             Body::Meet { .. } => Kind::Meet,
             Body::Founded { .. } => Kind::Founded,
+            Body::Stranger => Kind::Stranger,
         }
     }
 }

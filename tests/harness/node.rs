@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use quorate::raft::{Action, Config, Input, Raft, Refusal, RejectReason, RoleName, Status};
 use quorate::types::{
-    Acknowledge, Body, Command, Entry, EntryId, Index, Instant, Message, NodeId, Payload, Restored,
-    Tag, Term,
+    Acknowledge, Body, Command, Entry, EntryId, Incarnation, Index, Instant, Message, NodeId,
+    Payload, Restored, Tag, Term,
 };
 
 use super::disk::Disk;
@@ -175,7 +175,13 @@ impl Node {
     /// Hands the node a message.
     pub(crate) fn hear(&mut self, from: NodeId, term: u64, body: Body) {
         let to = self.config.id;
-        self.input(Input::Message(Message { from, to, term: Term(term), body }));
+        self.input(Input::Message(Message {
+            from,
+            incarnation: Incarnation::default(),
+            to,
+            term: Term(term),
+            body,
+        }));
     }
 
     /// Hands the node a message and returns all it has sent and nobody has taken yet.

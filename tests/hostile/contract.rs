@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, Input, Raft};
 use quorate::types::{
-    Acknowledge, AppendOutcome, Body, Command, Entry, EntryId, HardState, Index, Instant,
-    Membership, Message, NodeId, Payload, Restored, SnapshotMeta, Tag, Term, WriteId,
+    Acknowledge, AppendOutcome, Body, Command, Entry, EntryId, HardState, Incarnation, Index,
+    Instant, Membership, Message, NodeId, Payload, Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
 const START: Instant = Instant(1_000);
@@ -218,7 +218,13 @@ fn fetching() -> Raft {
 }
 
 fn hear(raft: &mut Raft, from: u64, body: Body) -> Vec<Action> {
-    let message = Message { from: NodeId(from), to: NodeId(1), term: Term(2), body };
+    let message = Message {
+        from: NodeId(from),
+        incarnation: Incarnation::default(),
+        to: NodeId(1),
+        term: Term(2),
+        body,
+    };
     step(raft, START, Input::Message(message))
 }
 
@@ -261,6 +267,7 @@ fn a_late_driver_is_no_trouble() {
     assert_eq!(actions, []);
     let message = Message {
         from: NodeId(2),
+        incarnation: Incarnation::default(),
         to: NodeId(1),
         term: Term(9),
         body: Body::RequestVote { last: EntryId::new(Term(9), Index(9)), transfer: false },

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Removal};
 use quorate::types::{
-    Acknowledge, AppendOutcome, Beat, Body, Entry, Founder, HardState, Index, Instant, Membership,
-    Message, NodeId, ReadLevel, SnapshotMeta, Tag, Term, Write, WriteId,
+    Acknowledge, AppendOutcome, Beat, Body, Entry, Founder, HardState, Incarnation, Index, Instant,
+    Membership, Message, NodeId, ReadLevel, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
 use crate::bytes::Bytes;
@@ -59,6 +59,7 @@ pub(crate) struct Driver {
     said: VecDeque<Message>,
     round: u64,
     forwarded: (u64, u64),
+    met_in: u64,
     starts: u64,
     /// What has been met: roles, refusals and actions, by name.
     met: BTreeSet<String>,
@@ -102,6 +103,7 @@ impl Driver {
             said: VecDeque::new(),
             round: 0,
             forwarded: (0, 0),
+            met_in: 0,
             starts: 0,
             met: BTreeSet::new(),
             inputs: Vec::new(),
@@ -167,7 +169,8 @@ impl Driver {
     }
 
     fn hear_a_lie(&mut self, bytes: &mut Bytes<'_>) {
-        let known = Known { raft: &self.raft, round: self.round, asked: self.forwarded };
+        let (round, asked, boot) = (self.round, self.forwarded, self.met_in);
+        let known = Known { raft: &self.raft, round, asked, boot };
         let message = known.message(bytes);
         let impossible = is_impossible(&message, self.config.id);
         let before = self.raft.status();
@@ -185,6 +188,11 @@ impl Driver {
         refusals.count(Refusal::Misaddressed) + refusals.count(Refusal::Malformed)
     }
 
+    /// The disk that the node's membership names for `id`.
+    fn named(&self, id: NodeId) -> Incarnation {
+        self.raft.membership().member(id).map_or(Incarnation::default(), |it| it.incarnation)
+    }
+
     /// A peer answers the oldest or the newest message it got, as an honest one would who likes
     /// all it hears.
     fn hear_an_answer(&mut self, bytes: &mut Bytes<'_>) {
@@ -198,7 +206,8 @@ impl Driver {
                 Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             }
             Body::Heartbeat(Beat { round, .. }) => {
-                Body::HeartbeatReply { round, verified: matched, matched, borrows: false }
+                let (verified, durable, borrows) = (matched, matched, false);
+                Body::HeartbeatReply { round, verified, matched, durable, borrows }
             }
             Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched },
             Body::ReadIndex { boot, ticket } => {
@@ -215,12 +224,15 @@ impl Driver {
                 let last = self.raft.status().last;
                 let (from, to, term) = (message.to, message.from, Term(message.term.0 + 1));
                 let body = Body::RequestVote { last, transfer: true };
-                return self.step(Input::Message(Message { from, to, term, body }));
+                let incarnation = self.named(from);
+                let message = Message { from, incarnation, to, term, body };
+                return self.step(Input::Message(message));
             }
             _ => return,
         };
         let (from, to, term) = (message.to, message.from, message.term);
-        self.step(Input::Message(Message { from, to, term, body }));
+        let incarnation = self.named(from);
+        self.step(Input::Message(Message { from, incarnation, to, term, body }));
     }
 
     /// Some writes become durable; the node hears of the last one.
@@ -481,6 +493,10 @@ impl Driver {
             }
             Body::Heartbeat(Beat { round, .. }) => self.round = *round,
             Body::ReadIndex { boot, ticket } => self.forwarded = (*boot, *ticket),
+            Body::Meet { met } => {
+                let own = met.iter().find(|founder| founder.id == message.from);
+                self.met_in = own.map_or(0, |founder| founder.boot);
+            }
             _ => {}
         }
         self.said.push_back(message);

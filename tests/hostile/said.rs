@@ -17,6 +17,8 @@ pub(crate) struct Known<'a> {
     pub(crate) round: u64,
     /// The last forwarded read of the node: its start, and its ticket.
     pub(crate) asked: (u64, u64),
+    /// Which start it said to be when it told whom it has met.
+    pub(crate) boot: u64,
 }
 
 impl Known<'_> {
@@ -34,11 +36,14 @@ impl Known<'_> {
         };
         let to = if bytes.chance(6) { NodeId(u64::from(bytes.below(6))) } else { id };
         let term = self.term(bytes);
-        Message { from, to, term, body: self.body(bytes, term) }
+        let named = self.raft.membership().member(from).map(|member| member.incarnation);
+        let other = Incarnation(bytes.below(16).into());
+        let incarnation = named.filter(|_| other.0 > 1).unwrap_or(other);
+        Message { from, incarnation, to, term, body: self.body(bytes, term) }
     }
 
     fn body(&self, bytes: &mut Bytes<'_>, term: Term) -> Body {
-        match bytes.below(18) {
+        match bytes.below(19) {
             0..=3 => self.append(bytes, term),
             4 => self.snapshot(bytes),
             5 => Body::PreVote {
@@ -59,7 +64,9 @@ impl Known<'_> {
             12 | 13 => {
                 let (round, verified) = (self.number(bytes, self.round), self.index(bytes));
                 let matched = if bytes.chance(100) { self.index(bytes) } else { verified };
-                Body::HeartbeatReply { round, verified, matched, borrows: bytes.chance(64) }
+                let durable = if bytes.chance(100) { self.index(bytes) } else { matched };
+                let borrows = bytes.chance(64);
+                Body::HeartbeatReply { round, verified, matched, durable, borrows }
             }
             14 => {
                 let (boot, ticket) = (self.number(bytes, 7), self.number(bytes, 1));
@@ -72,8 +79,9 @@ impl Known<'_> {
                     _ => self.membership(bytes),
                 };
                 let index = if bytes.chance(128) { Index::ZERO } else { self.index(bytes) };
-                Body::Founded { membership, index }
+                Body::Founded { boot: self.number(bytes, self.boot), membership, index }
             }
+            17 => Body::Stranger,
             _ => {
                 let boot = self.number(bytes, self.asked.0);
                 let ticket = self.number(bytes, self.asked.1);
@@ -342,7 +350,9 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
                     || *promise > Duration::from_secs(3600)
                     || loan > promise
             }
-            Body::HeartbeatReply { verified, matched, .. } => matched > verified,
+            Body::HeartbeatReply { verified, matched, durable, .. } => {
+                matched > verified || matched > durable || beyond(*durable)
+            }
             Body::ReadIndexReply { index, .. } => beyond(*index),
             Body::InstallSnapshot { meta } => {
                 let SnapshotMeta { last, membership, .. } = meta;
@@ -351,7 +361,7 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
                 }
             }
             Body::Meet { met } => met.windows(2).any(|pair| pair[0].id >= pair[1].id),
-            Body::Founded { membership, index } => is_flawed(membership) || beyond(*index),
+            Body::Founded { membership, index, .. } => is_flawed(membership) || beyond(*index),
             _ => false,
         }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Action, Config, Input, Raft, RoleName};
 use quorate::types::{
-    Body, EntryId, HardState, Incarnation, Index, Instant, Membership, Message, NodeId, Restored,
-    SnapshotMeta, Term, Write,
+    Body, Change, EntryId, HardState, Incarnation, Index, Instant, Membership, Message, NodeId,
+    Restored, SnapshotMeta, Tag, Term, Write,
 };
 
 use crate::harness::plain;
@@ -109,10 +109,26 @@ impl World {
         &self.founders[&NodeId(id)]
     }
 
+    /// Which start the founder says to be, when it tells whom it has met; nobody hears it.
+    fn boot(&mut self, id: u64) -> u64 {
+        self.tell(NodeId(id));
+        let said = self.messages.last().expect("it tells the others");
+        let Body::Meet { met } = &said.body else { panic!("it has founded nothing") };
+        let boot = met.iter().find(|founder| founder.id.0 == id).expect("it is one").boot;
+        self.messages.clear();
+        boot
+    }
+
     fn incarnations(&self, id: u64) -> Vec<u128> {
         let membership = self.founder(id).raft.membership();
         membership.members().iter().map(|member| member.incarnation.0).collect()
     }
+}
+
+/// What a node says that has the disk of its number.
+fn said(from: u64, to: u64, term: Term, body: Body) -> Message {
+    let incarnation = Incarnation(from.into());
+    Message { from: NodeId(from), incarnation, to: NodeId(to), term, body }
 }
 
 fn is_meet(message: &Message) -> bool {
@@ -142,9 +158,8 @@ fn nobody_founds_while_one_is_missing_and_nobody_votes() {
     }
     let last = EntryId::ZERO;
     let ask = Body::RequestVote { last, transfer: true };
-    let ask = Message { from: NodeId(2), to: NodeId(1), term: Term(5), body: ask };
     world.input(NodeId(1), Input::Campaign);
-    world.input(NodeId(1), Input::Message(ask));
+    world.input(NodeId(1), Input::Message(said(2, 1, Term(5), ask)));
     let status = world.founder(1).raft.status();
     assert!(world.founder(1).raft.membership().is_nobody());
     assert_eq!((status.role, status.term, status.vote), (RoleName::Follower, Term(0), None));
@@ -180,13 +195,14 @@ fn an_emptied_disk_neither_founds_again_nor_votes() {
     assert!(world.founder(2).strange, "it is told so");
     assert!(world.founder(2).raft.membership().is_nobody());
     assert_eq!(world.incarnations(3), [1, 2, 3], "and the other one is not misled");
-    world.input(NodeId(1), Input::Campaign);
-    world.deliver(|message| message.to == NodeId(2) || message.from == NodeId(2));
-    assert_ne!(world.founder(1).raft.status().role, RoleName::Leader, "no vote of it counts");
+    let term = Term(world.founder(1).raft.status().term.0 + 9);
+    let ask = Body::RequestVote { last: EntryId::new(term, Index(9)), transfer: true };
+    world.input(NodeId(2), Input::Message(said(1, 2, term, ask)));
+    assert_eq!(world.founder(2).raft.status().vote, None, "it gives no vote");
 }
 
 #[test]
-fn two_disks_that_claim_to_be_one_founder_found_nothing() {
+fn who_hears_of_two_disks_of_a_founder_begins_anew() {
     let mut world = World::new();
     FOUNDERS.iter().for_each(|id| world.tell(*id));
     world.deliver(|_| true);
@@ -194,16 +210,106 @@ fn two_disks_that_claim_to_be_one_founder_found_nothing() {
     world.messages.clear();
     world.start(NodeId(2), Disk { incarnation: 22, ..Disk::default() });
     world.meet();
-    for id in [1, 3] {
-        assert!(world.founder(id).raft.membership().is_nobody(), "node {id} heard of two");
+    for id in [1, 2, 3] {
+        assert_eq!(world.incarnations(id), [1, 22, 3], "of node {id}");
     }
-    for id in [1, 3] {
+}
+
+#[test]
+fn what_was_said_in_an_earlier_start_is_no_agreement() {
+    let mut world = World::new();
+    FOUNDERS.iter().for_each(|id| world.tell(*id));
+    world.deliver(|_| true);
+    // Each says the same list, and only the third one's word to the first is on its way when the
+    // second one loses its disk and the others hear of that.
+    FOUNDERS.iter().for_each(|id| world.tell(*id));
+    let late = |message: &Message| message.to == NodeId(1) && message.from == NodeId(3);
+    world.deliver(|message| message.to == NodeId(1) && !late(message));
+    let place = world.messages.iter().position(late).expect("it is on its way");
+    let late = world.messages.remove(place);
+    world.messages.clear();
+    world.start(NodeId(2), Disk { incarnation: 22, ..Disk::default() });
+    world.tell(NodeId(2));
+    world.deliver(|_| true);
+    world.messages.push(late);
+    world.deliver(|_| true);
+    assert!(world.founder(1).raft.membership().is_nobody(), "the list of before is void");
+    world.meet();
+    assert_eq!(world.incarnations(1), [1, 22, 3]);
+}
+
+/// What the first one says when it has founded the cluster, and nobody else has: its answer to the
+/// third one, which is on its way.
+fn founded_alone(world: &mut World) -> Message {
+    FOUNDERS.iter().for_each(|id| world.tell(*id));
+    world.deliver(|_| true);
+    FOUNDERS.iter().for_each(|id| world.tell(*id));
+    world.deliver(|message| message.to == NodeId(1));
+    assert_eq!(world.incarnations(1), [1, 2, 3]);
+    world.messages.clear();
+    world.tell(NodeId(3));
+    world.deliver(|message| message.to == NodeId(1));
+    let answer = |message: &Message| matches!(message.body, Body::Founded { .. });
+    let place = world.messages.iter().position(answer).expect("it answers");
+    let answer = world.messages.remove(place);
+    world.messages.clear();
+    answer
+}
+
+#[test]
+fn the_word_of_one_who_founded_is_for_one_start_alone() {
+    let mut world = World::new();
+    let late = founded_alone(&mut world);
+    // The only one who founded loses its disk, and the third one starts again.
+    world.start(NodeId(1), Disk { incarnation: 11, ..Disk::default() });
+    for id in [2, 3] {
         let disk = world.founder(id).disk.clone();
         world.start(NodeId(id), disk);
     }
-    world.messages.clear();
+    world.messages.push(late);
+    world.deliver(|_| true);
+    assert!(world.founder(3).raft.membership().is_nobody());
     world.meet();
-    assert_eq!(world.incarnations(1), [1, 22, 3], "after a restart there is one");
+    assert_eq!(world.incarnations(3), [11, 2, 3]);
+}
+
+#[test]
+fn the_word_of_one_who_founded_is_not_taken_by_who_met_another_disk() {
+    let mut world = World::new();
+    let late = founded_alone(&mut world);
+    world.start(NodeId(1), Disk { incarnation: 11, ..Disk::default() });
+    let disk = world.founder(3).disk.clone();
+    world.start(NodeId(3), disk);
+    let boot = world.boot(3);
+    let Body::Founded { membership, index, .. } = late.body else { panic!("an answer") };
+    let body = Body::Founded { boot, membership, index };
+    world.tell(NodeId(1));
+    world.deliver(|message| message.to == NodeId(3));
+    world.messages.clear();
+    world.input(NodeId(3), Input::Message(Message { body, ..late }));
+    assert!(world.founder(3).raft.membership().is_nobody(), "it may have agreed to another list");
+    world.meet();
+    assert_eq!(world.incarnations(3), [11, 2, 3]);
+}
+
+#[test]
+fn a_founder_that_comes_late_starts_from_the_first_membership() {
+    let mut world = World::new();
+    founded_alone(&mut world);
+    world.tell(NodeId(2));
+    world.deliver(|message| message.to != NodeId(3) && message.from != NodeId(3));
+    world.input(NodeId(1), Input::Campaign);
+    world.deliver(|message| message.to != NodeId(3) && message.from != NodeId(3));
+    assert_eq!(world.founder(1).raft.status().role, RoleName::Leader);
+    let change = Change::new().priority(NodeId(3), 7);
+    world.input(NodeId(1), Input::ChangeMembership { tag: Tag(1), change });
+    assert_eq!(world.founder(1).raft.membership().priority(NodeId(3)), 7);
+    world.messages.clear();
+    world.tell(NodeId(3));
+    world.deliver(|message| message.to == NodeId(1));
+    world.deliver(|message| message.to == NodeId(3) && !is_meet(message));
+    assert_eq!(world.founder(3).disk.membership.priority(NodeId(3)), 100, "the first one");
+    assert_eq!(world.founder(3).disk.membership, world.founder(2).disk.membership);
 }
 
 #[test]

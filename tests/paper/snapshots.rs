@@ -2,8 +2,8 @@
 
 use quorate::raft::{Action, Input, Raft, RoleName};
 use quorate::types::{
-    Acknowledge, AppendOutcome, Body, Command, EntryId, Index, Instant, Membership, Message,
-    NodeId, SnapshotMeta, Tag, Term,
+    Acknowledge, AppendOutcome, Body, Command, EntryId, Incarnation, Index, Instant, Membership,
+    Message, NodeId, SnapshotMeta, Tag, Term,
 };
 
 use crate::append;
@@ -40,7 +40,8 @@ impl Server {
     }
 
     fn hear(&mut self, from: NodeId, term: u64, body: Body) -> Vec<Action> {
-        let message = Message { from, to: ONE, term: Term(term), body };
+        let message =
+            Message { from, incarnation: Incarnation::default(), to: ONE, term: Term(term), body };
         self.give(Input::Message(message))
     }
 

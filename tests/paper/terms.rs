@@ -37,7 +37,13 @@ fn any_message() -> [Body; 8] {
         append(entry_id(1, 1), &[], 0),
         Body::AppendEntriesReply(AppendOutcome::Accepted { matched: Index(2) }),
         heartbeat(),
-        Body::HeartbeatReply { round: 1, verified: Index(2), matched: Index(2), borrows: false },
+        Body::HeartbeatReply {
+            round: 1,
+            verified: Index(2),
+            matched: Index(2),
+            durable: Index(2),
+            borrows: false,
+        },
         Body::InstallSnapshot { meta: SnapshotMeta::empty(entry_id(1, 1), voters(3)) },
         Body::InstallSnapshotReply { matched: Index(2) },
     ]

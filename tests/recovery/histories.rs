@@ -12,7 +12,7 @@ use crate::holdings::{Log, holding, survey};
 
 const NODES: usize = 5;
 const HISTORIES: u64 = 4_000;
-const STEPS: u64 = 60;
+const STEPS: u64 = 250;
 
 #[derive(Clone, Default)]
 struct Node {
@@ -28,6 +28,8 @@ struct World {
     nodes: Vec<Node>,
     /// What was ever committed.
     committed: Log,
+    /// Who is cut off from the others, bit by bit.
+    cut: usize,
     state: u64,
 }
 
@@ -41,6 +43,7 @@ impl World {
             first: Membership::default(),
             nodes: vec![Node::default(); NODES],
             committed: Log::new(),
+            cut: 0,
             state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
         };
         let voters = 1 + world.draw(NODES);
@@ -135,12 +138,15 @@ impl World {
             } else if membership.is_joint() {
                 Some(membership.left())
             } else {
-                let who = id(self.draw(NODES));
-                let change = match self.draw(3) {
-                    0 if membership.is_member(who) => Change::new().remove(who),
-                    1 => Change::new().casting(Some(who)),
-                    _ => Change::new().voter(who).voter(id(self.draw(NODES))),
-                };
+                let wanted = 1 + self.draw((1 << NODES) - 1);
+                let votes = |node: usize| wanted >> node & 1 == 1;
+                let mut change = Change::new();
+                for node in (0..NODES).filter(|node| votes(*node)) {
+                    change = change.voter(id(node));
+                }
+                for gone in membership.voters().filter(|gone| !votes(gone.0 as usize - 1)) {
+                    change = change.remove(gone);
+                }
                 membership.changed(&change).ok()
             };
         }
@@ -151,11 +157,17 @@ impl World {
     }
 
     fn step(&mut self) {
+        if self.draw(20) == 0 {
+            self.cut = self.draw(1 << NODES);
+        }
         let node = self.draw(NODES);
+        if self.cut >> node & 1 == 1 {
+            return;
+        }
         if self.nodes[node].leads.is_none() {
             if self.draw(3) == 0 {
                 let asked = self.draw(1 << NODES);
-                self.campaign(node, asked);
+                self.campaign(node, asked & !self.cut);
             }
             return;
         }
@@ -164,7 +176,9 @@ impl World {
             1 => self.commit(node),
             _ => {
                 let follower = self.draw(NODES);
-                self.replicate(node, follower);
+                if self.cut >> follower & 1 == 0 {
+                    self.replicate(node, follower);
+                }
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Changes of the membership as a script writes them, and memberships as it prints them.
 
 use quorate::raft::Removal;
-use quorate::types::{Address, Change, Fate, Member, Membership, NodeId};
+use quorate::types::{Address, Change, Fate, Incarnation, Member, Membership, NodeId};
 
-use super::settings::{duration, node, nodes, pair, whole};
+use super::settings::{duration, node, nodes, pair, switch, whole};
 
 /// Reads `+n4 -n3 ?n5 ~n2 casting=n1 n2@host:1 n2!200`, the form in which traces print it: a voter,
 /// no member, a learner, a voter that is suspended, and the rest; `nothing` changes nothing.
@@ -20,6 +20,9 @@ fn edited(change: Change, word: &str) -> Result<Change, String> {
     }
     if let Some((id, text)) = word.split_once('@') {
         return Ok(change.address(node(id)?, address(text)?));
+    }
+    if let Some((id, number)) = word.split_once('#') {
+        return Ok(change.incarnation(node(id)?, Incarnation(whole(number)?.into())));
     }
     if let Some((id, priority)) = word.split_once('!') {
         return Ok(change.priority(node(id)?, byte(priority)?));
@@ -57,6 +60,8 @@ pub(crate) struct Founders {
     casting: Option<NodeId>,
     priorities: Vec<(NodeId, u8)>,
     addresses: Vec<(NodeId, Address)>,
+    /// Each disk has the number of its node, and the members' are named.
+    pub(crate) named: bool,
 }
 
 impl Founders {
@@ -76,6 +81,7 @@ impl Founders {
         match key {
             "learners" => self.learners = nodes(value)?,
             "casting" => self.casting = holder_of(value)?,
+            "named" => self.named = switch(value)?,
             "priorities" => {
                 for word in value.split(',') {
                     let (id, priority) = split(word, '!')?;
@@ -115,7 +121,12 @@ impl Founders {
             let member = Member { address: address.clone(), ..known(&membership, *id)? };
             membership = membership.with_member(member);
         }
-        Ok(membership)
+        let disks = membership.clone();
+        let voters = disks.voters().filter(|_| self.named).filter_map(|id| disks.member(id));
+        Ok(voters.fold(membership, |membership, member| {
+            let incarnation = Incarnation(member.id.0.into());
+            membership.with_member(Member { incarnation, ..member.clone() })
+        }))
     }
 }
 
@@ -139,7 +150,10 @@ pub(crate) fn removal(text: &str) -> Result<Removal, String> {
 /// The sets of a membership, and whatever else is said of its members.
 pub(crate) fn shown(membership: &Membership) -> String {
     let mut text = membership.to_string();
-    for Member { id, address, priority, fate, .. } in membership.members() {
+    for Member { id, address, priority, fate, incarnation } in membership.members() {
+        if *incarnation != Incarnation::default() {
+            text.push_str(&format!(" {id}#{}", incarnation.0));
+        }
         if !address.as_str().is_empty() {
             text.push_str(&format!(" {id}@{address}"));
         }

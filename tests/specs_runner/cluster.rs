@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, PeerStatus, RoleName};
-use quorate::types::{EntryId, Index, Instant, Membership, Message, NodeId, SnapshotMeta, Tag};
+use quorate::types::{
+    EntryId, Incarnation, Index, Instant, Membership, Message, NodeId, SnapshotMeta, Tag,
+};
 
 use super::change;
 use super::command::{Command, Founding, Keep, Lane};
@@ -19,6 +21,8 @@ use super::trace::{Kind, Trace};
 pub(crate) struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
     membership: Membership,
+    /// Each disk has the number of its node, unless it is a new one.
+    named: bool,
     config: Config,
     seed: u64,
     network: Network,
@@ -38,6 +42,7 @@ impl Cluster {
         Cluster {
             nodes: BTreeMap::new(),
             membership: Membership::default(),
+            named: false,
             config: Config::new(NodeId(1)),
             seed: 0,
             network: Network::default(),
@@ -169,6 +174,7 @@ impl Cluster {
 
     fn found(&mut self, founding: Founding) -> Result<(), String> {
         self.membership = founding.founders.membership()?;
+        self.named = founding.founders.named;
         self.config = founding.config;
         self.seed = founding.seed;
         for id in self.membership.clone().ids().chain(founding.spares) {
@@ -187,8 +193,11 @@ impl Cluster {
 
     /// A member's disk knows the membership that the cluster was founded with; a spare's, none.
     fn replace_disk(&mut self, id: NodeId, mut image: Image) -> Result<(), String> {
-        if self.membership.is_member(id) {
+        if self.membership.is_member(id) && !image.is_new {
             image.membership = self.membership.clone();
+        }
+        if self.named && !image.is_new {
+            image.incarnation = Incarnation(id.0.into());
         }
         self.node_mut(id)?.replace_disk(image);
         self.start(id)

@@ -92,15 +92,18 @@ pub(crate) enum Keep {
 const FORMS: [(&str, &str); 40] = [
     (
         "cluster",
-        "cluster 3 [learners=n4] [spares=n5] [casting=n1] [priorities=n1!200] [addresses=n1@a] \
+        "cluster 3 [learners=n4] [spares=n5] [casting=n1] [named=on] [priorities=n1!200] [addresses=n1@a] \
          [seed=1] [pre_vote=off] [field_of_config=value …]",
     ),
-    ("disk", "disk n1 [snapshot=3@t1] [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1]"),
+    (
+        "disk",
+        "disk n1 [new=33] [snapshot=3@t1] [log=1,1,2] [term=2] [vote=n1] [committed=1] [tail=1]",
+    ),
     ("elect", "elect n1"),
     ("campaign", "campaign n1"),
     ("propose", "propose n1 x y … [count=3] [bytes=100] [for=quorum|all-live|leader-only]"),
     ("read", "read n1 [lease | replica [after=3] | within 100ms | local]"),
-    ("change", "change n1 nothing|+n4|-n3|?n5|~n2|casting=n1|n2@a|n2!200 …"),
+    ("change", "change n1 nothing|+n4|-n3|?n5|~n2|casting=n1|n2@a|n2#22|n2!200 …"),
     ("give-up", "give-up n1"),
     ("transfer", "transfer n1 [n2]"),
     ("timeout", "timeout n1"),

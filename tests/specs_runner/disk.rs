@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use quorate::types::WriteId;
-use quorate::types::{Entry, EntryId, HardState, Index, Membership, Restored, SnapshotMeta, Write};
+use quorate::types::{
+    Entry, EntryId, HardState, Incarnation, Index, Membership, Restored, SnapshotMeta, Write,
+};
 
 use super::message::entries_after;
 use super::settings::{entry_id, node, term, whole};
@@ -20,6 +22,10 @@ pub(crate) struct Image {
     pub(crate) base: EntryId,
     /// The log after the base.
     pub(crate) log: Vec<Entry>,
+    /// The life of the disk; zero where nobody tells one from another.
+    pub(crate) incarnation: Incarnation,
+    /// It was emptied: nothing on it says who counts.
+    pub(crate) is_new: bool,
     /// How many of the last entries a start hands over at once; all of them if none is said.
     tail: Option<usize>,
 }
@@ -38,6 +44,10 @@ impl Image {
         let mut terms = "";
         for (key, value) in options {
             match *key {
+                "new" => {
+                    image.incarnation = Incarnation(whole(value)?.into());
+                    image.is_new = true;
+                }
                 "log" => terms = value,
                 "snapshot" => image.snapshot = entry_id(value)?,
                 "term" => image.hard_state.term = term(value)?,
@@ -78,6 +88,7 @@ impl Image {
         restored.snapshot = SnapshotMeta::empty(self.snapshot, self.membership.clone());
         restored.memberships.retain(|(index, _)| *index > self.snapshot.index);
         restored.applied = self.snapshot.index;
+        restored.incarnation = self.incarnation;
         let kept = self.tail.unwrap_or(self.log.len()).min(self.log.len());
         restored.tail.drain(..self.log.len() - kept);
         restored

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate::types::{
-    AppendOutcome, Beat, Body, Command, Entry, EntryId, Index, Membership, Message,
+    AppendOutcome, Beat, Body, Command, Entry, EntryId, Incarnation, Index, Membership, Message,
 };
 use quorate::types::{NodeId, Payload, SnapshotMeta, Term};
 
@@ -18,7 +18,7 @@ pub(crate) struct Selector {
 }
 
 /// Every message name, for the error that a wrong one gets.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "PreVote",
     "PreVoteReply",
     "RequestVote",
@@ -32,6 +32,7 @@ const NAMES: [&str; 15] = [
     "ReadIndex",
     "ReadIndexReply",
     "TimeoutNow",
+    "Stranger",
     "Counted",
     "Vouch",
 ];
@@ -79,9 +80,11 @@ pub(crate) fn parse(words: &[&str]) -> Result<Message, String> {
     };
     let mut fields = Fields::parse(fields)?;
     let term = fields.term("term")?;
+    let incarnation = Incarnation(fields.whole("disk")?.into());
     let body = body(&known_name(name)?, &mut fields)?;
     fields.finish(name)?;
-    Ok(Message { from: settings::node(from)?, to: settings::node(to)?, term, body })
+    let (from, to) = (settings::node(from)?, settings::node(to)?);
+    Ok(Message { from, incarnation, to, term, body })
 }
 
 fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
@@ -115,7 +118,8 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
         "HeartbeatReply" => {
             let round = fields.whole("round")?;
             let (verified, matched) = (fields.index("verified")?, fields.index("matched")?);
-            Body::HeartbeatReply { round, verified, matched, borrows: false }
+            let durable = Index(fields.whole("durable")?.max(matched.0));
+            Body::HeartbeatReply { round, verified, matched, durable, borrows: false }
         }
         "InstallSnapshot" => {
             let voters = settings::nodes(fields.take("voters").unwrap_or("n1,n2,n3"))?;

@@ -16,7 +16,7 @@ pub(crate) struct Room {
 }
 
 /// The table of ARCHITECTURE.md: every room, those still to be built included.
-pub(crate) const ROOMS: [Room; 11] = [
+pub(crate) const ROOMS: [Room; 12] = [
     Room { name: "types", floor: 1, below: &[], no_std: true },
     Room { name: "quorum", floor: 2, below: &["types"], no_std: true },
     Room { name: "log", floor: 2, below: &["types"], no_std: true },
@@ -24,6 +24,7 @@ pub(crate) const ROOMS: [Room; 11] = [
     Room { name: "storage", floor: 2, below: &["types"], no_std: false },
     Room { name: "machine", floor: 2, below: &["types"], no_std: false },
     Room { name: "progress", floor: 3, below: &["quorum", "types"], no_std: true },
+    Room { name: "recovery", floor: 3, below: &["quorum", "storage", "types"], no_std: false },
     Room { name: "raft", floor: 4, below: &["progress", "log", "quorum", "types"], no_std: true },
     Room { name: "replica", floor: 5, below: BELOW_REPLICA, no_std: false },
     Room { name: "runtime", floor: 6, below: BELOW_DRIVERS, no_std: false },
@@ -32,8 +33,10 @@ pub(crate) const ROOMS: [Room; 11] = [
 
 const BELOW_REPLICA: &[&str] =
     &["raft", "progress", "machine", "storage", "wire", "log", "quorum", "types"];
-const BELOW_DRIVERS: &[&str] =
-    &["replica", "raft", "progress", "machine", "storage", "wire", "log", "quorum", "types"];
+const BELOW_DRIVERS: &[&str] = &[
+    "replica", "raft", "recovery", "progress", "machine", "storage", "wire", "log", "quorum",
+    "types",
+];
 
 /// The room a file stands in: the folder below `src/`, or the simulator. Tests and the faces of
 /// crates stand in none.

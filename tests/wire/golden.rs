@@ -32,8 +32,9 @@ fn number_of_body(body: &Body) -> u32 {
         Body::TimeoutNow => 12,
         Body::Meet { .. } => 13,
         Body::Founded { .. } => 14,
-        Body::Counted => 15,
-        Body::Vouch => 16,
+        Body::Stranger => 15,
+        Body::Counted => 16,
+        Body::Vouch => 17,
     }
 }
 
@@ -114,6 +115,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
                 round: 77,
                 verified: Index(14),
                 matched: Index(13),
+                durable: Index(15),
                 borrows: true,
             },
         ),
@@ -123,7 +125,8 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("InstallSnapshotReply", Body::InstallSnapshotReply { matched: Index(14) }),
         ("TimeoutNow", Body::TimeoutNow),
         ("Meet", Body::Meet { met: vec![met, Founder::unknown(NodeId(2))] }),
-        ("Founded", Body::Founded { membership: staged(), index: Index(0) }),
+        ("Founded", Body::Founded { boot: 0xb007, membership: staged(), index: Index(0) }),
+        ("Stranger", Body::Stranger),
         ("Counted", Body::Counted),
         ("Vouch", Body::Vouch),
     ]
@@ -142,7 +145,9 @@ fn transfers() -> Vec<(&'static str, TransferBody)> {
 /// A packet of every sort, with its name.
 pub(crate) fn samples() -> Vec<(&'static str, Packet)> {
     let (from, to) = (NodeId(0x0102_0304_0506_0708), NodeId(2));
-    let message = |(name, body)| (name, Packet::Message(Message { from, to, term: Term(3), body }));
+    let incarnation = Incarnation(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+    let said = |body| Message { from, incarnation, to, term: Term(3), body };
+    let message = |(name, body)| (name, Packet::Message(said(body)));
     let root = Root(std::array::from_fn(|place| place as u8));
     let transfer = |(name, body)| (name, Packet::Transfer(Transfer { from, to, root, body }));
     bodies().into_iter().map(message).chain(transfers().into_iter().map(transfer)).collect()

@@ -105,9 +105,10 @@ fn any_body() -> impl Strategy<Value = Body> {
         Just(Body::TimeoutNow),
         Just(Body::Counted),
         Just(Body::Vouch),
+        Just(Body::Stranger),
         prop::collection::vec(any_founder(), 0..6).prop_map(|met| Body::Meet { met }),
-        (any_membership(), any_index())
-            .prop_map(|(membership, index)| Body::Founded { membership, index }),
+        (any::<u64>(), any_membership(), any_index())
+            .prop_map(|(boot, membership, index)| Body::Founded { boot, membership, index }),
         any::<bool>().prop_map(|granted| Body::RequestVoteReply { granted }),
         (any_id(), entries, any_index()).prop_map(|(prev, entries, committed)| {
             Body::AppendEntries { prev, entries, committed }
@@ -119,6 +120,7 @@ fn any_body() -> impl Strategy<Value = Body> {
                 round,
                 verified,
                 matched,
+                durable: matched,
                 borrows,
             },
         ),
@@ -132,7 +134,13 @@ fn any_body() -> impl Strategy<Value = Body> {
 
 fn any_message() -> impl Strategy<Value = Message> {
     (any::<u64>(), any::<u64>(), any_term(), any_body()).prop_map(|(from, to, term, body)| {
-        Message { from: NodeId(from), to: NodeId(to), term, body }
+        Message {
+            from: NodeId(from),
+            incarnation: Incarnation::default(),
+            to: NodeId(to),
+            term,
+            body,
+        }
     })
 }
 
@@ -173,7 +181,13 @@ fn append(commands: impl IntoIterator<Item = Command>) -> Packet {
     };
     let entries = (1..).zip(commands).map(entry).collect();
     let body = Body::AppendEntries { prev: EntryId::ZERO, entries, committed: Index::ZERO };
-    Packet::Message(Message { from: NodeId(1), to: NodeId(2), term: Term(3), body })
+    Packet::Message(Message {
+        from: NodeId(1),
+        incarnation: Incarnation::default(),
+        to: NodeId(2),
+        term: Term(3),
+        body,
+    })
 }
 
 /// What `encode` says against a packet; it leaves the bytes before it alone.
@@ -218,8 +232,15 @@ fn a_packet_at_its_bounds_comes_back_and_one_beyond_is_refused() {
 
 #[test]
 fn a_membership_that_no_node_may_have_is_not_sent() {
-    let packet =
-        |body| Packet::Message(Message { from: NodeId(1), to: NodeId(2), term: Term(3), body });
+    let packet = |body| {
+        Packet::Message(Message {
+            from: NodeId(1),
+            incarnation: Incarnation::default(),
+            to: NodeId(2),
+            term: Term(3),
+            body,
+        })
+    };
     let offer = |membership: Membership| {
         packet(Body::InstallSnapshot { meta: SnapshotMeta::empty(EntryId::ZERO, membership) })
     };

@@ -48,6 +48,11 @@ impl History {
         Ok(history)
     }
 
+    /// The last index that was committed.
+    pub(crate) fn committed(&self) -> Index {
+        Index(self.committed.len() as u64)
+    }
+
     pub(crate) fn reached(&self, before: Reached) -> Reached {
         let memberships = self.committed.iter().filter_map(|(entry, _)| entry.membership());
         let changes = memberships.filter(|(_, membership)| membership.is_settled()).count();

@@ -8,7 +8,7 @@ use quorate::types::{Entry, Index, Membership, NodeId, Term};
 use crate::history::{History, Reached, Seen};
 use crate::intern::Interned;
 use crate::log;
-use crate::node::{Node, Standing};
+use crate::node::{Commit, Node, Standing};
 use crate::quorum;
 
 /// What is looked at of a node, once for each state of it.
@@ -28,12 +28,16 @@ pub(crate) struct Facts {
     pub(crate) writes: bool,
     pub(crate) crash_parts: u32,
     pub(crate) standing: Standing,
+    /// How much of the log it would answer a read from, without asking anybody.
+    answers: Option<Index>,
 }
 
 /// Judges states, and remembers what it has judged.
 #[derive(Debug)]
 pub(crate) struct Judge {
     first: Membership,
+    /// Whether anybody may answer reads without asking.
+    leases: bool,
     logs: Interned<Vec<Entry>>,
     views: Interned<(NodeId, RoleName, Term, Index, u32)>,
     /// Whether each log is one that may be.
@@ -53,11 +57,12 @@ impl Facts {
 }
 
 impl Judge {
-    pub(crate) fn new(first: Membership) -> Judge {
+    pub(crate) fn new(first: Membership, leases: bool) -> Judge {
         let mut histories = Interned::new();
         histories.number(History::default());
         Judge {
             first,
+            leases,
             logs: Interned::new(),
             views: Interned::new(),
             steps: Vec::new(),
@@ -102,6 +107,7 @@ impl Judge {
             writes: !node.writes.is_empty(),
             crash_parts: node.crash_parts(),
             standing: node.standing(),
+            answers: self.leases.then(|| node.answers()).flatten(),
         })
     }
 
@@ -115,7 +121,7 @@ impl Judge {
         states: &[u32],
         facts: &[Facts],
         (place, before): (usize, u32),
-        commits: &[(Index, Membership)],
+        commits: &[Commit],
     ) -> Result<u32, String> {
         let of = |at: usize| &facts[states[at] as usize];
         let (moved, before) = (of(place), &facts[before as usize]);
@@ -126,15 +132,27 @@ impl Judge {
         if moved.log != before.log {
             others().try_for_each(|other| self.match_logs(moved.log, of(other).log))?;
         }
-        for (index, counted) in commits {
+        for commit in commits {
             let nodes: Vec<&Facts> = (0..states.len()).map(of).collect();
-            self.committed_by_quorum(moved, *index, counted, &nodes)?;
+            self.committed_by_quorum(moved, commit, &nodes)?;
         }
         let after = self.add(history, moved, !commits.is_empty())?;
         if after != history {
             others().try_for_each(|other| self.add(after, of(other), false).map(|_| ()))?;
         }
         Ok(after)
+    }
+
+    /// Whoever would answer a read by itself has all that was committed (thesis §6.4.1).
+    pub(crate) fn answers(&self, history: u32, facts: &Facts) -> Result<(), String> {
+        let committed = self.histories.get(history).committed();
+        match facts.answers {
+            Some(index) if index < committed => Err(format!(
+                "{} answers reads from what it has up to {index}, and {committed} is committed",
+                facts.id
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The most that was reached.
@@ -176,18 +194,18 @@ impl Judge {
     fn committed_by_quorum(
         &self,
         leader: &Facts,
-        index: Index,
-        counted: &Membership,
+        commit: &Commit,
         nodes: &[&Facts],
     ) -> Result<(), String> {
+        let Commit { last: index, counted } = commit;
         let place = usize::try_from(index.0 - 1).expect("the log is short");
         let entry = &self.logs.get(leader.log)[place];
         let keepers = nodes.iter().filter(|node| node.kept.get(place) == Some(entry));
         let keepers: Vec<NodeId> = keepers.map(|node| node.id).collect();
-        if quorum::decides(counted, &keepers) {
+        if counted.iter().any(|counted| quorum::decides(counted, &keepers)) {
             return Ok(());
         }
         let id = leader.id;
-        Err(format!("{id} commits {entry:?} under {counted}, and only {keepers:?} have it"))
+        Err(format!("{id} commits {entry:?} under {counted:?}, and only {keepers:?} have it"))
     }
 }

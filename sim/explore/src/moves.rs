@@ -4,13 +4,13 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use quorate::raft::Input;
-use quorate::types::{Body, Index, Membership, Message, NodeId, Tag, Term};
+use quorate::types::{Body, Message, NodeId, Tag, Term};
 
 use crate::events::{Counted, Event, Move};
 use crate::intern::Interned;
 use crate::judge::{Facts, Judge};
 use crate::network::Network;
-use crate::node::{Moved, Node, Told, proposal};
+use crate::node::{Commit, Moved, Node, Told, proposal};
 use crate::scope::{Scope, Start};
 use crate::world::World;
 
@@ -18,7 +18,7 @@ use crate::world::World;
 #[derive(Clone, Debug)]
 enum Outcome {
     /// Another state, and messages.
-    To { state: u32, messages: Vec<u32>, commits: Vec<(Index, Membership)> },
+    To { state: u32, messages: Vec<u32>, commits: Vec<Commit> },
     /// A term beyond the bound.
     Beyond,
     /// Something that must not be.
@@ -53,7 +53,7 @@ impl Moves {
     /// Nothing is known yet but where the exploration starts.
     pub(crate) fn new(scope: Scope) -> Result<(Moves, World), String> {
         let mut moves = Moves {
-            judge: Judge::new(scope.membership.clone()),
+            judge: Judge::new(scope.membership.clone(), scope.leases.any()),
             scope,
             nodes: Interned::new(),
             facts: Vec::new(),
@@ -139,7 +139,8 @@ impl Moves {
             if spent.of(counted) < max && (place == 0 || !is_first) {
                 add(Move::Timeout);
             }
-            if spent.of(Counted::Lapse) < bounds.lapses {
+            let for_all = self.scope.leases.any() && place > 0;
+            if spent.of(Counted::Lapse) < bounds.lapses && !for_all {
                 add(Move::Lapse);
             }
             if facts.writes {
@@ -219,10 +220,33 @@ impl Moves {
         if next == world {
             return Ok(Next::Same);
         }
+        if self.scope.leases.any() && event.what == Move::Lapse {
+            self.lapse_others(next)?;
+        }
         let moved = (event.place, before);
         next.history =
             self.judge.judge(world.history, &next.states, &self.facts, moved, &commits)?;
+        if self.scope.leases.any() {
+            for state in &next.states {
+                self.judge.answers(next.history, &self.facts[*state as usize])?;
+            }
+        }
         Ok(Next::Reached)
+    }
+
+    /// What has passed for n1 passes for all. Time alone makes nobody say anything.
+    fn lapse_others(&mut self, world: &mut World) -> Result<(), String> {
+        for place in 1..world.states.len() {
+            let key = (world.states[place], Move::Lapse.code());
+            let known = self.outcomes.get(&key).copied();
+            let known = known.unwrap_or_else(|| self.find_out(key.0, Move::Lapse));
+            match &self.found[known as usize] {
+                Outcome::To { state, .. } => world.states[place] = *state,
+                Outcome::Beyond => unreachable!("time raises no term"),
+                Outcome::Wrong(what) => return Err(what.clone()),
+            }
+        }
+        Ok(())
     }
 
     /// Whether the message can be taken for lost: it is past for the node in this state, and the

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use quorate::raft::{Action, Input, Raft, RoleName};
 use quorate::types::{
     Body, Command, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
-    Restored, SnapshotMeta, Tag, Term, Write, WriteId,
+    ReadLevel, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
 use crate::scope::{PATIENCE, Scope};
@@ -46,13 +46,22 @@ pub(crate) enum Told {
     Crash { parts: u32 },
 }
 
+/// What a leader committed in a step.
+#[derive(Clone, Debug)]
+pub(crate) struct Commit {
+    pub(crate) last: Index,
+    /// Who counted before the step and after it: what it commits may let it append the membership
+    /// that decides the rest.
+    pub(crate) counted: [Membership; 2],
+}
+
 /// What a move led to.
 #[derive(Clone, Debug)]
 pub(crate) struct Moved {
     pub(crate) node: Node,
     pub(crate) messages: Vec<Message>,
-    /// Up to where it committed as a leader, and who counted then.
-    pub(crate) commits: Vec<(Index, Membership)>,
+    /// What it committed as a leader.
+    pub(crate) commits: Vec<Commit>,
     /// Everything the node wanted, for traces.
     pub(crate) actions: Vec<Action>,
 }
@@ -62,7 +71,7 @@ impl Node {
     pub(crate) fn fresh(scope: &Scope, id: NodeId) -> Node {
         let disk = Disk::default();
         let raft = disk.start(scope, id);
-        Node { raft: normal(&raft).0, disk, writes: Vec::new() }
+        Node { raft: normal_at(&raft, NOON, scope).0, disk, writes: Vec::new() }
     }
 
     /// Moves the node. An error is what it panicked with.
@@ -80,10 +89,14 @@ impl Node {
             Run { now: NOON, messages: Vec::new(), commits: Vec::new(), actions: Vec::new() };
         match told {
             Told::Input(input) => run.step(&mut self, scope, input.clone()),
+            Told::Timeout if scope.leases.any() && self.raft.status().role != RoleName::Leader => {
+                run.step(&mut self, scope, Input::Campaign);
+            }
             Told::Timeout => {
                 run.now = NOON.max(self.raft.deadline());
                 run.step(&mut self, scope, Input::Timeout);
             }
+            Told::Lapse if scope.leases.any() => run.now = NOON.after(PATIENCE / 2),
             Told::Lapse => run.now = NOON.after(PATIENCE),
             Told::Flush => run.flush(&mut self, scope),
             Told::Crash { parts } => {
@@ -99,7 +112,7 @@ impl Node {
             }
         }
         self.raft.assert_invariants();
-        let (raft, durable) = normal_at(&self.raft, run.now);
+        let (raft, durable) = normal_at(&self.raft, run.now, scope);
         self.raft = raft;
         for write in &mut self.writes {
             write.id = WriteId(write.id.0 - durable.0);
@@ -119,6 +132,29 @@ impl Node {
         match log.slice(Index(1), log.last().index, usize::MAX, usize::MAX) {
             quorate::log::Slice::Hot(entries) => entries,
             quorate::log::Slice::Cold { .. } => unreachable!("a short log stays in memory"),
+        }
+    }
+
+    /// How much of the log an answer to a read would have, that the node gives without asking
+    /// anybody; none if it would ask.
+    pub(crate) fn answers(&self) -> Option<Index> {
+        let status = self.raft.status();
+        let ready = |conflict: Index| {
+            let (mut raft, mut actions) = (self.raft.clone(), Vec::new());
+            let (tag, level) = (Tag(4), ReadLevel::Replica);
+            raft.step(NOON, Input::Read { tag, level, conflict }, &mut actions);
+            actions.into_iter().find_map(|action| match action {
+                Action::ReadReady { index, .. } => Some(index),
+                _ => None,
+            })
+        };
+        let at_once = ready(Index::ZERO)?;
+        // With a loan it waits for what may change the answer.
+        let waits_for = (status.applied.0..=status.last.index.0).rev().map(Index);
+        let mut waits_for = waits_for.take_while(|index| ready(*index).is_none());
+        match status.role {
+            RoleName::Leader => Some(at_once),
+            _ => Some(waits_for.next().unwrap_or(status.applied)),
         }
     }
 
@@ -155,7 +191,7 @@ impl Standing {
 struct Run {
     now: Instant,
     messages: Vec<Message>,
-    commits: Vec<(Index, Membership)>,
+    commits: Vec<Commit>,
     actions: Vec<Action>,
 }
 
@@ -170,7 +206,8 @@ impl Run {
         // One that has no vote any more leads no longer once it has committed that.
         let leads = before.role == RoleName::Leader || status.role == RoleName::Leader;
         if leads && before.term == status.term && status.committed > before.committed {
-            self.commits.push((status.committed, counted));
+            let counted = [counted, node.raft.membership().clone()];
+            self.commits.push(Commit { last: status.committed, counted });
         }
         for action in actions {
             self.actions.push(action.clone());
@@ -236,14 +273,17 @@ fn parts(write: &Write) -> usize {
     usize::from(write.hard_state.is_some()) + write.entries.len()
 }
 
-fn normal(raft: &Raft) -> (Raft, WriteId) {
-    normal_at(raft, NOON)
-}
-
-/// The node at noon, every instant as many whole patiences away as it was.
-fn normal_at(raft: &Raft, now: Instant) -> (Raft, WriteId) {
+/// The node at noon, every instant as many whole patiences away as it was. Where all clocks run
+/// alike half ones count, and heartbeats take no time at all: an instant is the nearest of them.
+fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
     let patience = u64::try_from(PATIENCE.as_nanos()).expect("a patience is short");
     raft.normal_form(|instant| {
+        if scope.leases.any() {
+            let half = patience / 2;
+            let origin = now.0 - 2 * PATIENCES_MAX * half;
+            let halves = (instant.0.saturating_sub(origin) + half / 2) / half;
+            return Instant(NOON.0 - 2 * PATIENCES_MAX * half + halves * half);
+        }
         let past = (now.since(instant).as_nanos() as u64 / patience).min(PATIENCES_MAX);
         let ahead = instant.since(now).as_nanos() as u64;
         let ahead = if ahead < patience { ahead } else { ahead / patience * patience };

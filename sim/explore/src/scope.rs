@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::raft::Config;
+use quorate::raft::{Config, Lease};
 use quorate::types::{Change, Membership, NodeId};
 
 /// One exploration.
@@ -24,12 +24,32 @@ pub struct Scope {
     pub sticky: bool,
     /// Flushes take their time: each is an event of its own, and a crash can come before it.
     pub slow_disks: bool,
+    /// What leaders do with leases. Where there are any all clocks run alike, and anybody may
+    /// campaign at any time: nothing but promises stands against it.
+    pub leases: Leases,
     /// What a user may ask a leader for, as often as the bounds allow.
     pub changes: Vec<Change>,
     /// How much may happen.
     pub bounds: Bounds,
     /// How much may happen where there are only seconds for it.
     pub short: Bounds,
+}
+
+/// What leaders do with leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leases {
+    /// There are none.
+    None,
+    /// They answer reads by them.
+    Held,
+    /// They lend them too.
+    Lent,
+}
+
+impl Leases {
+    pub(crate) fn any(self) -> bool {
+        self != Leases::None
+    }
 }
 
 /// Where an exploration begins.
@@ -53,7 +73,8 @@ pub struct Bounds {
     /// Heartbeats of leaders, beside those that come with an election; if none, those are lost
     /// too.
     pub heartbeats: Option<u8>,
-    /// How often a node's patience runs out before it is told of the time.
+    /// How often a node's patience runs out before it is told of the time; with leases, how often
+    /// half a patience passes for all.
     pub lapses: u8,
     /// Crashes, each with a restart.
     pub crashes: u8,
@@ -83,6 +104,11 @@ impl Scope {
         config.pre_vote = self.pre_vote;
         config.check_quorum = self.sticky;
         config.stickiness = self.sticky;
+        config.lease = match self.leases {
+            Leases::None => None,
+            Leases::Held => Some(Lease { drift_ppm: 0, replicas: false }),
+            Leases::Lent => Some(Lease { drift_ppm: 0, replicas: true }),
+        };
         config
     }
 

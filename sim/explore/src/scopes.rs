@@ -2,7 +2,7 @@
 
 use quorate::types::{Change, Membership, NodeId};
 
-use crate::scope::{Bounds, Scope, Start};
+use crate::scope::{Bounds, Leases, Scope, Start};
 
 /// The scope of this name.
 #[must_use]
@@ -23,6 +23,9 @@ pub fn all() -> Vec<Scope> {
         replace(),
         two(),
         four(),
+        lease(),
+        heir(),
+        loan(),
     ]
 }
 
@@ -53,6 +56,7 @@ fn election() -> Scope {
         pre_vote: false,
         sticky: false,
         slow_disks: false,
+        leases: Leases::None,
         changes: Vec::new(),
         bounds: Bounds { term: 3, timeouts: 3, ..NOTHING },
         short: Bounds { term: 2, timeouts: 2, ..NOTHING },
@@ -152,6 +156,79 @@ fn four() -> Scope {
         membership: ids(&[1, 2, 3, 4]).with_casting(NodeId(1)),
         bounds: Bounds { term: 2, timeouts: 1, proposals: 1, ..NOTHING },
         short: Bounds { term: 2, timeouts: 1, flight: 5, ..NOTHING },
+        ..led()
+    }
+}
+
+fn lease() -> Scope {
+    Scope {
+        name: "lease",
+        about: "three nodes and a lease: whoever answers a read by it has what was committed",
+        leases: Leases::Held,
+        bounds: Bounds {
+            term: 2,
+            timeouts: 1,
+            heartbeats: Some(2),
+            lapses: 3,
+            crashes: 1,
+            proposals: 1,
+            transfers: 1,
+            flight: 8,
+            ..NOTHING
+        },
+        short: Bounds {
+            term: 2,
+            timeouts: 1,
+            heartbeats: Some(1),
+            lapses: 2,
+            flight: 7,
+            ..NOTHING
+        },
+        ..led()
+    }
+}
+
+fn heir() -> Scope {
+    Scope {
+        name: "heir",
+        about: "three nodes, the next leader holds a lease only once it knows what was committed",
+        bounds: Bounds {
+            heartbeats: Some(1),
+            lapses: 2,
+            transfers: 0,
+            crashes: 0,
+            ..lease().bounds
+        },
+        short: Bounds { proposals: 1, heartbeats: Some(0), flight: 5, ..lease().short },
+        ..lease()
+    }
+}
+
+fn loan() -> Scope {
+    Scope {
+        name: "loan",
+        about: "two nodes, one with the casting vote lends its lease: the other answers reads too",
+        nodes: 2,
+        membership: ids(&[1, 2]).with_casting(NodeId(1)),
+        leases: Leases::Lent,
+        bounds: Bounds {
+            term: 3,
+            timeouts: 1,
+            heartbeats: Some(6),
+            lapses: 3,
+            crashes: 1,
+            proposals: 1,
+            transfers: 1,
+            ..NOTHING
+        },
+        short: Bounds {
+            term: 1,
+            heartbeats: Some(3),
+            lapses: 2,
+            proposals: 1,
+            flight: 4,
+            ..NOTHING
+        },
         ..led()
     }
 }

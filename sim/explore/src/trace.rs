@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use quorate::raft::{Action, Input};
+use quorate::raft::{Action, Input, RoleName};
 
 use crate::events::{Event, Move};
 use crate::moves::Moves;
@@ -42,7 +42,13 @@ fn said(moves: &Moves, event: &Event, node: &Node) -> String {
         Move::Repeat(message) => {
             format!("{} (and once more)", Input::Message(moves.network.get(message).clone()))
         }
+        Move::Timeout
+            if moves.scope.leases.any() && node.raft.status().role != RoleName::Leader =>
+        {
+            Input::Campaign.to_string()
+        }
         Move::Timeout => Input::Timeout.to_string(),
+        Move::Lapse if moves.scope.leases.any() => "half a patience passes for all".to_owned(),
         Move::Lapse => "time passes".to_owned(),
         Move::Flush => "flushed w1".to_owned(),
         Move::Crash(parts) => match node.writes.len() {

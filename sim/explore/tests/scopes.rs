@@ -68,3 +68,21 @@ fn four() {
     let Reached { terms, committed, .. } = reached("four");
     assert!(terms == 2 && committed > 1, "the half without the vote elects one with another's");
 }
+
+#[test]
+fn lease() {
+    let Reached { terms, .. } = reached("lease");
+    assert_eq!(terms, 2, "another leads once the lease is over");
+}
+
+#[test]
+fn loan() {
+    let Reached { committed, .. } = reached("loan");
+    assert_eq!(committed, 2, "the command is committed, with the other or after its loan");
+}
+
+#[test]
+fn heir() {
+    let Reached { terms, committed, .. } = reached("heir");
+    assert_eq!((terms, committed), (2, 3), "the next leader commits what it inherits");
+}

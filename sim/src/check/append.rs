@@ -2,9 +2,9 @@
 //! about a node's belief in its disk.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, Index, Message, Term, Write};
+use quorate::types::{Body, Incarnation, Index, Message, Term, Write};
 
-use crate::check::finding::{S6, S9, S17, Verdict};
+use crate::check::finding::{S6, S9, S17, S24, Verdict};
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
 
@@ -48,17 +48,17 @@ pub(super) fn submitted(model: &Model, slot: Slot, write: &Write) -> Verdict {
     ))
 }
 
-/// What each node acknowledged to each other one in the latest term in which it did.
+/// What each disk acknowledged to each other node in the latest term in which it did.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledgements {
     nodes: usize,
-    said: Vec<(Term, Index)>,
+    said: Vec<Vec<(Incarnation, Term, Index)>>,
 }
 
 impl Acknowledgements {
     pub(super) fn new(model: &Model) -> Acknowledgements {
         let nodes = model.nodes.len();
-        Acknowledgements { nodes, said: vec![(Term::ZERO, Index::ZERO); nodes * nodes] }
+        Acknowledgements { nodes, said: vec![Vec::new(); nodes * nodes] }
     }
 
     pub(super) fn sent(&mut self, model: &Model, from: Slot, message: &Message) -> Verdict {
@@ -66,7 +66,13 @@ impl Acknowledgements {
         if matched > Index::ZERO {
             acknowledged(model, from, message, matched)?;
             let said = &mut self.said[model.slot(message.to).0 * self.nodes + from.0];
-            *said = (message.term, matched).max(*said);
+            let disk = message.incarnation;
+            match said.iter_mut().find(|(incarnation, ..)| *incarnation == disk) {
+                Some((_, term, index)) => {
+                    (*term, *index) = (message.term, matched).max((*term, *index));
+                }
+                None => said.push((disk, message.term, matched)),
+            }
         }
         match message.body {
             Body::HeartbeatReply { verified, .. } => is_verified(model, from, message, verified),
@@ -78,12 +84,24 @@ impl Acknowledgements {
     pub(super) fn counted(&self, model: &Model, slot: Slot, peer: Slot, to: Index) -> Verdict {
         let node = model.node(slot);
         let term = node.status.map_or(Term::ZERO, |status| status.term);
-        let (said_in, said) = self.said[slot.0 * self.nodes + peer.0];
-        let said = if said_in == term { said } else { Index::ZERO };
+        let said = &self.said[slot.0 * self.nodes + peer.0];
+        let (id, peer) = (node.id, model.node(peer).id);
+        let member = model.electorate(slot).membership.member(peer);
+        let named = |disk: Incarnation| member.is_none_or(|member| member.may_be(disk));
+        let up_to = |counts: &dyn Fn(Incarnation) -> bool| {
+            let in_term =
+                said.iter().filter(|(disk, said_in, _)| *said_in == term && counts(*disk));
+            in_term.map(|(_, _, index)| *index).max().unwrap_or_default()
+        };
+        let (said, by_any) = (up_to(&named), up_to(&|_| true));
         if to <= said {
             return Ok(());
         }
-        let (id, peer) = (node.id, model.node(peer).id);
+        if to <= by_any {
+            return S24.broken(format!(
+                "{id} leads {term} and counts on {peer} up to {to}, which another disk acknowledged"
+            ));
+        }
         S6.broken(format!(
             "{id} leads {term} and counts on {peer} up to {to}, which acknowledged {said} in it"
         ))

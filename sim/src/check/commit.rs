@@ -4,7 +4,7 @@ use quorate::raft::{RoleName, Status};
 use quorate::types::{EntryId, Index, Membership, NodeId, Term};
 
 use crate::check::electorate::{Decision, Electorate};
-use crate::check::finding::{S10, S11, S12, S13, S14, S15, S16, S23, S33, Verdict};
+use crate::check::finding::{S10, S11, S12, S13, S14, S15, S16, S23, S24, S33, Verdict};
 use crate::check::model::{Model, Node};
 use crate::check::nodes::Slot;
 
@@ -146,9 +146,13 @@ fn survives(model: &Model, slot: Slot, status: &Status) -> Verdict {
 /// Which node's disk has, up to `index`, what the electorate holds so; or how near it comes.
 fn holder(model: &Model, electorate: &Electorate, index: Index) -> (Option<Slot>, Decision) {
     let mut nearest = Decision::None;
+    let chain = |slot: Slot| {
+        let node = model.node(slot);
+        node.disk_of(node.named_by(&electorate.membership)?).log.chain_at(index)
+    };
     for slot in model.slots() {
-        let Some(chain) = model.node(slot).disk.log.chain_at(index) else { continue };
-        let holds = |slot: &Slot| model.node(*slot).disk.log.chain_at(index) == Some(chain);
+        let Some(has) = chain(slot) else { continue };
+        let holds = |slot: &Slot| chain(*slot) == Some(has);
         match electorate.decision(model.slots().filter(holds).collect()) {
             Decision::Made => return (Some(slot), Decision::Made),
             Decision::ByStrangers => nearest = Decision::ByStrangers,
@@ -163,17 +167,24 @@ fn holder(model: &Model, electorate: &Electorate, index: Index) -> (Option<Slot>
 /// committed reaches that far under the first, and on from there under the second.
 fn extend(model: &mut Model, slot: Slot, index: Index, after: &Membership) -> Verdict {
     let before = model.electorate(slot);
-    let (mut chosen, decision) = holder(model, before, index);
+    let (found, decision) = holder(model, before, index);
+    let mut chosen = found.map(|found| (found, before.membership.clone()));
     if chosen.is_none() && before.membership != *after {
         let log = &model.node(slot).memory.log;
         let first = log.electorates().last().map_or(Index::ZERO, |(first, _)| *first).min(index);
-        if first == Index::ZERO || holder(model, before, first).0.is_some() {
-            chosen = holder(model, &model.electorate_of(after), index).0;
+        // Who takes the vote of the dead, commits at once what waited for them alone.
+        if model.survives || first == Index::ZERO || holder(model, before, first).0.is_some() {
+            let found = holder(model, &model.electorate_of(after), index).0;
+            chosen = found.map(|found| (found, after.clone()));
         }
     }
     let id = model.node(slot).id;
-    let Some(chosen) = chosen else {
-        let check = if decision == Decision::ByStrangers { &S23 } else { &S12 };
+    let Some((chosen, by)) = chosen else {
+        let check = match decision {
+            Decision::ByStrangers => &S23,
+            _ if replaced(model, before, index) => &S24,
+            _ => &S12,
+        };
         let disks: Vec<String> = model.nodes.iter().map(|node| held(node, index)).collect();
         let (disks, membership) = (disks.join(", "), &before.membership);
         return check.broken(format!(
@@ -181,7 +192,9 @@ fn extend(model: &mut Model, slot: Slot, index: Index, after: &Membership) -> Ve
         ));
     };
     let reached = model.committed.last();
-    let log = &model.nodes[chosen.0].disk.log;
+    let node = &model.nodes[chosen.0];
+    let which = node.named_by(&by).expect("it holds what is committed");
+    let log = &node.disk_of(which).log;
     if log.chain_at(reached) != model.committed.chain_at(reached) {
         let has = log.id_at(reached).unwrap_or_default();
         let decided = model.committed.last_id();
@@ -191,6 +204,15 @@ fn extend(model: &mut Model, slot: Slot, index: Index, after: &Membership) -> Ve
     }
     model.committed.extend_like(log, index);
     Ok(())
+}
+
+/// Whether it would be committed if a disk counted in the place of one that is lost.
+fn replaced(model: &Model, electorate: &Electorate, index: Index) -> bool {
+    let chain = |slot: Slot| model.node(slot).disk.log.chain_at(index);
+    model.slots().filter_map(chain).any(|has| {
+        let holds = |slot: &Slot| chain(*slot) == Some(has);
+        electorate.decision(model.slots().filter(holds).collect()) == Decision::Made
+    })
 }
 
 fn held(node: &Node, index: Index) -> String {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, HardState, Message, NodeId, Term, Write};
+use quorate::types::{Body, HardState, Membership, Message, NodeId, Term, Write};
 
 use crate::check::electorate::Decision;
-use crate::check::finding::{S1, S2, S3, S4, S5, S7, S8, S23, Verdict};
-use crate::check::model::Model;
+use crate::check::finding::{S1, S2, S3, S4, S5, S7, S8, S23, S24, Verdict};
+use crate::check::model::{Model, Node, Which};
 use crate::check::nodes::Slot;
 use crate::time::SimTime;
 
@@ -16,6 +16,8 @@ use crate::time::SimTime;
 pub(super) struct Election {
     /// For each node every vote it ever made durable, by ascending term.
     votes: Vec<Vec<(Term, NodeId)>>,
+    /// For each node the votes on the disks it lost, in the order in which it did.
+    lost: Vec<Vec<Vec<(Term, NodeId)>>>,
     leaderships: BTreeMap<Term, Leadership>,
 }
 
@@ -30,7 +32,16 @@ struct Leadership {
 
 impl Election {
     pub(super) fn new(model: &Model) -> Election {
-        Election { votes: vec![Vec::new(); model.nodes.len()], leaderships: BTreeMap::new() }
+        let (votes, lost) = (vec![Vec::new(); model.nodes.len()], vec![]);
+        let mut election = Election { votes, lost, leaderships: BTreeMap::new() };
+        election.lost.resize(model.nodes.len(), Vec::new());
+        election
+    }
+
+    /// A node lost its disk, and with it what that had promised.
+    pub(super) fn wiped(&mut self, slot: Slot) {
+        let votes = std::mem::take(&mut self.votes[slot.0]);
+        self.lost[slot.0].push(votes);
     }
 
     /// A hard state is durable; called before the model takes it.
@@ -57,9 +68,15 @@ impl Election {
 
     /// The vote the node ever made durable in the term.
     fn vote(&self, slot: Slot, term: Term) -> Option<NodeId> {
-        let votes = &self.votes[slot.0];
-        let place = votes.binary_search_by_key(&term, |(term, _)| *term).ok()?;
-        Some(votes[place].1)
+        vote_in(&self.votes[slot.0], term)
+    }
+
+    /// The vote in the term on that disk of the node which the membership counts on.
+    fn vote_by(&self, node: &Node, slot: Slot, term: Term, by: &Membership) -> Option<NodeId> {
+        match node.named_by(by)? {
+            Which::Present => self.vote(slot, term),
+            Which::Lost(place) => vote_in(&self.lost[slot.0][place], term),
+        }
     }
 
     /// Whether this step made the node the leader of its term.
@@ -104,16 +121,21 @@ impl Election {
             // Who is dead is not asked. What its leadership must not lose, others watch.
             return Ok(());
         }
+        let membership = &electorate.membership;
+        let counts =
+            |slot: &Slot| self.vote_by(model.node(*slot), *slot, term, membership) == Some(id);
         let voted = |slot: &Slot| self.vote(*slot, term) == Some(id);
-        let check = match electorate.decision(model.slots().filter(voted).collect()) {
+        let check = match electorate.decision(model.slots().filter(counts).collect()) {
             Decision::Made => return Ok(()),
+            _ if electorate.decision(model.slots().filter(voted).collect()) == Decision::Made => {
+                &S24
+            }
             Decision::ByStrangers => &S23,
             Decision::None => &S2,
         };
         let names: Vec<String> =
             model.slots().filter(voted).map(|slot| model.node(slot).id.to_string()).collect();
         let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
-        let membership = &electorate.membership;
         check.broken(format!(
             "{id} leads {term} with durable votes of {names}, which is no quorum of {membership}"
         ))
@@ -152,6 +174,11 @@ impl Election {
             | Body::Counted => self.speaks_as_leader(model, from, message.term),
             Body::RequestVoteReply { granted: true } => {
                 self.grants(model, from, message)?;
+                knows_who_counts(model, from, message)?;
+                replies(model, from, message)
+            }
+            Body::PreVoteReply { granted: true, .. } => {
+                knows_who_counts(model, from, message)?;
                 replies(model, from, message)
             }
             Body::RequestVoteReply { granted: false }
@@ -164,7 +191,8 @@ impl Election {
             Body::PreVote { .. }
             | Body::ReadIndex { .. }
             | Body::Meet { .. }
-            | Body::Founded { .. } => Ok(()),
+            | Body::Founded { .. }
+            | Body::Stranger => Ok(()),
         }
     }
 
@@ -211,6 +239,21 @@ impl Election {
             }
         }
     }
+}
+
+fn vote_in(votes: &[(Term, NodeId)], term: Term) -> Option<NodeId> {
+    let place = votes.binary_search_by_key(&term, |(term, _)| *term).ok()?;
+    Some(votes[place].1)
+}
+
+/// Who knows of no membership has an empty disk, perhaps in the place of one that promised.
+fn knows_who_counts(model: &Model, from: Slot, message: &Message) -> Verdict {
+    let node = model.node(from);
+    if !node.memory.log.electorate().membership.is_nobody() {
+        return Ok(());
+    }
+    let (id, to, name) = (node.id, message.to, message.body.name());
+    S24.broken(format!("{id} grants {to} its {name}, and knows no membership"))
 }
 
 fn replies(model: &Model, from: Slot, message: &Message) -> Verdict {

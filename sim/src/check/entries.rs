@@ -46,6 +46,11 @@ impl Entries {
         Arc::clone(self.electorates.entry(id).or_insert_with(new))
     }
 
+    /// Who decides under the first membership of a log.
+    pub(super) fn first(&self, membership: &Membership) -> Arc<Electorate> {
+        Arc::new(Electorate::new(&self.nodes, membership))
+    }
+
     /// Takes an entry that a node holds. Answers with what was known, if that differs.
     pub(super) fn admit(&mut self, id: EntryId, entry: Known) -> Result<(), Known> {
         let place = usize::try_from(id.index.0).expect("a log fits into memory");

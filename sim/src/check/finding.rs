@@ -74,6 +74,7 @@ checks! {
     S20 "linearizable" "Reads and writes take effect between their call and their return."
     S22 "membership-steps" "A node goes by the last membership in its log; each is one step on."
     S23 "only-voters-count" "No quorum needs anybody without a vote."
+    S24 "lost-disk" "A disk in the place of a lost one decides nothing before it is let in."
     S25 "snapshot-coherent" "A snapshot is of the committed log, and equal wherever it ends alike."
     S26 "state-equality" "The same log leads to the same replies, answers and states."
     S27 "starts-again" "A node starts from its disk, unless that was damaged."

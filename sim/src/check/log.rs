@@ -97,15 +97,22 @@ impl Log {
         self.links.extend_from_slice(&other.links[self.links.len()..last]);
     }
 
+    /// The first membership of the cluster is in force, from before the first entry on.
+    pub(super) fn found(&mut self, first: Arc<Electorate>) {
+        self.electorates[0].1 = first;
+    }
+
     /// A snapshot of the committed log up to `last` takes the place of the log.
     pub(super) fn install(&mut self, committed: &Log, last: Index) {
         self.truncate(Index::ZERO);
+        self.found(Arc::clone(committed.electorate_at(Index::ZERO)));
         self.extend_like(committed, last);
     }
 
-    /// Whether a node's log has the same ids from its start to its end.
+    /// Whether a node's log has the same ids from its start to its end, and ends with the same
+    /// membership.
     pub(super) fn is_like(&self, log: &QuorateLog) -> bool {
-        if self.last_id() != log.last() {
+        if self.last_id() != log.last() || self.electorate().membership != *log.membership() {
             return false;
         }
         // Terms never fall: where the ends of each term's entries agree, all do.

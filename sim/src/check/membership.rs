@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{EntryId, Index, Membership, NodeId};
+use quorate::types::{Body, EntryId, Index, Membership, Message, NodeId};
 
 use crate::check::electorate::Electorate;
 use crate::check::finding::{L6, S22, Verdict};
@@ -20,7 +20,8 @@ pub(super) fn submitted(model: &Model, slot: Slot, first: Index) -> Verdict {
     }
     for pair in node.memory.log.electorates().windows(2) {
         let [(before_at, before), (at, after)] = pair else { continue };
-        if *at < first {
+        // Of a node that came later, the log need not say who counted at first.
+        if *at < first || before.membership.is_nobody() {
             continue;
         }
         let chain = node.memory.log.chain_at(*before_at);
@@ -89,10 +90,25 @@ pub(super) fn stepped(
     // What a step adds to the log is shown after it, when it is given to the disk.
     let log = &model.node(slot).memory.log;
     let latest = &log.electorate().membership;
-    if status.last != log.last_id() || latest.is_same(membership) || latest == membership {
+    let founds = latest.is_nobody() && status.last == EntryId::ZERO;
+    if status.last != log.last_id() || founds || latest == membership {
         return Ok(());
     }
     S22.broken(format!("{id} goes by {membership} though its log says {latest}"))
+}
+
+/// A node says that the cluster is founded: its disk has that.
+pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> Verdict {
+    let Body::Founded { membership, index: Index::ZERO, .. } = &message.body else {
+        return Ok(());
+    };
+    let node = model.node(from);
+    let has = &node.disk.log.electorate_at(Index::ZERO).membership;
+    if has == membership {
+        return Ok(());
+    }
+    let id = node.id;
+    S22.broken(format!("{id} calls the cluster founded as {membership} while its disk has {has}"))
 }
 
 /// A node says that a change of the membership is complete with the entry `entry`.

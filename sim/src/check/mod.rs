@@ -144,6 +144,12 @@ impl Checks {
                 self.due.crashed(slot);
                 Ok(())
             }
+            Seen::Wiped { node, incarnation } => {
+                let slot = self.model.slot(node);
+                self.election.wiped(slot);
+                self.model.wipe(slot, incarnation);
+                Ok(())
+            }
             Seen::Stepped { node, status, membership } => {
                 self.stepped(now, node, status, membership)
             }
@@ -305,6 +311,7 @@ impl Checks {
         let from = self.model.slot(message.from);
         self.election.sent(&self.model, from, message)?;
         self.acknowledgements.sent(&self.model, from, message)?;
+        membership::sent(&self.model, from, message)?;
         let (won, floor) = (self.election.latest(), self.clients.floor());
         self.forwarded.sent(&self.model, message, won, floor)?;
         self.bounds.sent(message)?;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use quorate::log::Log as QuorateLog;
 use quorate::raft::{RoleName, Status};
-use quorate::types::{HardState, Index, Membership, NodeId, Term, Write};
+use quorate::types::{EntryId, HardState, Incarnation, Index, Membership, NodeId, Term, Write};
 
 use crate::check::electorate::Electorate;
 use crate::check::entries::Entries;
-use crate::check::finding::{S8, S17, S25, S28, Verdict};
+use crate::check::finding::{S8, S17, S22, S25, S28, Verdict};
 use crate::check::log::{Image, Log};
 use crate::check::nodes::{Nodes, Slot};
 
@@ -27,6 +27,10 @@ pub(super) struct Node {
     pub(super) memory: Image,
     /// What would survive a crash now.
     pub(super) disk: Image,
+    /// The life of its disk.
+    incarnation: Incarnation,
+    /// The disks it had before, as they were when it lost them.
+    lost: Vec<(Incarnation, Image)>,
     /// Up to here memory and disk have the same entries.
     synced: Index,
     /// The writes of which it has not heard that they are durable; while it is down, those that
@@ -38,6 +42,15 @@ pub(super) struct Node {
     pub(super) starts: u64,
     /// Up to where it had committed what its disk had, when it was last heard of.
     pub(super) hint: Index,
+}
+
+/// One of the disks that a node ever had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one it has.
+    Present,
+    /// One that it lost, in the order in which it did.
+    Lost(usize),
 }
 
 /// The cluster.
@@ -62,6 +75,8 @@ impl Node {
             status: None,
             memory: Image::new(Arc::clone(first)),
             disk: Image::new(Arc::clone(first)),
+            incarnation: Incarnation(id.0.into()),
+            lost: Vec::new(),
             synced: Index::ZERO,
             pending: VecDeque::new(),
             failed: false,
@@ -73,6 +88,27 @@ impl Node {
     /// Whether the node leads, as it last said.
     pub(super) fn leads(&self, term: Term) -> bool {
         self.status.is_some_and(|status| status.role == RoleName::Leader && status.term == term)
+    }
+
+    /// Which of the disks that it ever had the membership counts on: by its place among those it
+    /// lost, or the one it has. None if it never had that one.
+    pub(super) fn named_by(&self, membership: &Membership) -> Option<Which> {
+        let member = membership.member(self.id);
+        if member.is_none_or(|member| member.may_be(self.incarnation)) {
+            return Some(Which::Present);
+        }
+        let lost = |(incarnation, _): &(Incarnation, Image)| {
+            member.is_some_and(|member| member.incarnation == *incarnation)
+        };
+        self.lost.iter().position(lost).map(Which::Lost)
+    }
+
+    /// That disk.
+    pub(super) fn disk_of(&self, which: Which) -> &Image {
+        match which {
+            Which::Present => &self.disk,
+            Which::Lost(place) => &self.lost[place].1,
+        }
     }
 
     /// Whether every write it was given is durable.
@@ -174,7 +210,10 @@ impl Model {
         for write in &pending {
             let id = node.id;
             if let Some(meta) = &write.install {
-                disk.log.install(committed, meta.last.index);
+                match meta.last {
+                    EntryId::ZERO => disk.log.found(self.entries.first(&meta.membership)),
+                    last => disk.log.install(committed, last.index),
+                }
                 kept = disk.log.is_like(log).then(|| disk.clone()).or(kept);
             }
             for (place, entry) in write.entries.iter().enumerate() {
@@ -195,6 +234,47 @@ impl Model {
         node.disk.hard_state = found;
         node.memory = node.disk.clone();
         node.synced = node.disk.log.last();
+        self.note_founding(slot)
+    }
+
+    /// A node that is down loses its disk.
+    pub(super) fn wipe(&mut self, slot: Slot, incarnation: Incarnation) {
+        let nobody = self.entries.first(&Membership::default());
+        let node = &mut self.nodes[slot.0];
+        let before = std::mem::replace(&mut node.incarnation, incarnation);
+        let disk = std::mem::replace(&mut node.disk, Image::new(nobody));
+        node.lost.push((before, disk));
+        node.memory = node.disk.clone();
+        (node.synced, node.hint) = (Index::ZERO, Index::ZERO);
+        node.pending.clear();
+    }
+
+    /// The cluster is founded once: what is the first membership of one disk is that of all.
+    fn note_founding(&mut self, slot: Slot) -> Verdict {
+        let node = &self.nodes[slot.0];
+        let first = node.disk.log.electorate_at(Index::ZERO);
+        let known = &self.committed.electorate_at(Index::ZERO).membership;
+        if first.membership.is_nobody() || first.membership == *known {
+            return Ok(());
+        }
+        if known.is_nobody() {
+            self.committed.found(Arc::clone(first));
+            return Ok(());
+        }
+        let (id, first) = (node.id, &first.membership);
+        S22.broken(format!("{id} founds a second cluster, {first}, beside {known}"))
+    }
+
+    /// The first membership of the cluster is on its way to the node's disk.
+    fn submit_founding(&mut self, slot: Slot, first: &Membership) -> Verdict {
+        let founding = self.entries.first(first);
+        let node = &mut self.nodes[slot.0];
+        let (id, log) = (node.id, &mut node.memory.log);
+        let known = &log.electorate().membership;
+        if !known.is_nobody() || log.last() > Index::ZERO {
+            return S22.broken(format!("{id} founds {first} though it goes by {known}"));
+        }
+        log.found(founding);
         Ok(())
     }
 
@@ -207,9 +287,13 @@ impl Model {
     }
 
     pub(super) fn submit(&mut self, slot: Slot, write: &Write) -> Verdict {
+        let founding = write.install.as_ref().filter(|meta| meta.last == EntryId::ZERO);
+        if let Some(meta) = founding {
+            self.submit_founding(slot, &meta.membership)?;
+        }
         let committed = &self.committed;
         let node = &mut self.nodes[slot.0];
-        if let Some(meta) = &write.install {
+        if let Some(meta) = write.install.as_ref().filter(|_| founding.is_none()) {
             if committed.id_at(meta.last.index) != Some(meta.last) {
                 let (id, last) = (node.id, meta.last);
                 return S25.broken(format!(
@@ -242,11 +326,18 @@ impl Model {
             let (id, write) = (node.id, write.id);
             return S17.broken(format!("{write} of {id} is durable out of turn"));
         }
-        if let Some(meta) = &write.install {
-            node.disk.log.install(committed, meta.last.index);
+        match &write.install {
+            Some(meta) if meta.last == EntryId::ZERO => {
+                node.disk.log.found(self.entries.first(&meta.membership));
+            }
+            Some(meta) => node.disk.log.install(committed, meta.last.index),
+            None => {}
         }
         node.disk.write(node.id, write, &mut self.entries, &S17)?;
-        if node.drained() { node.compare() } else { Ok(()) }
+        if node.drained() {
+            node.compare()?;
+        }
+        self.note_founding(slot)
     }
 }
 

@@ -47,6 +47,10 @@ enum Pattern {
     Churn,
     /// The nodes split in halves.
     Halves,
+    /// Something happens while the founders meet.
+    Dawn,
+    /// A node loses its disk, and the operator lets it in again.
+    Replace,
 }
 
 /// What a node does with its files.
@@ -137,12 +141,18 @@ fn patterns(settings: &Settings) -> Vec<Pattern> {
     if faults.has(Fault::Partition) && settings.voters.is_multiple_of(2) {
         patterns.extend([Pattern::Halves; 6]);
     }
+    if settings.founds && !singles.is_empty() {
+        patterns.extend([Pattern::Dawn; 6]);
+    }
+    if faults.has(Fault::Wipe) {
+        patterns.extend([Pattern::Replace; 6]);
+    }
     patterns
 }
 
 /// The kinds of faults of the run that befall nodes and links at a time, rather than each message
 /// or step by chance.
-fn planned_faults(settings: &Settings) -> Vec<Fault> {
+pub(super) fn planned_faults(settings: &Settings) -> Vec<Fault> {
     let by_chance = |fault| {
         matches!(fault, Fault::Loss | Fault::Duplicate | Fault::Delay | Fault::Reorder | Fault::Lag)
     };
@@ -178,6 +188,8 @@ impl Planner<'_> {
             Pattern::Decay => self.decay(),
             Pattern::Churn => self.churn(),
             Pattern::Halves => self.halves(),
+            Pattern::Dawn => self.dawn(),
+            Pattern::Replace => self.replace(),
         }
     }
 
@@ -424,6 +436,8 @@ impl Planner<'_> {
             Fault::Stray => Verb::Stray(who, self.draw.between(1, 8) as u32),
             Fault::Replay => Verb::Replay(who, self.draw.between(1, 30) as u32),
             Fault::Campaign => Verb::Campaign(who),
+            Fault::Wipe => Verb::Wipe(who, self.downtime()),
+            Fault::Rollback => Verb::Rollback(who, lasting * 2, self.downtime()),
             Fault::Stop => Verb::Stop(who, self.downtime()),
             Fault::Surge => Verb::Surge(who, self.surge()),
             Fault::Change => Verb::Change(self.whom_to_ask(who), self.change()),
@@ -511,7 +525,7 @@ impl Planner<'_> {
     }
 
     /// Time that a node stays down: from nothing, as a supervisor would have it, to very long.
-    fn downtime(&mut self) -> Duration {
+    pub(super) fn downtime(&mut self) -> Duration {
         if self.draw.chance(250) { self.settings.latency.most } else { self.lasting() * 2 }
     }
 
@@ -535,7 +549,7 @@ impl Planner<'_> {
         if self.draw.chance(400) { Who::Leader } else { Who::Node(self.node()) }
     }
 
-    fn perhaps_node(&mut self) -> Option<NodeId> {
+    pub(super) fn perhaps_node(&mut self) -> Option<NodeId> {
         let node = self.node();
         self.draw.chance(400).then_some(node)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::types::{Address, Change, NodeId};
 
 use crate::fault::Fault;
-use crate::plan::draw::Planner;
+use crate::plan::draw::{Planner, planned_faults};
 use crate::plan::{Op, Trigger, Verb, When, Who};
 use crate::time::SimTime;
 
@@ -43,6 +43,56 @@ impl Planner<'_> {
             _ => Verb::Change(Who::Leader, self.change()),
         };
         self.ops.push(Op { when: When::At(next), verb });
+    }
+
+    /// Something happens while the founders meet, and often one of them comes late.
+    pub(super) fn dawn(&mut self) {
+        let heartbeat = self.settings.config.heartbeat_interval;
+        let start = SimTime::default();
+        let at = start.after(heartbeat * self.draw.below(41) as u32 / 4);
+        let who = Who::Node(self.voter());
+        let kinds = planned_faults(self.settings);
+        let fault = *self.draw.pick(&kinds);
+        let verb = self.verb(fault, who);
+        let when = if self.draw.chance(400) {
+            let (nth, times) = (self.draw.between(1, 3) as u32, self.draw.between(1, 2) as u32);
+            let (to, trigger) = (at.after(heartbeat * 40), Trigger::InstallsSnapshot);
+            let by = self.perhaps_node();
+            When::On { from: start, to, trigger, by, nth, times, later: self.delay() }
+        } else {
+            When::At(at)
+        };
+        self.ops.push(Op { when, verb });
+        if self.settings.faults.has(Fault::Partition) && self.draw.chance(300) {
+            let late = Verb::Isolate(Who::Node(self.voter()), heartbeat * 20);
+            self.ops.push(Op { when: When::At(start), verb: late });
+        }
+    }
+
+    /// A node loses its disk; the operator takes its vote, and gives it back. Something may happen
+    /// in between.
+    pub(super) fn replace(&mut self) {
+        let (at, node, down) = (self.moment(), self.node(), self.downtime());
+        self.ops.push(Op { when: When::At(at), verb: Verb::Wipe(Who::Node(node), down) });
+        if !self.settings.faults.has(Fault::Change) {
+            return;
+        }
+        let timeout = self.settings.config.election_timeout_max;
+        let mut when = at;
+        let out = match self.draw.below(3) {
+            0 => Change::new().remove(node),
+            1 => Change::new().learner(node),
+            _ => Change::new().suspend(node),
+        };
+        for change in [out, Change::new().voter(node), Change::new().voter(node)] {
+            when = when.after(timeout * self.draw.between(2, 12) as u32 / 4);
+            self.ops.push(Op { when: When::At(when), verb: Verb::Change(Who::Leader, change) });
+        }
+        if self.draw.chance(300) {
+            let again = when.after(timeout * self.draw.between(0, 8) as u32 / 4);
+            let verb = Verb::Wipe(Who::Node(node), self.downtime());
+            self.ops.push(Op { when: When::At(again), verb });
+        }
     }
 
     /// Half of the nodes do not hear the other half; the leader is in either.

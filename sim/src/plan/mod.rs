@@ -174,6 +174,10 @@ pub enum Region {
 pub enum Verb {
     /// The node crashes, and starts again after a while.
     Crash(Who, Keep, Duration),
+    /// The node loses its disk, and starts on an empty one after a while.
+    Wipe(Who, Duration),
+    /// The node starts, after the second duration, on its disk as it was the first one before.
+    Rollback(Who, Duration, Duration),
     /// The node stops in good order, and starts again after a while.
     Stop(Who, Duration),
     /// So many commands reach the node at once.
@@ -239,6 +243,8 @@ impl Verb {
     pub fn fault(&self) -> Fault {
         match self {
             Verb::Crash(..) => Fault::Crash,
+            Verb::Wipe(..) => Fault::Wipe,
+            Verb::Rollback(..) => Fault::Rollback,
             Verb::Stop(..) => Fault::Stop,
             Verb::Surge(..) => Fault::Surge,
             Verb::Pause(..) => Fault::Pause,
@@ -329,6 +335,8 @@ impl fmt::Display for Verb {
                 };
                 write!(f, "crash {who} keep={keep}")?;
             }
+            Verb::Wipe(who, _) => write!(f, "wipe {who}")?,
+            Verb::Rollback(who, age, _) => write!(f, "roll back {who} by {}", Seconds::of(*age))?,
             Verb::Stop(who, _) => write!(f, "stop {who}")?,
             Verb::Surge(who, count) => write!(f, "surge {who} count={count}")?,
             Verb::Pause(who, _) => write!(f, "pause {who}")?,
@@ -391,6 +399,8 @@ impl Verb {
     pub fn lasting(&self) -> Option<Duration> {
         match self {
             Verb::Crash(_, _, lasting)
+            | Verb::Wipe(_, lasting)
+            | Verb::Rollback(_, _, lasting)
             | Verb::Stop(_, lasting)
             | Verb::Pause(_, lasting)
             | Verb::Isolate(_, lasting)

@@ -6,7 +6,7 @@ use quorate::raft::{self, Action, RoleName, Status};
 use quorate::replica::{Note, Output};
 use quorate::storage::{Failure, FileAction, FileName, Lane, Operation};
 use quorate::types::{
-    AppendOutcome, Body, EntryId, Message, NodeId, Packet, Tag, TransferBody, Write, WriteId,
+    AppendOutcome, Body, EntryId, Index, Message, NodeId, Packet, Tag, TransferBody, Write, WriteId,
 };
 
 use crate::choice::{Key, Kind};
@@ -39,10 +39,14 @@ impl World {
     fn durable(&mut self, place: Place, through: WriteId, witness: &mut Witness) -> u32 {
         let now = self.now;
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return 0 };
-        let mut writes = 0;
+        let (mut writes, mut founding) = (0, None);
         while let Some(write) = running.writes.pop_front_if(|write| write.id <= through) {
             witness.see(now, Seen::Durable { node: place.id(), write: &write });
             writes += 1;
+            founding = write.install.filter(|meta| meta.last == EntryId::ZERO).or(founding);
+        }
+        if let Some(meta) = founding {
+            self.note_founding(place, Index::ZERO, &meta.membership, witness);
         }
         writes
     }

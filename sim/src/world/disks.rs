@@ -19,6 +19,9 @@ impl World {
         let storm_end = SimTime::default().after(self.settings.storm);
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
+        if !node.formatted {
+            return;
+        }
         match *verb {
             Verb::Fail(_, call, after, sectors) => {
                 node.disk.arm(failure(call, sectors), after.into());

@@ -104,6 +104,18 @@ impl World {
                     self.crash(place, keep, down, witness);
                 }
             }
+            Verb::Wipe(node, down) => {
+                if let Some(place) = who(node) {
+                    self.wipe(place, down, witness);
+                }
+            }
+            Verb::Rollback(node, age, down) => {
+                if let Some(place) = who(node) {
+                    let node = &mut self.nodes[place.0 as usize];
+                    node.image = node.formatted.then(|| node.disk.image());
+                    self.take_effect(Effect::Imaged(place, down), Some(age));
+                }
+            }
             Verb::Pause(node, lasting) => {
                 if let Some(place) = who(node)
                     && self.pause(place, lasting)
@@ -277,7 +289,8 @@ impl World {
             Effect::Drifting(befallen)
             | Effect::DiskSlowed(befallen, _)
             | Effect::ApplySlowed(befallen, _)
-            | Effect::DiskFilled(befallen) => *befallen == place,
+            | Effect::DiskFilled(befallen)
+            | Effect::Imaged(befallen, _) => *befallen == place,
         };
         let roles = self.nodes.iter().filter(|node| befallen(node.place));
         witness.fault_of_many(fault, roles.filter_map(|node| node.role()));
@@ -294,7 +307,7 @@ impl World {
     }
 
     /// A fault that lasted ends, unless the storm is over: then what stands, stands for ever.
-    pub(super) fn lift(&mut self, effect: u32) {
+    pub(super) fn lift(&mut self, effect: u32, witness: &mut Witness) {
         if self.calm.is_some() {
             return;
         }
@@ -318,6 +331,7 @@ impl World {
                     node.disk.set_capacity(None);
                 }
             }
+            Effect::Imaged(place, down) => self.roll_back(place, down, witness),
         }
     }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use quorate::machine::StateMachine;
 use quorate::replica::{OpenError, Replica};
 use quorate::storage::{self, ClusterId, Identity};
-use quorate::types::Incarnation;
+use quorate::types::Membership;
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
 use crate::fault::Fault;
 use crate::observe::Seen;
 use crate::plan::{Keep, Trigger};
+use crate::settings::Settings;
 use crate::subject::Subject;
 use crate::witness::Witness;
 use crate::workload::Workload;
@@ -41,6 +42,7 @@ impl World {
         let (status, log) = (running.status, running.node.raft().log());
         let raft = running.node.raft();
         let (index, membership) = (raft.log().membership_index(), raft.membership().clone());
+        self.note_founding(place, index, &membership, witness);
         self.nodes[place.0 as usize].standing = Standing { index, membership };
         let seen = Seen::Started {
             node: place.id(),
@@ -69,7 +71,7 @@ impl World {
 
     /// Opens a node's directory; at its first start, makes it.
     fn open(&mut self, place: Place, incarnation: u16) -> Result<Replica<Subject>, OpenError> {
-        let (now, membership) = (self.now, self.settings.membership());
+        let now = self.now;
         let key = |kind| Key { node: place.0 + 1, incarnation, ..Kind::key(kind) };
         let config = self.settings.replica(place.id());
         let seed = self.choices.choose(key(Kind::Boot), u64::MAX);
@@ -79,13 +81,15 @@ impl World {
             None => Subject::new(machine),
             Some(each) => Subject::durable(machine, each, node.kept.clone()),
         };
-        if incarnation == 1 {
-            let identity = Identity {
-                cluster: CLUSTER,
-                node: place.id(),
-                incarnation: Incarnation(u128::from(place.0) + 1),
+        if !node.formatted {
+            let incarnation = Settings::incarnation(place.id(), node.lost);
+            let identity = Identity { cluster: CLUSTER, node: place.id(), incarnation };
+            let membership = match node.lost {
+                0 => self.settings.formatted(),
+                _ => Membership::default(),
             };
             Replica::<Subject>::create(&mut node.disk, identity, &membership, &config)?;
+            node.formatted = true;
         }
         // A process that starts reads what the disk has, not what the cache believes.
         node.disk.forget_cache();
@@ -140,7 +144,7 @@ impl World {
     }
 
     /// Ends the process of a node, which loses its memory; false if it is down.
-    fn end_process(
+    pub(super) fn end_process(
         &mut self,
         place: Place,
         keep: Keep,

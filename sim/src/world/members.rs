@@ -2,7 +2,7 @@
 //! who must be well once the storm is over.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Change, Membership, NodeId, Voters};
+use quorate::types::{Change, Index, Membership, NodeId, Voters};
 
 use crate::choice::{Draw, Kind};
 use crate::coverage::Spot;
@@ -36,7 +36,13 @@ impl World {
         running.membership_moved = true;
         let inherited = was.index <= running.led_from;
         let is = &node.standing;
-        witness.reach_if(is.index <= was.index, Spot::MembershipTakenBack);
+        let votes = |standing: &Standing| standing.membership.is_voter(place.id());
+        witness.reach_if(node.lost > 0 && votes(is) && !votes(&was), Spot::StrangerVotes);
+        node.founded |= is.index > Index::ZERO;
+        witness.reach_if(
+            is.index <= was.index && !was.membership.is_nobody(),
+            Spot::MembershipTakenBack,
+        );
         if leads && status.role == RoleName::Leader {
             witness.membership_step(&was.membership, &is.membership, inherited);
         }
@@ -52,19 +58,16 @@ impl World {
 
     /// Whether the disk of the node may be lost: most voters of every set keep theirs.
     pub(super) fn may_lose(&self, place: Place) -> bool {
-        self.electorates().all(|membership| self.bears(membership, Some(place)))
+        let bears = |membership: &Membership| self.bears(membership, Some(place));
+        !self.is_unfounded() && self.electorates().all(bears)
     }
 
     /// Whether most voters of every set have whole disks, also if one more is lost.
     fn bears(&self, membership: &Membership, lost: Option<Place>) -> bool {
         sets(membership).all(|voters| {
-            let whole = |id: &&NodeId| self.is_whole(**id) && lost != self.place(**id);
+            let whole = |id: &&NodeId| self.is_sure(membership, **id) && lost != self.place(**id);
             2 * voters.iter().filter(whole).count() > voters.len()
         })
-    }
-
-    fn is_whole(&self, id: NodeId) -> bool {
-        self.place(id).is_some_and(|place| !self.nodes[place.0 as usize].damaged)
     }
 
     /// Whether the cluster can bear the change, should the node lead and take it.
@@ -87,19 +90,27 @@ impl World {
         for membership in self.electorates() {
             // Those wanted may have their votes before the first of them is missed.
             for voters in [membership.incoming(), membership.outgoing(), membership.wanted()] {
-                self.draw_quorum(voters, &mut draw, &mut core);
+                self.draw_quorum(membership, voters, &mut draw, &mut core);
             }
         }
-        let learners = self.in_force.membership.learners().filter(|id| self.is_whole(*id));
+        let members = &self.in_force.membership;
+        let learners = members.learners().filter(|id| self.is_whole(members, *id));
         let learners = learners.filter(|_| !draw.chance(200));
         core.extend(learners.filter_map(|id| self.place(id)));
+        core.extend(self.founders_for(&core));
         core.sort_unstable();
         core.dedup();
         core
     }
 
     /// A majority of the voters, or half of them with the casting vote.
-    fn draw_quorum(&self, voters: &Voters, draw: &mut Draw<'_>, core: &mut Vec<Place>) {
+    fn draw_quorum(
+        &self,
+        membership: &Membership,
+        voters: &Voters,
+        draw: &mut Draw<'_>,
+        core: &mut Vec<Place>,
+    ) {
         if voters.is_empty() {
             return;
         }
@@ -109,7 +120,8 @@ impl World {
         let backward = *draw.pick(&[false, true]);
         let split = draw.chance(700);
         // Whoever lost something of its disk may be down for ever.
-        let mut fit: Vec<NodeId> = voters.iter().copied().filter(|id| self.is_whole(*id)).collect();
+        let whole = |id: &NodeId| self.is_whole(membership, *id);
+        let mut fit: Vec<NodeId> = voters.iter().copied().filter(whole).collect();
         assert!(fit.len() >= majority, "most voters' disks are whole");
         let holder =
             voters.casting().filter(|holder| split && voters.can_split() && fit.contains(holder));

@@ -12,6 +12,7 @@ mod clock;
 mod disks;
 mod faults;
 mod host;
+mod identity;
 mod life;
 mod load;
 mod members;
@@ -70,6 +71,8 @@ pub(crate) struct World {
     storm: Storm,
     /// What must be reached once the storm is over; none before.
     calm: Option<Calm>,
+    /// A node forgot what it had promised: nothing can be asked of the run but not to panic.
+    beyond: bool,
     digest: u64,
     events: u64,
     /// Events since time last advanced.
@@ -95,7 +98,7 @@ impl World {
         choices: Choices,
     ) -> World {
         let count = settings.nodes();
-        let first = Standing { index: Index::ZERO, membership: settings.membership() };
+        let first = Standing { index: Index::ZERO, membership: settings.formatted() };
         let nodes = (0..count).map(|place| {
             let key = Key { node: place + 1, ..Kind::Clock.key() };
             let offset = Duration::from_micros(choices.choose(key, 1_000_000));
@@ -111,6 +114,7 @@ impl World {
             now: SimTime::default(),
             queue: Queue::default(),
             calm: None,
+            beyond: false,
             digest: 0,
             events: 0,
             events_now: 0,
@@ -212,7 +216,7 @@ impl World {
             Event::Client { client, nap } => self.client_wakes(client, nap, witness),
             Event::Planned { op } => self.planned(op, witness),
             Event::Fire { firing } => self.fire_later(firing, witness),
-            Event::Lift { effect } => self.lift(effect),
+            Event::Lift { effect } => self.lift(effect, witness),
             Event::Flap { effect } => self.flap(effect, witness),
             Event::Calm => self.begin_calm(witness),
             Event::Look => self.look(witness),

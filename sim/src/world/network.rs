@@ -324,7 +324,7 @@ fn lateness(choices: &Choices, key: Key, settings: &Settings) -> std::time::Dura
 mod tests {
     use std::time::Duration;
 
-    use quorate::types::{NodeId, Term};
+    use quorate::types::{Incarnation, NodeId, Term};
 
     use crate::choice::Overrides;
     use crate::fault::Faults;
@@ -414,7 +414,13 @@ mod tests {
     fn a_slot_is_used_again_once_its_message_is_taken() {
         let mut network = Network::new(2);
         let body = Body::RequestVoteReply { granted: true };
-        let message = Message { from: NodeId(1), to: NodeId(2), term: Term(1), body };
+        let message = Message {
+            from: NodeId(1),
+            incarnation: Incarnation::default(),
+            to: NodeId(2),
+            term: Term(1),
+            body,
+        };
         let packet = Packet::Message(message);
         let parcel = || Parcel::pack(&packet).expect("it can be read");
         let first = network.dispatch(parcel());

@@ -58,6 +58,14 @@ pub(crate) struct Node {
     pub(crate) damages: u16,
     /// A fault may have destroyed what the disk had durably: the node may refuse to start.
     pub(crate) damaged: bool,
+    /// Its directory is a node's.
+    pub(crate) formatted: bool,
+    /// How many disks it has lost.
+    pub(crate) lost: u16,
+    /// An older image of its disk, which is to take the disk's place.
+    pub(crate) image: Option<SimDisk>,
+    /// It has a membership, durably, or needs none to be counted on.
+    pub(crate) founded: bool,
     /// The node has refused to start, and will again.
     pub(crate) refuses: bool,
     /// The last membership in its log, as of when it last ran.
@@ -167,6 +175,10 @@ impl Node {
             stalled_until: SimTime::default(),
             damages: 0,
             damaged: false,
+            formatted: false,
+            lost: 0,
+            image: None,
+            founded: !standing.membership.is_nobody(),
             refuses: false,
             standing,
         }

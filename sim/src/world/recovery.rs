@@ -20,6 +20,9 @@ use crate::world::queue::Event;
 impl World {
     /// The storm ends.
     pub(super) fn begin_calm(&mut self, witness: &mut Witness) {
+        if self.beyond {
+            return self.end(witness);
+        }
         let core = self.draw_core();
         self.settings.calmed();
         self.operator.withdraw();
@@ -65,7 +68,8 @@ impl World {
             (outside().any(up), Spot::CalmOutsideUp),
             (!outside().all(up), Spot::CalmOutsideDown),
             (core.iter().any(is_learner), Spot::CalmLearner),
-            (2 * voters_in == voters.len(), Spot::CalmHalf),
+            (2 * voters_in == voters.len() && !voters.is_empty(), Spot::CalmHalf),
+            (self.is_unfounded(), Spot::CalmUnfounded),
             (outside().any(stranger), Spot::CalmStranger),
         ]);
     }

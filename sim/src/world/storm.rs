@@ -51,6 +51,8 @@ pub(super) enum Effect {
     ApplySlowed(Place, Duration),
     /// A disk without room.
     DiskFilled(Place),
+    /// An image of a disk that is about to take the disk's place; the node is down for so long.
+    Imaged(Place, Duration),
 }
 
 impl Storm {

@@ -12,6 +12,7 @@ use quorate::types::{
 
 use crate::choice::{Draw, Key, Kind};
 use crate::fault::Fault;
+use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::world::World;
 use crate::world::node::Place;
@@ -57,7 +58,7 @@ impl World {
         let old = self.network.old();
         if old.is_empty() {
             let body = Body::Heartbeat(Beat::new(1, Index::ZERO));
-            return Some(Message { from: place.id(), to: place.id(), term: Term(1), body });
+            return Some(said(place.id(), place.id(), Term(1), body));
         }
         let message = &old[draw.below(old.len() as u64) as usize];
         (message.to != place.id()).then(|| message.clone())
@@ -83,6 +84,11 @@ impl World {
     }
 }
 
+/// A message of a node that never lost its disk.
+fn said(from: NodeId, to: NodeId, term: Term, body: Body) -> Message {
+    Message { from, incarnation: Settings::incarnation(from, 0), to, term, body }
+}
+
 /// Something with a term, an index or an order that no node ever sends.
 fn malformed(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Message {
     let term = status.term.next();
@@ -100,7 +106,7 @@ fn malformed(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Message {
         }
         _ => (term, append(EntryId::new(term, beyond), Vec::new())),
     };
-    Message { from, to: status.id, term, body }
+    said(from, status.id, term, body)
 }
 
 /// A node outside the cluster speaks as if it were of it.
@@ -115,11 +121,12 @@ fn of_a_stranger(status: &Status, draw: &mut Draw<'_>) -> Message {
             round: 1,
             verified: status.last.index,
             matched: Index::ZERO,
+            durable: Index::ZERO,
             borrows: false,
         },
         _ => Body::PreVoteReply { next_term: status.term.next(), granted: true },
     };
-    Message { from: STRANGER, to: status.id, term: status.term, body }
+    said(STRANGER, status.id, status.term, body)
 }
 
 /// A leader is told that a peer has what the leader itself has not.
@@ -127,7 +134,7 @@ fn impossible_answer(status: &Status, from: NodeId, draw: &mut Draw<'_>) -> Opti
     let matched = Index(status.last.index.0 + draw.between(1, 1_000));
     let body = Body::AppendEntriesReply(AppendOutcome::Accepted { matched });
     let leads = status.role == RoleName::Leader;
-    leads.then_some(Message { from, to: status.id, term: status.term, body })
+    leads.then(|| said(from, status.id, status.term, body))
 }
 
 /// The leader of the node's term seems to want a committed entry overwritten.
@@ -144,12 +151,12 @@ fn overwriting(status: &Status, log: &Log) -> Option<Message> {
     let id = EntryId::new(status.term, last.index);
     let entries = vec![Entry { id, payload: Payload::Noop }];
     let body = Body::AppendEntries { prev, entries, committed: Index::ZERO };
-    Some(Message { from, to: status.id, term: status.term, body })
+    Some(said(from, status.id, status.term, body))
 }
 
 /// Another node claims to lead the term that has a leader.
 fn second_leader(status: &Status, from: NodeId) -> Option<Message> {
     status.leader.filter(|leader| *leader != from)?;
     let body = Body::Heartbeat(Beat::new(1, Index::ZERO));
-    Some(Message { from, to: status.id, term: status.term, body })
+    Some(said(from, status.id, status.term, body))
 }

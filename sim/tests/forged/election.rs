@@ -152,7 +152,8 @@ crate::forgeries! {
     "n4 sends n1 HeartbeatReply in t3 while its disk has t0"
     |stage| {
         let (verified, matched) = (Index::ZERO, Index::ZERO);
-        let reply = Body::HeartbeatReply { round: 1, verified, matched, borrows: false };
+        let (durable, borrows) = (Index::ZERO, false);
+        let reply = Body::HeartbeatReply { round: 1, verified, matched, durable, borrows };
         stage.sends(4, 1, 3, reply);
     }
 

@@ -43,7 +43,13 @@ fn a_quiet_life_is_accepted() {
             2,
             1,
             1,
-            Body::HeartbeatReply { round, verified: Index(2), matched: Index(2), borrows: false },
+            Body::HeartbeatReply {
+                round,
+                verified: Index(2),
+                matched: Index(2),
+                durable: Index(2),
+                borrows: false,
+            },
         );
     }
     stage.ends();

@@ -62,7 +62,9 @@ crate::forgeries! {
         stage.takes(1, &[noop(1, 1)]);
         stage.takes(2, &[noop(1, 1)]);
         let (verified, matched) = (Index(1), Index(1));
-        stage.sends(2, 1, 1, Body::HeartbeatReply { round: 1, verified, matched, borrows: false });
+        let (durable, borrows) = (matched, false);
+        let reply = Body::HeartbeatReply { round: 1, verified, matched, durable, borrows };
+        stage.sends(2, 1, 1, reply);
     }
 
     S6 another_log_is_taken_for_the_leaders on led
@@ -73,7 +75,9 @@ crate::forgeries! {
         stage.takes(3, &[noop(1, 2)]);
         stage.enters(2, 2);
         let (verified, matched) = (Index(1), Index::ZERO);
-        stage.sends(2, 3, 2, Body::HeartbeatReply { round: 1, verified, matched, borrows: false });
+        let (durable, borrows) = (matched, false);
+        let reply = Body::HeartbeatReply { round: 1, verified, matched, durable, borrows };
+        stage.sends(2, 3, 2, reply);
     }
 
     S6 a_leader_counts_what_nobody_acknowledged on led

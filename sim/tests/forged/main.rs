@@ -6,6 +6,7 @@ mod due;
 mod echo;
 mod election;
 mod honest;
+mod identity;
 mod log;
 mod membership;
 mod rest;
@@ -81,6 +82,7 @@ fn every_check_has_a_forgery() {
         election::FORGERIES,
         log::FORGERIES,
         membership::FORGERIES,
+        identity::FORGERIES,
         client::FORGERIES,
         rest::FORGERIES,
         due::FORGERIES,

@@ -10,8 +10,8 @@ use quorate::log::Log;
 use quorate::machine::{Digest, Machine, Outcome, Request, Sequence, SessionId, SessionLimits};
 use quorate::raft::{Config, RejectReason, RoleName, Status};
 use quorate::types::{
-    AppendOutcome, Body, Entry, EntryId, HardState, Index, Membership, Message, NodeId, Payload,
-    Restored, Root, SnapshotMeta, Tag, Term, Write, WriteId,
+    AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
+    NodeId, Payload, Restored, Root, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 use quorate_sim::check::{Bounds, Checks, Costs};
 use quorate_sim::observe::{Executed, Look, OpId, Seen, Violation};
@@ -39,6 +39,8 @@ pub(crate) struct Stage {
     checks: Checks,
     now: SimTime,
     actors: BTreeMap<NodeId, Actor>,
+    /// The disks of nodes that lost one.
+    disks: BTreeMap<u64, Incarnation>,
     next_op: u64,
     violation: Option<Violation>,
 }
@@ -147,12 +149,18 @@ impl Stage {
         Stage::among(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default())
     }
 
+    /// Three fresh nodes without a membership.
+    pub(crate) fn unfounded() -> Stage {
+        Stage::among(&[1, 2, 3].map(NodeId), Membership::default(), Echo::default())
+    }
+
     fn among(nodes: &[NodeId], membership: Membership, workload: Echo) -> Stage {
         let bounds = Bounds::of(&Config::new(NodeId(1)), Costs::default());
         let checks = Checks::new(nodes, &membership, bounds, &AnyWorkload::new(workload));
         let actors = nodes.iter().map(|id| (*id, Actor::new(*id))).collect();
         let now = SimTime(1_000_000_000);
-        let mut stage = Stage { membership, checks, now, actors, next_op: 0, violation: None };
+        let (disks, next_op, violation) = (BTreeMap::new(), 0, None);
+        let mut stage = Stage { membership, checks, now, actors, disks, next_op, violation };
         nodes.iter().for_each(|node| stage.starts(node.0));
         stage
     }
@@ -193,7 +201,7 @@ impl Stage {
         hint: u64,
         log: &[Entry],
     ) {
-        let empty = SnapshotMeta::empty(EntryId::ZERO, self.membership.clone());
+        let empty = SnapshotMeta::empty(EntryId::ZERO, self.first_of(node));
         self.starts_with(node, hard_state, hint, empty, log);
         self.actor(node).disk = (hard_state, Index(hint), log.to_vec());
     }
@@ -223,7 +231,7 @@ impl Stage {
         actor.status.base = log.base().index;
         actor.log = restored.tail.clone();
         let status = actor.status;
-        let membership = self.membership.clone();
+        let membership = snapshot.membership;
         let (node, membership, status, log) = (NodeId(node), &membership, &status, &log);
         self.sees(Seen::Started { node, membership, status, log, state });
     }
@@ -252,8 +260,35 @@ impl Stage {
         let status = actor.status;
         let memberships = actor.log.iter().filter_map(Entry::membership);
         let last = memberships.map(|(_, membership)| membership).next_back();
-        let membership = &last.unwrap_or_else(|| self.membership.clone());
+        let membership = &last.unwrap_or_else(|| self.first_of(node));
         self.sees(Seen::Stepped { node: NodeId(node), status: &status, membership });
+    }
+
+    /// The membership that the node's directory was made with: a new disk has none.
+    fn first_of(&self, node: u64) -> Membership {
+        let is_new = self.disks.contains_key(&node);
+        if is_new { Membership::default() } else { self.membership.clone() }
+    }
+
+    /// The node loses its disk, and starts on an empty one.
+    pub(crate) fn wipes(&mut self, node: u64) {
+        let incarnation = Incarnation(100 + u128::from(node));
+        self.crashes(node);
+        self.disks.insert(node, incarnation);
+        *self.actor(node) = Actor::new(NodeId(node));
+        self.sees(Seen::Wiped { node: NodeId(node), incarnation });
+        self.starts(node);
+    }
+
+    /// The node gives its disk the first membership of the cluster.
+    pub(crate) fn founds(&mut self, node: u64, membership: &Membership) {
+        let actor = self.actor(node);
+        actor.write = actor.write.next();
+        let install = Some(SnapshotMeta::empty(EntryId::ZERO, membership.clone()));
+        let (id, hard_state, entries) = (actor.write, None, Vec::new());
+        let write = Write { id, hard_state, committed: Index::ZERO, install, entries };
+        actor.pending.push(write.clone());
+        self.sees(Seen::Submitted { node: NodeId(node), write: &write });
     }
 
     /// The node takes an input, and goes by this membership since.
@@ -475,7 +510,9 @@ impl Stage {
 
     /// One node sends another a message.
     pub(crate) fn sends(&mut self, from: u64, to: u64, term: u64, body: Body) {
-        let message = Message { from: NodeId(from), to: NodeId(to), term: Term(term), body };
+        let incarnation = self.disks.get(&from).copied().unwrap_or(Incarnation(from.into()));
+        let (from, to) = (NodeId(from), NodeId(to));
+        let message = Message { from, incarnation, to, term: Term(term), body };
         self.sees(Seen::Sent { message: &message });
     }
 

@@ -84,7 +84,8 @@ impl Change {
         self.with(Edit::Casting(holder))
     }
 
-    /// The member is this life of its disk, and no other.
+    /// The member is this life of its disk, and no other. A voter whose disk is known stays that
+    /// one: its vote is taken first, and given back to the other.
     #[must_use]
     pub fn incarnation(self, id: NodeId, incarnation: Incarnation) -> Change {
         self.with(Edit::Incarnation(id, incarnation))
@@ -151,7 +152,7 @@ impl Membership {
             match edit {
                 Edit::Role(..) => {}
                 Edit::Casting(holder) => casting = *holder,
-                Edit::Incarnation(id, incarnation) => parts.find(*id)?.incarnation = *incarnation,
+                Edit::Incarnation(id, incarnation) => parts.name(*id, *incarnation)?,
                 Edit::Address(id, address) => parts.find(*id)?.address = address.clone(),
                 Edit::Priority(id, priority) => parts.find(*id)?.priority = *priority,
             }
@@ -239,12 +240,17 @@ impl Membership {
         Membership(Arc::new(parts))
     }
 
-    /// A joint membership left: the incoming voters decide alone (Raft §6).
+    /// A joint membership left: the incoming voters decide alone (Raft §6). Who lost its vote may
+    /// come back with any disk.
     #[must_use]
     pub fn left(&self) -> Membership {
         let mut parts = Parts::clone(&self.0);
-        parts.outgoing = Voters::default();
+        let outgoing = core::mem::take(&mut parts.outgoing);
         parts.members.retain(|member| member.fate != Fate::Leaves);
+        let Parts { members, incoming, .. } = &mut parts;
+        let lost = |id: &NodeId| outgoing.contains(id) && !incoming.contains(id);
+        let losers = members.iter_mut().filter(|member| lost(&member.id));
+        losers.for_each(|member| member.incarnation = Incarnation::default());
         Membership(Arc::new(parts))
     }
 }
@@ -253,6 +259,17 @@ impl Parts {
     fn find(&mut self, id: NodeId) -> Result<&mut Member, ChangeError> {
         let found = self.members.binary_search_by_key(&id, |member| member.id);
         found.map(|position| &mut self.members[position]).map_err(|_| ChangeError::NotMember(id))
+    }
+
+    /// The disk of a voter that is known has promised what another has not.
+    fn name(&mut self, id: NodeId, incarnation: Incarnation) -> Result<(), ChangeError> {
+        let votes = self.incoming.contains(&id);
+        let member = self.find(id)?;
+        if votes && !member.may_be(incarnation) {
+            return Err(ChangeError::OtherDisk(id));
+        }
+        member.incarnation = incarnation;
+        Ok(())
     }
 
     /// Makes the node what it is to be; `voters` are those wanted.

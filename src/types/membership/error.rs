@@ -23,6 +23,8 @@ pub enum ChangeError {
     CastingWithoutVote(NodeId),
     /// The node is to become two things at once.
     Contradiction(NodeId),
+    /// The node votes with another disk than the one named: its vote is to be taken first.
+    OtherDisk(NodeId),
 }
 
 impl fmt::Display for ChangeError {
@@ -42,6 +44,9 @@ impl fmt::Display for ChangeError {
                 write!(f, "{id} would hold the casting vote, and has no vote")
             }
             ChangeError::Contradiction(id) => write!(f, "{id} is to become two things at once"),
+            ChangeError::OtherDisk(id) => {
+                write!(f, "{id} votes with another disk: suspend or remove it first")
+            }
         }
     }
 }

@@ -82,6 +82,12 @@ impl Member {
             fate: Fate::Stays,
         }
     }
+
+    /// Whether the life of its disk may be this one: it is, or nobody knows.
+    #[must_use]
+    pub fn may_be(&self, incarnation: Incarnation) -> bool {
+        self.incarnation == incarnation || self.incarnation == Incarnation::default()
+    }
 }
 
 impl Address {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Config, Input};
 use quorate::types::{
-    AppendOutcome, Beat, Body, Change, EntryId, HardState, Index, Instant, Membership, Message,
-    NodeId, Payload, Restored, SnapshotMeta, Term,
+    AppendOutcome, Beat, Body, Change, EntryId, HardState, Incarnation, Index, Instant, Membership,
+    Message, NodeId, Payload, Restored, SnapshotMeta, Term,
 };
 
 use super::script::{Expect, Injected, Persisted, Propose, Read, Scenario, Step, Which};
@@ -314,5 +314,5 @@ fn injected(to: NodeId, message: &Injected) -> Message {
             (from, term, Body::Heartbeat(Beat::new(1, Index(commit))))
         }
     };
-    Message { from: NodeId(from), to, term: Term(term), body }
+    Message { from: NodeId(from), incarnation: Incarnation::default(), to, term: Term(term), body }
 }

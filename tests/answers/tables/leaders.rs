@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use quorate::raft::{Input, Raft, RoleName};
-use quorate::types::{Body, Instant, Membership, Message, NodeId, Restored, SnapshotMeta, Term};
+use quorate::types::{
+    Body, Incarnation, Instant, Membership, Message, NodeId, Restored, SnapshotMeta, Term,
+};
 
 use crate::cases::{CaseFile, Verdict, decoded};
 use crate::harness::{Cluster, ELECTION_TICKS, Node, ONE, TICK, entry_id, plain, voters};
@@ -136,7 +138,13 @@ fn installs(id: NodeId, membership: &Membership) {
     let last = entry_id(1, 4);
     let meta = SnapshotMeta::empty(last, membership.clone());
     let body = Body::InstallSnapshot { meta: meta.clone() };
-    let message = Message { from: NodeId(8), to: id, term: Term(1), body };
+    let message = Message {
+        from: NodeId(8),
+        incarnation: Incarnation::default(),
+        to: id,
+        term: Term(1),
+        body,
+    };
     let mut actions = Vec::new();
     raft.step(Instant::ZERO, Input::Message(message), &mut actions);
     raft.step(Instant::ZERO, Input::SnapshotReceived { meta }, &mut actions);
