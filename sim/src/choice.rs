@@ -81,6 +81,10 @@ pub enum Kind {
     Acknowledge,
     /// Whether the cluster founds itself, and whether disks are lost.
     Identity,
+    /// How state machines are compared.
+    Validation,
+    /// What exactly an error does to a state.
+    Slip,
 }
 
 /// The name of one choice.

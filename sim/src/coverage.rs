@@ -235,6 +235,24 @@ spots! {
     Stranger "identity/stranger" true
     /// A node that lost its disk gets a vote.
     StrangerVotes "identity/votes-again" true
+    /// A majority has the same results as the node that asked.
+    ResultsAgreed "validation/agreed" true
+    /// Too few could tell what came of the log.
+    ResultsUnavailable "validation/unavailable" true
+    /// Results differ, and too few could tell who is right.
+    ResultsUndecided "validation/undecided" false
+    /// A node finds that its state machine is wrong.
+    NodeQuarantined "validation/quarantined" false
+    /// A leader does.
+    LeaderQuarantined "validation/leader-quarantined" false
+    /// A node has started over from another's snapshot.
+    NodeRebuilt "validation/rebuilt" false
+    /// A node rejects a read because its state may be wrong.
+    ReadUnverified "validation/read-rejected" true
+    /// An append's chain is held against the log's.
+    ChainCompared "validation/chain-compared" true
+    /// An append's chain cannot be held against the log's.
+    ChainUnavailable "validation/chain-unavailable" true
     /// The cluster has one voter.
     Size1 "size/1" true
     /// The cluster has two voters.
@@ -319,10 +337,11 @@ const RECEIVED: [Mark; 18] = [
     may("received/vouch"),
 ];
 
-/// A pre-candidate asks so little of its disk that faults of disks seldom meet one; and what is
-/// wanted of a leader is seldom asked of who stands.
+/// State machines err, and disks are older images, in one profile each. A pre-candidate asks so little
+/// of its disk that faults of disks seldom meet one; and what is wanted of a leader is seldom asked
+/// of who stands.
 macro_rules! by_role {
-    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $($lost:literal)*) => {
+    ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $($rare:literal)*) => {
         [
             $([
                 must(concat!("fault/", $kind, "/follower")),
@@ -343,10 +362,10 @@ macro_rules! by_role {
                 must(concat!("fault/", $of_members, "/leader")),
             ],)*
             $([
-                may(concat!("fault/", $lost, "/follower")),
-                may(concat!("fault/", $lost, "/pre-candidate")),
-                may(concat!("fault/", $lost, "/candidate")),
-                may(concat!("fault/", $lost, "/leader")),
+                may(concat!("fault/", $rare, "/follower")),
+                may(concat!("fault/", $rare, "/pre-candidate")),
+                may(concat!("fault/", $rare, "/candidate")),
+                may(concat!("fault/", $rare, "/leader")),
             ]),*
         ]
     };
@@ -360,7 +379,7 @@ const FAULTS: [[Mark; RoleName::ALL.len()]; Fault::ALL.len()] = by_role! {
     "failed-flush" "failed-write" "failed-read" "full-disk" "stalled-disk" "rot"
     "misdirected-write" "lost-write";
     "change" "transfer" "wipe";
-    "rollback"
+    "rollback" "slip"
 };
 
 const REFUSED_FROM: usize = SPOTS.len();

@@ -70,8 +70,10 @@ pub enum Fault {
     Transfer,
     /// A node loses its disk and starts on an empty one, under its id.
     Wipe,
-    /// A node starts on an older image of its disk: nobody can bear that, and it may only not panic.
+    /// A node starts on an older image of its disk: nobody can bear that, and none may panic.
     Rollback,
+    /// A node's state machine errs.
+    Slip,
 }
 
 /// A set of fault kinds.
@@ -80,7 +82,7 @@ pub struct Faults(u64);
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 33] = [
+    pub const ALL: [Fault; 34] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -114,6 +116,7 @@ impl Fault {
         Fault::Transfer,
         Fault::Wipe,
         Fault::Rollback,
+        Fault::Slip,
     ];
 
     /// The kinds that concern who counts and who leads.
@@ -171,6 +174,7 @@ impl Fault {
             Fault::Transfer => "transfer",
             Fault::Wipe => "wipe",
             Fault::Rollback => "rollback",
+            Fault::Slip => "slip",
         }
     }
 }

@@ -6,6 +6,7 @@
 use quorate::log::Log;
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{RejectReason, Status};
+use quorate::replica::Verdict;
 use quorate::types::{
     Entry, EntryId, Incarnation, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Write,
 };
@@ -128,6 +129,18 @@ pub enum Seen<'a> {
         /// know.
         states: &'a [Option<Digest>],
     },
+    /// A node's state machine errs with its next command.
+    Slipped {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node tells what comparing its state machine with others came to.
+    Judged {
+        /// The node.
+        node: NodeId,
+        /// What it found.
+        verdict: Verdict,
+    },
     /// A write to a node's disk, or a flush of it, failed: from now on nothing that the node writes
     /// may count as durable.
     DiskFailed {
@@ -199,6 +212,8 @@ pub enum Seen<'a> {
     Replied {
         /// The operation.
         op: OpId,
+        /// The node whose machine tells.
+        node: NodeId,
         /// Where this try stands in the log.
         id: EntryId,
         /// What came of it.

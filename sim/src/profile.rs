@@ -52,7 +52,7 @@ const CRASHES: Faults = Faults::of(&[
 const EVERYTHING: Profile = Profile {
     name: "default",
     summary: "every fault kind, a random subset in each run",
-    faults: Faults::ALL,
+    faults: Faults::ALL.without(Faults::of(&[Fault::Slip])),
     always: Faults::NONE,
     voters: &[5, 3, 3, 5, 3, 5, 3, 5, 4, 7, 2, 1],
     learners_permille: 200,
@@ -71,7 +71,7 @@ const DEATHS: Faults =
 /// Runs of which most have nothing to do with members.
 const SETTLED: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..EVERYTHING };
 
-static PROFILES: [Profile; 11] = [
+static PROFILES: [Profile; 12] = [
     EVERYTHING,
     Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..SETTLED },
     Profile {
@@ -121,6 +121,21 @@ static PROFILES: [Profile; 11] = [
         always: Faults::of(&Fault::OF_MEMBERS),
         churn_permille: 1000,
         ..EVERYTHING
+    },
+    Profile {
+        name: "validation",
+        summary: "state machines that err, few at a time; crashes and a bad network",
+        faults: CRASHES.and(Faults::of(&[
+            Fault::Loss,
+            Fault::Duplicate,
+            Fault::Delay,
+            Fault::Reorder,
+            Fault::Partition,
+            Fault::Campaign,
+        ])),
+        always: Faults::of(&[Fault::Slip]),
+        voters: &[3, 5, 3, 4, 5, 7],
+        ..SETTLED
     },
     Profile {
         name: "even",

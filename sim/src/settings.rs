@@ -82,6 +82,19 @@ pub struct Settings {
     pub read_permille: u64,
     /// The usual size of a command, in bytes; it has at least 16.
     pub command_bytes: u64,
+    /// How the state machines are compared.
+    pub validation: Validation,
+}
+
+/// How the state machines of a run are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validation {
+    /// After how many applied entries.
+    pub entries: u64,
+    /// After how long at the latest.
+    pub period: Duration,
+    /// Whether the states themselves are compared.
+    pub states: bool,
 }
 
 impl Settings {
@@ -112,6 +125,7 @@ impl Settings {
         let storage = draw_storage(&mut draw, &config);
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
             draw_snapshots(&mut draw, profile.snapshots);
+        let validation = draw_validation(choices, faults, &config);
         Settings {
             voters,
             learners,
@@ -144,7 +158,10 @@ impl Settings {
             patience: config.election_timeout_max * draw.between(1, 6) as u32,
             read_permille: *draw.pick(&[300, 100, 600]),
             command_bytes: draw.between(16, 64),
-            machine_keeps_each: NonZero::new(*draw.pick(&[0, 0, 0, 0, 1, 7])),
+            // A machine that keeps what is wrong with it has nothing else to start over from.
+            machine_keeps_each: NonZero::new(*draw.pick(&[0, 0, 0, 0, 1, 7]))
+                .filter(|_| !faults.has(Fault::Slip)),
+            validation,
             config,
             faults,
         }
@@ -163,6 +180,10 @@ impl Settings {
         config.snapshot_bytes_per_second = self.snapshot_bytes_per_second;
         config.part_patience = self.config.election_timeout_max;
         config.space_retry = self.config.election_timeout_max;
+        config.validation_entries = self.validation.entries;
+        config.validation_period = self.validation.period;
+        config.validation_patience = self.config.heartbeat_interval * 2;
+        config.validate_states = self.validation.states;
         config
     }
 
@@ -232,7 +253,7 @@ fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);
     let drawn: Faults = Fault::ALL
         .into_iter()
-        .filter(|fault| !Fault::OF_MEMBERS.contains(fault))
+        .filter(|fault| !Fault::OF_MEMBERS.contains(fault) && *fault != Fault::Slip)
         .filter(|fault| !Fault::OF_IDENTITY.contains(fault))
         .filter(|_| draw.chance(share))
         .filter(|fault| profile.faults.has(*fault))
@@ -346,6 +367,16 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     config.reads_max = *draw.pick(&[256, 1, 3]);
     debug_assert_eq!(config.check(), Ok(()));
     config
+}
+
+/// How often the state machines are compared, and what of them. Where they err, the states are
+/// compared: not every error shows in a reply.
+fn draw_validation(choices: &Choices, faults: Faults, config: &Config) -> Validation {
+    let mut draw = choices.draw(Kind::Validation.key());
+    let entries = *draw.pick(&[16, 4, 64, 1]);
+    let period = config.election_timeout_max * *draw.pick(&[4, 1, 16]);
+    let states = draw.chance(300) || faults.has(Fault::Slip);
+    Validation { entries, period, states }
 }
 
 fn draw_storage(draw: &mut Draw<'_>, config: &Config) -> StorageConfig {

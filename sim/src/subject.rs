@@ -1,7 +1,7 @@
 //! The state machine of a workload as a node of the world has it: it notes what it carries out, and
 //! may keep its state through a restart by itself.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Cursor, Read};
 use std::num::NonZero;
 
@@ -9,6 +9,7 @@ use quorate::machine::{Digest, StateMachine};
 use quorate::types::Index;
 
 use crate::observe::Executed;
+use crate::plan::Slip;
 use crate::request::unmark;
 use crate::workload::AnyMachine;
 
@@ -24,6 +25,8 @@ pub(crate) struct Subject {
     /// How many commands it has carried out.
     count: u64,
     kept: Option<Kept>,
+    /// How it errs with its next command, and which bit that is about.
+    slips: Cell<Option<(Slip, u64)>>,
 }
 
 /// A state that survives a restart.
@@ -38,7 +41,15 @@ impl Subject {
     /// A machine that lives in memory.
     pub(crate) fn new(machine: AnyMachine) -> Subject {
         let (executed, last) = (RefCell::default(), Index::ZERO);
-        Subject { machine, executed, last, keeps_each: None, count: 0, kept: None }
+        Subject {
+            machine,
+            executed,
+            last,
+            keeps_each: None,
+            count: 0,
+            kept: None,
+            slips: Cell::new(None),
+        }
     }
 
     /// A machine that makes its state durable after every `each` commands, as an earlier start has
@@ -50,6 +61,47 @@ impl Subject {
         }
         subject.kept = kept;
         subject
+    }
+
+    /// It will err with its next command.
+    pub(crate) fn slip_next(&self, slip: Slip, bit: u64) {
+        self.slips.set(Some((slip, bit)));
+    }
+
+    /// Carries a command out, and errs.
+    fn slip(&mut self, slip: Slip, bit: u64, index: Index, command: &[u8]) -> Vec<u8> {
+        match slip {
+            Slip::Skips => Vec::new(),
+            Slip::Repeats => {
+                self.machine.apply(index, command);
+                self.machine.apply(index, command)
+            }
+            Slip::Misspeaks => {
+                let mut reply = self.machine.apply(index, command);
+                reply.push(bit as u8);
+                reply
+            }
+            Slip::Forgets => {
+                let reply = self.machine.apply(index, command);
+                self.flip(bit);
+                reply
+            }
+        }
+    }
+
+    /// Flips a bit of the state, if there is a state that differs in it.
+    fn flip(&mut self, bit: u64) {
+        let mut bytes = Vec::new();
+        let mut flipped = self.machine.clone();
+        self.machine.snapshot().read_to_end(&mut bytes).expect("a state in memory can be read");
+        if bytes.is_empty() {
+            return;
+        }
+        let place = (bit / 8) as usize % bytes.len();
+        bytes[place] ^= 1 << (bit % 8);
+        if flipped.restore(&mut &bytes[..]).is_ok() {
+            self.machine = flipped;
+        }
     }
 
     /// What a restart would find.
@@ -77,7 +129,10 @@ impl Subject {
 impl StateMachine for Subject {
     fn apply(&mut self, index: Index, command: &[u8]) -> Vec<u8> {
         let command = unmark(command).map_or(command, |(command, _)| command);
-        let reply = self.machine.apply(index, command);
+        let reply = match self.slips.take() {
+            None => self.machine.apply(index, command),
+            Some((slip, bit)) => self.slip(slip, bit, index, command),
+        };
         self.executed.get_mut().push(Executed { index, reply: reply.clone() });
         self.last = index;
         self.count += 1;
@@ -99,6 +154,7 @@ impl StateMachine for Subject {
         let mut last = [0; 8];
         snapshot.read_exact(&mut last)?;
         self.machine.restore(snapshot)?;
+        self.slips.set(None);
         self.last = Index(u64::from_le_bytes(last));
         self.keep();
         Ok(())

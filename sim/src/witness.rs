@@ -10,8 +10,8 @@ use quorate::raft::{Action, Config, Consumer, RejectReason, RoleName, Status};
 use quorate::replica::{OpenError, Output};
 use quorate::storage::{DiskError, Failure, FileAction};
 use quorate::types::{
-    Body, Entry, Fate, Index, Membership, Message, NodeId, SnapshotMeta, Term, Transfer,
-    TransferBody,
+    Body, Comparison, Entry, Fate, Index, Membership, Message, NodeId, SnapshotMeta, Term,
+    Transfer, TransferBody,
 };
 
 use crate::check::{Bounds, Checks};
@@ -149,6 +149,9 @@ impl Witness {
             Seen::Replied { .. } => {
                 self.tally.commands_committed += 1;
                 self.tally.operations_checked += 1;
+            }
+            Seen::Rejected { reason: RejectReason::Unverified, .. } => {
+                self.reach(Spot::ReadUnverified);
             }
             Seen::SnapshotTaken { .. } => self.reach(Spot::SnapshotTaken),
             Seen::Restored { .. } => self.reach(Spot::SnapshotInstalled),
@@ -327,6 +330,11 @@ impl Witness {
         self.note(now, transfer.from, &format_args!("-> {} {transfer}", transfer.to));
     }
 
+    /// A node asks another about its state machine, or answers.
+    pub(crate) fn compares(&mut self, now: SimTime, comparison: &Comparison) {
+        self.note(now, comparison.from, &format_args!("-> {} {comparison}", comparison.to));
+    }
+
     /// A node has received a snapshot.
     pub(crate) fn received_snapshot(&mut self, now: SimTime, node: NodeId, meta: &SnapshotMeta) {
         self.reach(Spot::SnapshotReceived);
@@ -500,6 +508,8 @@ impl Witness {
             }
             Seen::Calm { core } => format!("calm: the core is {core:?}"),
             Seen::Changed { node, id } => format!("{node} completed a change with {id}"),
+            Seen::Slipped { node } => format!("{node} errs with its next command"),
+            Seen::Judged { node, verdict } => format!("{node} finds itself {verdict:?}"),
             Seen::Idle => "idle".to_owned(),
             Seen::Ended => "end".to_owned(),
             _ => return,

@@ -329,6 +329,21 @@ impl Log {
         self.committed = last.index;
     }
 
+    /// The state machine is to start over from a snapshot that ends with `last`, an entry of this
+    /// log: the log starts there, and what follows is applied once more. What was handed over and is
+    /// not applied was taken back.
+    pub fn rebuild(&mut self, last: EntryId) {
+        assert!(last.index > self.snapshot.index, "snapshots only advance");
+        assert!(last.index <= self.durable, "a machine starts over from what is durable");
+        assert!(self.has(last), "a snapshot ends with an entry of the log");
+        self.commit(last.index);
+        self.snapshot = last;
+        self.memberships.compact(last.index);
+        self.compact(last.index);
+        self.applied = self.applied.min(last.index.previous());
+        self.applying = self.applied;
+    }
+
     /// The first membership of a new cluster is in force, from before the first entry on.
     pub fn found(&mut self, membership: &Membership) {
         assert!(self.last() == EntryId::ZERO, "a cluster is founded before its first entry");

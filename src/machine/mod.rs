@@ -44,7 +44,8 @@ pub struct Machine<M> {
     user_start: Index,
     /// The rolling hash over all outcomes; none since one of them was not known.
     results: Option<Digest>,
-    /// Whether the user's machine is in no state at all, after a restore that failed.
+    /// Whether the user's machine is in no state at all: after a restore that failed, or because
+    /// its state is wrong.
     is_torn: bool,
 }
 
@@ -121,6 +122,12 @@ impl<M: StateMachine> Machine<M> {
         Ok(())
     }
 
+    /// The user's state is wrong: whatever it has, even by itself, the next [`Machine::restore`]
+    /// replaces it, and before that there is none.
+    pub fn disown(&mut self) {
+        self.is_torn = true;
+    }
+
     /// The last entry applied.
     #[must_use]
     pub fn applied(&self) -> EntryId {
@@ -179,7 +186,7 @@ impl<M: StateMachine> Machine<M> {
             self.results = None;
             return None;
         }
-        self.results = self.results.map(|results| roll(results, entry.id, outcome.as_ref()));
+        self.results = self.results.map(|results| roll(results, entry, outcome.as_ref()));
         outcome
     }
 
@@ -212,10 +219,21 @@ impl<M: StateMachine> Machine<M> {
 }
 
 /// `results` after one more entry.
-fn roll(results: Digest, id: EntryId, outcome: Option<&Outcome>) -> Digest {
+fn roll(results: Digest, entry: &Entry, outcome: Option<&Outcome>) -> Digest {
     let (kind, reply, number) = outcome.map_or((0, &[][..], [0; 8]), Outcome::hashed);
-    let (term, index) = (id.term.0.to_le_bytes(), id.index.0.to_le_bytes());
-    Digest::of_parts(&[&results.0, &term, &index, &[kind], &number, reply])
+    let (term, index) = (entry.id.term.0.to_le_bytes(), entry.id.index.0.to_le_bytes());
+    let membership;
+    let (payload, carried): (u8, &[u8]) = match &entry.payload {
+        Payload::Noop => (0, &[]),
+        Payload::Command(command) => (1, command),
+        Payload::Membership(carried) => {
+            membership = carried.encode();
+            (2, &membership)
+        }
+    };
+    let length = (carried.len() as u64).to_le_bytes();
+    let entry: [&[u8]; 5] = [&term, &index, &[payload], &length, carried];
+    Digest::of_parts(&[&results.0, &entry.concat(), &[kind], &number, reply])
 }
 
 #[cfg(test)]

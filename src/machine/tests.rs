@@ -238,7 +238,7 @@ fn the_bytes_are_those_of_the_document() {
     ]
     .concat();
     assert_eq!(bytes, expected);
-    assert_eq!(results.to_string(), "be4d60e3892e6084e300b42653c36526");
+    assert_eq!(results.to_string(), "15e88b7794eb5df2fd21e003c576894c");
 }
 
 #[test]

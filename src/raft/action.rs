@@ -197,6 +197,8 @@ pub enum RejectReason {
     NoSuccessor,
     /// The other node did not take the leadership over in time: this one leads on.
     TransferAborted,
+    /// The node's state is not known to be that of a majority: ask another node.
+    Unverified,
 }
 
 /// Why a node dropped or declined a message.
@@ -308,6 +310,7 @@ impl fmt::Display for RejectReason {
             RejectReason::Transferring => f.write_str("the leader is handing over"),
             RejectReason::NoSuccessor => f.write_str("no voter that could lead"),
             RejectReason::TransferAborted => f.write_str("the leadership was not taken over"),
+            RejectReason::Unverified => f.write_str("the node's state may be wrong"),
         }
     }
 }

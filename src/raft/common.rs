@@ -29,6 +29,8 @@ pub(crate) struct Common {
     pub(crate) snapshot: SnapshotMeta,
     /// The disk has no space for more entries.
     pub(crate) disk_full: bool,
+    /// The state machine is known to be wrong.
+    pub(crate) quarantined: bool,
     pub(crate) now: Instant,
     /// No step was taken yet: what was committed before the start waits to be applied.
     pub(crate) is_new: bool,
@@ -87,6 +89,7 @@ impl Common {
             config,
             snapshot,
             disk_full: false,
+            quarantined: false,
             now,
             is_new: true,
             hard_state,
@@ -175,9 +178,9 @@ impl Common {
     }
 
     /// Whether the node may stand for election if its leader asks it to: who cannot write could not
-    /// lead.
+    /// lead, and whose state is wrong would tell users so.
     pub(crate) fn may_succeed(&self) -> bool {
-        self.is_electable() && !self.disk_is_stuck()
+        self.is_electable() && !self.disk_is_stuck() && !self.quarantined
     }
 
     /// Whether the disk has been at one write for longer than an election takes.
@@ -362,6 +365,13 @@ impl Common {
             _ => return,
         };
         self.send(message.from, body);
+    }
+
+    /// Ends every read that waits for the state machine.
+    pub(crate) fn give_up_reads(&mut self, reason: RejectReason) {
+        while let Some(tag) = self.reads.pop_after(Index::ZERO) {
+            self.reject(tag, reason);
+        }
     }
 
     /// The read `tag` may be answered once `index` is applied, and is then as fresh as said.

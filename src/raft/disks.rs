@@ -8,8 +8,8 @@ use crate::raft::leader::Leader;
 use crate::types::{Body, Incarnation, Index, Member, Membership, Message};
 
 impl Leader {
-    /// Whether what a peer says counts, as far as its disk goes. What another disk of it acknowledged
-    /// counts for nothing from now on; and an older image of a disk is told that it does not count.
+    /// Whether what a peer says counts, as far as its disk goes. What another disk of it
+    /// acknowledged counts for nothing from now on; and an older image is told that it does not.
     pub(crate) fn recognizes(&mut self, common: &mut Common, message: &Message) -> bool {
         if !message.body.counts() {
             return true;

@@ -156,7 +156,8 @@ impl Follower {
         let matched = verified.min(common.log.durable());
         // A snapshot takes the place of all that the disk has once it is durable itself.
         let durable = common.log.durable().max(base);
-        let (round, borrows) = (beat.round, common.config.lease.is_some_and(|it| it.replicas));
+        let lends = common.config.lease.is_some_and(|it| it.replicas);
+        let (round, borrows) = (beat.round, lends && !common.quarantined);
         common.send(from, Body::HeartbeatReply { round, verified, matched, durable, borrows });
         self.give_up_reads(common);
         self.ask_for_reads(common);
@@ -268,12 +269,22 @@ impl Follower {
         }
     }
 
+    /// The node answers no reads by itself any more: what the leader lent it is void.
+    pub(crate) fn give_back(&mut self) {
+        self.borrowing = Borrowing::default();
+    }
+
+    /// Ends every read that waits for the leader's answer.
+    pub(crate) fn reject_reads(&mut self, common: &mut Common, reason: RejectReason) {
+        while let Some(tag) = self.reads.pop_through(u64::MAX) {
+            common.reject(tag, reason);
+        }
+    }
+
     /// The node no longer counts on a leader: nobody will answer the reads that wait for one, or
     /// bring the commit index to those that wait for that.
     pub(crate) fn leave_leader(&mut self, common: &mut Common) {
-        while let Some(tag) = self.reads.pop_through(u64::MAX) {
-            common.reject(tag, RejectReason::NoLeader);
-        }
+        self.reject_reads(common, RejectReason::NoLeader);
         common.reject_reads_after(common.log.committed());
     }
 }

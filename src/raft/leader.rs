@@ -168,6 +168,15 @@ impl Leader {
         }
     }
 
+    /// Appends an empty entry, if there is room for one.
+    pub(crate) fn on_append(&mut self, common: &mut Common) {
+        let room =
+            self.unapplied.has_room(Entry::OVERHEAD_BYTES, common.config.unapplied_bytes_max);
+        if room && !common.disk_full && self.handover.is_none() {
+            self.append(common, Payload::Noop);
+        }
+    }
+
     /// Appends what the leader's state machine will count as unapplied.
     pub(crate) fn append(&mut self, common: &mut Common, payload: Payload) -> Index {
         let bytes = Entry::OVERHEAD_BYTES + payload.bytes();

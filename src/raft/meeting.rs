@@ -22,8 +22,8 @@ impl Common {
     }
 
     /// Takes what founders say, and refuses what cannot count: whatever is said to a founder that
-    /// knows of no cluster yet, and what another disk says than the membership names. A leader tells
-    /// that one so. True if nothing is left to do about the message.
+    /// knows of no cluster yet, and what another disk says than the membership names. A leader
+    /// tells that one so. True if nothing is left to do about the message.
     pub(crate) fn settles_who_counts(&mut self, message: &Message, leads: bool) -> bool {
         let (from, name) = (message.from, message.body.name());
         match &message.body {

@@ -29,6 +29,7 @@ mod reads;
 mod replication;
 mod screen;
 mod snapshots;
+mod start;
 mod status;
 mod survival;
 mod trace;
@@ -39,14 +40,13 @@ mod upkeep;
 pub use action::{Action, Refusal, RejectReason, RoleName};
 pub use config::{Config, ConfigError, Lease, Removal, Survivor};
 pub use input::{Consumer, Input};
+pub use start::StartError;
 pub use status::{PeerStatus, Refusals, Status};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::log::Log;
-use crate::progress::{Mode, Progress};
 use crate::raft::common::Common;
 use crate::raft::election::{Candidate, PreCandidate};
 use crate::raft::follower::Follower;
@@ -78,16 +78,6 @@ enum Role {
     PreCandidate(PreCandidate),
     Candidate(Candidate),
     Leader(Box<Leader>),
-}
-
-/// Why a node cannot start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The configuration makes no sense.
-    Config(ConfigError),
-    /// What was restored contradicts itself; the text says how.
-    Restored(&'static str),
 }
 
 impl Raft {
@@ -243,27 +233,6 @@ impl Raft {
         &self.common.log
     }
 
-    /// How far each peer is; empty unless this node leads.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerStatus> {
-        let Role::Leader(leader) = &self.role else { return Vec::new() };
-        let status = |(id, progress): &(NodeId, Progress)| PeerStatus {
-            id: *id,
-            probing: matches!(progress.mode(), Mode::Probe { .. }),
-            snapshot: match progress.mode() {
-                Mode::Snapshot { last, .. } => Some(last),
-                Mode::Probe { .. } | Mode::Replicate => None,
-            },
-            disk_full: progress.disk_full(),
-            suspected: leader.suspects(&self.common, progress),
-            matched: progress.matched(),
-            next: progress.next(),
-            inflight_entries: progress.inflight().entries(),
-            inflight_bytes: progress.inflight().bytes(),
-        };
-        leader.peers.iter().map(status).collect()
-    }
-
     fn leader(&self) -> Option<NodeId> {
         match &self.role {
             Role::Follower(follower) => follower.leader,
@@ -302,6 +271,17 @@ impl Raft {
                 Transition::Stay
             }
             Input::Campaign => self.on_campaign(),
+            Input::Quarantine(quarantined) => self.on_quarantine(quarantined),
+            Input::Rebuild { meta } => {
+                snapshots::rebuild(&mut self.common, meta);
+                Transition::Stay
+            }
+            Input::Append => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_append(&mut self.common);
+                }
+                Transition::Stay
+            }
         }
     }
 
@@ -401,6 +381,26 @@ impl Raft {
     fn on_campaign(&self) -> Transition {
         let leads = matches!(self.role, Role::Leader(_));
         if leads || !self.common.may_campaign() { Transition::Stay } else { Transition::Prepare }
+    }
+
+    /// Whoever leads, or would, follows from now on.
+    fn on_quarantine(&mut self, quarantined: bool) -> Transition {
+        let common = &mut self.common;
+        common.quarantined = quarantined;
+        if !quarantined {
+            return Transition::Stay;
+        }
+        common.give_up_reads(RejectReason::Unverified);
+        match &mut self.role {
+            Role::Follower(follower) => {
+                follower.give_back();
+                follower.reject_reads(common, RejectReason::Unverified);
+                Transition::Stay
+            }
+            Role::PreCandidate(_) | Role::Candidate(_) | Role::Leader(_) => {
+                Transition::Follow { term: common.term(), leader: None }
+            }
+        }
     }
 
     fn on_message(&mut self, message: Message) -> Transition {
@@ -614,14 +614,3 @@ impl Role {
         }
     }
 }
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Config(error) => error.fmt(f),
-            StartError::Restored(what) => write!(f, "the restored state is wrong: {what}"),
-        }
-    }
-}
-
-impl core::error::Error for StartError {}

@@ -63,6 +63,17 @@ pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
     true
 }
 
+/// The state machine starts over from a snapshot of this very log, and so does the log.
+pub(crate) fn rebuild(common: &mut Common, meta: SnapshotMeta) {
+    assert!(common.quarantined, "contract: only a state machine that is wrong is rebuilt");
+    if meta.last.index <= common.log.snapshot().index {
+        return;
+    }
+    assert!(common.log.has(meta.last), "contract: the log has the snapshot's last entry");
+    common.log.rebuild(meta.last);
+    common.snapshot = meta;
+}
+
 impl Follower {
     /// The leader offers a snapshot: what it covers is known to be the leader's if the log has it,
     /// and is to be got otherwise.

@@ -29,6 +29,17 @@ pub struct ReplicaConfig {
     pub part_patience: Duration,
     /// How often a full disk is tried again.
     pub space_retry: Duration,
+    /// After how many applied entries the results are compared with other nodes'. So many of the
+    /// last are remembered one by one, too, and 4,096 multiples of this number.
+    pub validation_entries: u64,
+    /// After how long the results are compared although fewer entries were applied.
+    pub validation_period: Duration,
+    /// How long a node waits for what others say to a comparison, and asks again after.
+    pub validation_patience: Duration,
+    /// Whether the states themselves are compared, too, at every multiple of `validation_entries`:
+    /// that finds damage which no reply shows yet. Each node hashes its whole state there, as
+    /// `StateMachine::digest` does it; nodes that differ in this compare what both have.
+    pub validate_states: bool,
 }
 
 /// Why a configuration is refused: which field, and what to do.
@@ -61,6 +72,10 @@ impl ReplicaConfig {
             parts_inflight_max: 4,
             part_patience: Duration::from_secs(1),
             space_retry: Duration::from_secs(1),
+            validation_entries: 1024,
+            validation_period: Duration::from_secs(10),
+            validation_patience: Duration::from_millis(500),
+            validate_states: false,
         }
     }
 
@@ -84,6 +99,9 @@ impl ReplicaConfig {
             ("parts_inflight_max", self.parts_inflight_max == 0),
             ("part_patience", self.part_patience.is_zero()),
             ("space_retry", self.space_retry.is_zero()),
+            ("validation_entries", self.validation_entries == 0),
+            ("validation_period", self.validation_period.is_zero()),
+            ("validation_patience", self.validation_patience.is_zero()),
         ];
         match bounds.iter().find(|(_, is_zero)| *is_zero) {
             Some((name, _)) => Err(ReplicaConfigError::BoundIsZero(name)),

@@ -2,7 +2,9 @@
 
 use crate::machine::Outcome;
 use crate::storage::{Completion, Failure};
-use crate::types::{Acknowledge, Change, Command, EntryId, Index, NodeId, Packet, ReadLevel, Tag};
+use crate::types::{
+    Acknowledge, Change, Command, EntryId, Imprint, Index, NodeId, Packet, ReadLevel, Tag,
+};
 
 /// One thing that happened to a node; `Node::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,8 @@ pub enum Done {
         last: Index,
         /// What came of each request in the batch, by the index of its entry.
         outcomes: Vec<(Index, Outcome)>,
+        /// What the state machine showed of itself after each entry of the batch.
+        imprints: Vec<Imprint>,
     },
     /// It answered a query.
     Answered {
@@ -90,8 +94,13 @@ pub enum Done {
         /// The answer.
         answer: Vec<u8>,
     },
-    /// It started over from a snapshot that ends at this index.
-    Restored(Index),
+    /// It started over from a snapshot.
+    Restored {
+        /// The index at which that ends.
+        last: Index,
+        /// What it shows of itself there.
+        imprint: Imprint,
+    },
     /// It could not start over: the node stops.
     Failed(Failure),
 }

@@ -5,8 +5,10 @@
 //! [`Input::Done`]: a driver may run each on a thread of its own, and a slow apply or a large
 //! snapshot never stops a heartbeat.
 
+mod chains;
 mod config;
 mod conflicts;
+mod imprints;
 mod input;
 mod node;
 mod open;
@@ -17,11 +19,13 @@ mod requests;
 mod serving;
 mod snapshots;
 mod taking;
+mod validation;
 mod worker;
 
 pub use config::{ReplicaConfig, ReplicaConfigError};
 pub use input::{Done, Input};
 pub use node::Node;
 pub use open::{OpenError, Replica};
-pub use output::{Note, Output, Work};
+pub use output::{Note, Output, Verdict, Work};
+pub use validation::{Comparisons, Standing};
 pub use worker::Worker;

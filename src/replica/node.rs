@@ -1,18 +1,22 @@
 //! The half of a node that decides: the algorithm and its log store, and the snapshots that come
 //! and go.
 
+mod comparing;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::machine::ConflictTest;
 use crate::raft::{self, Action, Consumer, PeerStatus, Raft, RejectReason, Status};
+use crate::replica::chains::Chains;
 use crate::replica::config::ReplicaConfig;
 use crate::replica::conflicts;
 use crate::replica::input::{Done, Input};
-use crate::replica::output::{Note, Output, Work};
+use crate::replica::output::{Note, Output, Verdict, Work};
 use crate::replica::requests::Requests;
 use crate::replica::snapshots::{Heard, Snapshots};
+use crate::replica::validation::{Comparisons, Standing, Validation};
 use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
-use crate::types::{Index, Instant, Packet, ReadLevel, SnapshotMeta, Transfer};
+use crate::types::{Body, Index, Instant, Packet, ReadLevel, SnapshotMeta, Transfer, TransferBody};
 
 /// A node without its state machine, without clock, network or threads.
 ///
@@ -28,6 +32,10 @@ pub struct Node {
     requests: Requests,
     conflict_test: ConflictTest,
     snapshots: Snapshots,
+    validation: Validation,
+    chains: Chains,
+    /// Whether the worker has entries to apply, or a snapshot to start over from.
+    applies: bool,
     /// Reads of the log under way, and whom they are for.
     fetches: BTreeMap<FetchId, Consumer>,
     fetched: FetchId,
@@ -62,10 +70,14 @@ impl Node {
         storage: Storage,
         conflict_test: ConflictTest,
         snapshots: (Index, Index),
+        (validation, chains): (Validation, Chains),
         now: Instant,
     ) -> Node {
         Node {
             snapshots: Snapshots::new(&config, snapshots),
+            validation,
+            chains,
+            applies: false,
             raft,
             storage,
             requests: Requests::default(),
@@ -119,6 +131,7 @@ impl Node {
         self.raft
             .deadline()
             .min(self.snapshots.deadline())
+            .min(self.validation.deadline())
             .min(self.space_retry_at.unwrap_or(Instant::NEVER))
     }
 
@@ -137,6 +150,18 @@ impl Node {
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.raft.peers()
+    }
+
+    /// What is known of the node's state machine.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.validation.standing()
+    }
+
+    /// How often results and chains were compared since the start, and what with.
+    #[must_use]
+    pub fn comparisons(&self) -> Comparisons {
+        self.validation.comparisons
     }
 
     /// The algorithm's part.
@@ -166,8 +191,14 @@ impl Node {
 
     fn receive(&mut self, input: Input) {
         match input {
-            Input::Packet(Packet::Message(message)) => self.tell(raft::Input::Message(message)),
+            Input::Packet(Packet::Message(message)) => {
+                let append = matches!(message.body, Body::AppendEntries { .. });
+                self.validation.comparisons.chains_unavailable += u64::from(append);
+                self.tell(raft::Input::Message(message));
+            }
+            Input::Packet(Packet::Chained(message, chain)) => self.on_chained(message, chain),
             Input::Packet(Packet::Transfer(transfer)) => self.on_transfer(transfer),
+            Input::Packet(Packet::Comparison(comparison)) => self.on_comparison(comparison),
             Input::Timeout => self.on_timeout(),
             Input::Disk(completion) => self.storage.completed(completion, &mut self.events),
             Input::Done(done) => self.on_done(done),
@@ -187,6 +218,9 @@ impl Node {
             Input::Propose { tag, acknowledge, command } => {
                 self.requests.propose(tag);
                 self.tell(raft::Input::Propose { tag, acknowledge, command });
+            }
+            Input::Read { tag, .. } if !self.may_answer() => {
+                self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
             Input::Read { tag, level, query } => {
                 let conflict = match level {
@@ -241,7 +275,16 @@ impl Node {
         }
     }
 
+    fn may_answer(&self) -> bool {
+        self.validation.may_answer(self.now, self.raft.membership())
+    }
+
     fn on_transfer(&mut self, transfer: Transfer) {
+        if !self.validation.stands() && matches!(transfer.body, TransferBody::Request(_)) {
+            let Transfer { from: to, to: from, root, .. } = transfer;
+            let gone = Transfer { from, to, root, body: TransferBody::Gone };
+            return self.outputs.push(Output::Send(Packet::Transfer(gone)));
+        }
         let (storage, events) = (&mut self.storage, &mut self.events);
         let membership = self.raft.membership();
         self.snapshots.on_transfer(self.now, transfer, membership, storage, events);
@@ -249,18 +292,34 @@ impl Node {
 
     fn on_done(&mut self, done: Done) {
         match done {
-            Done::Applied { last, outcomes } => {
+            Done::Applied { last, outcomes, imprints } => {
+                self.applies = false;
                 for (index, outcome) in outcomes {
                     let waits = self.raft.waits_for_all_live(index);
                     self.outputs.extend(self.requests.applied(index, outcome, waits));
                 }
+                for (index, imprint) in (last.0 + 1 - imprints.len() as u64..).zip(imprints) {
+                    self.validation.applied(Index(index), imprint, &mut self.outputs);
+                }
                 self.tell(raft::Input::Applied(last));
+            }
+            Done::Answered { tag, .. } if !self.may_answer() => {
+                self.requests.answered(tag);
+                self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
             Done::Answered { tag, applied, answer } => {
                 let (index, freshness) = self.requests.answered(tag);
                 self.outputs.push(Output::Answered { tag, freshness, index, applied, answer });
             }
-            Done::Restored(index) => self.tell(raft::Input::Applied(index)),
+            Done::Restored { last, imprint } => {
+                self.applies = false;
+                if !self.validation.stands() {
+                    self.outputs.push(Output::Judged(Verdict::Rebuilt { index: last }));
+                    self.tell(raft::Input::Quarantine(false));
+                }
+                self.validation.restarted(last, imprint, self.now);
+                self.tell(raft::Input::Applied(last));
+            }
             Done::Failed(failure) => self.stop(failure),
         }
     }
@@ -279,9 +338,12 @@ impl Node {
             match self.inputs.pop_front() {
                 Some(input) => self.step_raft(input),
                 None => {
+                    self.validate();
+                    self.rebuild();
+                    let stands = self.validation.stands();
                     let (storage, events) = (&mut self.storage, &mut self.events);
-                    self.snapshots.advance(self.now, storage, events, &mut self.outputs);
-                    if self.events.is_empty() {
+                    self.snapshots.advance(self.now, stands, storage, events, &mut self.outputs);
+                    if self.events.is_empty() && self.inputs.is_empty() {
                         return;
                     }
                 }
@@ -295,6 +357,11 @@ impl Node {
         }
         let mut actions = core::mem::take(&mut self.actions);
         self.raft.step(self.now, input, &mut actions);
+        for action in &actions {
+            if let Action::Persist(write) = action {
+                self.chains.write(write);
+            }
+        }
         for action in actions.drain(..) {
             if self.watched {
                 self.outputs.push(Output::Note(Note::Wants(action.clone())));
@@ -306,9 +373,12 @@ impl Node {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Send(message) => self.outputs.push(Output::Send(Packet::Message(message))),
+            Action::Send(message) => self.send(message),
             Action::Persist(write) => self.storage.persist(write, &mut self.events),
+            // Whoever starts over gets them again.
+            Action::Apply(_) if !self.validation.stands() => {}
             Action::Apply(entries) => {
+                self.applies = true;
                 self.snapshots.count(&entries);
                 self.outputs.push(Output::Work(Work::Apply(entries)));
             }
@@ -333,6 +403,10 @@ impl Node {
                 self.requests.end(tag);
                 self.outputs.push(Output::Resigned { tag });
             }
+            Action::Committed { tag, id } if !self.validation.stands() => {
+                self.requests.end_at(tag, id.index);
+                self.outputs.push(Output::Unknown { tag });
+            }
             Action::Committed { tag, id } => {
                 self.outputs.extend(self.requests.committed(tag, id));
             }
@@ -347,6 +421,10 @@ impl Node {
             Action::Unknown { tag, id } => {
                 self.requests.end_at(tag, id.index);
                 self.outputs.push(Output::Unknown { tag });
+            }
+            Action::ReadReady { tag, .. } if !self.may_answer() => {
+                self.requests.end(tag);
+                self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
             }
             Action::ReadReady { tag, index, freshness } => {
                 let query = self.requests.ready(tag, index, freshness);
@@ -407,6 +485,10 @@ impl Node {
         let chunk_bytes = self.config.storage.snapshots.chunk_bytes as usize;
         match self.snapshots.on_event(self.now, event, chunk_bytes) {
             Some(Heard::Taken(meta)) => self.storage.set_snapshot(meta, &mut self.events),
+            Some(Heard::Received(meta)) if self.may_rebuild_from(&meta) => {
+                self.validation.rebuild_from(meta.clone());
+                self.storage.set_snapshot(meta, &mut self.events);
+            }
             Some(Heard::Received(meta)) => {
                 self.note(|| Note::SnapshotReceived(meta.clone()));
                 self.tell(raft::Input::SnapshotReceived { meta });
@@ -419,6 +501,9 @@ impl Node {
     /// This node's own snapshot is in force. The log that this makes superfluous may go: first the
     /// algorithm forgets it, then the disk.
     fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) {
+        if self.validation.rebuilds_from() == Some(&meta) {
+            return self.snapshots.on_installed(&meta);
+        }
         self.note(|| Note::SnapshotTaken(meta.clone()));
         let base = self.snapshots.on_taken(&meta);
         self.step_raft(raft::Input::SnapshotTaken { meta, base });
@@ -428,10 +513,16 @@ impl Node {
     /// The machine starts over from a snapshot that is installed: what became of the entries it
     /// covers is not known here.
     fn on_restore(&mut self, meta: SnapshotMeta) {
+        if self.validation.standing() == Standing::Divided {
+            return;
+        }
+        self.applies = true;
         let lost = self.requests.skipped(meta.last.index);
         self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
         self.snapshots.on_installed(&meta);
-        self.outputs.push(Output::Work(Work::Restore(meta)));
+        let rebuilds = !self.validation.stands();
+        let work = if rebuilds { Work::Rebuild(meta) } else { Work::Restore(meta) };
+        self.outputs.push(Output::Work(work));
     }
 
     fn note(&mut self, note: impl FnOnce() -> Note) {

@@ -4,8 +4,10 @@ use std::fmt;
 
 use crate::machine::{Machine, StateMachine};
 use crate::raft::{Raft, StartError};
+use crate::replica::chains::Chains;
 use crate::replica::config::{ReplicaConfig, ReplicaConfigError};
 use crate::replica::node::Node;
+use crate::replica::validation::Validation;
 use crate::replica::worker::Worker;
 use crate::storage::{self, ClusterId, Disk, Failure, Identity, Storage};
 use crate::types::{Index, Instant, Membership, Restored};
@@ -73,7 +75,8 @@ impl<M: StateMachine> Replica<M> {
         config.check().map_err(OpenError::Config)?;
         let (storage, opened) = Storage::open(disk, cluster, config.raft.id, &config.storage)
             .map_err(OpenError::Storage)?;
-        let mut worker = Worker::new(cluster, Machine::new(machine));
+        let states_each = config.validate_states.then_some(config.validation_entries);
+        let mut worker = Worker::new(cluster, Machine::new(machine), states_each);
         if opened.snapshot.last.index > Index::ZERO {
             worker.restore(&opened.snapshot, disk).map_err(OpenError::Snapshot)?;
         }
@@ -95,9 +98,12 @@ impl<M: StateMachine> Replica<M> {
             tail: opened.tail,
             applied,
         };
+        let chains = Chains::of(&restored.tail);
+        let validation = Validation::new(&config, seed, (applied, worker.imprint()), now);
         let raft = Raft::new(config.raft.clone(), restored, seed, now).map_err(OpenError::Start)?;
         let test = worker.machine().user().conflict_test();
-        Ok(Replica { node: Node::new(config, raft, storage, test, ends, now), worker })
+        let node = Node::new(config, raft, storage, test, ends, (validation, chains), now);
+        Ok(Replica { node, worker })
     }
 }
 

@@ -126,12 +126,51 @@ pub enum Output {
         /// Why.
         reason: Refusal,
     },
+    /// The node held its results against those of others, or has started over.
+    Judged(Verdict),
     /// The node has stopped for good: nothing more will come of it before a restart.
     Stopped(Failure),
     /// The node has stopped in good order.
     Closed,
     /// Something inside that only traces and checks want to know; see `Node::watch`.
     Note(Note),
+}
+
+/// What comparing the results of the state machines came to, as one node found for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A majority of the voters has the same results as this node.
+    Sound {
+        /// After this index.
+        index: Index,
+    },
+    /// Too few could tell, and none of those differed: nothing is known.
+    Unavailable {
+        /// After this index.
+        index: Index,
+    },
+    /// An alarm: results differ, and too few could tell for anybody to be right. It is asked again.
+    Undecided {
+        /// After this index.
+        index: Index,
+    },
+    /// An alarm: a majority of the voters has other results than this node, which applies and
+    /// answers nothing until it has started over from another's snapshot.
+    Quarantined {
+        /// After this index.
+        index: Index,
+    },
+    /// An alarm: no majority of the voters can have the same results. The node applies and answers
+    /// nothing any more; a person has to find out which nodes are right.
+    Divided {
+        /// After this index.
+        index: Index,
+    },
+    /// The node has started over from a snapshot of a peer's, and its quarantine is over.
+    Rebuilt {
+        /// Where the snapshot ends.
+        index: Index,
+    },
 }
 
 /// What a state machine is asked for, in this order.
@@ -148,6 +187,8 @@ pub enum Work {
     },
     /// Start over from the snapshot, which is on the disk.
     Restore(SnapshotMeta),
+    /// The same, and whatever the user's machine has by itself is wrong.
+    Rebuild(SnapshotMeta),
 }
 
 /// Something inside a node.

@@ -60,15 +60,26 @@ impl Snapshots {
         self.taking.count(entries);
     }
 
-    /// Asks for whatever is due now.
+    /// A peer needs a snapshot that ends later than those there are.
+    pub(crate) fn demand(&mut self) {
+        self.taking.demand();
+    }
+
+    /// The state is wrong: no snapshot of it is taken.
+    pub(crate) fn disown(&mut self, storage: &mut Storage, events: &mut Vec<Event>) {
+        self.on_view_failed(storage, events);
+    }
+
+    /// Asks for whatever is due now; for a view only if the state `stands`.
     pub(crate) fn advance(
         &mut self,
         now: Instant,
+        stands: bool,
         storage: &mut Storage,
         events: &mut Vec<Event>,
         outputs: &mut Vec<Output>,
     ) {
-        if self.taking.begin(self.serving.is_busy()) {
+        if stands && self.taking.begin(self.serving.is_busy()) {
             outputs.push(Output::Freeze);
         }
         if let Some(bytes) = self.taking.view(now) {

@@ -14,6 +14,8 @@ pub(crate) struct Taking {
     bytes: u64,
     entries_max: u64,
     bytes_max: u64,
+    /// A peer needs a snapshot, however little was handed over.
+    demanded: bool,
     /// Where the last two snapshots end.
     last: Index,
     older: Index,
@@ -49,6 +51,7 @@ impl Taking {
             bytes: 0,
             entries_max,
             bytes_max,
+            demanded: false,
             last,
             older,
         }
@@ -60,14 +63,20 @@ impl Taking {
         self.bytes += entries.iter().map(|entry| entry.bytes() as u64).sum::<u64>();
     }
 
+    /// A peer needs a snapshot: one is taken as soon as none is under way.
+    pub(crate) fn demand(&mut self) {
+        self.demanded = self.stage == Stage::Idle;
+    }
+
     /// Whether to ask for a view now. While a peer is served its snapshot is left in peace for as
     /// long again: each new one would in the end take it away.
     pub(crate) fn begin(&mut self, serves: bool) -> bool {
         let times = if serves { 2 } else { 1 };
         let due = self.entries / times >= self.entries_max || self.bytes / times >= self.bytes_max;
-        if self.stage != Stage::Idle || !due {
+        if self.stage != Stage::Idle || !(due || self.demanded) {
             return false;
         }
+        self.demanded = false;
         self.stage = Stage::Freezing;
         (self.entries, self.bytes) = (0, 0);
         true

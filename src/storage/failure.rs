@@ -3,13 +3,13 @@
 use std::fmt;
 
 use crate::storage::disk::{DiskError, FileName};
-use crate::types::Index;
+use crate::types::{EntryId, Index, NodeId};
 
 /// Something on the disk is not what it must be, or the disk has failed. The store does nothing
 /// more: what a failed write left behind is unknown, and damage is never repaired by guessing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The file; None for the directory itself.
+    /// The file; None for the directory itself, or the log as a whole.
     pub file: Option<FileName>,
     /// Where in the file.
     pub offset: u64,
@@ -50,6 +50,8 @@ impl Failure {
         "nothing was changed; restore the file, or remove the node and add it anew";
     pub(crate) const DISK: &'static str =
         "the node has stopped; look after the disk, then start it again";
+    pub(crate) const CHAIN: &'static str =
+        "the node has stopped; find out whose log is right, and add the others anew";
 
     /// What is in the file at `offset` cannot be what was written.
     pub(crate) fn damage(file: FileName, offset: u64, what: impl Into<String>) -> Failure {
@@ -62,9 +64,20 @@ impl Failure {
         Failure { file: Some(FileName::Snapshot(last)), offset: 0, what, advice: Failure::DAMAGE }
     }
 
+    /// The log and that of `peer` have the same entry after different ones: one of the two is not
+    /// what was agreed on.
+    pub(crate) fn of_chain(id: EntryId, peer: NodeId) -> Failure {
+        let what = format!("the log contradicts that of {peer} at entry {id}, which both have");
+        Failure { file: None, offset: 0, what, advice: Failure::CHAIN }
+    }
+
     /// The disk would not do what it was asked for.
     pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> Failure {
-        Failure { file, offset, what: error.to_string(), advice: Failure::DISK }
+        let what = match file {
+            Some(_) => error.to_string(),
+            None => format!("the directory: {error}"),
+        };
+        Failure { file, offset, what, advice: Failure::DISK }
     }
 }
 
@@ -78,7 +91,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.file {
             Some(file) => write!(f, "{file} at {}: {}; {}", self.offset, self.what, self.advice),
-            None => write!(f, "the directory: {}; {}", self.what, self.advice),
+            None => write!(f, "{}; {}", self.what, self.advice),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! its own, so that a swapped argument does not compile.
 
 mod acknowledge;
+mod chain;
 mod entry;
 mod id;
 mod membership;
@@ -11,9 +12,11 @@ mod message;
 mod read;
 mod time;
 mod transfer;
+mod validation;
 mod write;
 
 pub use acknowledge::Acknowledge;
+pub use chain::Chain;
 pub(crate) use entry::Listed;
 pub use entry::{Command, Entry, Payload};
 pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
@@ -24,4 +27,5 @@ pub use message::{AppendOutcome, Beat, Body, Message};
 pub use read::{Freshness, ReadLevel};
 pub use time::Instant;
 pub use transfer::{Packet, Part, Transfer, TransferBody};
+pub use validation::{Comparison, ComparisonBody, Hash128, Imprint};
 pub use write::{HardState, Restored, Root, SnapshotMeta, Write};

@@ -4,8 +4,10 @@
 use alloc::sync::Arc;
 use core::fmt;
 
+use crate::types::chain::Chain;
 use crate::types::id::NodeId;
 use crate::types::message::Message;
+use crate::types::validation::Comparison;
 use crate::types::write::Root;
 
 /// Anything one node says to another.
@@ -13,8 +15,12 @@ use crate::types::write::Root;
 pub enum Packet {
     /// The algorithm's.
     Message(Message),
+    /// The algorithm's entries, with the chain that their predecessor ends in their sender's log.
+    Chained(Message, Chain),
     /// A snapshot's.
     Transfer(Transfer),
+    /// The state machines'.
+    Comparison(Comparison),
 }
 
 /// One step of a snapshot's way from one node to another. It may be lost, repeated, delayed or
@@ -52,12 +58,22 @@ pub enum Part {
 }
 
 impl Packet {
+    /// The algorithm's message, if it is one.
+    #[must_use]
+    pub fn message(&self) -> Option<&Message> {
+        match self {
+            Packet::Message(message) | Packet::Chained(message, _) => Some(message),
+            Packet::Transfer(_) | Packet::Comparison(_) => None,
+        }
+    }
+
     /// The node that says it.
     #[must_use]
     pub fn from(&self) -> NodeId {
         match self {
-            Packet::Message(message) => message.from,
+            Packet::Message(message) | Packet::Chained(message, _) => message.from,
             Packet::Transfer(transfer) => transfer.from,
+            Packet::Comparison(comparison) => comparison.from,
         }
     }
 
@@ -65,8 +81,9 @@ impl Packet {
     #[must_use]
     pub fn to(&self) -> NodeId {
         match self {
-            Packet::Message(message) => message.to,
+            Packet::Message(message) | Packet::Chained(message, _) => message.to,
             Packet::Transfer(transfer) => transfer.to,
+            Packet::Comparison(comparison) => comparison.to,
         }
     }
 }

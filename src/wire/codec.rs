@@ -3,9 +3,12 @@
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Body, Entry, Packet, TransferBody};
+use crate::types::{Body, Chain, Entry, Message, Packet, TransferBody};
 use crate::wire::error::{Flaw, WireError};
-use crate::wire::form::{OwnedMessage, OwnedTransfer, SharedMessage, SharedTransfer};
+use crate::wire::form::{
+    OwnedChained, OwnedComparison, OwnedMessage, OwnedTransfer, SharedChained, SharedComparison,
+    SharedMessage, SharedTransfer,
+};
 use crate::wire::frame::{FRAME_HEADER_BYTES, Header, append, open};
 use crate::wire::kind::Kind;
 
@@ -26,7 +29,9 @@ pub fn encode(packet: &Packet, into: &mut Vec<u8>) -> Result<(), WireError> {
     into.reserve(PLAIN_BYTES + payload_bytes(packet));
     let written = append(kind, into, |into| match packet {
         Packet::Message(message) => write(kind, &SharedMessage(message), into),
+        Packet::Chained(message, chain) => write(kind, &SharedChained(message, chain.0), into),
         Packet::Transfer(transfer) => write(kind, &SharedTransfer(transfer), into),
+        Packet::Comparison(comparison) => write(kind, &SharedComparison(comparison), into),
     });
     written.map_err(|flaw| WireError { offset: 0, flaw })
 }
@@ -45,12 +50,20 @@ pub(super) fn decode_body(header: &Header, body: &[u8]) -> Result<Packet, Flaw> 
     const CONTROL_MAX: usize = Kind::Control.bytes_max();
     const APPEND_MAX: usize = Kind::Append.bytes_max();
     const TRANSFER_MAX: usize = Kind::Transfer.bytes_max();
+    const COMPARISON_MAX: usize = Kind::Comparison.bytes_max();
     let kind = header.kind;
     let packet = match kind {
         Kind::Hello => return Err(Flaw::Place { found: kind }),
         Kind::Control => Packet::Message(read::<OwnedMessage, CONTROL_MAX>(kind, body)?.0),
         Kind::Append => Packet::Message(read::<OwnedMessage, APPEND_MAX>(kind, body)?.0),
         Kind::Transfer => Packet::Transfer(read::<OwnedTransfer, TRANSFER_MAX>(kind, body)?.0),
+        Kind::Chained => {
+            let OwnedChained(message, chain) = read::<OwnedChained, APPEND_MAX>(kind, body)?;
+            Packet::Chained(message, Chain(chain))
+        }
+        Kind::Comparison => {
+            Packet::Comparison(read::<OwnedComparison, COMPARISON_MAX>(kind, body)?.0)
+        }
     };
     let expected = kind_of(&packet);
     if expected != kind {
@@ -62,21 +75,22 @@ pub(super) fn decode_body(header: &Header, body: &[u8]) -> Result<Packet, Flaw> 
 /// The kind of frame that a packet travels in.
 fn kind_of(packet: &Packet) -> Kind {
     match packet {
-        Packet::Message(message) => match message.body {
-            Body::AppendEntries { .. } => Kind::Append,
-            _ => Kind::Control,
-        },
+        Packet::Message(Message { body: Body::AppendEntries { .. }, .. }) => Kind::Append,
+        Packet::Chained(Message { body: Body::AppendEntries { .. }, .. }, _) => Kind::Chained,
+        Packet::Message(_) | Packet::Chained(..) => Kind::Control,
         Packet::Transfer(_) => Kind::Transfer,
+        Packet::Comparison(_) => Kind::Comparison,
     }
 }
 
 /// About how many bytes the packet has beside its plain fields; rather more than fewer.
 fn payload_bytes(packet: &Packet) -> usize {
     match packet {
-        Packet::Message(message) => match &message.body {
+        Packet::Message(message) | Packet::Chained(message, _) => match &message.body {
             Body::AppendEntries { entries, .. } => entries.iter().map(Entry::bytes).sum(),
             _ => 0,
         },
+        Packet::Comparison(_) => 0,
         Packet::Transfer(transfer) => match &transfer.body {
             TransferBody::Bytes(_, bytes) => bytes.len(),
             TransferBody::Request(_) | TransferBody::Gone => 0,

@@ -13,8 +13,9 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::types::{
-    AppendOutcome, Beat, Body, Command, Entry, EntryId, Founder, Incarnation, Index, Membership,
-    Message, NodeId, Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    AppendOutcome, Beat, Body, Command, Comparison, ComparisonBody, Entry, EntryId, Founder,
+    Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Part, Payload, Root,
+    SnapshotMeta, Term, Transfer, TransferBody,
 };
 
 /// How many entries one message may have.
@@ -27,6 +28,20 @@ pub(super) struct SharedMessage<'a>(pub(super) &'a Message);
 #[derive(Deserialize)]
 pub(super) struct OwnedMessage(#[serde(with = "MessageForm")] pub(super) Message);
 
+/// A message with a chain to be written.
+pub(super) struct SharedChained<'a>(pub(super) &'a Message, pub(super) u64);
+
+/// A message with a chain that was read.
+#[derive(Deserialize)]
+pub(super) struct OwnedChained(#[serde(with = "MessageForm")] pub(super) Message, pub(super) u64);
+
+/// A question or an answer about the state machines to be written.
+pub(super) struct SharedComparison<'a>(pub(super) &'a Comparison);
+
+/// A question or an answer about the state machines that was read.
+#[derive(Deserialize)]
+pub(super) struct OwnedComparison(#[serde(with = "ComparisonForm")] pub(super) Comparison);
+
 /// A step of a transfer to be written.
 pub(super) struct SharedTransfer<'a>(pub(super) &'a Transfer);
 
@@ -37,6 +52,18 @@ pub(super) struct OwnedTransfer(#[serde(with = "TransferForm")] pub(super) Trans
 impl Serialize for SharedMessage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         MessageForm::serialize(self.0, serializer)
+    }
+}
+
+impl Serialize for SharedChained<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (SharedMessage(self.0), self.1).serialize(serializer)
+    }
+}
+
+impl Serialize for SharedComparison<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ComparisonForm::serialize(self.0, serializer)
     }
 }
 
@@ -270,6 +297,70 @@ enum TransferBodyForm {
 enum PartForm {
     Manifest(u32),
     Chunk(u32),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Comparison")]
+struct ComparisonForm {
+    #[serde(with = "NodeIdForm")]
+    from: NodeId,
+    #[serde(with = "NodeIdForm")]
+    to: NodeId,
+    #[serde(with = "ComparisonBodyForm")]
+    body: ComparisonBody,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ComparisonBody")]
+enum ComparisonBodyForm {
+    Ask {
+        round: u64,
+        #[serde(with = "IndexForm")]
+        index: Index,
+    },
+    Answer {
+        round: u64,
+        #[serde(with = "IndexForm")]
+        index: Index,
+        #[serde(with = "ImprintForm")]
+        imprint: Imprint,
+    },
+    Want {
+        #[serde(with = "IndexForm")]
+        after: Index,
+    },
+    Offer {
+        #[serde(with = "SnapshotMetaForm")]
+        meta: SnapshotMeta,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Imprint")]
+struct ImprintForm {
+    #[serde(with = "hash")]
+    results: Option<Hash128>,
+    #[serde(with = "hash")]
+    state: Option<Hash128>,
+}
+
+/// A hash that may be unknown.
+mod hash {
+    use crate::types::Hash128;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        hash: &Option<Hash128>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        hash.map(|hash| hash.0).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Hash128>, D::Error> {
+        Ok(Option::<[u8; 16]>::deserialize(deserializer)?.map(Hash128))
+    }
 }
 
 #[derive(Serialize, Deserialize)]

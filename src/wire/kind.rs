@@ -21,11 +21,16 @@ pub enum Kind {
     Append = 3,
     /// A step of a snapshot's transfer.
     Transfer = 4,
+    /// A message with entries, `AppendEntries`, and the chain of their predecessor.
+    Chained = 5,
+    /// A question or an answer about the state machines.
+    Comparison = 6,
 }
 
 impl Kind {
     /// Every kind.
-    pub(super) const ALL: [Kind; 4] = [Kind::Hello, Kind::Control, Kind::Append, Kind::Transfer];
+    pub(super) const ALL: [Kind; 6] =
+        [Kind::Hello, Kind::Control, Kind::Append, Kind::Transfer, Kind::Chained, Kind::Comparison];
 
     /// How long the body may be, in bytes.
     #[must_use]
@@ -33,8 +38,8 @@ impl Kind {
         match self {
             // It comes from someone who has not said yet who it is.
             Kind::Hello => 4 << 10,
-            Kind::Control => 64 << 10,
-            Kind::Append => 8 << 20,
+            Kind::Control | Kind::Comparison => 64 << 10,
+            Kind::Append | Kind::Chained => 8 << 20,
             // A part of at most 1 MiB, and what it is a part of.
             Kind::Transfer => (1 << 20) + (1 << 10),
         }
@@ -53,6 +58,8 @@ impl fmt::Display for Kind {
             Kind::Control => "control",
             Kind::Append => "append",
             Kind::Transfer => "transfer",
+            Kind::Chained => "chained",
+            Kind::Comparison => "comparison",
         })
     }
 }

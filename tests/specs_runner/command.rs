@@ -92,8 +92,8 @@ pub(crate) enum Keep {
 const FORMS: [(&str, &str); 40] = [
     (
         "cluster",
-        "cluster 3 [learners=n4] [spares=n5] [casting=n1] [named=on] [priorities=n1!200] [addresses=n1@a] \
-         [seed=1] [pre_vote=off] [field_of_config=value …]",
+        "cluster 3 [learners=n4] [spares=n5] [casting=n1] [named=on] [priorities=n1!200] \
+         [addresses=n1@a] [seed=1] [pre_vote=off] [field_of_config=value …]",
     ),
     (
         "disk",

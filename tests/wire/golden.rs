@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 use quorate::types::{
-    Address, AppendOutcome, Beat, Body, Change, Command, Entry, EntryId, Founder, Incarnation,
-    Index, Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
-    TransferBody,
+    Address, AppendOutcome, Beat, Body, Chain, Change, Command, Comparison, ComparisonBody, Entry,
+    EntryId, Founder, Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Packet,
+    Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 use quorate::wire::{Hello, Versions, decode};
 
@@ -150,7 +150,43 @@ pub(crate) fn samples() -> Vec<(&'static str, Packet)> {
     let message = |(name, body)| (name, Packet::Message(said(body)));
     let root = Root(std::array::from_fn(|place| place as u8));
     let transfer = |(name, body)| (name, Packet::Transfer(Transfer { from, to, root, body }));
-    bodies().into_iter().map(message).chain(transfers().into_iter().map(transfer)).collect()
+    let comparison = |(name, body)| (name, Packet::Comparison(Comparison { from, to, body }));
+    let append = bodies().into_iter().map(|(_, body)| body);
+    let append = append.filter(|body| matches!(body, Body::AppendEntries { .. }));
+    let chained = append
+        .take(1)
+        .map(|body| ("Chained", Packet::Chained(said(body), Chain(0x0123_4567_89ab_cdef))));
+    let messages = bodies().into_iter().map(message);
+    let others = transfers().into_iter().map(transfer).chain(chained);
+    messages.chain(others).chain(comparisons().into_iter().map(comparison)).collect()
+}
+
+fn comparisons() -> Vec<(&'static str, ComparisonBody)> {
+    let hash = |first: u8| Some(Hash128(std::array::from_fn(|place| first + place as u8)));
+    let known = Imprint { results: hash(0), state: hash(16) };
+    let (round, index) = (7, Index(1024));
+    let meta = bodies().into_iter().find_map(|(_, body)| match body {
+        Body::InstallSnapshot { meta } => Some(meta),
+        _ => None,
+    });
+    let meta = meta.expect("there is a sample");
+    vec![
+        ("Ask", ComparisonBody::Ask { round, index }),
+        ("Answer-known", ComparisonBody::Answer { round, index, imprint: known }),
+        ("Answer-unknown", ComparisonBody::Answer { round, index, imprint: Imprint::default() }),
+        ("Want", ComparisonBody::Want { after: Index(9) }),
+        ("Offer", ComparisonBody::Offer { meta }),
+    ]
+}
+
+/// The number of a variant of [`ComparisonBody`] on the wire, for good.
+fn number_of_comparison(body: &ComparisonBody) -> u32 {
+    match body {
+        ComparisonBody::Ask { .. } => 0,
+        ComparisonBody::Answer { .. } => 1,
+        ComparisonBody::Want { .. } => 2,
+        ComparisonBody::Offer { .. } => 3,
+    }
 }
 
 fn hello() -> Hello {
@@ -210,11 +246,12 @@ fn numbers_of_variants_stay() {
     let mut bodies = Vec::new();
     let mut outcomes = Vec::new();
     let mut transfers = Vec::new();
+    let mut comparisons = Vec::new();
     for (name, packet) in samples() {
         let bytes = frame(&packet);
         match &packet {
             Packet::Message(message) => {
-                let place = 32 + 8 + 8 + 8;
+                let place = 32 + 8 + 16 + 8 + 8;
                 bodies.push(number_of_body(&message.body));
                 assert_eq!(number_at(&bytes, place), number_of_body(&message.body), "{name}");
                 if let Body::AppendEntries { entries, .. } = &message.body {
@@ -232,6 +269,15 @@ fn numbers_of_variants_stay() {
                     assert_eq!(number_at(&bytes, place + 4), number_of_outcome(outcome), "{name}");
                 }
             }
+            Packet::Chained(message, _) => {
+                let place = 32 + 8 + 8 + 8;
+                assert_eq!(number_at(&bytes, place), number_of_body(&message.body), "{name}");
+            }
+            Packet::Comparison(comparison) => {
+                let number = number_of_comparison(&comparison.body);
+                assert_eq!(number_at(&bytes, 32 + 8 + 8), number, "{name}");
+                comparisons.push(number);
+            }
             Packet::Transfer(transfer) => {
                 let place = 32 + 8 + 8 + 32;
                 let (number, part) = numbers_of_transfer(&transfer.body);
@@ -243,6 +289,7 @@ fn numbers_of_variants_stay() {
         }
     }
     bodies.dedup();
+    assert_eq!(comparisons, [0, 1, 1, 2, 3]);
     assert!(bodies.iter().copied().eq(0..bodies.len() as u32), "each has a sample: {bodies:?}");
     assert!(outcomes.iter().copied().eq(0..outcomes.len() as u32), "{outcomes:?}");
     assert_eq!(transfers, [(0, Some(0)), (0, Some(1)), (1, Some(0)), (1, Some(1)), (2, None)]);

@@ -90,8 +90,8 @@ fn start_of(name: &str, length: usize) -> Vec<u8> {
 
 #[test]
 fn a_claimed_length_is_worth_nothing() {
-    // from, to, term, variant, prev: then the number of entries.
-    let before_entries = start_of("AppendEntries", 8 + 8 + 8 + 4 + 16);
+    // from, incarnation, to, term, variant, prev: then the number of entries.
+    let before_entries = start_of("AppendEntries", 8 + 16 + 8 + 8 + 4 + 16);
     for claimed in [4096, 4097, u64::from(u32::MAX), u64::MAX] {
         let body = [&before_entries[..], &claimed.to_le_bytes()].concat();
         let reason = reason(Kind::Append, &body);
@@ -110,10 +110,10 @@ fn a_claimed_length_is_worth_nothing() {
 
 #[test]
 fn what_has_no_meaning_is_refused() {
-    let unknown = [&start_of("RequestVote", 24)[..], &99u32.to_le_bytes()].concat();
+    let unknown = [&start_of("RequestVote", 8 + 16 + 8 + 8)[..], &99u32.to_le_bytes()].concat();
     assert!(reason(Kind::Control, &unknown).contains("99"));
-    let mut vote = start_of("RequestVoteReply", 29);
-    vote[28] = 2;
+    let mut vote = start_of("RequestVoteReply", 45);
+    vote[44] = 2;
     assert!(reason(Kind::Control, &vote).contains('2'), "neither granted nor refused");
 }
 
@@ -155,7 +155,7 @@ proptest! {
 
 /// An offer of a snapshot with these bytes for a membership.
 fn offer(membership: &[u8]) -> Vec<u8> {
-    let mut body = start_of("InstallSnapshot", 8 + 8 + 8 + 4 + 16);
+    let mut body = start_of("InstallSnapshot", 8 + 16 + 8 + 8 + 4 + 16);
     body.extend_from_slice(&(membership.len() as u64).to_le_bytes());
     body.extend_from_slice(membership);
     body.extend_from_slice(&[0; 8 + 32]);

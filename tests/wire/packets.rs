@@ -6,9 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use quorate::types::{
-    Address, AppendOutcome, Beat, Body, Command, Entry, EntryId, Fate, Founder, Incarnation, Index,
-    Member, Membership, Message, NodeId, Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer,
-    TransferBody,
+    Address, AppendOutcome, Beat, Body, Chain, Command, Comparison, ComparisonBody, Entry, EntryId,
+    Fate, Founder, Hash128, Imprint, Incarnation, Index, Member, Membership, Message, NodeId,
+    Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 use quorate::wire::{
     APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, WireError, decode, encode,
@@ -158,11 +158,42 @@ fn any_transfer() -> impl Strategy<Value = Transfer> {
     })
 }
 
+fn any_append() -> impl Strategy<Value = Message> {
+    let entries = prop::collection::vec(any_entry(), 0..20);
+    (any_message(), any_id(), entries, any_index()).prop_map(
+        |(message, prev, entries, committed)| Message {
+            body: Body::AppendEntries { prev, entries, committed },
+            ..message
+        },
+    )
+}
+
+fn any_comparison() -> impl Strategy<Value = Comparison> {
+    let hash = || prop::option::of(any::<[u8; 16]>().prop_map(Hash128));
+    let imprint = (hash(), hash()).prop_map(|(results, state)| Imprint { results, state });
+    let body = prop_oneof![
+        (any::<u64>(), any_index()).prop_map(|(round, index)| ComparisonBody::Ask { round, index }),
+        (any::<u64>(), any_index(), imprint).prop_map(|(round, index, imprint)| {
+            ComparisonBody::Answer { round, index, imprint }
+        }),
+        any_index().prop_map(|after| ComparisonBody::Want { after }),
+        any_meta().prop_map(|meta| ComparisonBody::Offer { meta }),
+    ];
+    (any::<u64>(), any::<u64>(), body).prop_map(|(from, to, body)| Comparison {
+        from: NodeId(from),
+        to: NodeId(to),
+        body,
+    })
+}
+
 /// Any packet at all.
 pub(crate) fn any_packet() -> impl Strategy<Value = Packet> {
     prop_oneof![
         4 => any_message().prop_map(Packet::Message),
         1 => any_transfer().prop_map(Packet::Transfer),
+        1 => (any_append(), any::<u64>())
+            .prop_map(|(message, chain)| Packet::Chained(message, Chain(chain))),
+        1 => any_comparison().prop_map(Packet::Comparison),
     ]
 }
 

@@ -248,6 +248,11 @@ impl Clients {
         }
     }
 
+    /// Whether the operation has not ended.
+    pub(super) fn waits(&self, op: OpId) -> bool {
+        self.ops.get(&op).is_some_and(|op| op.ended.is_none())
+    }
+
     pub(super) fn unknown(&mut self, op: OpId) -> Verdict {
         self.end(op, Ended::Unknown).map(|_| ())
     }

@@ -24,6 +24,7 @@ mod nodes;
 mod quiet;
 mod shadow;
 mod states;
+mod suspects;
 mod user;
 mod waits;
 
@@ -32,9 +33,9 @@ pub use costs::Costs;
 pub use finding::{CHECKS, Check};
 
 use quorate::log::Log;
-use quorate::machine::Digest;
+use quorate::machine::{Digest, Outcome};
 use quorate::raft::Status;
-use quorate::types::{Entry, Membership, Message, NodeId, Write};
+use quorate::types::{Entry, Index, Membership, Message, NodeId, Write};
 
 use crate::check::append::Acknowledgements;
 use crate::check::apply::Apply;
@@ -50,6 +51,7 @@ use crate::check::model::{Model, Node, shown};
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::quiet::Quiet;
 use crate::check::states::States;
+use crate::check::suspects::Suspects;
 use crate::check::user::User;
 use crate::observe::{Executed, Seen, Violation};
 use crate::request::Said;
@@ -68,6 +70,7 @@ pub struct Checks {
     clients: Clients,
     history: History,
     states: States,
+    suspects: Suspects,
     user: User,
     forwarded: Forwarded,
     sends: Sends,
@@ -93,6 +96,7 @@ impl Checks {
         let (apply, sends) = (Apply::new(&model), Sends::new(&model, &bounds));
         let (clients, quiet) = (Clients::default(), Quiet::default());
         let mut states = States::default();
+        let suspects = Suspects::new(&model);
         let user = User::new(workload, &mut states);
         Checks {
             bounds,
@@ -104,6 +108,7 @@ impl Checks {
             clients,
             history: History::new(workload),
             states,
+            suspects,
             user,
             forwarded,
             sends,
@@ -164,25 +169,21 @@ impl Checks {
             Seen::Applied { node, entries, executed, states } => {
                 self.applied(node, entries, executed, states)
             }
-            Seen::SnapshotTaken { node, meta } => {
-                self.due.snapshot(meta);
-                self.states.taken(&self.model, node, meta)
-            }
             Seen::Asked { .. } | Seen::Answered { .. } | Seen::Idle => {
                 self.note(now, seen);
                 Ok(())
             }
-            Seen::Restored { node, index, state } => {
-                self.apply.starts_at(self.model.slot(node), index);
-                self.states.reached(node, index, state)
-            }
             Seen::OnAllLive { node, id, live } => commit::on_all_live(&self.model, node, id, live),
+            Seen::SnapshotTaken { .. }
+            | Seen::Restored { .. }
+            | Seen::Slipped { .. }
+            | Seen::Judged { .. }
+            | Seen::Looked { .. }
+            | Seen::Frozen { .. } => self.machine(seen),
             Seen::DiskFailed { node } => {
                 self.model.disk_failed(self.model.slot(node));
                 Ok(())
             }
-            Seen::Looked { node, look } => self.user.looked(node, look),
-            Seen::Frozen { node, last, bytes } => self.user.frozen(node, last, bytes),
             Seen::Calm { core } => {
                 let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
                 self.quiet.calm(&self.model, nodes);
@@ -199,6 +200,73 @@ impl Checks {
         }
     }
 
+    /// Takes what happened to a state machine.
+    fn machine(&mut self, seen: Seen<'_>) -> Verdict {
+        match seen {
+            Seen::SnapshotTaken { node, meta } => {
+                self.due.snapshot(meta);
+                let slot = self.model.slot(node);
+                self.suspects.taken(slot, meta.last.index);
+                if self.suspects.has(slot) {
+                    return Ok(());
+                }
+                self.states.taken(&self.model, node, meta)
+            }
+            Seen::Restored { node, index, state } => {
+                let slot = self.model.slot(node);
+                self.apply.starts_at(slot, index);
+                self.suspects.restored(slot, index);
+                self.reached(node, index, state)
+            }
+            Seen::Slipped { node } => {
+                self.suspects.slipped(self.model.slot(node));
+                Ok(())
+            }
+            Seen::Judged { node, verdict } => {
+                self.suspects.judged(node, self.model.slot(node), verdict)
+            }
+            Seen::Looked { node, .. } | Seen::Frozen { node, .. }
+                if self.suspects.has(self.model.slot(node)) =>
+            {
+                Ok(())
+            }
+            Seen::Looked { node, look } => self.user.looked(node, look),
+            Seen::Frozen { node, last, bytes } => self.user.frozen(node, last, bytes),
+            _ => unreachable!("only what happens to state machines comes here"),
+        }
+    }
+
+    /// A node's state machine has applied the log up to `index`.
+    fn reached(&mut self, id: NodeId, index: Index, state: Option<Digest>) -> Verdict {
+        let slot = self.model.slot(id);
+        if !self.suspects.has(slot) {
+            return self.states.reached(id, index, state);
+        }
+        if !self.states.is_at(index, state) {
+            self.suspects.is_wrong(slot, index);
+        }
+        Ok(())
+    }
+
+    /// Takes what a client was told, if it may be wrong: then it was told nothing.
+    fn misled(&mut self, seen: Seen<'_>) -> Verdict<bool> {
+        let (Seen::Replied { op, node, .. } | Seen::ReadServed { op, node, .. }) = seen else {
+            return Ok(false);
+        };
+        let slot = self.model.slot(node);
+        self.suspects.told(node, slot)?;
+        if !self.suspects.has(slot) {
+            return Ok(false);
+        }
+        let declined = matches!(seen, Seen::Replied { outcome, .. }
+            if !matches!(outcome, Outcome::Reply(_)));
+        if !declined && self.clients.waits(op) {
+            self.history.see(Seen::Unknown { op })?;
+            self.clients.unknown(op)?;
+        }
+        Ok(true)
+    }
+
     /// Takes what breaks nothing by itself.
     fn note(&mut self, now: SimTime, seen: Seen<'_>) {
         match seen {
@@ -210,13 +278,16 @@ impl Checks {
 
     /// Takes what happened to a client.
     fn client(&mut self, seen: Seen<'_>) -> Verdict {
+        if self.misled(seen)? {
+            return Ok(());
+        }
         self.history.see(seen)?;
         match seen {
             Seen::ProposeInvoked { op, session, .. } => self.clients.proposed(op, session),
             Seen::ReadInvoked { op, query } => {
                 self.clients.asked(op, self.election.latest(), query);
             }
-            Seen::Replied { op, id, outcome } => {
+            Seen::Replied { op, id, outcome, .. } => {
                 self.clients.replied(&self.model, op, id, outcome)?;
                 self.user.replied(&self.states, op, id.index, outcome)?;
             }
@@ -245,7 +316,8 @@ impl Checks {
         self.model.start(slot, status, log)?;
         self.commit.started(&self.model, slot, status)?;
         self.apply.starts_at(slot, status.applied);
-        self.states.reached(id, status.applied, state)
+        self.suspects.started(slot, status.snapshot);
+        self.reached(id, status.applied, state)
     }
 
     fn stepped(
@@ -333,10 +405,12 @@ impl Checks {
             let entry = self.model.committed.id_at(*index).unwrap_or_default();
             let said = self.model.entries.get(entry).map_or(Said::Nothing, |entry| entry.said);
             self.clients.executed(*index, said)?;
-            self.user.executed(id, one)?;
+            if !self.suspects.has(slot) {
+                self.user.executed(id, one)?;
+            }
         }
         for (entry, state) in entries.iter().zip(states) {
-            self.states.reached(id, entry.id.index, *state)?;
+            self.reached(id, entry.id.index, *state)?;
         }
         self.bounds.applies(&self.model, slot, entries)
     }
@@ -349,6 +423,7 @@ impl Checks {
         let counts = |slot: &Slot| members.is_member(self.model.node(*slot).id);
         for slot in self.model.slots().filter(|slot| core.contains(*slot)).filter(counts) {
             at_rest(self.model.node(slot))?;
+            self.suspects.ended(self.model.node(slot).id, slot)?;
             let (id, applied) = (self.model.node(slot).id, self.apply.applied(slot));
             if applied < acknowledged {
                 return S18.broken(format!(

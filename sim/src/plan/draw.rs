@@ -7,7 +7,7 @@ use quorate::types::NodeId;
 
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::Fault;
-use crate::plan::{Call, Keep, Op, Plan, Region, Trigger, Verb, When, Who};
+use crate::plan::{Call, Keep, Op, Plan, Region, Slip, Trigger, Verb, When, Who};
 use crate::settings::Settings;
 use crate::time::SimTime;
 
@@ -137,6 +137,9 @@ fn patterns(settings: &Settings) -> Vec<Pattern> {
     }
     if faults.has(Fault::Change) {
         patterns.extend([Pattern::Churn; 12]);
+    }
+    if faults.has(Fault::Slip) {
+        patterns.extend([Pattern::Single(Fault::Slip); 12]);
     }
     if faults.has(Fault::Partition) && settings.voters.is_multiple_of(2) {
         patterns.extend([Pattern::Halves; 6]);
@@ -442,6 +445,10 @@ impl Planner<'_> {
             Fault::Surge => Verb::Surge(who, self.surge()),
             Fault::Change => Verb::Change(self.whom_to_ask(who), self.change()),
             Fault::Transfer => Verb::Transfer(self.whom_to_ask(who), self.heir()),
+            Fault::Slip => {
+                let slips = [Slip::Skips, Slip::Repeats, Slip::Misspeaks, Slip::Forgets];
+                Verb::Slip(who, *self.draw.pick(&slips))
+            }
             _ => self.disk_verb(fault, who, lasting),
         }
     }

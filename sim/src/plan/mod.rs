@@ -169,6 +169,19 @@ pub enum Region {
     Snapshot,
 }
 
+/// How a state machine errs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slip {
+    /// It does not carry out a command.
+    Skips,
+    /// It carries a command out twice.
+    Repeats,
+    /// It replies something else.
+    Misspeaks,
+    /// A bit of its state flips.
+    Forgets,
+}
+
 /// What a planned operation does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -235,6 +248,8 @@ pub enum Verb {
     GiveUp(Who),
     /// The node is asked to let another one lead: this one, or the best.
     Transfer(Who, Option<NodeId>),
+    /// The node's state machine errs, with the next command.
+    Slip(Who, Slip),
 }
 
 impl Verb {
@@ -270,6 +285,7 @@ impl Verb {
             Verb::LoseWrite(..) => Fault::LostWrite,
             Verb::Change(..) | Verb::GiveUp(_) => Fault::Change,
             Verb::Transfer(..) => Fault::Transfer,
+            Verb::Slip(..) => Fault::Slip,
         }
     }
 }
@@ -385,6 +401,7 @@ impl fmt::Display for Verb {
             Verb::GiveUp(who) => write!(f, "give up change {who}")?,
             Verb::Transfer(who, Some(to)) => write!(f, "transfer {who} to {to}")?,
             Verb::Transfer(who, None) => write!(f, "transfer {who}")?,
+            Verb::Slip(who, slip) => write!(f, "{who} {slip}")?,
         }
         match self.lasting() {
             Some(lasting) => write!(f, " for {}", Seconds::of(lasting)),
@@ -428,7 +445,8 @@ impl Verb {
             | Verb::LoseWrite(..)
             | Verb::Change(..)
             | Verb::GiveUp(_)
-            | Verb::Transfer(..) => None,
+            | Verb::Transfer(..)
+            | Verb::Slip(..) => None,
         }
     }
 }

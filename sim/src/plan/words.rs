@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::plan::{Call, Region, Trigger, Who};
+use crate::plan::{Call, Region, Slip, Trigger, Who};
 
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,6 +44,17 @@ impl fmt::Display for Who {
             Who::Other => f.write_str("other"),
             Who::Leader => f.write_str("leader"),
         }
+    }
+}
+
+impl fmt::Display for Slip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Slip::Skips => "skips command",
+            Slip::Repeats => "repeats command",
+            Slip::Misspeaks => "misspeaks",
+            Slip::Forgets => "flips bit of state",
+        })
     }
 }
 

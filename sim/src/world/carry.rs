@@ -69,6 +69,9 @@ impl World {
                     if witness.is_traced() {
                         witness.input(now, &status, &input.to_string());
                     }
+                    if let raft::Input::Message(message) = &input {
+                        self.hears(place, message);
+                    }
                     if let raft::Input::Fetched { entries, .. } = input {
                         witness.fetched(entries.len());
                     }
@@ -90,9 +93,27 @@ impl World {
                 Note::SnapshotTaken(meta) => {
                     let node = place.id();
                     witness.see(now, Seen::SnapshotTaken { node, meta: &meta });
+                    self.note_taken(place, &meta);
                 }
                 Note::SnapshotReceived(meta) => witness.received_snapshot(now, place.id(), &meta),
             }
+        }
+    }
+
+    /// The algorithm took a message: a leader hears those who answer it.
+    fn hears(&mut self, place: Place, message: &Message) {
+        let answers = matches!(
+            message.body,
+            Body::AppendEntriesReply(_)
+                | Body::HeartbeatReply { .. }
+                | Body::InstallSnapshotReply { .. }
+        );
+        let node = &mut self.nodes[place.0 as usize];
+        let own = node.clock.read(self.now);
+        let Some(running) = node.running.as_deref_mut() else { return };
+        let leads = running.status.role == RoleName::Leader && running.status.term == message.term;
+        if answers && leads {
+            running.heard.insert(message.from, (message.term, own));
         }
     }
 
@@ -300,6 +321,7 @@ impl World {
                 self.client_loses(tag, witness);
             }
             Output::RoleChanged { role, .. } => self.role_changed(place, role, witness),
+            Output::Judged(verdict) => self.judged(place, verdict, witness),
             Output::Stopped(failure) => self.stopped(place, &failure, witness),
             Output::Closed => self.closed(place, witness),
             _ => {}
@@ -354,7 +376,7 @@ impl World {
         let part = matches!(&packet, Packet::Transfer(transfer)
             if matches!(transfer.body, TransferBody::Bytes(..)));
         let (promise, beat) = match &packet {
-            Packet::Message(message) => {
+            Packet::Message(message) | Packet::Chained(message, _) => {
                 witness.see(now, Seen::Sent { message });
                 let name = message.body.name().len() as u64;
                 self.fold(name << 32 ^ message.to.0 << 24 ^ message.term.0);
@@ -362,6 +384,10 @@ impl World {
             }
             Packet::Transfer(transfer) => {
                 witness.transfer(now, transfer);
+                (false, false)
+            }
+            Packet::Comparison(comparison) => {
+                witness.compares(now, comparison);
                 (false, false)
             }
         };
@@ -374,7 +400,7 @@ impl World {
         let fate = self.network.decide(now, link, incarnation, &self.choices, &self.settings);
         let role = self.nodes[to.0 as usize].role();
         fate.met.into_iter().flatten().for_each(|fault| witness.fault(fault, role));
-        if let Packet::Message(message) = &packet
+        if let Some(message) = packet.message()
             && self.settings.faults.has(Fault::Replay)
         {
             self.network.remember(message);

@@ -40,6 +40,11 @@ impl World {
                 node.stalled_until = node.stalled_until.max(until);
                 witness.fault(verb.fault(), node.role());
             }
+            Verb::Wipe(_, down) => self.wipe(place, down, witness),
+            Verb::Rollback(_, age, down) => {
+                node.image = Some(node.disk.image());
+                self.take_effect(Effect::Imaged(place, down), Some(age));
+            }
             _ => self.damage(place, verb, witness),
         }
     }

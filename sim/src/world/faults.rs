@@ -104,18 +104,6 @@ impl World {
                     self.crash(place, keep, down, witness);
                 }
             }
-            Verb::Wipe(node, down) => {
-                if let Some(place) = who(node) {
-                    self.wipe(place, down, witness);
-                }
-            }
-            Verb::Rollback(node, age, down) => {
-                if let Some(place) = who(node) {
-                    let node = &mut self.nodes[place.0 as usize];
-                    node.image = node.formatted.then(|| node.disk.image());
-                    self.take_effect(Effect::Imaged(place, down), Some(age));
-                }
-            }
             Verb::Pause(node, lasting) => {
                 if let Some(place) = who(node)
                     && self.pause(place, lasting)
@@ -127,7 +115,8 @@ impl World {
             | Verb::Replay(node, _)
             | Verb::Campaign(node)
             | Verb::Stop(node, _)
-            | Verb::Surge(node, _) => {
+            | Verb::Surge(node, _)
+            | Verb::Slip(node, _) => {
                 if let Some(place) = who(node) {
                     self.bid(place, verb, witness);
                 }
@@ -162,7 +151,9 @@ impl World {
             | Verb::Stall(node, _)
             | Verb::Rot(node, _)
             | Verb::Misdirect(node, ..)
-            | Verb::LoseWrite(node, _) => {
+            | Verb::LoseWrite(node, _)
+            | Verb::Wipe(node, _)
+            | Verb::Rollback(node, ..) => {
                 if let Some(place) = who(node) {
                     self.strike_disk(place, verb, witness);
                 }
@@ -177,6 +168,7 @@ impl World {
         match *verb {
             Verb::Stray(_, count) => self.strays(place, count, witness),
             Verb::Replay(_, count) => self.replay(place, count, witness),
+            Verb::Slip(_, slip) => self.slip(place, slip, witness),
             Verb::Surge(_, count) => {
                 witness.fault(Fault::Surge, role);
                 self.surge(place, count, witness);

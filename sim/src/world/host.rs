@@ -146,8 +146,9 @@ impl World {
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         let state = running.worker.machine().results();
         match done {
-            Done::Restored(index) => {
+            Done::Restored { last: index, .. } => {
                 witness.see(now, Seen::Restored { node: place.id(), index, state });
+                self.note_restored(place, index);
                 self.meet_disk_faults(place, witness);
                 if self.pull(Trigger::RestoresSnapshot, place, None, witness) {
                     return;
@@ -166,13 +167,15 @@ impl World {
     fn apply(&mut self, place: Place, entries: Vec<Entry>, witness: &mut Witness) -> Done {
         let node = &mut self.nodes[place.0 as usize];
         let worker = &mut node.running.as_deref_mut().expect("it works").worker;
-        let (mut states, mut outcomes, mut last) = (Vec::new(), Vec::new(), Index::ZERO);
+        let (mut states, mut last) = (Vec::new(), Index::ZERO);
+        let (mut outcomes, mut imprints) = (Vec::new(), Vec::new());
         for entry in &entries {
             let work = Work::Apply(vec![entry.clone()]);
-            if let Done::Applied { last: index, outcomes: more } =
+            if let Done::Applied { last: index, outcomes: more, imprints: shown } =
                 worker.execute(work, &mut node.disk)
             {
                 outcomes.extend(more);
+                imprints.extend(shown);
                 last = index;
             }
             states.push(worker.machine().results());
@@ -181,7 +184,7 @@ impl World {
         let (entries, executed, states) = (&entries[..], &executed[..], &states[..]);
         let node = place.id();
         witness.see(self.now, Seen::Applied { node, entries, executed, states });
-        Done::Applied { last, outcomes }
+        Done::Applied { last, outcomes, imprints }
     }
 
     /// A node wants something of its worker's frozen view.

@@ -91,8 +91,8 @@ impl World {
         witness.see(self.now, Seen::Wiped { node: place.id(), incarnation });
     }
 
-    /// A node starts on an older image of its disk, after `down`: it has forgotten what it promised,
-    /// and nobody need notice. What the algorithm holds, it holds no longer.
+    /// A node starts on an older image of its disk, after `down`: it has forgotten what it
+    /// promised, and nobody need notice. What the algorithm holds, it holds no longer.
     pub(super) fn roll_back(&mut self, place: Place, down: Duration, witness: &mut Witness) {
         let Some(image) = self.nodes[place.0 as usize].image.take() else { return };
         witness.fault(Fault::Rollback, self.nodes[place.0 as usize].role());

@@ -158,6 +158,7 @@ impl World {
         let unreported = running.reports.iter().any(|reports| !reports.is_empty());
         let (pending, lost) = self.lose_power(place, &running, keep, witness);
         let applying = !running.work.is_empty();
+        running.note_comparisons(witness);
         witness.crashed(&running.status, pending, pending - lost, unreported, applying);
         let node = &mut self.nodes[place.0 as usize];
         node.kept = running.worker.machine().user().kept();

@@ -329,7 +329,7 @@ impl World {
         self.clients.believes(client, Some(at.id()));
         let waited = call.is_some() || op.is_some_and(|op| self.clients.get(client).ends(op));
         if let Some(op) = op.filter(|_| waited) {
-            witness.see(self.now, Seen::Replied { op, id, outcome });
+            witness.see(self.now, Seen::Replied { op, node: at.id(), id, outcome });
         }
         if let Some(call) = call {
             return self.session_answers(client, call, outcome, witness);

@@ -24,6 +24,7 @@ mod power;
 mod progress;
 mod queue;
 mod recovery;
+mod slips;
 mod standing;
 mod storm;
 mod stray;
@@ -32,9 +33,9 @@ mod tests;
 
 use std::time::Duration;
 
-use quorate::raft::{RoleName, Status};
+use quorate::raft::Status;
 use quorate::replica::{Input, Output};
-use quorate::types::{Body, Index, Instant, Message, NodeId, Packet, Term, TransferBody};
+use quorate::types::{Index, Instant, Message, NodeId, Packet, TransferBody};
 
 use crate::choice::{Choices, Key, Kind};
 use crate::digest;
@@ -51,6 +52,7 @@ use crate::world::network::{Network, Parcel};
 use crate::world::node::{Node, Place};
 use crate::world::operator::Operator;
 use crate::world::queue::{Event, Queue};
+use crate::world::slips::Slips;
 use crate::world::standing::Standing;
 use crate::world::storm::Storm;
 
@@ -73,6 +75,7 @@ pub(crate) struct World {
     calm: Option<Calm>,
     /// A node forgot what it had promised: nothing can be asked of the run but not to panic.
     beyond: bool,
+    slips: Slips,
     digest: u64,
     events: u64,
     /// Events since time last advanced.
@@ -115,6 +118,7 @@ impl World {
             queue: Queue::default(),
             calm: None,
             beyond: false,
+            slips: Slips::default(),
             digest: 0,
             events: 0,
             events_now: 0,
@@ -266,13 +270,11 @@ impl World {
             return;
         };
         let packet = parcel.unpack();
-        let part = match &packet {
-            Packet::Message(message) => {
-                witness.received(message, &running.status);
-                false
-            }
-            Packet::Transfer(transfer) => matches!(transfer.body, TransferBody::Bytes(..)),
-        };
+        if let Some(message) = packet.message() {
+            witness.received(message, &running.status);
+        }
+        let part = matches!(&packet, Packet::Transfer(transfer)
+            if matches!(transfer.body, TransferBody::Bytes(..)));
         self.step(to, Input::Packet(packet), witness);
         if part {
             self.pull(Trigger::ReceivesPart, to, None, witness);
@@ -312,12 +314,6 @@ impl World {
         let Some(running) = node.running.as_deref_mut() else { return };
         let kind = EventKind::of(&input);
         let answers = answers(&input).filter(|_| witness.checks());
-        if let Some((peer, term)) = answers
-            && running.status.role == RoleName::Leader
-            && running.status.term == term
-        {
-            running.heard.insert(peer, (term, own));
-        }
         let mut outputs = std::mem::take(&mut self.outputs);
         running.node.step(own, input, &mut outputs);
         let before = std::mem::replace(&mut running.status, running.node.status());
@@ -328,8 +324,7 @@ impl World {
         }
         let status = running.status;
         let membership = running.node.raft().membership().clone();
-        let counted =
-            answers.and_then(|(peer, _)| Some((peer, running.node.raft().matched(peer)?)));
+        let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         self.fold(ladder ^ (outputs.len() as u64) << 56);
@@ -388,18 +383,12 @@ impl World {
     }
 }
 
-/// The peer whose answer to a leader the input is, if it is one, and the answer's term.
-fn answers(input: &Input) -> Option<(NodeId, Term)> {
+/// The peer whose answer the input is, if it is one.
+fn answers(input: &Input) -> Option<NodeId> {
     match input {
-        Input::Packet(Packet::Message(Message {
-            from,
-            term,
-            body:
-                Body::AppendEntriesReply(_)
-                | Body::HeartbeatReply { .. }
-                | Body::InstallSnapshotReply { .. },
-            ..
-        })) => Some((*from, *term)),
+        Input::Packet(packet) => {
+            packet.message().filter(|message| message.body.is_reply()).map(|message| message.from)
+        }
         _ => None,
     }
 }
@@ -424,12 +413,15 @@ enum EventKind {
     Crash,
     Start,
     Fault,
+    /// Nodes compare their state machines.
+    Comparison,
 }
 
 impl EventKind {
     fn of(input: &Input) -> EventKind {
         match input {
-            Input::Packet(Packet::Message(_)) => EventKind::Message,
+            Input::Packet(Packet::Message(_) | Packet::Chained(..)) => EventKind::Message,
+            Input::Packet(Packet::Comparison(_)) => EventKind::Comparison,
             Input::Packet(Packet::Transfer(_)) => EventKind::Transfer,
             Input::Timeout => EventKind::Timeout,
             Input::Disk(_) => EventKind::Disk,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::machine::Digest;
 use quorate::raft::{RoleName, Status};
-use quorate::replica::{Node as Decider, Output, Replica, Work, Worker};
+use quorate::replica::{Comparisons, Node as Decider, Output, Replica, Work, Worker};
 use quorate::storage::{Completion, Operation};
 use quorate::types::{Index, Instant, NodeId, Tag, Term, Write};
 
@@ -70,6 +70,8 @@ pub(crate) struct Node {
     pub(crate) refuses: bool,
     /// The last membership in its log, as of when it last ran.
     pub(crate) standing: Standing,
+    /// Its state machine has erred, and may be wrong.
+    pub(crate) slipped: bool,
 }
 
 /// What a node is about to hear of its disk.
@@ -181,6 +183,7 @@ impl Node {
             founded: !standing.membership.is_nobody(),
             refuses: false,
             standing,
+            slipped: false,
         }
     }
 
@@ -234,6 +237,13 @@ impl Running {
         let (applied, results) = (machine.applied(), machine.results());
         let look = Look { applied, digest, results, machine: machine.user().machine() };
         witness.see(now, Seen::Looked { node: self.status.id, look });
+    }
+
+    /// Notes what the process has compared so far.
+    pub(crate) fn note_comparisons(&self, witness: &mut Witness) {
+        let Comparisons { chains, chains_unavailable, .. } = self.node.comparisons();
+        witness.reach_if(chains > 0, Spot::ChainCompared);
+        witness.reach_if(chains_unavailable > 0, Spot::ChainUnavailable);
     }
 
     /// Notes what the last step changed for a leader.

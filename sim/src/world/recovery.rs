@@ -23,7 +23,9 @@ impl World {
         if self.beyond {
             return self.end(witness);
         }
-        let core = self.draw_core();
+        // Where some may be wrong, all are needed to tell who.
+        let everyone = || (0..self.settings.nodes()).map(Place).collect();
+        let core: Vec<Place> = if self.has_slips() { everyone() } else { self.draw_core() };
         self.settings.calmed();
         self.operator.withdraw();
         let in_core = |place: Place| core.contains(&place);

@@ -101,10 +101,7 @@ fn packets_outlive_the_start_that_sent_them() {
     let (mut world, mut witness) = world_of(calm_settings(), ops);
     let crashed = crashes(&mut world, &mut witness);
     let mut parcels = (0..64).filter_map(|slot| world.network.peek(slot));
-    let travels = parcels.any(|parcel| match parcel.unpack() {
-        Packet::Message(message) => message.from == crashed.id(),
-        Packet::Transfer(transfer) => transfer.from == crashed.id(),
-    });
+    let travels = parcels.any(|parcel| parcel.unpack().from() == crashed.id());
     assert!(travels, "the promise is on its way although its sender is down");
 }
 

@@ -12,6 +12,7 @@ mod membership;
 mod rest;
 mod stage;
 mod state;
+mod suspects;
 
 use quorate_sim::check::CHECKS;
 
@@ -87,6 +88,7 @@ fn every_check_has_a_forgery() {
         rest::FORGERIES,
         due::FORGERIES,
         state::FORGERIES,
+        suspects::FORGERIES,
     ];
     println!("{:<5} {:<22} forged in", "check", "name");
     for check in CHECKS {

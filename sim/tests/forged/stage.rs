@@ -3,6 +3,8 @@
 //! A stage plays honest nodes as tersely as possible, so that a forgery can be one wrong event
 //! after an honest prefix. It stops at the first violation.
 
+mod disks;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -149,11 +151,6 @@ impl Stage {
         Stage::among(&[1, 2, 3, 4, 5, 6].map(NodeId), membership, Echo::default())
     }
 
-    /// Three fresh nodes without a membership.
-    pub(crate) fn unfounded() -> Stage {
-        Stage::among(&[1, 2, 3].map(NodeId), Membership::default(), Echo::default())
-    }
-
     fn among(nodes: &[NodeId], membership: Membership, workload: Echo) -> Stage {
         let bounds = Bounds::of(&Config::new(NodeId(1)), Costs::default());
         let checks = Checks::new(nodes, &membership, bounds, &AnyWorkload::new(workload));
@@ -268,27 +265,6 @@ impl Stage {
     fn first_of(&self, node: u64) -> Membership {
         let is_new = self.disks.contains_key(&node);
         if is_new { Membership::default() } else { self.membership.clone() }
-    }
-
-    /// The node loses its disk, and starts on an empty one.
-    pub(crate) fn wipes(&mut self, node: u64) {
-        let incarnation = Incarnation(100 + u128::from(node));
-        self.crashes(node);
-        self.disks.insert(node, incarnation);
-        *self.actor(node) = Actor::new(NodeId(node));
-        self.sees(Seen::Wiped { node: NodeId(node), incarnation });
-        self.starts(node);
-    }
-
-    /// The node gives its disk the first membership of the cluster.
-    pub(crate) fn founds(&mut self, node: u64, membership: &Membership) {
-        let actor = self.actor(node);
-        actor.write = actor.write.next();
-        let install = Some(SnapshotMeta::empty(EntryId::ZERO, membership.clone()));
-        let (id, hard_state, entries) = (actor.write, None, Vec::new());
-        let write = Write { id, hard_state, committed: Index::ZERO, install, entries };
-        actor.pending.push(write.clone());
-        self.sees(Seen::Submitted { node: NodeId(node), write: &write });
     }
 
     /// The node takes an input, and goes by this membership since.
@@ -510,9 +486,9 @@ impl Stage {
 
     /// One node sends another a message.
     pub(crate) fn sends(&mut self, from: u64, to: u64, term: u64, body: Body) {
-        let incarnation = self.disks.get(&from).copied().unwrap_or(Incarnation(from.into()));
-        let (from, to) = (NodeId(from), NodeId(to));
-        let message = Message { from, incarnation, to, term: Term(term), body };
+        let incarnation = self.disk_of(from);
+        let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
+        let message = Message { from, incarnation, to, term, body };
         self.sees(Seen::Sent { message: &message });
     }
 
@@ -564,7 +540,7 @@ impl Stage {
 
     /// A client hears that this came of its command.
     pub(crate) fn tells(&mut self, op: OpId, id: EntryId, outcome: &Outcome) {
-        self.sees(Seen::Replied { op, id, outcome });
+        self.sees(Seen::Replied { op, node: NodeId(1), id, outcome });
     }
 
     /// A client hears that nothing happened.

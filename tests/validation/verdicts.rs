@@ -1,0 +1,209 @@
+//! What nodes find comparing their state machines, and what becomes of those that are wrong.
+
+use std::time::Duration;
+
+use quorate::raft::RejectReason;
+use quorate::replica::{Standing, Verdict};
+use quorate::types::Index;
+
+use crate::cluster::{Cluster, Told};
+
+const PERIOD: Duration = Duration::from_secs(11);
+const UNVERIFIED: Option<Told> = Some(Told::Rejected(RejectReason::Unverified));
+
+fn proposes_some(cluster: &mut Cluster, count: u64) {
+    (0..count).for_each(|_| cluster.proposes());
+}
+
+fn is_quarantined(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Quarantined { .. })
+}
+
+fn is_rebuilt(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Rebuilt { .. })
+}
+
+#[test]
+fn nodes_that_agree_find_so_and_then_leave_each_other_alone() {
+    let mut cluster = Cluster::new(|_| {});
+    proposes_some(&mut cluster, 20);
+    cluster.passes(PERIOD);
+    for id in 1..=3 {
+        assert_eq!(cluster.standing(id), Standing::Sound);
+        assert!(cluster.node(id).comparisons().agreed > 0);
+        assert!(cluster.verdicts(id).iter().all(|it| matches!(it, Verdict::Sound { .. })));
+    }
+    cluster.passes(PERIOD);
+    let before = cluster.node(1).comparisons();
+    cluster.passes(PERIOD * 5);
+    assert_eq!(cluster.node(1).comparisons(), before, "nothing happened, nothing is asked");
+}
+
+#[test]
+fn a_follower_that_errs_answers_nobody_until_it_is_rebuilt() {
+    let mut cluster = Cluster::new(|_| {});
+    proposes_some(&mut cluster, 3);
+    cluster.errs(3, 1000);
+    proposes_some(&mut cluster, 1);
+    assert_eq!(cluster.sum(3), 1004);
+    // So long as its peers cannot be asked, it does not know.
+    cluster.passes(PERIOD);
+    let verdicts = cluster.verdicts(3);
+    assert!(verdicts.iter().any(is_quarantined), "{verdicts:?}");
+    assert!(verdicts.iter().any(is_rebuilt), "{verdicts:?}");
+    assert_eq!(cluster.standing(3), Standing::Sound);
+    proposes_some(&mut cluster, 2);
+    let sum = cluster.sum(1);
+    assert_eq!((cluster.sum(2), cluster.sum(3)), (sum, sum));
+    assert_eq!(cluster.reads(3), Some(Told::Answer(sum)));
+    let others = [1, 2].map(|id| cluster.verdicts(id));
+    assert!(!others.iter().flatten().any(is_quarantined));
+}
+
+#[test]
+fn in_quarantine_a_node_acknowledges_and_neither_answers_nor_campaigns() {
+    // Nobody else takes a snapshot that it could start over from, for nothing gets through.
+    let mut cluster = Cluster::new(|config| config.snapshot_bytes_per_second = 1);
+    proposes_some(&mut cluster, 3);
+    cluster.errs(3, 1000);
+    proposes_some(&mut cluster, 1);
+    cluster.passes(PERIOD);
+    assert_eq!(cluster.standing(3), Standing::Quarantined);
+    assert_eq!(cluster.reads(3), UNVERIFIED);
+    let applied = cluster.node(3).status().applied;
+    proposes_some(&mut cluster, 2);
+    let status = cluster.node(3).status();
+    assert_eq!(status.durable, cluster.node(1).status().last.index, "its log is as good as any");
+    assert_eq!(status.applied, applied, "and its state machine is not");
+    cluster.input(3, quorate::replica::Input::Campaign);
+    assert_eq!(cluster.leader(), Some(1));
+    // Its vote counts: without the second node it makes a majority.
+    cluster.cuts_off(2);
+    proposes_some(&mut cluster, 1);
+    assert!(matches!(cluster.told.last(), Some((1, Told::Reply(_)))), "{:?}", cluster.told.last());
+}
+
+#[test]
+fn a_leader_that_errs_steps_down_and_is_rebuilt() {
+    let mut cluster = Cluster::new(|_| {});
+    proposes_some(&mut cluster, 3);
+    cluster.errs(1, 1000);
+    proposes_some(&mut cluster, 1);
+    cluster.passes(PERIOD);
+    assert!(cluster.verdicts(1).iter().any(is_quarantined));
+    let other = cluster.leader().expect("somebody leads");
+    assert_ne!(other, 1);
+    cluster.passes(PERIOD);
+    assert_eq!(cluster.standing(1), Standing::Sound);
+    assert_eq!(cluster.sum(1), cluster.sum(2));
+    assert_eq!(cluster.reads(1), Some(Told::Answer(cluster.sum(2))));
+}
+
+#[test]
+fn where_all_differ_nobody_goes_on() {
+    let mut cluster = Cluster::new(|_| {});
+    proposes_some(&mut cluster, 3);
+    cluster.errs(2, 1000);
+    cluster.errs(3, 2000);
+    proposes_some(&mut cluster, 1);
+    cluster.passes(PERIOD * 2);
+    for id in 1..=3 {
+        assert_eq!(cluster.standing(id), Standing::Divided);
+        assert_eq!(cluster.reads(id), UNVERIFIED);
+    }
+    assert_eq!(cluster.leader(), None);
+    let applied = cluster.node(1).status().applied;
+    cluster.proposes_at(1);
+    cluster.passes(PERIOD);
+    assert_eq!(cluster.node(1).status().applied, applied);
+}
+
+#[test]
+fn two_that_differ_cannot_tell_without_the_third() {
+    let mut cluster = Cluster::new(|_| {});
+    proposes_some(&mut cluster, 3);
+    cluster.crashes(2);
+    cluster.errs(3, 1000);
+    proposes_some(&mut cluster, 1);
+    cluster.passes(PERIOD);
+    let undecided = |verdict: &Verdict| matches!(verdict, Verdict::Undecided { .. });
+    assert!(cluster.verdicts(1).iter().any(undecided), "it says that something is wrong");
+    assert_eq!(cluster.standing(1), Standing::Sound);
+    cluster.starts(2);
+    cluster.passes(PERIOD);
+    assert!(cluster.verdicts(3).iter().any(is_quarantined));
+    assert_eq!(cluster.standing(3), Standing::Sound);
+    assert_eq!(cluster.sum(3), cluster.sum(1));
+}
+
+#[test]
+fn what_nobody_can_tell_is_no_reason_to_believe() {
+    let mut cluster = Cluster::new(|_| {});
+    proposes_some(&mut cluster, 3);
+    cluster.cuts_off(3);
+    cluster.passes(PERIOD * 3);
+    proposes_some(&mut cluster, 1);
+    let before = cluster.verdicts(1).len();
+    cluster.cuts_off(2);
+    cluster.passes(PERIOD);
+    let later = &cluster.verdicts(1)[before..];
+    assert!(later.iter().all(|it| matches!(it, Verdict::Unavailable { .. })), "{later:?}");
+}
+
+/// Node 3 crashes after it has erred and taken a snapshot of that.
+fn restarts_with_a_wrong_snapshot() -> Cluster {
+    let mut cluster = Cluster::new(|config| {
+        config.snapshot_entries = 5;
+        config.validation_period = Duration::from_secs(3600);
+        config.validation_entries = 1000;
+    });
+    cluster.errs(3, 1000);
+    proposes_some(&mut cluster, 12);
+    assert!(cluster.node(3).status().snapshot > Index(2));
+    cluster.crashes(3);
+    cluster
+}
+
+#[test]
+fn a_node_that_starts_compares_before_it_answers() {
+    let mut cluster = restarts_with_a_wrong_snapshot();
+    cluster.cuts_off(3);
+    cluster.starts(3);
+    assert_eq!(cluster.standing(3), Standing::Unchecked);
+    assert_eq!(cluster.reads(3), UNVERIFIED);
+    cluster.heals();
+    cluster.passes(Duration::from_secs(2));
+    proposes_some(&mut cluster, 1);
+    cluster.passes(Duration::from_secs(2));
+    assert!(cluster.verdicts(3).iter().any(is_quarantined), "{:?}", cluster.verdicts(3));
+    proposes_some(&mut cluster, 1);
+    cluster.passes(Duration::from_secs(2));
+    assert_eq!(cluster.sum(3), cluster.sum(1));
+    let wrong = |(by, told): &(u64, Told)| *by == 3 && matches!(told, Told::Answer(_));
+    assert!(!cluster.told.iter().any(wrong));
+    assert_eq!(cluster.reads(3), Some(Told::Answer(cluster.sum(1))));
+}
+
+#[test]
+fn a_node_that_starts_answers_after_a_while_although_nobody_can_tell() {
+    let mut cluster = Cluster::new(|config| config.snapshot_entries = 5);
+    proposes_some(&mut cluster, 12);
+    cluster.crashes(3);
+    cluster.cuts_off(1);
+    cluster.cuts_off(2);
+    cluster.starts(3);
+    assert_eq!(cluster.reads(3), UNVERIFIED);
+    cluster.passes(Duration::from_secs(5));
+    assert_eq!(cluster.standing(3), Standing::Unchecked, "it has not passed anything");
+    assert_eq!(cluster.reads(3), Some(Told::Rejected(RejectReason::NoLeader)), "nobody leads");
+}
+
+#[test]
+fn damage_that_no_reply_shows_is_found_where_states_are_compared() {
+    let mut cluster = Cluster::new(|config| config.validate_states = true);
+    proposes_some(&mut cluster, 20);
+    cluster.passes(PERIOD);
+    for id in 1..=3 {
+        assert_eq!(cluster.standing(id), Standing::Sound);
+    }
+}
