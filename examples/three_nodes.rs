@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, Raft, StartError};
-use quorate::types::{Index, Instant, Membership, NodeId, ReadLevel, Restored, Tag};
+use quorate::types::{Acknowledge, Index, Instant, Membership, NodeId, ReadLevel, Restored, Tag};
 
 /// The nodes, the time they share, and what will happen when and to whom.
 struct Cluster {
@@ -28,8 +28,14 @@ fn main() -> Result<(), StartError> {
 
     println!("\nThe leader takes two commands.");
     let leader = cluster.nodes[&ids[0]].status().leader.expect("it was elected");
-    cluster.step(leader, Input::Propose { tag: Tag(1), command: "x = 1".into() });
-    cluster.step(leader, Input::Propose { tag: Tag(2), command: "y = 2".into() });
+    cluster.step(
+        leader,
+        Input::Propose { tag: Tag(1), acknowledge: Acknowledge::Default, command: "x = 1".into() },
+    );
+    cluster.step(
+        leader,
+        Input::Propose { tag: Tag(2), acknowledge: Acknowledge::Default, command: "y = 2".into() },
+    );
     cluster.run_until(|nodes| nodes.values().all(|node| node.status().applied == Index(3)));
 
     println!("\nA follower is asked for a linearizable read.");

@@ -22,11 +22,13 @@ const AREAS: &[&str] = &[
     "lease",
     "liveness",
     "snapshots",
+    "acknowledge",
     "disk",
     "membership",
     "identity",
     "even",
     "transfer",
+    "survivor",
 ];
 
 #[test]
@@ -65,6 +67,11 @@ fn disk() {
 }
 
 #[test]
+fn acknowledge() {
+    check_area("acknowledge", 12);
+}
+
+#[test]
 fn membership() {
     check_area("membership", 15);
 }
@@ -77,6 +84,11 @@ fn identity() {
 #[test]
 fn even() {
     check_area("even", 9);
+}
+
+#[test]
+fn survivor() {
+    check_area("survivor", 12);
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub enum Kind {
     Damage,
     /// Who is a member, and what becomes of that.
     Members,
+    /// When a proposal counts as done.
+    Acknowledge,
     /// Whether the cluster founds itself, and whether disks are lost.
     Identity,
     /// How state machines are compared.

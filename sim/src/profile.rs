@@ -30,6 +30,8 @@ pub struct Profile {
     pub(crate) rollback_permille: u64,
     /// Whether snapshots are taken every few entries, and travel slowly.
     pub(crate) snapshots: bool,
+    /// Whether the last survivor goes on: silence is to mean death.
+    pub(crate) survives: bool,
 }
 
 /// No profile has the name that was asked for; its text lists those that exist.
@@ -59,12 +61,17 @@ const EVERYTHING: Profile = Profile {
     wipe_permille: 150,
     rollback_permille: 0,
     snapshots: false,
+    survives: false,
 };
+
+/// Nodes that crash and come back; whatever they say while they are up, arrives soon.
+const DEATHS: Faults =
+    Faults::of(&[Fault::Crash, Fault::Stop, Fault::Surge, Fault::SlowApply, Fault::Campaign]);
 
 /// Runs of which most have nothing to do with members.
 const SETTLED: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..EVERYTHING };
 
-static PROFILES: [Profile; 10] = [
+static PROFILES: [Profile; 12] = [
     EVERYTHING,
     Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..SETTLED },
     Profile {
@@ -137,6 +144,26 @@ static PROFILES: [Profile; 10] = [
         voters: &[4, 2, 4, 6],
         churn_permille: 400,
         ..EVERYTHING
+    },
+    Profile {
+        name: "survivor",
+        summary: "three nodes, of which the last survivor goes on; crashes, and no silence but death",
+        faults: DEATHS,
+        always: Faults::of(&[Fault::Crash]),
+        voters: &[3],
+        learners_permille: 0,
+        survives: true,
+        ..SETTLED
+    },
+    Profile {
+        name: "survivor-parted",
+        summary: "as survivor, and the network parts nodes: the brain splits, and runs fail",
+        faults: DEATHS.and(Faults::of(&[Fault::Partition])),
+        always: Faults::of(&[Fault::Partition]),
+        voters: &[3],
+        learners_permille: 0,
+        survives: true,
+        ..SETTLED
     },
     Profile {
         name: "identity",

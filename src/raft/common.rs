@@ -15,6 +15,7 @@ use crate::raft::loan::Fresh;
 use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::{ConfirmedRead, ConfirmedReads};
 use crate::raft::refusals::Refusals;
+use crate::raft::survival::Survival;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
     Instant, Membership, Message, NodeId, Payload, ReadLevel, SnapshotMeta, Tag, Term,
@@ -44,6 +45,8 @@ pub(crate) struct Common {
     pub(crate) reads: ConfirmedReads,
     pub(crate) refusals: Refusals,
     pub(crate) drift: Drift,
+    /// Who is alive, if nodes go on without those that are not.
+    pub(crate) survival: Survival,
     /// The node is to found the cluster, and has no membership yet.
     pub(crate) founding: Option<Founding>,
     /// The life of the disk.
@@ -78,6 +81,7 @@ impl Common {
         let is_new = reported.is_nobody() && log.last() == EntryId::ZERO;
         let founders = config.founders.as_ref().filter(|_| is_new);
         let founding = founders.map(|founders| Founding::new(founders, own, now));
+        let survival = Survival::new(config.survivor.map(|survivor| survivor.after), now);
         // What it promised counts from the last word of a leader, which is before the start.
         let drift_ppm = config.lease.map_or(Lease::DRIFT_PPM_MAX, |lease| lease.drift_ppm);
         let promised_until = now.after(stretched(hard_state.promise, drift_ppm));
@@ -97,6 +101,7 @@ impl Common {
             reads,
             refusals: Refusals::default(),
             drift: Drift::default(),
+            survival,
             founding,
             incarnation,
             strange: false,
@@ -247,6 +252,12 @@ impl Common {
 
     pub(crate) fn reject(&mut self, tag: Tag, reason: RejectReason) {
         self.actions.push(Action::Rejected { tag, reason });
+    }
+
+    /// What this leader was asked for in its term is in the log at `index`, as it was to be.
+    pub(crate) fn committed(&mut self, tag: Tag, index: Index) {
+        let id = EntryId::new(self.term(), index);
+        self.actions.push(Action::Committed { tag, id });
     }
 
     pub(crate) fn announce(&mut self, role: RoleName, leader: Option<NodeId>) {
@@ -402,6 +413,10 @@ impl Common {
         if *membership != self.reported {
             self.actions.push(Action::MembershipChanged(membership.clone()));
         }
+        if !membership.incoming().contains(&self.config.id) {
+            self.survival.discount();
+        }
+        self.survival.keep(membership);
         self.reported = membership.clone();
     }
 

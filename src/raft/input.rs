@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::types::{
-    Change, Command, Entry, Index, Message, NodeId, ReadLevel, SnapshotMeta, Tag, WriteId,
+    Acknowledge, Change, Command, Entry, Index, Message, NodeId, ReadLevel, SnapshotMeta, Tag,
+    WriteId,
 };
 
 /// One thing that happened to a node; `Raft::step` takes one at a time.
@@ -28,10 +29,13 @@ pub enum Input {
         entries: Vec<Entry>,
     },
     /// The user wants a command in the log. Ends in exactly one of `Action::Committed`,
-    /// `Action::Rejected` and `Action::Unknown`.
+    /// `Action::Rejected` and `Action::Unknown`; with [`Acknowledge::LeaderOnly`], of
+    /// `Action::MayBeLost` and `Action::Rejected`.
     Propose {
         /// Comes back with the outcome.
         tag: Tag,
+        /// When it counts as done.
+        acknowledge: Acknowledge,
         /// The bytes to replicate.
         command: Command,
     },

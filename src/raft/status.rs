@@ -65,6 +65,8 @@ pub struct PeerStatus {
     pub snapshot: Option<Index>,
     /// Whether it had no space for the entries it was last sent.
     pub disk_full: bool,
+    /// Whether it was not heard for the longest election timeout: no proposal waits for it.
+    pub suspected: bool,
     /// The highest index known to be durable and equal there.
     pub matched: Index,
     /// The next index to send.

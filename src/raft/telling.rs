@@ -50,6 +50,7 @@ impl Raft {
                 Mode::Probe { .. } | Mode::Replicate => None,
             },
             disk_full: progress.disk_full(),
+            suspected: leader.suspects(&self.common, progress),
             matched: progress.matched(),
             next: progress.next(),
             inflight_entries: progress.inflight().entries(),
