@@ -28,14 +28,10 @@ fn main() -> Result<(), StartError> {
 
     println!("\nThe leader takes two commands.");
     let leader = cluster.nodes[&ids[0]].status().leader.expect("it was elected");
-    cluster.step(
-        leader,
-        Input::Propose { tag: Tag(1), acknowledge: Acknowledge::Default, command: "x = 1".into() },
-    );
-    cluster.step(
-        leader,
-        Input::Propose { tag: Tag(2), acknowledge: Acknowledge::Default, command: "y = 2".into() },
-    );
+    let acknowledge = Acknowledge::Default;
+    for (tag, command) in [(Tag(1), "x = 1".into()), (Tag(2), "y = 2".into())] {
+        cluster.step(leader, Input::Propose { tag, acknowledge, command });
+    }
     cluster.run_until(|nodes| nodes.values().all(|node| node.status().applied == Index(3)));
 
     println!("\nA follower is asked for a linearizable read.");

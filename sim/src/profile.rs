@@ -147,7 +147,7 @@ static PROFILES: [Profile; 12] = [
     },
     Profile {
         name: "survivor",
-        summary: "three nodes, of which the last survivor goes on; crashes, and no silence but death",
+        summary: "three nodes, of which the last one goes on; crashes, and no silence but death",
         faults: DEATHS,
         always: Faults::of(&[Fault::Crash]),
         voters: &[3],

@@ -60,8 +60,8 @@ pub struct Config {
     /// a proposal to be taken; beyond it proposals are refused as busy. What a new leader inherits
     /// counts too, and while some of that is on its disk alone it takes none.
     pub unapplied_bytes_max: usize,
-    /// The most proposals that wait for every live voter, committed ones among them; beyond it those
-    /// that are to wait so are refused as busy.
+    /// The most proposals that wait for every live voter, committed ones among them; beyond it
+    /// those that are to wait so are refused as busy.
     pub all_live_max: usize,
     /// The most bytes of durable entries kept in memory; older ones are fetched from the disk.
     pub tail_bytes_max: usize,
