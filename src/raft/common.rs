@@ -14,10 +14,10 @@ use crate::raft::lease::stretched;
 use crate::raft::loan::Fresh;
 use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::{ConfirmedRead, ConfirmedReads};
-use crate::raft::status::Refusals;
+use crate::raft::refusals::Refusals;
 use crate::raft::survival::Survival;
 use crate::types::{
-    AppendOutcome, Beat, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
+    AppendOutcome, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
     Instant, Membership, Message, NodeId, Payload, ReadLevel, SnapshotMeta, Tag, Term,
 };
 
@@ -321,6 +321,9 @@ impl Common {
             self.actions.push(Action::Restore(self.snapshot.clone()));
             return;
         }
+        if self.quarantined {
+            return;
+        }
         let (entries_max, bytes_max) =
             (self.config.message_entries_max, self.config.apply_bytes_max);
         match self.log.to_apply(entries_max, bytes_max) {
@@ -333,7 +336,7 @@ impl Common {
     /// Hands fetched entries to the state machine, if they are the next ones.
     pub(crate) fn apply_fetched(&mut self, entries: Vec<Entry>) {
         let next = entries.first().is_some_and(|first| first.id.index == self.log.applied().next());
-        if next && self.log.applying() == self.log.applied() {
+        if !self.quarantined && next && self.log.applying() == self.log.applied() {
             self.apply(entries);
         }
     }
@@ -354,8 +357,9 @@ impl Common {
                 let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
                 Body::AppendEntriesReply(outcome)
             }
-            Body::Heartbeat(Beat { round, .. }) => Body::HeartbeatReply {
-                round: *round,
+            // Rounds of another term are none of the next leader's, who may be the same node.
+            Body::Heartbeat(_) => Body::HeartbeatReply {
+                round: 0,
                 verified: Index::ZERO,
                 matched: Index::ZERO,
                 durable: Index::ZERO,

@@ -93,13 +93,13 @@ pub enum Input {
     /// Campaign now, as if the election timeout had passed. Peers that hear a leader still refuse,
     /// if they are sticky.
     Campaign,
-    /// Whether the state machine is known to be wrong. Then the node neither leads nor campaigns,
-    /// and reads that wait end; its log is as good as any, so it votes and acknowledges on.
+    /// Whether the state machine is known to be wrong. Then the node neither leads nor campaigns
+    /// nor applies anything, and reads that wait end; its log is as good as any, so it votes and
+    /// acknowledges on.
     Quarantine(bool),
     /// A snapshot that a peer took of a state machine that is right is in force on the disk: the
-    /// state machine starts over from it, and the log from its last entry. To be said in quarantine,
-    /// when the state machine has applied all that it will of what it was handed; ignored if an
-    /// installed snapshot has overtaken it.
+    /// state machine starts over from it, and the log from its last entry. To be said in quarantine
+    /// while nothing is with the state machine; ignored if an installed snapshot has overtaken it.
     Rebuild {
         /// The snapshot; the log has its last entry.
         meta: SnapshotMeta,

@@ -375,8 +375,6 @@ impl Node {
         match action {
             Action::Send(message) => self.send(message),
             Action::Persist(write) => self.storage.persist(write, &mut self.events),
-            // Whoever starts over gets them again.
-            Action::Apply(_) if !self.validation.stands() => {}
             Action::Apply(entries) => {
                 self.applies = true;
                 self.snapshots.count(&entries);
