@@ -137,6 +137,16 @@ fn scripts_by_bug() -> BTreeMap<String, Vec<String>> {
 }
 
 /// Runs every script of the area, which must be at least `count_min`.
+/// Where silence does not mean death, the last survivor is one of two: `docs/SURVIVOR.md` shows it.
+#[test]
+fn under_partition_the_brain_splits() {
+    let script = root().join("tests/data/survivor/partition_splits_the_brain.txt");
+    let Outcome::Broken(what) = check_file(&script, false) else {
+        panic!("both sides go on, and nobody notices");
+    };
+    assert!(what.contains("n3 applies 2@t2, but 2@t1 was applied before"), "{what}");
+}
+
 fn check_area(area: &str, count_min: usize) {
     let update = env::var_os("UPDATE_SPECS").is_some();
     let scripts = scripts(area);

@@ -185,8 +185,7 @@ impl Cluster {
     pub(crate) fn proposes_at(&mut self, id: u64) {
         let command = Request::Plain(b"x").encode();
         let tag = self.tag();
-        let acknowledge = Acknowledge::Quorum;
-        self.input(id, Input::Propose { tag, command, acknowledge });
+        self.input(id, Input::Propose { tag, acknowledge: Acknowledge::Default, command });
     }
 
     /// The node is asked for the sum: what it says at once.

@@ -293,6 +293,5 @@ fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
 
 /// A proposal of a user.
 pub(crate) fn proposal() -> Input {
-    let acknowledge = Acknowledge::Quorum;
-    Input::Propose { tag: Tag(1), command: Command::from("x"), acknowledge }
+    Input::Propose { tag: Tag(1), acknowledge: Acknowledge::Quorum, command: Command::from("x") }
 }
