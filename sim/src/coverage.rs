@@ -331,9 +331,9 @@ const RECEIVED: [Mark; 16] = [
     must("received/stranger"),
 ];
 
-/// State machines err, and disks are older images, in one profile each. A pre-candidate asks so little
-/// of its disk that faults of disks seldom meet one; and what is wanted of a leader is seldom asked
-/// of who stands.
+/// State machines err, and disks are older images, in one profile each. A pre-candidate asks so
+/// little of its disk that faults of disks seldom meet one; what is wanted of a leader is seldom
+/// asked of who stands.
 macro_rules! by_role {
     ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $($rare:literal)*) => {
         [

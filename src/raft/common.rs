@@ -14,9 +14,9 @@ use crate::raft::lease::stretched;
 use crate::raft::loan::Fresh;
 use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::{ConfirmedRead, ConfirmedReads};
-use crate::raft::status::Refusals;
+use crate::raft::refusals::Refusals;
 use crate::types::{
-    AppendOutcome, Beat, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
+    AppendOutcome, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
     Instant, Membership, Message, NodeId, Payload, ReadLevel, SnapshotMeta, Tag, Term,
 };
 
@@ -346,8 +346,9 @@ impl Common {
                 let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
                 Body::AppendEntriesReply(outcome)
             }
-            Body::Heartbeat(Beat { round, .. }) => Body::HeartbeatReply {
-                round: *round,
+            // Rounds of another term are none of the next leader's, who may be the same node.
+            Body::Heartbeat(_) => Body::HeartbeatReply {
+                round: 0,
                 verified: Index::ZERO,
                 matched: Index::ZERO,
                 durable: Index::ZERO,

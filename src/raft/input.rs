@@ -89,8 +89,8 @@ pub enum Input {
     /// Campaign now, as if the election timeout had passed. Peers that hear a leader still refuse,
     /// if they are sticky.
     Campaign,
-    /// Whether the state machine is known to be wrong. Then the node neither leads nor campaigns nor
-    /// applies anything, and reads that wait end; its log is as good as any, so it votes and
+    /// Whether the state machine is known to be wrong. Then the node neither leads nor campaigns
+    /// nor applies anything, and reads that wait end; its log is as good as any, so it votes and
     /// acknowledges on.
     Quarantine(bool),
     /// A snapshot that a peer took of a state machine that is right is in force on the disk: the

@@ -24,13 +24,14 @@ mod loan;
 mod meeting;
 mod normal;
 mod outbox;
-mod peers;
 mod reads;
+mod refusals;
 mod replication;
 mod screen;
 mod snapshots;
 mod start;
 mod status;
+mod telling;
 mod trace;
 mod transition;
 mod unapplied;
@@ -39,8 +40,9 @@ mod upkeep;
 pub use action::{Action, Refusal, RejectReason, RoleName};
 pub use config::{Config, ConfigError, Lease, Removal};
 pub use input::{Consumer, Input};
+pub use refusals::Refusals;
 pub use start::StartError;
-pub use status::{PeerStatus, Refusals, Status};
+pub use status::{PeerStatus, Status};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -157,36 +159,6 @@ impl Raft {
             Role::PreCandidate(candidate) => candidate.deadline,
             Role::Candidate(candidate) => candidate.deadline,
             Role::Leader(leader) => leader.heartbeat_due,
-        }
-    }
-
-    /// The node's state at a glance.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let (common, log) = (&self.common, &self.common.log);
-        let (unapplied_bytes, reads) = match &self.role {
-            Role::Follower(follower) => (0, follower.reads.len()),
-            Role::Leader(leader) => (leader.unapplied.bytes(), leader.reads_waiting()),
-            Role::PreCandidate(_) | Role::Candidate(_) => (0, 0),
-        };
-        Status {
-            id: common.id(),
-            role: self.role.name(),
-            term: common.term(),
-            vote: common.vote(),
-            promise: common.promise(),
-            leader: self.leader(),
-            last: log.last(),
-            durable: log.durable(),
-            committed: log.committed(),
-            applied: log.applied(),
-            snapshot: log.snapshot().index,
-            base: log.base().index,
-            disk_full: common.disk_full,
-            tail_bytes: log.tail_bytes(),
-            unapplied_bytes,
-            outbox_messages: common.outbox.held(),
-            reads_waiting: reads + common.reads.len(),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::raft::drift::Drift;
 use crate::raft::jitter::Jitter;
-use crate::raft::status::Refusals;
+use crate::raft::refusals::Refusals;
 use crate::raft::{Raft, Role};
 use crate::types::{Instant, NodeId, WriteId};
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::raft::action::{Refusal, RoleName};
+use crate::raft::action::RoleName;
 use crate::types::{EntryId, HardState, Index, NodeId, Term};
 
 /// A node's state at a glance; cheap to take after every step.
@@ -51,22 +51,6 @@ impl Status {
     #[must_use]
     pub fn hard_state(&self) -> HardState {
         HardState { term: self.term, vote: self.vote, promise: self.promise }
-    }
-}
-
-/// How many messages a node refused since its start, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Refusals([u64; Refusal::ALL.len()]);
-
-impl Refusals {
-    /// How many were refused for `reason`.
-    #[must_use]
-    pub fn count(&self, reason: Refusal) -> u64 {
-        self.0[reason as usize]
-    }
-
-    pub(crate) fn add(&mut self, reason: Refusal) {
-        self.0[reason as usize] += 1;
     }
 }
 
