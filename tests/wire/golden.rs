@@ -270,7 +270,7 @@ fn numbers_of_variants_stay() {
                 }
             }
             Packet::Chained(message, _) => {
-                let place = 32 + 8 + 8 + 8;
+                let place = 32 + 8 + 16 + 8 + 8;
                 assert_eq!(number_at(&bytes, place), number_of_body(&message.body), "{name}");
             }
             Packet::Comparison(comparison) => {
