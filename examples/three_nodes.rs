@@ -66,14 +66,12 @@ impl Cluster {
         let columns = format!("{}  {}", self.now, node.status());
         println!("{columns}  {event}");
         for action in actions {
+            println!("{columns}  * {action}");
             let (micros, to, input) = match action {
                 Action::Send(message) => (1000, message.to, Input::Message(message)),
                 Action::Persist(write) => (100, id, Input::Persisted(write.id)),
                 Action::Apply(batch) => (100, id, Input::Applied(batch[batch.len() - 1].id.index)),
-                other => {
-                    println!("{columns}  * {other}");
-                    continue;
-                }
+                _ => continue,
             };
             self.coming.push((self.now.after(Duration::from_micros(micros)), to, input));
         }
