@@ -149,9 +149,9 @@ pub(crate) fn samples() -> Vec<(&'static str, Packet)> {
     let comparison = |(name, body)| (name, Packet::Comparison(Comparison { from, to, body }));
     let append = bodies().into_iter().map(|(_, body)| body);
     let append = append.filter(|body| matches!(body, Body::AppendEntries { .. }));
-    let chained = append.take(1).map(|body| {
-        ("Chained", Packet::Chained(said(body), Chain(0x0123_4567_89ab_cdef)))
-    });
+    let chained = append
+        .take(1)
+        .map(|body| ("Chained", Packet::Chained(said(body), Chain(0x0123_4567_89ab_cdef))));
     let messages = bodies().into_iter().map(message);
     let others = transfers().into_iter().map(transfer).chain(chained);
     messages.chain(others).chain(comparisons().into_iter().map(comparison)).collect()

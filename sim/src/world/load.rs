@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::machine::{Answer, Call, ClientSession, Digest, Nonce, Outcome};
 use quorate::raft::RejectReason;
 use quorate::replica::Input;
-use quorate::types::{EntryId, Index, NodeId, ReadLevel, Tag};
+use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel, Tag};
 
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
@@ -191,8 +191,12 @@ impl World {
         self.queue.push(gives_up, Event::Client { client, nap: nap.number });
         if reads {
             let query = self.workload.query(op, &mut draw);
-            witness.see(self.now, Seen::ReadInvoked { op, query: &query });
-            return self.ask(client, op, (to, travels), Asked::Read(query));
+            let level = match target {
+                None => self.level(client, nap.turn),
+                Some(_) => ReadLevel::Linearizable,
+            };
+            witness.see(self.now, Seen::ReadInvoked { op, level, query: &query });
+            return self.ask(client, op, (to, travels), Asked::Read(level, query));
         }
         let in_session = target.is_none() && self.has_session(client);
         let command = self.command(op, in_session, &mut draw);
@@ -203,6 +207,22 @@ impl World {
         witness.see(self.now, Seen::ProposeInvoked { op, command: &command, session });
         let command = quorate::machine::Request::Plain(&command).encode();
         self.ask(client, op, (to, travels), Asked::Propose(command));
+    }
+
+    /// How fresh the answer to a client's read has to be.
+    fn level(&self, client: u16, turn: u32) -> ReadLevel {
+        let key = Key { peer: client, counter: turn << 2, ..Kind::Level.key() };
+        let mut draw = self.choices.draw(key);
+        match draw.below(10) {
+            0..4 => ReadLevel::Linearizable,
+            4..6 => ReadLevel::Lease,
+            6..8 => ReadLevel::Replica,
+            8 => {
+                let longest = self.settings.config.election_timeout_max;
+                ReadLevel::Bounded(longest * draw.below(9) as u32 / 4)
+            }
+            _ => ReadLevel::Local,
+        }
     }
 
     /// So many commands reach a node at once. Nobody waits for them longer than for others.
@@ -265,12 +285,13 @@ impl World {
         witness.see(self.now, Seen::Asked { node: to.id(), tag });
         let input = match ask {
             Asked::Propose(command) => Input::Propose { tag, command },
-            Asked::Read(query) => {
-                witness.reads_at(&running.status, running.led_from);
-                Input::Read { tag, level: ReadLevel::Linearizable, query }
+            Asked::Read(level, query) => {
+                witness.reads_at(&running.status, running.led_from, (tag, level));
+                Input::Read { tag, level, query }
             }
         };
         self.step(to, input, witness);
+        witness.read_is_asked();
     }
 
     /// The log has a client's command, and this came of it.
@@ -339,6 +360,7 @@ impl World {
         &mut self,
         tag: Tag,
         at: Place,
+        freshness: Freshness,
         (index, applied): (Index, Index),
         (state, answer): (Option<Digest>, &[u8]),
         witness: &mut Witness,
@@ -352,8 +374,9 @@ impl World {
             return;
         }
         self.clients.get(client).disappointed = 0;
-        witness
-            .see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state, answer });
+        let node = at.id();
+        let served = Seen::ReadServed { op, node, freshness, index, applied, state, answer };
+        witness.see(self.now, served);
         if client == self.clients.prober() {
             self.probe_served();
         } else {
