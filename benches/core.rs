@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, Raft};
-use quorate::types::{Command, Index, Instant, Membership, NodeId, Restored, Tag, WriteId};
+use quorate::types::{
+    Acknowledge, Command, Index, Instant, Membership, NodeId, Restored, Tag, WriteId,
+};
 
 /// What every command carries.
 const BYTES: [u8; 128] = [7; 128];
@@ -137,7 +139,10 @@ impl Commits for Cluster {
         let goal = self.committed + batch;
         for _ in 0..batch {
             let command = Command::from(&BYTES[..]);
-            self.step(NodeId(1), Input::Propose { tag: Tag(0), command });
+            self.step(
+                NodeId(1),
+                Input::Propose { tag: Tag(0), acknowledge: Acknowledge::Quorum, command },
+            );
         }
         self.settle();
         assert_eq!(self.committed, goal, "every proposal is committed");

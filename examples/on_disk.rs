@@ -9,7 +9,9 @@ use quorate::machine::{Frozen, Request, StateMachine};
 use quorate::raft::{Config, RoleName};
 use quorate::replica::{Input, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk, FileDisk, Identity};
-use quorate::types::{Incarnation, Index, Instant, Membership, NodeId, ReadLevel, Tag};
+use quorate::types::{
+    Acknowledge, Incarnation, Index, Instant, Membership, NodeId, ReadLevel, Tag,
+};
 
 const CLUSTER: ClusterId = ClusterId(7);
 const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
@@ -169,7 +171,10 @@ impl Cluster {
         let leader = self.leader().expect("the cluster has settled on a leader");
         for tag in (1..=times).map(Tag) {
             let command = Request::Plain(b"one more").encode();
-            self.inputs.push_back((leader, Input::Propose { tag, command }));
+            self.inputs.push_back((
+                leader,
+                Input::Propose { tag, acknowledge: Acknowledge::Default, command },
+            ));
         }
         let applied = |cluster: &Cluster| {
             cluster.nodes.iter().all(|Host(node, ..)| node.worker.machine().user().0 == times)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, Raft, StartError};
-use quorate::types::{Index, Instant, Membership, NodeId, ReadLevel, Restored, Tag};
+use quorate::types::{Acknowledge, Index, Instant, Membership, NodeId, ReadLevel, Restored, Tag};
 
 /// The nodes, the time they share, and what will happen when and to whom.
 struct Cluster {
@@ -28,14 +28,16 @@ fn main() -> Result<(), StartError> {
 
     println!("\nThe leader takes two commands.");
     let leader = cluster.nodes[&ids[0]].status().leader.expect("it was elected");
-    cluster.step(leader, Input::Propose { tag: Tag(1), command: "x = 1".into() });
-    cluster.step(leader, Input::Propose { tag: Tag(2), command: "y = 2".into() });
+    for (tag, command) in [(Tag(1), "x = 1".into()), (Tag(2), "y = 2".into())] {
+        let acknowledge = Acknowledge::Default;
+        cluster.step(leader, Input::Propose { tag, acknowledge, command });
+    }
     cluster.run_until(|nodes| nodes.values().all(|node| node.status().applied == Index(3)));
 
     println!("\nA follower is asked for a linearizable read.");
     let follower = ids[usize::from(leader == ids[0])];
-    let level = ReadLevel::Linearizable;
-    cluster.step(follower, Input::Read { tag: Tag(3), level, conflict: Index::ZERO });
+    let (tag, level, conflict) = (Tag(3), ReadLevel::Linearizable, Index::ZERO);
+    cluster.step(follower, Input::Read { tag, level, conflict });
     cluster.run_until(|nodes| nodes[&follower].status().reads_waiting == 0);
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, Input, Raft, RejectReason};
 use quorate::types::{
-    Body, Command, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
-    Restored, SnapshotMeta, Tag, Term, Write,
+    Acknowledge, Body, Command, Entry, EntryId, HardState, Index, Instant, Membership, Message,
+    NodeId, Restored, SnapshotMeta, Tag, Term, Write,
 };
 
 /// Numbers that are the same in every run.
@@ -223,7 +223,10 @@ impl Cluster {
     fn propose(&mut self, at: usize) {
         self.tags += 1;
         let command = Command::from(vec![7; 10 + self.tags as usize % 40]);
-        self.give(at, Input::Propose { tag: Tag(self.tags), command });
+        self.give(
+            at,
+            Input::Propose { tag: Tag(self.tags), acknowledge: Acknowledge::Quorum, command },
+        );
     }
 
     /// Of the writes under way `kept` are durable, and the parts of the next that `parts` allows.

@@ -22,11 +22,13 @@ const AREAS: &[&str] = &[
     "lease",
     "liveness",
     "snapshots",
+    "acknowledge",
     "disk",
     "membership",
     "identity",
     "even",
     "transfer",
+    "survivor",
 ];
 
 #[test]
@@ -65,6 +67,11 @@ fn disk() {
 }
 
 #[test]
+fn acknowledge() {
+    check_area("acknowledge", 12);
+}
+
+#[test]
 fn membership() {
     check_area("membership", 15);
 }
@@ -77,6 +84,11 @@ fn identity() {
 #[test]
 fn even() {
     check_area("even", 9);
+}
+
+#[test]
+fn survivor() {
+    check_area("survivor", 12);
 }
 
 #[test]
@@ -125,6 +137,16 @@ fn scripts_by_bug() -> BTreeMap<String, Vec<String>> {
 }
 
 /// Runs every script of the area, which must be at least `count_min`.
+/// Where silence does not mean death, the last survivor is one of two: `docs/SURVIVOR.md` shows it.
+#[test]
+fn under_partition_the_brain_splits() {
+    let script = root().join("tests/data/survivor/partition_splits_the_brain.txt");
+    let Outcome::Broken(what) = check_file(&script, false) else {
+        panic!("both sides go on, and nobody notices");
+    };
+    assert!(what.contains("n3 applies 2@t2, but 2@t1 was applied before"), "{what}");
+}
+
 fn check_area(area: &str, count_min: usize) {
     let update = env::var_os("UPDATE_SPECS").is_some();
     let scripts = scripts(area);

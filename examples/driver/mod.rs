@@ -9,7 +9,7 @@ use quorate::raft::{Config, RoleName};
 use quorate::recovery::BackupHead;
 use quorate::replica::{Input, OpenError, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk};
-use quorate::types::{Change, Command, Index, Instant, NodeId, ReadLevel, Tag};
+use quorate::types::{Acknowledge, Change, Command, Index, Instant, NodeId, ReadLevel, Tag};
 
 /// More steps than any wait here takes.
 const STEPS_MAX: u32 = 1_000_000;
@@ -187,7 +187,7 @@ impl<D: Disk> Cluster<D> {
 
     /// Asks the leader for a command, and does not wait.
     pub(crate) fn send(&mut self, command: Command) -> Tag {
-        self.ask(|tag| Input::Propose { tag, command })
+        self.ask(|tag| Input::Propose { tag, acknowledge: Acknowledge::Default, command })
     }
 
     /// What came of a command; None if that is not known.

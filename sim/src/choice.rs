@@ -79,6 +79,8 @@ pub enum Kind {
     Members,
     /// How fresh the answer to a read has to be.
     Level,
+    /// When a proposal counts as done.
+    Acknowledge,
     /// Whether the cluster founds itself, and whether disks are lost.
     Identity,
     /// How state machines are compared.

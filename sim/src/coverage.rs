@@ -167,6 +167,10 @@ spots! {
     FromThePast "network/from-earlier-start" true
     /// A message of an earlier term of its receiver's arrives.
     FromEarlierTerm "network/from-earlier-term" true
+    /// A proposal is answered that every live voter has.
+    AnsweredByAllLive "outcome/all-live" true
+    /// A proposal is answered that may be lost.
+    AnsweredByLeaderOnly "outcome/may-be-lost" true
     /// A client sends a request of its session, for the first time or again.
     SessionCall "session/call" true
     /// A request in a session is answered.
@@ -338,7 +342,7 @@ const REJECTED: [Mark; 6] = [
     must("rejected/disk-full"),
 ];
 
-const RECEIVED: [Mark; 16] = [
+const RECEIVED: [Mark; 18] = [
     must("received/pre-vote"),
     must("received/pre-vote-reply"),
     must("received/request-vote"),
@@ -355,11 +359,13 @@ const RECEIVED: [Mark; 16] = [
     must("received/meet"),
     must("received/founded"),
     must("received/stranger"),
+    may("received/counted"),
+    may("received/vouch"),
 ];
 
-/// State machines err, and disks are older images, in one profile each. A pre-candidate asks so little
-/// of its disk that faults of disks seldom meet one; and what is wanted of a leader is seldom asked
-/// of who stands.
+/// State machines err, and disks are older images, in one profile each. A pre-candidate asks so
+/// little of its disk that faults of disks seldom meet one; what is wanted of a leader is seldom
+/// asked of who stands.
 macro_rules! by_role {
     ($($kind:literal)*; $($of_disks:literal)*; $($of_members:literal)*; $($rare:literal)*) => {
         [
@@ -471,6 +477,8 @@ impl MarkId {
             Body::Meet { .. } => 13,
             Body::Founded { .. } => 14,
             Body::Stranger => 15,
+            Body::Counted => 16,
+            Body::Vouch => 17,
         };
         MarkId(RECEIVED_FROM + place)
     }

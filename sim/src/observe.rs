@@ -90,6 +90,15 @@ pub enum Seen<'a> {
         /// Up to here the peer's disk equals the leader's log.
         matched: Index,
     },
+    /// A leader answers a proposal that every voter alive was to have on its disk.
+    OnAllLive {
+        /// The leader.
+        node: NodeId,
+        /// The proposal.
+        id: EntryId,
+        /// The nodes that it heard within the longest election timeout, by its own clock.
+        live: &'a [NodeId],
+    },
     /// A node gave a write to its disk: its memory changed so. Nothing of it is durable yet.
     Submitted {
         /// The node.

@@ -34,6 +34,8 @@ pub struct Profile {
     pub(crate) leases_permille: u64,
     /// Whether clocks stray further than leases allow for.
     pub(crate) clocks_stray: bool,
+    /// Whether the last survivor goes on: silence is to mean death.
+    pub(crate) survives: bool,
 }
 
 /// No profile has the name that was asked for; its text lists those that exist.
@@ -65,16 +67,21 @@ const EVERYTHING: Profile = Profile {
     snapshots: false,
     leases_permille: 300,
     clocks_stray: false,
+    survives: false,
 };
 
 /// What leaves two leaders at once, if clocks let it.
 const STRAYING: [Fault; 5] =
     [Fault::Drift, Fault::Jump, Fault::Pause, Fault::Partition, Fault::OneWay];
 
+/// Nodes that crash and come back; whatever they say while they are up, arrives soon.
+const DEATHS: Faults =
+    Faults::of(&[Fault::Crash, Fault::Stop, Fault::Surge, Fault::SlowApply, Fault::Campaign]);
+
 /// Runs of which most have nothing to do with members.
 const SETTLED: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..EVERYTHING };
 
-static PROFILES: [Profile; 12] = [
+static PROFILES: [Profile; 14] = [
     EVERYTHING,
     Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..SETTLED },
     Profile {
@@ -174,6 +181,26 @@ static PROFILES: [Profile; 12] = [
         learners_permille: 0,
         leases_permille: 1000,
         clocks_stray: true,
+        ..SETTLED
+    },
+    Profile {
+        name: "survivor",
+        summary: "three nodes, of which the last one goes on; crashes, and no silence but death",
+        faults: DEATHS,
+        always: Faults::of(&[Fault::Crash]),
+        voters: &[3],
+        learners_permille: 0,
+        survives: true,
+        ..SETTLED
+    },
+    Profile {
+        name: "survivor-parted",
+        summary: "as survivor, and the network parts nodes: the brain splits, and runs fail",
+        faults: DEATHS.and(Faults::of(&[Fault::Partition])),
+        always: Faults::of(&[Fault::Partition]),
+        voters: &[3],
+        learners_permille: 0,
+        survives: true,
         ..SETTLED
     },
     Profile {

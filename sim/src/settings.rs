@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use quorate::machine::{Request, SessionLimits};
-use quorate::raft::{Config, Lease, Removal};
+use quorate::raft::{Config, Lease, Removal, Survivor};
 use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Incarnation, Member, Membership, NodeId};
@@ -138,6 +138,7 @@ impl Settings {
         let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
         let faults = draw_members(choices, profile, faults, &mut config);
         let (faults, clocks) = draw_leases(choices, profile, faults, &mut config);
+        draw_survivor(choices, profile, &mut config);
         let (founds, faults) = draw_identity(choices, profile, faults, &config);
         let (spares, priorities) = draw_strangers(choices, faults, voters + learners);
         let storage = draw_storage(&mut draw, &config);
@@ -334,6 +335,15 @@ fn draw_leases(
     config.lease = Some(Lease { drift_ppm, replicas });
     let within = Clocks { usual_ppm_max: drift_ppm, drift_ppm_max: drift_ppm, stand_still: false };
     (faults.without(Faults::of(&[Fault::Jump])), within)
+}
+
+/// After how long a silence means death, in runs in which it does.
+fn draw_survivor(choices: &Choices, profile: &Profile, config: &mut Config) {
+    if profile.survives {
+        let mut draw = choices.draw(Key { counter: 200, ..Kind::Members.key() });
+        let after = config.election_timeout_max * draw.between(4, 6) as u32;
+        config.survivor = Some(Survivor { after });
+    }
 }
 
 /// Whether the cluster founds itself, and whether disks are lost. A leader that counts on fewer

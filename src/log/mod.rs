@@ -330,12 +330,12 @@ impl Log {
     }
 
     /// The state machine is to start over from a snapshot that ends with `last`, an entry of this
-    /// log: the log starts there, and what follows is applied once more. What was handed over and is
-    /// not applied was taken back.
+    /// log: the log starts there, and what follows is applied once more.
     pub fn rebuild(&mut self, last: EntryId) {
         assert!(last.index > self.snapshot.index, "snapshots only advance");
         assert!(last.index <= self.durable, "a machine starts over from what is durable");
         assert!(self.has(last), "a snapshot ends with an entry of the log");
+        assert!(self.applying == self.applied, "nothing is with the machine");
         self.commit(last.index);
         self.snapshot = last;
         self.memberships.compact(last.index);

@@ -40,6 +40,12 @@ impl Tally {
         &self.granted
     }
 
+    /// Who refused, in ascending order.
+    #[must_use]
+    pub fn refused(&self) -> &[NodeId] {
+        &self.refused
+    }
+
     /// Where the election stands under `membership`; answers of others do not count.
     #[must_use]
     pub fn verdict(&self, membership: &Membership) -> Verdict {

@@ -47,11 +47,20 @@ pub enum Action {
         /// The most bytes of entries to hand over, as `Entry::bytes` counts them.
         bytes_max: usize,
     },
-    /// The proposal is in the log for good and will be applied everywhere.
+    /// The proposal is in the log for good and will be applied everywhere. If that was asked for,
+    /// it is on the disk of every voter that this leader takes for alive, too.
     Committed {
         /// As proposed.
         tag: Tag,
         /// Where it stands.
+        id: EntryId,
+    },
+    /// The proposal is in this leader's memory, and nothing more is known: it may be committed, or
+    /// be lost without a word.
+    MayBeLost {
+        /// As proposed.
+        tag: Tag,
+        /// Where it was appended.
         id: EntryId,
     },
     /// The change of the membership is complete, and in the log for good.
@@ -68,7 +77,8 @@ pub enum Action {
         /// Why.
         reason: RejectReason,
     },
-    /// Leadership was lost after the proposal was appended: it may yet be committed, or never.
+    /// Leadership was lost after the proposal was appended: it may be committed, now or later, or
+    /// never.
     Unknown {
         /// As proposed.
         tag: Tag,
@@ -91,6 +101,12 @@ pub enum Action {
     /// nothing that counts before its vote was taken and given back.
     Stranger {
         /// Who says so.
+        from: NodeId,
+    },
+    /// The leader's log contradicts what this node knows as committed: each went on without the
+    /// other, though both were alive. This node's own is refused until it is wiped and added again.
+    Forked {
+        /// The leader.
         from: NodeId,
     },
     /// The disk of a peer has less than it acknowledged to this leader: it is an older image of

@@ -225,5 +225,5 @@ fn last_step(common: &Common) -> EntryId {
 
 /// Who is to hold the casting vote of an even set: the leader, so that its half goes on.
 fn casting(common: &Common) -> Option<NodeId> {
-    common.config.casting_vote.then_some(common.id())
+    (common.config.casting_vote && !common.survival.is_on()).then_some(common.id())
 }

@@ -14,9 +14,10 @@ use crate::raft::lease::stretched;
 use crate::raft::loan::Fresh;
 use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::{ConfirmedRead, ConfirmedReads};
-use crate::raft::status::Refusals;
+use crate::raft::refusals::Refusals;
+use crate::raft::survival::Survival;
 use crate::types::{
-    AppendOutcome, Beat, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
+    AppendOutcome, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
     Instant, Membership, Message, NodeId, Payload, ReadLevel, SnapshotMeta, Tag, Term,
 };
 
@@ -44,6 +45,8 @@ pub(crate) struct Common {
     pub(crate) reads: ConfirmedReads,
     pub(crate) refusals: Refusals,
     pub(crate) drift: Drift,
+    /// Who is alive, if nodes go on without those that are not.
+    pub(crate) survival: Survival,
     /// The node is to found the cluster, and has no membership yet.
     pub(crate) founding: Option<Founding>,
     /// The life of the disk.
@@ -78,6 +81,7 @@ impl Common {
         let is_new = reported.is_nobody() && log.last() == EntryId::ZERO;
         let founders = config.founders.as_ref().filter(|_| is_new);
         let founding = founders.map(|founders| Founding::new(founders, own, now));
+        let survival = Survival::new(config.survivor.map(|survivor| survivor.after), now);
         // What it promised counts from the last word of a leader, which is before the start.
         let drift_ppm = config.lease.map_or(Lease::DRIFT_PPM_MAX, |lease| lease.drift_ppm);
         let promised_until = now.after(stretched(hard_state.promise, drift_ppm));
@@ -97,6 +101,7 @@ impl Common {
             reads,
             refusals: Refusals::default(),
             drift: Drift::default(),
+            survival,
             founding,
             incarnation,
             strange: false,
@@ -249,6 +254,12 @@ impl Common {
         self.actions.push(Action::Rejected { tag, reason });
     }
 
+    /// What this leader was asked for in its term is in the log at `index`, as it was to be.
+    pub(crate) fn committed(&mut self, tag: Tag, index: Index) {
+        let id = EntryId::new(self.term(), index);
+        self.actions.push(Action::Committed { tag, id });
+    }
+
     pub(crate) fn announce(&mut self, role: RoleName, leader: Option<NodeId>) {
         self.actions.push(Action::RoleChanged { role, term: self.term(), leader });
     }
@@ -310,6 +321,9 @@ impl Common {
             self.actions.push(Action::Restore(self.snapshot.clone()));
             return;
         }
+        if self.quarantined {
+            return;
+        }
         let (entries_max, bytes_max) =
             (self.config.message_entries_max, self.config.apply_bytes_max);
         match self.log.to_apply(entries_max, bytes_max) {
@@ -322,7 +336,7 @@ impl Common {
     /// Hands fetched entries to the state machine, if they are the next ones.
     pub(crate) fn apply_fetched(&mut self, entries: Vec<Entry>) {
         let next = entries.first().is_some_and(|first| first.id.index == self.log.applied().next());
-        if next && self.log.applying() == self.log.applied() {
+        if !self.quarantined && next && self.log.applying() == self.log.applied() {
             self.apply(entries);
         }
     }
@@ -343,8 +357,9 @@ impl Common {
                 let outcome = AppendOutcome::Rejected { prev: prev.index, hint: EntryId::ZERO };
                 Body::AppendEntriesReply(outcome)
             }
-            Body::Heartbeat(Beat { round, .. }) => Body::HeartbeatReply {
-                round: *round,
+            // Rounds of another term are none of the next leader's, who may be the same node.
+            Body::Heartbeat(_) => Body::HeartbeatReply {
+                round: 0,
                 verified: Index::ZERO,
                 matched: Index::ZERO,
                 durable: Index::ZERO,
@@ -398,6 +413,10 @@ impl Common {
         if *membership != self.reported {
             self.actions.push(Action::MembershipChanged(membership.clone()));
         }
+        if !membership.incoming().contains(&self.config.id) {
+            self.survival.discount();
+        }
+        self.survival.keep(membership);
         self.reported = membership.clone();
     }
 

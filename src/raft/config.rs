@@ -36,6 +36,9 @@ pub struct Config {
     /// As the leader, make learners of voters that are silent for too long, and voters of them
     /// again once they are back.
     pub removal: Option<Removal>,
+    /// Go on as the last survivor, where silence means death. *Under partition this splits the
+    /// brain*: read [`Survivor`] first. Every node has the same.
+    pub survivor: Option<Survivor>,
     /// As the leader, hold a lease as long as a quorum answers: reads at the level
     /// [`ReadLevel::Lease`](crate::types::ReadLevel::Lease) need no message then.
     pub lease: Option<Lease>,
@@ -57,6 +60,9 @@ pub struct Config {
     /// a proposal to be taken; beyond it proposals are refused as busy. What a new leader inherits
     /// counts too, and while some of that is on its disk alone it takes none.
     pub unapplied_bytes_max: usize,
+    /// The most proposals that wait for every live voter, committed ones among them; beyond it
+    /// those that are to wait so are refused as busy.
+    pub all_live_max: usize,
     /// The most bytes of durable entries kept in memory; older ones are fetched from the disk.
     pub tail_bytes_max: usize,
     /// The most bytes of entries handed to the state machine at once; a single larger entry is
@@ -79,6 +85,27 @@ pub struct Removal {
     pub voters_min: usize,
     /// How long nothing is changed after a voter was suspended or readmitted.
     pub pause: Duration,
+}
+
+/// When the nodes that are left go on without the others, down to the last one.
+///
+/// **This is correct only if silence means death, in both directions.** Where a network can part
+/// two nodes that are both alive, or delay what they say for as long as [`Survivor::after`], each
+/// goes on without the other: *the brain splits*, and what was acknowledged by one is lost.
+/// `docs/SURVIVOR.md` shows a run in which it does. It is for nodes that crash and a network that
+/// does not fail: nodes on one board, say, or on links each of which is doubled.
+///
+/// In return three nodes outlast two crashes, one after the other or both at once, whichever they
+/// are; the one left goes on, and nothing acknowledged is lost. The price: every entry waits for
+/// *every* voter's disk, so that after any crash nothing is committed for [`Survivor::after`]; and
+/// nodes that all start at the same time, as after a power cut, elect nobody before every voter is
+/// there, unless the one that was left alone is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Survivor {
+    /// How long a node is silent before it counts as dead; at least four times
+    /// `election_timeout_max`. Longer than twice any pause of a process, and any delay of a message
+    /// and a heartbeat on top.
+    pub after: Duration,
 }
 
 /// What leases rest on, and who gets a part of them. Every node of the cluster has the same.
@@ -123,6 +150,11 @@ pub enum ConfigError {
     /// `removal.after` is less than twice `election_timeout_max`, `removal.voters_min` is 0, or
     /// `removal.pause` is shorter than `removal.after`: a short silence would shrink the cluster.
     RemovalTooEager,
+    /// `survivor.after` is less than four times `election_timeout_max`: a short silence would be
+    /// taken for death.
+    SurvivorTooEager,
+    /// `survivor` and `removal`: each suspends voters by rules of its own.
+    SurvivorWithRemoval,
     /// `lease.drift_ppm` is over [`Lease::DRIFT_PPM_MAX`]: the clocks would be worth nothing.
     DriftTooLarge,
     /// The named bound is zero, so nothing could ever pass it.
@@ -152,6 +184,7 @@ impl Config {
             stickiness: true,
             casting_vote: true,
             removal: None,
+            survivor: None,
             lease: None,
             command_bytes_max: 1 << 20,
             message_entries_max: 4096,
@@ -160,6 +193,7 @@ impl Config {
             inflight_entries_max: 16384,
             inflight_bytes_max: 8 << 20,
             unapplied_bytes_max: 64 << 20,
+            all_live_max: 4096,
             tail_bytes_max: 16 << 20,
             apply_bytes_max: 4 << 20,
             reads_max: 4096,
@@ -206,6 +240,13 @@ impl Config {
         }) {
             return Err(ConfigError::RemovalTooEager);
         }
+        let eager = self.election_timeout_max.saturating_mul(4);
+        if self.survivor.is_some_and(|survivor| survivor.after < eager) {
+            return Err(ConfigError::SurvivorTooEager);
+        }
+        if self.survivor.is_some() && self.removal.is_some() {
+            return Err(ConfigError::SurvivorWithRemoval);
+        }
         if self.lease.is_some_and(|lease| lease.drift_ppm > Lease::DRIFT_PPM_MAX) {
             return Err(ConfigError::DriftTooLarge);
         }
@@ -221,6 +262,7 @@ impl Config {
             ("inflight_entries_max", self.inflight_entries_max),
             ("inflight_bytes_max", self.inflight_bytes_max),
             ("unapplied_bytes_max", self.unapplied_bytes_max),
+            ("all_live_max", self.all_live_max),
             ("tail_bytes_max", self.tail_bytes_max),
             ("apply_bytes_max", self.apply_bytes_max),
             ("reads_max", self.reads_max),
@@ -266,6 +308,12 @@ impl fmt::Display for ConfigError {
                 "removal.after must be at least twice election_timeout_max, removal.pause at least \
                  removal.after, and removal.voters_min at least 1",
             ),
+            ConfigError::SurvivorTooEager => {
+                f.write_str("survivor.after must be at least four times election_timeout_max")
+            }
+            ConfigError::SurvivorWithRemoval => {
+                f.write_str("survivor suspends voters by itself: leave removal out")
+            }
             ConfigError::DriftTooLarge => f.write_str(
                 "lease.drift_ppm is over 500000: a clock that is off by more than half is no clock",
             ),
@@ -328,6 +376,11 @@ mod tests {
         let lease = Some(Lease { drift_ppm: Lease::DRIFT_PPM_MAX + 1, replicas: false });
         assert_eq!(refused(|c| c.lease = lease), DriftTooLarge);
         assert_eq!(refused(|c| c.command_bytes_max = 2 << 20), CommandLargerThanMessage);
+        let survivor = |after| Some(Survivor { after: ms(after) });
+        assert_eq!(refused(|c| c.survivor = survivor(2399)), SurvivorTooEager);
+        let removal = Removal { after: ms(1200), voters_min: 1, pause: ms(1200) };
+        let both = |c: &mut Config| (c.survivor, c.removal) = (survivor(2400), Some(removal));
+        assert_eq!(refused(both), SurvivorWithRemoval);
         assert_eq!(refused(|c| c.inflight_bytes_max = 1 << 20), MessageLargerThanInflight);
         assert_eq!(refused(|c| c.unapplied_bytes_max = 99), CommandLargerThanUnapplied);
     }

@@ -27,6 +27,7 @@ impl Leader {
         }
         let acknowledged = progress.matched();
         if let Body::HeartbeatReply { round, durable, .. } = message.body
+            && round <= self.round
             && has_forgotten(progress, round, durable)
         {
             progress.distrust(last);

@@ -21,6 +21,8 @@ pub(crate) struct Candidate {
     /// The write that makes the node's vote for itself durable, until it is: before, the vote does
     /// not count and nobody is asked.
     own_vote: Option<WriteId>,
+    /// A voter that counted all the time gave its vote.
+    vouched: bool,
 }
 
 impl PreCandidate {
@@ -38,7 +40,9 @@ impl PreCandidate {
     }
 
     pub(crate) fn verdict(&self, common: &Common) -> Transition {
-        match self.tally.verdict(common.log.membership()) {
+        // Who grants may be one that counted: whether it did, the election itself shows.
+        let vouched = self.tally.granted().iter().any(|id| *id != common.id());
+        match verdict(common, &self.tally, vouched) {
             Verdict::Won => Transition::Stand,
             Verdict::Lost => Transition::Follow { term: common.term(), leader: None },
             Verdict::Pending => Transition::Stay,
@@ -79,6 +83,7 @@ impl Candidate {
             tally: Tally::default(),
             deadline: common.election_deadline(),
             own_vote: Some(common.outbox.hard_state_write()),
+            vouched: false,
         }
     }
 
@@ -88,7 +93,7 @@ impl Candidate {
     }
 
     fn verdict(&self, common: &Common) -> Transition {
-        match self.tally.verdict(common.log.membership()) {
+        match verdict(common, &self.tally, self.vouched) {
             Verdict::Won => Transition::Lead,
             Verdict::Lost => Transition::Follow { term: common.term(), leader: None },
             Verdict::Pending => Transition::Stay,
@@ -118,6 +123,12 @@ impl Candidate {
         Transition::Stay
     }
 
+    /// A voter that counted all the time gives its vote; the vote itself comes by itself.
+    pub(crate) fn on_vouch(&mut self, common: &Common) -> Transition {
+        self.vouched = true;
+        self.verdict(common)
+    }
+
     pub(crate) fn on_reply(
         &mut self,
         common: &mut Common,
@@ -131,6 +142,16 @@ impl Candidate {
         self.tally.count(from, granted);
         self.verdict(common)
     }
+}
+
+/// Where an election stands: a quorum decides, or whoever is not dead (`Config::survivor`).
+fn verdict(common: &Common, tally: &Tally, vouched: bool) -> Verdict {
+    let membership = common.log.membership();
+    if !common.survival.is_on() {
+        return tally.verdict(membership);
+    }
+    let answers = (tally.granted(), tally.refused());
+    common.survival.verdict(common.id(), membership, answers, vouched, common.now)
 }
 
 /// An election came to nothing in time.
@@ -189,6 +210,9 @@ pub(crate) fn on_request_vote(
         None => common.vote_for(from),
     }
     common.send(from, Body::RequestVoteReply { granted: refusal.is_none() });
+    if refusal.is_none() && common.survival.counts() {
+        common.send(from, Body::Vouch);
+    }
     refusal.is_none()
 }
 

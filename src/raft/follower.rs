@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::log::Fit;
-use crate::raft::action::{Refusal, RejectReason, RoleName};
+use crate::raft::action::{Action, Refusal, RejectReason, RoleName};
 use crate::raft::common::Common;
 use crate::raft::loan::Borrowing;
 use crate::raft::reads::ForwardedReads;
@@ -125,6 +125,9 @@ impl Follower {
             }
             Fit::From(index) if index > self.verified => take(common, entries, index),
             Fit::From(_) | Fit::AgainstCommitted => {
+                if common.survival.is_on() {
+                    common.actions.push(Action::Forked { from });
+                }
                 return common.refuse(from, "AppendEntries", Refusal::ConflictsWithCommitted);
             }
         }
@@ -158,6 +161,16 @@ impl Follower {
         common.send(from, Body::HeartbeatReply { round, verified, matched, durable, borrows });
         self.give_up_reads(common);
         self.ask_for_reads(common);
+    }
+
+    /// The leader commits nothing any more that this node's disk lacks: it may go on alone.
+    pub(crate) fn on_counted(&self, common: &mut Common, from: NodeId) {
+        let voters = common.log.membership().incoming();
+        if self.leader == Some(from) && voters.contains(&common.id()) && common.survival.is_on() {
+            common.survival.count();
+        } else {
+            common.refuse(from, "Counted", Refusal::WrongRole);
+        }
     }
 
     /// What the leader committed is committed here as far as the logs are known to be equal, and

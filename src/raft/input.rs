@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::types::{
-    Change, Command, Entry, Index, Message, NodeId, ReadLevel, SnapshotMeta, Tag, WriteId,
+    Acknowledge, Change, Command, Entry, Index, Message, NodeId, ReadLevel, SnapshotMeta, Tag,
+    WriteId,
 };
 
 /// One thing that happened to a node; `Raft::step` takes one at a time.
@@ -28,10 +29,13 @@ pub enum Input {
         entries: Vec<Entry>,
     },
     /// The user wants a command in the log. Ends in exactly one of `Action::Committed`,
-    /// `Action::Rejected` and `Action::Unknown`.
+    /// `Action::Rejected` and `Action::Unknown`; with [`Acknowledge::LeaderOnly`], of
+    /// `Action::MayBeLost` and `Action::Rejected`.
     Propose {
         /// Comes back with the outcome.
         tag: Tag,
+        /// When it counts as done.
+        acknowledge: Acknowledge,
         /// The bytes to replicate.
         command: Command,
     },
@@ -89,13 +93,13 @@ pub enum Input {
     /// Campaign now, as if the election timeout had passed. Peers that hear a leader still refuse,
     /// if they are sticky.
     Campaign,
-    /// Whether the state machine is known to be wrong. Then the node neither leads nor campaigns,
-    /// and reads that wait end; its log is as good as any, so it votes and acknowledges on.
+    /// Whether the state machine is known to be wrong. Then the node neither leads nor campaigns
+    /// nor applies anything, and reads that wait end; its log is as good as any, so it votes and
+    /// acknowledges on.
     Quarantine(bool),
     /// A snapshot that a peer took of a state machine that is right is in force on the disk: the
-    /// state machine starts over from it, and the log from its last entry. To be said in quarantine,
-    /// when the state machine has applied all that it will of what it was handed; ignored if an
-    /// installed snapshot has overtaken it.
+    /// state machine starts over from it, and the log from its last entry. To be said in quarantine
+    /// while nothing is with the state machine; ignored if an installed snapshot has overtaken it.
     Rebuild {
         /// The snapshot; the log has its last entry.
         meta: SnapshotMeta,

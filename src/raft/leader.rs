@@ -10,13 +10,14 @@ use crate::raft::action::{Action, Refusal, RejectReason};
 use crate::raft::catch_up::Changing;
 use crate::raft::common::Common;
 use crate::raft::lease::Tenure;
+use crate::raft::proposals::{Proposal, Proposals};
 use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::replication;
 use crate::raft::transition::Transition;
 use crate::raft::unapplied::Unapplied;
 use crate::types::{
-    AppendOutcome, Beat, Body, Command, Entry, EntryId, Freshness, Index, Instant, NodeId, Payload,
-    ReadLevel, Tag,
+    Acknowledge, AppendOutcome, Beat, Body, Command, Entry, EntryId, Freshness, Index, Instant,
+    NodeId, Payload, ReadLevel, Tag,
 };
 
 /// What only a leader has.
@@ -32,7 +33,7 @@ pub(crate) struct Leader {
     pub(crate) tenure: Tenure,
     /// The entry this leader began its term with.
     first: Index,
-    proposals: VecDeque<Proposal>,
+    pub(crate) proposals: Proposals,
     pub(crate) unapplied: Unapplied,
     /// Own reads that came before an entry of this term was committed.
     early_reads: VecDeque<Tag>,
@@ -48,13 +49,6 @@ pub(crate) struct Handover {
     pub(crate) to: NodeId,
     /// When this leader goes on by itself.
     pub(crate) deadline: Instant,
-}
-
-/// A proposal in the log whose outcome its user waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Proposal {
-    tag: Tag,
-    index: Index,
 }
 
 impl Leader {
@@ -74,7 +68,7 @@ impl Leader {
             round: 0,
             tenure: Tenure::default(),
             first,
-            proposals: VecDeque::new(),
+            proposals: Proposals::default(),
             unapplied: Unapplied::of(&common.log),
             early_reads: VecDeque::new(),
             reads: VecDeque::new(),
@@ -115,15 +109,21 @@ impl Leader {
         }
     }
 
-    /// The highest number a quorum has reached: this node `own`, every peer as `of` tells.
+    /// The highest number a quorum has reached, or every voter where the last one of them is to go
+    /// on alone: this node `own`, every peer as `of` tells.
     fn reached(&self, common: &Common, own: u64, of: impl Fn(&Progress) -> u64) -> u64 {
-        quorum::reached(common.log.membership(), |id| {
+        let reached = |id: NodeId| {
             if id == common.id() {
                 return own;
             }
             let peer = self.peers.iter().find(|(peer, _)| *peer == id);
             peer.map_or(0, |(_, progress)| of(progress))
-        })
+        };
+        let membership = common.log.membership();
+        if common.survival.is_on() {
+            return membership.voters().map(reached).min().unwrap_or(0);
+        }
+        quorum::reached(membership, reached)
     }
 
     /// Whether an entry of this term is committed: before, the commit index may be behind what
@@ -132,7 +132,15 @@ impl Leader {
         common.log.committed() >= self.first
     }
 
-    pub(crate) fn on_propose(&mut self, common: &mut Common, tag: Tag, command: Command) {
+    pub(crate) fn on_propose(
+        &mut self,
+        common: &mut Common,
+        tag: Tag,
+        acknowledge: Acknowledge,
+        command: Command,
+    ) {
+        let acknowledge = acknowledge.resolved(common.log.membership());
+        let waits_for_all = acknowledge == Acknowledge::AllLive;
         if command.len() > common.config.command_bytes_max {
             return common.reject(tag, RejectReason::TooLarge);
         }
@@ -146,8 +154,18 @@ impl Leader {
         if !self.unapplied.has_room(bytes, common.config.unapplied_bytes_max) {
             return common.reject(tag, RejectReason::Busy);
         }
+        if waits_for_all && self.proposals.for_all_live() >= common.config.all_live_max {
+            return common.reject(tag, RejectReason::Busy);
+        }
         let index = self.append(common, Payload::Command(command));
-        self.proposals.push_back(Proposal { tag, index });
+        match acknowledge {
+            Acknowledge::LeaderOnly => {
+                let id = EntryId::new(common.term(), index);
+                common.actions.push(Action::MayBeLost { tag, id });
+            }
+            _ if waits_for_all => self.proposals.wait_for_all_live(Proposal { tag, index }),
+            _ => self.proposals.wait_for_quorum(Proposal { tag, index }),
+        }
     }
 
     /// Appends an empty entry, if there is room for one.
@@ -179,15 +197,39 @@ impl Leader {
         }
         let established = self.is_established(common);
         common.log.commit(index);
-        while let Some(proposal) = self.proposals.pop_front_if(|next| next.index <= index) {
-            let id = EntryId::new(common.term(), proposal.index);
-            common.actions.push(Action::Committed { tag: proposal.tag, id });
+        while let Some(proposal) = self.proposals.pop_committed(index) {
+            common.committed(proposal.tag, proposal.index);
         }
         if !established {
             while let Some(tag) = self.early_reads.pop_front() {
                 self.queue_read(common, Reader::Own(tag));
             }
         }
+    }
+
+    /// Answers the committed proposals that every voter not suspected dead has on its disk.
+    fn answer_all_live(&mut self, common: &mut Common) {
+        if self.proposals.for_all_live() == 0 {
+            return;
+        }
+        let own = common.log.membership().is_voter(common.id());
+        let mut reached = common.log.committed();
+        if own {
+            reached = reached.min(common.log.durable());
+        }
+        for (id, peer) in &self.peers {
+            if common.log.membership().is_voter(*id) && !self.suspects(common, peer) {
+                reached = reached.min(peer.matched());
+            }
+        }
+        while let Some(proposal) = self.proposals.pop_on_all_live(reached) {
+            common.committed(proposal.tag, proposal.index);
+        }
+    }
+
+    /// Whether the peer was silent for so long that it may be dead, though it need not be.
+    pub(crate) fn suspects(&self, common: &Common, peer: &Progress) -> bool {
+        common.now >= peer.heard.after(common.config.election_timeout_max)
     }
 
     /// Up to where every peer that answers reads by itself has the log, if there is one. Of one
@@ -301,6 +343,26 @@ impl Leader {
             let beat = Beat { echo: progress.acked_round, loan, ..beat };
             common.send(*id, Body::Heartbeat(beat));
         }
+        if common.survival.is_on() {
+            self.count_on_live(common);
+        }
+    }
+
+    /// Tells those voters without which nothing is committed that they count. They are fresh: it
+    /// would take longer to lose them than to tell them.
+    fn count_on_live(&self, common: &mut Common) {
+        let membership = common.log.membership().clone();
+        if common.log.membership_index() > common.log.committed() {
+            return;
+        }
+        for (id, progress) in &self.peers {
+            let counts = membership.incoming().contains(id)
+                && progress.matched() >= common.log.committed()
+                && common.survival.is_fresh(*id, common.now);
+            if counts {
+                common.send(*id, Body::Counted);
+            }
+        }
     }
 
     pub(crate) fn on_timeout(&mut self, common: &mut Common) -> Transition {
@@ -324,6 +386,10 @@ impl Leader {
 
     /// Whether a quorum was heard from within the longest election timeout (thesis §6.2).
     fn hears_quorum(&self, common: &Common) -> bool {
+        if common.survival.is_on() {
+            // Whoever is silent for too long is dead, and the leader goes on.
+            return true;
+        }
         let heard = Instant(self.reached(common, common.now.0, |peer| peer.heard.0));
         common.now < heard.after(common.config.election_timeout_max)
     }
@@ -405,6 +471,7 @@ impl Leader {
             // It counts from its append on: a quorum of it may have what one before had not.
             self.advance_commit(common);
         }
+        self.answer_all_live(common);
         self.replicate(common);
         self.advance_reads(common);
         if !self.is_dismissed(common) {
@@ -455,7 +522,7 @@ impl Leader {
         if let Some(until) = self.tenure.lent_until() {
             common.promised_until = common.promised_until.max(until);
         }
-        for proposal in self.proposals.drain(..) {
+        while let Some(proposal) = self.proposals.pop() {
             let id = EntryId::new(common.term(), proposal.index);
             common.actions.push(Action::Unknown { tag: proposal.tag, id });
         }
@@ -481,6 +548,7 @@ impl Leader {
             assert!(alone || inflight.bytes() <= window.bytes_max, "the window bounds bytes");
         }
         self.unapplied.assert_invariants(&common.log);
+        self.proposals.assert_invariants(last.index);
         assert!(
             self.reads.iter().is_sorted_by_key(|read| read.round),
             "reads wait in the order of their rounds"

@@ -24,22 +24,27 @@ mod loan;
 mod meeting;
 mod normal;
 mod outbox;
+mod proposals;
 mod reads;
+mod refusals;
 mod replication;
 mod screen;
 mod snapshots;
 mod start;
 mod status;
+mod survival;
+mod telling;
 mod trace;
 mod transition;
 mod unapplied;
 mod upkeep;
 
 pub use action::{Action, Refusal, RejectReason, RoleName};
-pub use config::{Config, ConfigError, Lease, Removal};
+pub use config::{Config, ConfigError, Lease, Removal, Survivor};
 pub use input::{Consumer, Input};
+pub use refusals::Refusals;
 pub use start::StartError;
-pub use status::{PeerStatus, Refusals, Status};
+pub use status::{PeerStatus, Status};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -51,8 +56,8 @@ use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Body, Command, Entry, Freshness, Incarnation, Index, Instant, Membership, Message, NodeId,
-    ReadLevel, Restored, SnapshotMeta, Tag, Term, WriteId,
+    Body, Entry, Freshness, Incarnation, Index, Instant, Membership, Message, NodeId, ReadLevel,
+    Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
 /// One node of the cluster, without clock, network or disk.
@@ -125,9 +130,13 @@ impl Raft {
     /// If the driver breaks the contract; the message names the rule.
     pub fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
         assert!(now >= self.common.now, "contract: now never goes back");
+        let paused = self.common.survival.told(self.common.now, now);
         self.common.now = now;
         self.common.is_new = false;
         core::mem::swap(actions, &mut self.common.actions);
+        if paused && matches!(self.role, Role::Leader(_)) {
+            self.enter(Transition::Follow { term: self.common.term(), leader: None });
+        }
         let transition = self.receive(input);
         self.enter(transition);
         if let Role::Leader(leader) = &mut self.role {
@@ -148,6 +157,11 @@ impl Raft {
         if self.common.is_new && self.common.log.committed() > self.common.log.applied() {
             return self.common.now;
         }
+        let told = self.common.survival.deadline(self.common.now);
+        told.min(self.role_deadline())
+    }
+
+    fn role_deadline(&self) -> Instant {
         match &self.role {
             Role::Follower(follower) => {
                 let founding = self.common.founding.as_ref();
@@ -159,36 +173,6 @@ impl Raft {
         }
     }
 
-    /// The node's state at a glance.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let (common, log) = (&self.common, &self.common.log);
-        let (unapplied_bytes, reads) = match &self.role {
-            Role::Follower(follower) => (0, follower.reads.len()),
-            Role::Leader(leader) => (leader.unapplied.bytes(), leader.reads_waiting()),
-            Role::PreCandidate(_) | Role::Candidate(_) => (0, 0),
-        };
-        Status {
-            id: common.id(),
-            role: self.role.name(),
-            term: common.term(),
-            vote: common.vote(),
-            promise: common.promise(),
-            leader: self.leader(),
-            last: log.last(),
-            durable: log.durable(),
-            committed: log.committed(),
-            applied: log.applied(),
-            snapshot: log.snapshot().index,
-            base: log.base().index,
-            disk_full: common.disk_full,
-            tail_bytes: log.tail_bytes(),
-            unapplied_bytes,
-            outbox_messages: common.outbox.held(),
-            reads_waiting: reads + common.reads.len(),
-        }
-    }
-
     /// Up to where this leader takes the peer's disk to equal its own log; `None` unless it leads
     /// and the peer is a member.
     #[must_use]
@@ -196,6 +180,12 @@ impl Raft {
         let Role::Leader(leader) = &self.role else { return None };
         let peer = leader.peers.iter().find(|(id, _)| *id == peer);
         peer.map(|(_, progress)| progress.matched())
+    }
+
+    /// Whether this node leads and a proposal at `index` waits until every live voter has it.
+    #[must_use]
+    pub fn waits_for_all_live(&self, index: Index) -> bool {
+        matches!(&self.role, Role::Leader(leader) if leader.proposals.waits_for_all_live(index))
     }
 
     /// The membership in force: the last in the log, committed or not (Raft §6).
@@ -231,7 +221,9 @@ impl Raft {
             Input::Persisted(write) => self.on_persisted(write),
             Input::Applied(index) => self.on_applied(index),
             Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
-            Input::Propose { tag, command } => self.on_propose(tag, command),
+            Input::Propose { tag, acknowledge, command } => self.lead(tag, |leader, common| {
+                leader.on_propose(common, tag, acknowledge, command);
+            }),
             Input::Read { tag, level, conflict } => self.on_read(tag, level, conflict),
             Input::ChangeMembership { tag, change } => self.lead(tag, |leader, common| {
                 leader.on_change(common, tag, &change);
@@ -314,10 +306,6 @@ impl Raft {
         Transition::Stay
     }
 
-    fn on_propose(&mut self, tag: Tag, command: Command) -> Transition {
-        self.lead(tag, |leader, common| leader.on_propose(common, tag, command))
-    }
-
     /// Does what only a leader does, or rejects `tag`.
     fn lead(&mut self, tag: Tag, what: impl FnOnce(&mut Leader, &mut Common)) -> Transition {
         if let Role::Leader(leader) = &mut self.role {
@@ -393,6 +381,9 @@ impl Raft {
         if let Some(reason) = screen::refusal(self.common.id(), &message) {
             self.common.refuse(message.from, name, reason);
             return Transition::Stay;
+        }
+        if self.common.log.membership().is_member(message.from) {
+            self.common.survival.hear(message.from, self.common.now);
         }
         if self.common.settles_who_counts(&message, matches!(self.role, Role::Leader(_))) {
             return Transition::Stay;
@@ -472,6 +463,13 @@ impl Raft {
             }
             (Role::Follower(follower), Body::TimeoutNow) => {
                 return follower.on_timeout_now(common, from);
+            }
+            (Role::Follower(follower), Body::Counted) => follower.on_counted(common, from),
+            (Role::Candidate(candidate), Body::Vouch) => {
+                if common.log.membership().is_voter(from) {
+                    return candidate.on_vouch(common);
+                }
+                common.refuse(from, name, Refusal::NotVoter);
             }
             (Role::Follower(follower), Body::InstallSnapshot { meta }) => {
                 follower.on_install_snapshot(common, from, meta);
@@ -565,6 +563,7 @@ impl Raft {
     fn become_leader(&mut self) {
         assert!(matches!(self.role, Role::Candidate(_)), "only a candidate is elected");
         self.common.announce(RoleName::Leader, Some(self.common.id()));
+        self.common.survival.count();
         self.role = Role::Leader(Box::new(Leader::new(&mut self.common)));
     }
 

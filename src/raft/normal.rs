@@ -5,7 +5,7 @@
 
 use crate::raft::drift::Drift;
 use crate::raft::jitter::Jitter;
-use crate::raft::status::Refusals;
+use crate::raft::refusals::Refusals;
 use crate::raft::{Raft, Role};
 use crate::types::{Instant, NodeId, WriteId};
 
@@ -73,6 +73,7 @@ impl Raft {
         each(&mut common.promised_until);
         common.fresh.iter_mut().for_each(|fresh| each(&mut fresh.since));
         each(common.drift.instant());
+        common.survival.instants().for_each(&mut each);
         each(common.outbox.instant());
         if let Some(founding) = &mut common.founding {
             each(&mut founding.due);

@@ -61,6 +61,8 @@ fn is_well_formed(message: &Message) -> bool {
         )
         | Body::InstallSnapshotReply { .. }
         | Body::TimeoutNow
+        | Body::Counted
+        | Body::Vouch
         | Body::Stranger
         | Body::ReadIndex { .. } => true,
     }

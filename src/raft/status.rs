@@ -2,11 +2,7 @@
 
 use core::time::Duration;
 
-use alloc::vec::Vec;
-
-use crate::progress::{Mode, Progress};
-use crate::raft::action::{Refusal, RoleName};
-use crate::raft::{Raft, Role};
+use crate::raft::action::RoleName;
 use crate::types::{EntryId, HardState, Index, NodeId, Term};
 
 /// A node's state at a glance; cheap to take after every step.
@@ -58,22 +54,6 @@ impl Status {
     }
 }
 
-/// How many messages a node refused since its start, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Refusals([u64; Refusal::ALL.len()]);
-
-impl Refusals {
-    /// How many were refused for `reason`.
-    #[must_use]
-    pub fn count(&self, reason: Refusal) -> u64 {
-        self.0[reason as usize]
-    }
-
-    pub(crate) fn add(&mut self, reason: Refusal) {
-        self.0[reason as usize] += 1;
-    }
-}
-
 /// How far one peer is, as its leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
@@ -85,6 +65,8 @@ pub struct PeerStatus {
     pub snapshot: Option<Index>,
     /// Whether it had no space for the entries it was last sent.
     pub disk_full: bool,
+    /// Whether it was not heard for the longest election timeout: no proposal waits for it.
+    pub suspected: bool,
     /// The highest index known to be durable and equal there.
     pub matched: Index,
     /// The next index to send.
@@ -93,26 +75,4 @@ pub struct PeerStatus {
     pub inflight_entries: usize,
     /// Bytes of entries on their way.
     pub inflight_bytes: usize,
-}
-
-impl Raft {
-    /// How far each peer is; empty unless this node leads.
-    #[must_use]
-    pub fn peers(&self) -> Vec<PeerStatus> {
-        let Role::Leader(leader) = &self.role else { return Vec::new() };
-        let status = |(id, progress): &(NodeId, Progress)| PeerStatus {
-            id: *id,
-            probing: matches!(progress.mode(), Mode::Probe { .. }),
-            snapshot: match progress.mode() {
-                Mode::Snapshot { last, .. } => Some(last),
-                Mode::Probe { .. } | Mode::Replicate => None,
-            },
-            disk_full: progress.disk_full(),
-            matched: progress.matched(),
-            next: progress.next(),
-            inflight_entries: progress.inflight().entries(),
-            inflight_bytes: progress.inflight().bytes(),
-        };
-        leader.peers.iter().map(status).collect()
-    }
 }

@@ -6,7 +6,7 @@ use core::fmt;
 use crate::raft::action::{Action, RoleName};
 use crate::raft::input::{Consumer, Input};
 use crate::raft::status::Status;
-use crate::types::{Freshness, Listed, ReadLevel, Write};
+use crate::types::{Acknowledge, Freshness, Listed, ReadLevel, Write};
 
 impl fmt::Display for Status {
     /// The columns of a trace line between the time and the event:
@@ -28,7 +28,15 @@ impl fmt::Display for Input {
             Input::Fetched { consumer, entries } => {
                 write!(f, "fetched {} for {consumer}", Listed(entries))
             }
-            Input::Propose { tag, command } => write!(f, "propose {tag} {command}"),
+            Input::Propose { tag, acknowledge, command } => {
+                write!(f, "propose {tag} {command}")?;
+                match acknowledge {
+                    Acknowledge::Default => Ok(()),
+                    Acknowledge::Quorum => f.write_str(" for a quorum"),
+                    Acknowledge::AllLive => f.write_str(" for all live"),
+                    Acknowledge::LeaderOnly => f.write_str(" for the leader only"),
+                }
+            }
             Input::Read { tag, level: ReadLevel::Linearizable, .. } => write!(f, "read {tag}"),
             Input::Read { tag, level: ReadLevel::Replica, conflict } => {
                 write!(f, "read {tag} by replica after {conflict}")
@@ -67,9 +75,11 @@ impl fmt::Display for Action {
                 write!(f, "fetches {first}..{last} for {consumer}")
             }
             Action::Committed { tag, id } => write!(f, "committed {tag} at {id}"),
+            Action::MayBeLost { tag, id } => write!(f, "may be lost {tag} at {id}"),
             Action::Changed { tag, id } => write!(f, "changed {tag} at {id}"),
             Action::MembershipChanged(membership) => write!(f, "counts {membership}"),
             Action::Stranger { from } => write!(f, "is a stranger to {from}"),
+            Action::Forked { from } => write!(f, "went another way than {from}"),
             Action::OlderImage { node, acknowledged, durable } => {
                 write!(f, "finds {node} at {durable}, which had acknowledged {acknowledged}")
             }

@@ -5,11 +5,14 @@ use core::time::Duration;
 
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
-use crate::types::{Change, Fate, Member, NodeId};
+use crate::types::{Change, Fate, Member, Membership, NodeId};
 
 impl Leader {
     /// With every heartbeat.
     pub(crate) fn keep_up_membership(&mut self, common: &mut Common) {
+        if let Some(survivors) = self.survivors(common) {
+            return self.append_membership(common, survivors);
+        }
         if self.can_change(common)
             && let Some(change) = self.wanted_change(common)
             && let Ok(changed) = common.log.membership().changed(&change)
@@ -32,12 +35,17 @@ impl Leader {
     fn wanted_change(&mut self, common: &mut Common) -> Option<Change> {
         let (own, membership) = (common.id(), common.log.membership());
         let voters = membership.incoming();
+        let survives = common.survival.is_on();
         let takes_over = common.config.casting_vote
+            && !survives
             && voters.can_split()
             && voters.contains(&own)
             && voters.casting() != Some(own);
         if takes_over {
             return Some(Change::new().casting(Some(own)));
+        }
+        if survives {
+            return self.returned(common).map(|id| Change::new().voter(id));
         }
         let removal = common.config.removal?;
         if common.now < common.removal_not_before {
@@ -49,6 +57,16 @@ impl Leader {
         };
         common.removal_not_before = common.now.after(removal.pause);
         Some(change)
+    }
+
+    /// The membership without its dead voters, whatever change is under way: that could wait for
+    /// them for ever. Nobody agrees to it but those it leaves, and nobody else could: who is silent
+    /// is dead, and has lost the right to go on alone (`docs/SURVIVOR.md`).
+    fn survivors(&self, common: &Common) -> Option<Membership> {
+        let (own, membership) = (common.id(), common.log.membership());
+        let silent = |id: NodeId| id != own && common.survival.is_silent(id, common.now);
+        let full = common.disk_full || !membership.voters().any(silent);
+        (!full).then(|| membership.without(silent))
     }
 
     /// A suspended voter that is there again and has the log: its change needs nobody to wait.

@@ -2,7 +2,9 @@
 
 use crate::machine::Outcome;
 use crate::storage::{Completion, Failure};
-use crate::types::{Change, Command, EntryId, Imprint, Index, NodeId, Packet, ReadLevel, Tag};
+use crate::types::{
+    Acknowledge, Change, Command, EntryId, Imprint, Index, NodeId, Packet, ReadLevel, Tag,
+};
 
 /// One thing that happened to a node; `Node::step` takes one at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +26,13 @@ pub enum Input {
     /// up, and tried again when the log has grown by as much again.
     ViewFailed,
     /// The user wants a request carried out. Ends in exactly one of `Output::Replied`,
-    /// `Output::Rejected` and `Output::Unknown`.
+    /// `Output::Rejected` and `Output::Unknown`; with [`Acknowledge::LeaderOnly`], of
+    /// `Output::MayBeLost` and `Output::Rejected`.
     Propose {
         /// Comes back with the outcome; no other request that waits has it.
         tag: Tag,
+        /// When it counts as done.
+        acknowledge: Acknowledge,
         /// What is wanted, as `Request::encode` gives it.
         command: Command,
     },

@@ -215,9 +215,9 @@ impl Node {
             Input::ViewFailed => {
                 self.snapshots.on_view_failed(&mut self.storage, &mut self.events);
             }
-            Input::Propose { tag, command } => {
+            Input::Propose { tag, acknowledge, command } => {
                 self.requests.propose(tag);
-                self.tell(raft::Input::Propose { tag, command });
+                self.tell(raft::Input::Propose { tag, acknowledge, command });
             }
             Input::Read { tag, .. } if !self.may_answer() => {
                 self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
@@ -295,7 +295,8 @@ impl Node {
             Done::Applied { last, outcomes, imprints } => {
                 self.applies = false;
                 for (index, outcome) in outcomes {
-                    self.outputs.extend(self.requests.applied(index, outcome));
+                    let waits = self.raft.waits_for_all_live(index);
+                    self.outputs.extend(self.requests.applied(index, outcome, waits));
                 }
                 for (index, imprint) in (last.0 + 1 - imprints.len() as u64..).zip(imprints) {
                     self.validation.applied(Index(index), imprint, &mut self.outputs);
@@ -374,8 +375,6 @@ impl Node {
         match action {
             Action::Send(message) => self.send(message),
             Action::Persist(write) => self.storage.persist(write, &mut self.events),
-            // Whoever starts over gets them again.
-            Action::Apply(_) if !self.validation.stands() => {}
             Action::Apply(entries) => {
                 self.applies = true;
                 self.snapshots.count(&entries);
@@ -387,6 +386,7 @@ impl Node {
                 self.storage.fetch(self.fetched, first, last, bytes_max, &mut self.events);
             }
             Action::Stranger { from } => self.outputs.push(Output::Stranger { from }),
+            Action::Forked { from } => self.outputs.push(Output::Forked { from }),
             Action::OlderImage { node, acknowledged, durable } => {
                 self.outputs.push(Output::OlderImage { node, acknowledged, durable });
             }
@@ -401,17 +401,23 @@ impl Node {
                 self.requests.end(tag);
                 self.outputs.push(Output::Resigned { tag });
             }
-            Action::Committed { tag, .. } if !self.validation.stands() => {
-                self.requests.end(tag);
+            Action::Committed { tag, id } if !self.validation.stands() => {
+                self.requests.end_at(tag, id.index);
                 self.outputs.push(Output::Unknown { tag });
             }
-            Action::Committed { tag, id } => self.requests.committed(tag, id),
+            Action::Committed { tag, id } => {
+                self.outputs.extend(self.requests.committed(tag, id));
+            }
+            Action::MayBeLost { tag, id } => {
+                self.requests.end(tag);
+                self.outputs.push(Output::MayBeLost { tag, id });
+            }
             Action::Rejected { tag, reason } => {
                 self.requests.end(tag);
                 self.outputs.push(Output::Rejected { tag, reason });
             }
-            Action::Unknown { tag, .. } => {
-                self.requests.end(tag);
+            Action::Unknown { tag, id } => {
+                self.requests.end_at(tag, id.index);
                 self.outputs.push(Output::Unknown { tag });
             }
             Action::ReadReady { tag, .. } if !self.may_answer() => {

@@ -26,7 +26,8 @@ pub enum Output {
         /// How many.
         bytes: usize,
     },
-    /// The request is in the log for good, and applied here.
+    /// The request is in the log for good, and applied here. If that was asked for, it is on the
+    /// disk of every voter that the leader takes for alive, too.
     Replied {
         /// As proposed.
         tag: Tag,
@@ -34,6 +35,14 @@ pub enum Output {
         id: EntryId,
         /// What came of it.
         outcome: Outcome,
+    },
+    /// The request is in the leader's memory, and nothing more is known: it may be carried out, or
+    /// be lost without a word.
+    MayBeLost {
+        /// As proposed.
+        tag: Tag,
+        /// Where it was appended.
+        id: EntryId,
     },
     /// The state machine answered the read; it was at or after `index`.
     Answered {
@@ -78,6 +87,12 @@ pub enum Output {
     /// nothing that counts before its vote was taken and given back.
     Stranger {
         /// Who says so.
+        from: NodeId,
+    },
+    /// The leader's log contradicts what this node knows as committed: each went on without the
+    /// other, though both were alive. This node is refused until it is wiped and added again.
+    Forked {
+        /// The leader.
         from: NodeId,
     },
     /// The disk of a peer has less than it acknowledged to this leader: it is an older image of

@@ -14,6 +14,8 @@ pub(crate) struct Requests {
     proposed: BTreeSet<Tag>,
     /// Committed proposals, by place; their entries are not applied here yet.
     committed: BTreeMap<Index, (Tag, EntryId)>,
+    /// What came of proposals that are applied here and still wait for other nodes' disks.
+    early: BTreeMap<Index, Outcome>,
     /// Reads, each with its query until that is with the machine, and its read index since.
     reads: BTreeMap<Tag, Read>,
 }
@@ -43,17 +45,27 @@ impl Requests {
         self.proposed.len() + self.committed.len() + self.reads.len()
     }
 
-    /// The proposal is in the log for good; its outcome comes when it is applied.
-    pub(crate) fn committed(&mut self, tag: Tag, id: EntryId) {
+    /// The proposal is in the log for good; its outcome comes when it is applied, if it was not.
+    pub(crate) fn committed(&mut self, tag: Tag, id: EntryId) -> Option<Output> {
         let known = self.proposed.remove(&tag);
         assert!(known, "only what was proposed is committed, once");
+        if let Some(outcome) = self.early.remove(&id.index) {
+            return Some(Output::Replied { tag, id, outcome });
+        }
         self.committed.insert(id.index, (tag, id));
+        None
     }
 
     /// The proposal or read ends without effect, or with an unknown one.
     pub(crate) fn end(&mut self, tag: Tag) {
         let known = self.proposed.remove(&tag) || self.reads.remove(&tag).is_some();
         assert!(known, "a request has one outcome");
+    }
+
+    /// The proposal, which was to stand at `index`, ends with an unknown effect.
+    pub(crate) fn end_at(&mut self, tag: Tag, index: Index) {
+        self.early.remove(&index);
+        self.end(tag);
     }
 
     /// The read may be answered: its query, which goes to the machine.
@@ -73,10 +85,21 @@ impl Requests {
         }
     }
 
-    /// The machine applied the entry at `index`, and this came of it.
-    pub(crate) fn applied(&mut self, index: Index, outcome: Outcome) -> Option<Output> {
-        let (tag, id) = self.committed.remove(&index)?;
-        Some(Output::Replied { tag, id, outcome })
+    /// The machine applied the entry at `index`, and this came of it. If a proposal still `waits`
+    /// there for other nodes' disks, its outcome is kept.
+    pub(crate) fn applied(
+        &mut self,
+        index: Index,
+        outcome: Outcome,
+        waits: bool,
+    ) -> Option<Output> {
+        if let Some((tag, id)) = self.committed.remove(&index) {
+            return Some(Output::Replied { tag, id, outcome });
+        }
+        if waits {
+            self.early.insert(index, outcome);
+        }
+        None
     }
 
     /// The machine starts over after `index`: what came of the entries up to there is not known
@@ -88,6 +111,7 @@ impl Requests {
 
     /// The node stops: the proposals, which may yet be carried out, and the reads.
     pub(crate) fn take_all(&mut self) -> (Vec<Tag>, Vec<Tag>) {
+        self.early.clear();
         let committed = core::mem::take(&mut self.committed).into_values().map(|(tag, _)| tag);
         let proposed = core::mem::take(&mut self.proposed).into_iter();
         let reads = core::mem::take(&mut self.reads).into_keys();

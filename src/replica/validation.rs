@@ -328,6 +328,11 @@ impl Validation {
         (self.rebuild.snapshot, self.rebuild.ask_at) = (Some(meta), Instant::NEVER);
     }
 
+    /// That snapshot was overtaken: another one is needed.
+    pub(crate) fn rebuild_again(&mut self, now: Instant) {
+        (self.rebuild.snapshot, self.rebuild.ask_at) = (None, now);
+    }
+
     /// The snapshot to start over from, if there is one.
     pub(crate) fn rebuilds_from(&self) -> Option<&SnapshotMeta> {
         self.rebuild.snapshot.as_ref().filter(|_| self.standing == Standing::Quarantined)

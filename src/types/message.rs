@@ -115,6 +115,12 @@ pub enum Body {
     },
     /// The leader wants the receiver to campaign at once (thesis §3.10).
     TimeoutNow,
+    /// The leader commits nothing any more that the receiver's disk does not have
+    /// (`Config::survivor`).
+    Counted,
+    /// With a vote of this term: the voter counted all the time, so that its log has everything
+    /// that was acknowledged (`Config::survivor`).
+    Vouch,
     /// A founder of the cluster has no membership yet, and has met these.
     Meet {
         /// Every founder, by ascending id; the sender among them.
@@ -198,6 +204,7 @@ impl Body {
                 | Body::HeartbeatReply { .. }
                 | Body::InstallSnapshotReply { .. }
                 | Body::ReadIndexReply { .. }
+                | Body::Vouch
                 | Body::Founded { .. }
         )
     }
@@ -246,6 +253,8 @@ impl Body {
             Body::ReadIndex { .. } => "ReadIndex",
             Body::ReadIndexReply { .. } => "ReadIndexReply",
             Body::TimeoutNow => "TimeoutNow",
+            Body::Counted => "Counted",
+            Body::Vouch => "Vouch",
             Body::Meet { .. } => "Meet",
             Body::Founded { .. } => "Founded",
             Body::Stranger => "Stranger",
@@ -312,7 +321,7 @@ impl fmt::Display for Fields<'_> {
             Body::ReadIndexReply { boot, ticket, index } => {
                 write!(f, " boot={boot:x} ticket={ticket} index={index}")
             }
-            Body::TimeoutNow | Body::Stranger => Ok(()),
+            Body::TimeoutNow | Body::Stranger | Body::Counted | Body::Vouch => Ok(()),
             Body::Meet { met } => {
                 let known = met.iter().filter(|founder| founder.is_known()).count();
                 write!(f, " met={known}/{}", met.len())

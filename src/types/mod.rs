@@ -3,6 +3,7 @@
 //! Nothing here decides anything. Each number that could be confused with another has a type of
 //! its own, so that a swapped argument does not compile.
 
+mod acknowledge;
 mod chain;
 mod entry;
 mod id;
@@ -14,6 +15,7 @@ mod transfer;
 mod validation;
 mod write;
 
+pub use acknowledge::Acknowledge;
 pub use chain::Chain;
 pub(crate) use entry::Listed;
 pub use entry::{Command, Entry, Payload};

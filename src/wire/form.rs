@@ -186,6 +186,8 @@ enum BodyForm {
         index: Index,
     },
     Stranger,
+    Counted,
+    Vouch,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Config, Input, RoleName};
 use quorate::types::{
-    Body, Change, Command, Entry, EntryId, Incarnation, Index, Membership, Message, NodeId,
-    ReadLevel, Restored, Tag,
+    Acknowledge, Body, Change, Command, Entry, EntryId, Incarnation, Index, Membership, Message,
+    NodeId, ReadLevel, Restored, Tag,
 };
 
 use super::network::{Kind, Network};
@@ -220,7 +220,10 @@ impl Cluster {
     /// Proposes a command at a node and returns the tag of the proposal.
     pub(crate) fn propose(&mut self, id: NodeId, text: &str) -> Tag {
         let tag = self.next_tag();
-        self.input(id, Input::Propose { tag, command: Command::from(text) });
+        self.input(
+            id,
+            Input::Propose { tag, acknowledge: Acknowledge::Quorum, command: Command::from(text) },
+        );
         self.settle();
         tag
     }

@@ -40,7 +40,7 @@ impl Kind {
             Body::ReadIndexReply { .. } => Kind::ReadIndexReply,
             Body::InstallSnapshot { .. } => Kind::InstallSnapshot,
             Body::InstallSnapshotReply { .. } => Kind::InstallSnapshotReply,
-            Body::TimeoutNow => Kind::TimeoutNow,
+            Body::TimeoutNow | Body::Counted | Body::Vouch => Kind::TimeoutNow,
             Body::Meet { .. } => Kind::Meet,
             Body::Founded { .. } => Kind::Founded,
             Body::Stranger => Kind::Stranger,

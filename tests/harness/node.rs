@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use quorate::raft::{Action, Config, Input, Raft, Refusal, RejectReason, RoleName, Status};
 use quorate::types::{
-    Body, Command, Entry, EntryId, Incarnation, Index, Instant, Message, NodeId, Payload, Restored,
-    Tag, Term,
+    Acknowledge, Body, Command, Entry, EntryId, Incarnation, Index, Instant, Message, NodeId,
+    Payload, Restored, Tag, Term,
 };
 
 use super::disk::Disk;
@@ -191,7 +191,11 @@ impl Node {
     }
 
     pub(crate) fn propose(&mut self, tag: u64, text: &str) {
-        self.input(Input::Propose { tag: Tag(tag), command: Command::from(text) });
+        self.input(Input::Propose {
+            tag: Tag(tag),
+            acknowledge: Acknowledge::Quorum,
+            command: Command::from(text),
+        });
     }
 
     pub(crate) fn take_sent(&mut self) -> Vec<Message> {

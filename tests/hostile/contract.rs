@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, Input, Raft};
 use quorate::types::{
-    AppendOutcome, Body, Command, Entry, EntryId, HardState, Incarnation, Index, Instant,
-    Membership, Message, NodeId, Payload, Restored, SnapshotMeta, Tag, Term, WriteId,
+    Acknowledge, AppendOutcome, Body, Command, Entry, EntryId, HardState, Incarnation, Index,
+    Instant, Membership, Message, NodeId, Payload, Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
 const START: Instant = Instant(1_000);
@@ -23,7 +23,11 @@ fn lone() -> (Raft, Instant) {
     for write in 1..=2 {
         raft.step(now, Input::Persisted(WriteId(write)), &mut actions);
     }
-    raft.step(now, Input::Propose { tag, command: Command::from("a") }, &mut actions);
+    raft.step(
+        now,
+        Input::Propose { tag, acknowledge: Acknowledge::Quorum, command: Command::from("a") },
+        &mut actions,
+    );
     raft.step(now, Input::Persisted(WriteId(3)), &mut actions);
     assert!(actions.iter().any(|action| matches!(action, Action::Apply(_))), "{actions:?}");
     assert_eq!(raft.status().committed, Index(2));

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Removal};
 use quorate::types::{
-    AppendOutcome, Beat, Body, Entry, Founder, HardState, Incarnation, Index, Instant, Membership,
-    Message, NodeId, ReadLevel, SnapshotMeta, Tag, Term, Write, WriteId,
+    Acknowledge, AppendOutcome, Beat, Body, Entry, Founder, HardState, Incarnation, Index, Instant,
+    Membership, Message, NodeId, ReadLevel, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
 use crate::bytes::Bytes;
@@ -300,7 +300,9 @@ impl Driver {
     fn propose(&mut self, bytes: &mut Bytes<'_>) {
         let size = if bytes.chance(16) { 4_000 } else { usize::from(bytes.byte()) };
         let (tag, last) = (self.tag(Asked::Proposal), self.raft.status().last);
-        self.step(Input::Propose { tag, command: vec![1; size].into() });
+        let levels = [Acknowledge::Quorum, Acknowledge::AllLive, Acknowledge::LeaderOnly];
+        let acknowledge = levels[size % levels.len()];
+        self.step(Input::Propose { tag, acknowledge, command: vec![1; size].into() });
         let status = self.raft.status();
         assert!(
             status.last == last || status.unapplied_bytes <= self.config.unapplied_bytes_max,

@@ -55,6 +55,8 @@ impl Known<'_> {
                 Body::PreVoteReply { next_term, granted: bytes.chance(128) }
             }
             7 if bytes.chance(32) => Body::TimeoutNow,
+            7 if bytes.chance(16) => Body::Counted,
+            8 if bytes.chance(16) => Body::Vouch,
             7 => Body::RequestVote { last: self.id(bytes), transfer: bytes.chance(64) },
             8 => Body::RequestVoteReply { granted: bytes.chance(128) },
             9 | 10 => self.outcome(bytes),

@@ -2,8 +2,8 @@
 
 use quorate::raft::{Action, Input, Raft, RoleName};
 use quorate::types::{
-    AppendOutcome, Body, Command, EntryId, Incarnation, Index, Instant, Membership, Message,
-    NodeId, SnapshotMeta, Tag, Term,
+    Acknowledge, AppendOutcome, Body, Command, EntryId, Incarnation, Index, Instant, Membership,
+    Message, NodeId, SnapshotMeta, Tag, Term,
 };
 
 use crate::append;
@@ -206,7 +206,11 @@ fn a_compacted_log_goes_on() {
     let mut server = Server::start(&[1, 1, 1]);
     server.lead();
     server.take_snapshot(4, 4);
-    server.give(Input::Propose { tag: Tag(1), command: Command::from("x") });
+    server.give(Input::Propose {
+        tag: Tag(1),
+        acknowledge: Acknowledge::Quorum,
+        command: Command::from("x"),
+    });
     server.acknowledge(TWO);
     assert_eq!(server.0.status().committed, Index(5));
 }

@@ -64,6 +64,10 @@ impl Cluster {
             Command::Timeout(id) => self.time_out(id)?,
             Command::Advance { nodes, by } => self.advance(&nodes, by)?,
             Command::Run(span) => self.run(span)?,
+            Command::Pause(id, span) => {
+                let node = self.node_mut(id)?;
+                node.clock = node.clock.after(span);
+            }
             Command::Settle => self.settle()?,
             other => self.carry_out_at_once(other)?,
         }
@@ -74,11 +78,13 @@ impl Cluster {
     fn carry_out_at_once(&mut self, command: Command) -> Result<(), String> {
         match command {
             Command::Campaign(id) => self.give(id, Input::Campaign),
-            Command::Propose { to, commands } => commands.iter().try_for_each(|command| {
-                let command = command.as_str().into();
-                let tag = self.next_tag();
-                self.give(to, Input::Propose { tag, command })
-            }),
+            Command::Propose { to, acknowledge, commands } => {
+                commands.iter().try_for_each(|command| {
+                    let command = command.as_str().into();
+                    let tag = self.next_tag();
+                    self.give(to, Input::Propose { tag, acknowledge, command })
+                })
+            }
             Command::Read { node, level, conflict } => {
                 let tag = self.next_tag();
                 let last =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::Config;
-use quorate::types::{Change, Index, Message, NodeId, ReadLevel};
+use quorate::types::{Acknowledge, Change, Index, Message, NodeId, ReadLevel};
 
 use super::change::{self, Founders};
 use super::disk::Image;
@@ -18,13 +18,14 @@ pub(crate) enum Command {
     Disk(NodeId, Image),
     Elect(NodeId),
     Campaign(NodeId),
-    Propose { to: NodeId, commands: Vec<String> },
+    Propose { to: NodeId, acknowledge: Acknowledge, commands: Vec<String> },
     Read { node: NodeId, level: ReadLevel, conflict: Option<Index> },
     Change(NodeId, Change),
     GiveUp(NodeId),
     Transfer { node: NodeId, to: Option<NodeId> },
     Timeout(NodeId),
     Advance { nodes: Vec<NodeId>, by: Duration },
+    Pause(NodeId, Duration),
     Run(Duration),
     Settle,
     Deliver(Pick),
@@ -88,7 +89,7 @@ pub(crate) enum Keep {
 }
 
 /// Every form, for the error that a wrong command gets and for nothing else.
-const FORMS: [(&str, &str); 39] = [
+const FORMS: [(&str, &str); 40] = [
     (
         "cluster",
         "cluster 3 [learners=n4] [spares=n5] [casting=n1] [named=on] [priorities=n1!200] \
@@ -100,13 +101,14 @@ const FORMS: [(&str, &str); 39] = [
     ),
     ("elect", "elect n1"),
     ("campaign", "campaign n1"),
-    ("propose", "propose n1 x y … [count=3] [bytes=100]"),
+    ("propose", "propose n1 x y … [count=3] [bytes=100] [for=quorum|all-live|leader-only]"),
     ("read", "read n1 [lease | replica [after=3] | within 100ms | local]"),
     ("change", "change n1 nothing|+n4|-n3|?n5|~n2|casting=n1|n2@a|n2#22|n2!200 …"),
     ("give-up", "give-up n1"),
     ("transfer", "transfer n1 [n2]"),
     ("timeout", "timeout n1"),
     ("advance", "advance n1 n2 … 100ms"),
+    ("pause", "pause n1 3s"),
     ("run", "run 100ms"),
     ("settle", "settle"),
     ("deliver", "deliver [n1 -> n2] [Name] [newest] [count=1]"),
@@ -188,6 +190,7 @@ impl Command {
             ("release", []) => Command::Release,
             ("heal", []) => Command::Heal,
             ("network", []) => Command::Network,
+            ("pause", [id, span]) => Command::Pause(node(id)?, duration(span)?),
             ("run", [span]) => Command::Run(duration(span)?),
             ("elect", [id]) => Command::Elect(node(id)?),
             ("campaign", [id]) => Command::Campaign(node(id)?),
@@ -258,7 +261,8 @@ impl Command {
         let ids = |words: &[&str]| words.iter().map(|word| node(word)).collect::<Result<_, _>>();
         match (verb, rest) {
             ("propose", [to, words @ ..]) if !words.is_empty() => {
-                Ok(Command::Propose { to: node(to)?, commands: commands(words)? })
+                let (commands, acknowledge) = commands(words)?;
+                Ok(Command::Propose { to: node(to)?, acknowledge, commands })
             }
             ("change", [to, words @ ..]) if !words.is_empty() => {
                 Ok(Command::Change(node(to)?, change::change(words)?))
@@ -352,14 +356,17 @@ fn count(word: &str) -> Result<usize, String> {
 }
 
 /// Reads the commands of a proposal: words as they are; `count` repeats them with a number, and
-/// `bytes` fills each up to that size.
-fn commands(words: &[&str]) -> Result<Vec<String>, String> {
+/// `bytes` fills each up to that size; `for` says when they count as done.
+fn commands(words: &[&str]) -> Result<(Vec<String>, Acknowledge), String> {
     let (options, mut list): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| w.contains('='));
-    let (mut repeat, mut bytes) = (None, 0);
+    let (mut repeat, mut bytes, mut acknowledge) = (None, 0, Acknowledge::Default);
     for option in options {
         match pair(option)? {
             ("count", value) => repeat = Some(count(value)?),
             ("bytes", value) => bytes = count(value)?,
+            ("for", "quorum") => acknowledge = Acknowledge::Quorum,
+            ("for", "all-live") => acknowledge = Acknowledge::AllLive,
+            ("for", "leader-only") => acknowledge = Acknowledge::LeaderOnly,
             (key, _) => return Err(format!("`{key}` is no option of propose")),
         }
     }
@@ -380,5 +387,5 @@ fn commands(words: &[&str]) -> Result<Vec<String>, String> {
             command.push('.');
         }
     }
-    Ok(commands)
+    Ok((commands, acknowledge))
 }

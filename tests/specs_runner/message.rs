@@ -18,7 +18,7 @@ pub(crate) struct Selector {
 }
 
 /// Every message name, for the error that a wrong one gets.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "PreVote",
     "PreVoteReply",
     "RequestVote",
@@ -33,6 +33,8 @@ const NAMES: [&str; 14] = [
     "ReadIndexReply",
     "TimeoutNow",
     "Stranger",
+    "Counted",
+    "Vouch",
 ];
 
 impl Selector {
@@ -133,6 +135,8 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
             Body::ReadIndexReply { boot, ticket, index: fields.index("index")? }
         }
         "TimeoutNow" => Body::TimeoutNow,
+        "Counted" => Body::Counted,
+        "Vouch" => Body::Vouch,
         other => unreachable!("{other} is in NAMES"),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::raft::{Config, Lease};
+use quorate::raft::{Config, Lease, Survivor};
 use quorate::types::{EntryId, Index, NodeId, Term};
 
 use super::change::removal;
@@ -75,6 +75,7 @@ pub(crate) fn configure(config: &mut Config, key: &str, value: &str) -> Result<(
         "check_quorum" => config.check_quorum = switch(value)?,
         "stickiness" => config.stickiness = switch(value)?,
         "casting_vote" => config.casting_vote = switch(value)?,
+        "survivor" => config.survivor = Some(Survivor { after: duration(value)? }),
         "removal" => config.removal = Some(removal(value)?),
         "lease" => config.lease = Some(lease(value)?),
         _ => {
@@ -105,6 +106,7 @@ fn bound<'a>(config: &'a mut Config, key: &str) -> Result<&'a mut usize, String>
         "inflight_entries_max" => &mut config.inflight_entries_max,
         "inflight_bytes_max" => &mut config.inflight_bytes_max,
         "unapplied_bytes_max" => &mut config.unapplied_bytes_max,
+        "all_live_max" => &mut config.all_live_max,
         "tail_bytes_max" => &mut config.tail_bytes_max,
         "apply_bytes_max" => &mut config.apply_bytes_max,
         "reads_max" => &mut config.reads_max,

@@ -3,7 +3,8 @@
 
 use quorate::replica::Input;
 use quorate::types::{
-    Body, Chain, Command, Entry, EntryId, Index, Message, NodeId, Packet, Payload, Term,
+    Body, Chain, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Packet, Payload,
+    Term,
 };
 
 use crate::cluster::{Cluster, Told};
@@ -13,7 +14,8 @@ fn append(cluster: &Cluster, chain: Chain, entries: Vec<Entry>) -> Packet {
     let status = cluster.node(1).status();
     let prev = if entries.is_empty() { status.last } else { EntryId::new(Term(1), Index(1)) };
     let body = Body::AppendEntries { prev, entries, committed: Index::ZERO };
-    let message = Message { from: NodeId(1), to: NodeId(3), term: status.term, body };
+    let incarnation = Incarnation(1);
+    let message = Message { from: NodeId(1), incarnation, to: NodeId(3), term: status.term, body };
     Packet::Chained(message, chain)
 }
 

@@ -12,7 +12,9 @@ use quorate::replica::{
     Done, Input, Node, Output, Replica, ReplicaConfig, Standing, Verdict, Worker,
 };
 use quorate::storage::{ClusterId, Completion, Disk, Failure, Identity};
-use quorate::types::{Incarnation, Index, Instant, Membership, NodeId, Packet, ReadLevel, Tag};
+use quorate::types::{
+    Acknowledge, Incarnation, Index, Instant, Membership, NodeId, Packet, ReadLevel, Tag,
+};
 use quorate_sim::disk::SimDisk;
 
 const CLUSTER: ClusterId = ClusterId(7);
@@ -183,7 +185,7 @@ impl Cluster {
     pub(crate) fn proposes_at(&mut self, id: u64) {
         let command = Request::Plain(b"x").encode();
         let tag = self.tag();
-        self.input(id, Input::Propose { tag, command });
+        self.input(id, Input::Propose { tag, acknowledge: Acknowledge::Default, command });
     }
 
     /// The node is asked for the sum: what it says at once.

@@ -33,6 +33,8 @@ fn number_of_body(body: &Body) -> u32 {
         Body::Meet { .. } => 13,
         Body::Founded { .. } => 14,
         Body::Stranger => 15,
+        Body::Counted => 16,
+        Body::Vouch => 17,
     }
 }
 
@@ -125,6 +127,8 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("Meet", Body::Meet { met: vec![met, Founder::unknown(NodeId(2))] }),
         ("Founded", Body::Founded { boot: 0xb007, membership: staged(), index: Index(0) }),
         ("Stranger", Body::Stranger),
+        ("Counted", Body::Counted),
+        ("Vouch", Body::Vouch),
     ]
 }
 
@@ -266,7 +270,7 @@ fn numbers_of_variants_stay() {
                 }
             }
             Packet::Chained(message, _) => {
-                let place = 32 + 8 + 8 + 8;
+                let place = 32 + 8 + 16 + 8 + 8;
                 assert_eq!(number_at(&bytes, place), number_of_body(&message.body), "{name}");
             }
             Packet::Comparison(comparison) => {

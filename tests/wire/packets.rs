@@ -103,6 +103,8 @@ fn any_body() -> impl Strategy<Value = Body> {
             .prop_map(|(next_term, granted)| Body::PreVoteReply { next_term, granted }),
         (any_id(), any::<bool>()).prop_map(|(last, transfer)| Body::RequestVote { last, transfer }),
         Just(Body::TimeoutNow),
+        Just(Body::Counted),
+        Just(Body::Vouch),
         Just(Body::Stranger),
         prop::collection::vec(any_founder(), 0..6).prop_map(|met| Body::Meet { met }),
         (any::<u64>(), any_membership(), any_index())

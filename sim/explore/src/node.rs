@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quorate::raft::{Action, Input, Raft, RoleName};
 use quorate::types::{
-    Body, Command, Entry, EntryId, HardState, Index, Instant, Membership, Message, NodeId,
-    ReadLevel, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
+    Acknowledge, Body, Command, Entry, EntryId, HardState, Index, Instant, Membership, Message,
+    NodeId, ReadLevel, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
 use crate::scope::{PATIENCE, Scope};
@@ -293,5 +293,5 @@ fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
 
 /// A proposal of a user.
 pub(crate) fn proposal() -> Input {
-    Input::Propose { tag: Tag(1), command: Command::from("x") }
+    Input::Propose { tag: Tag(1), acknowledge: Acknowledge::Quorum, command: Command::from("x") }
 }

@@ -1,10 +1,10 @@
 //! The commit index: S10, S12 to S14, S16, and the part of S11 about what is committed.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Index, Membership, Term};
+use quorate::types::{EntryId, Index, Membership, NodeId, Term};
 
 use crate::check::electorate::{Decision, Electorate};
-use crate::check::finding::{S10, S11, S12, S13, S14, S15, S16, S23, S24, Verdict};
+use crate::check::finding::{S10, S11, S12, S13, S14, S15, S16, S23, S24, S33, Verdict};
 use crate::check::model::{Model, Node};
 use crate::check::nodes::Slot;
 
@@ -90,6 +90,24 @@ impl Commit {
     }
 }
 
+/// A leader answers what every voter that it hears is to have: they do, and so does its own disk.
+pub(super) fn on_all_live(model: &Model, id: NodeId, entry: EntryId, live: &[NodeId]) -> Verdict {
+    let (leader, index) = (model.slot(id), entry.index);
+    if model.committed.id_at(index) != Some(entry) {
+        return S33.broken(format!("{id} answers {entry}, which is not committed"));
+    }
+    let chain = model.committed.chain_at(index);
+    let voters = model.slots().filter(|slot| model.electorate(leader).is_voter(*slot));
+    for slot in voters.filter(|slot| *slot == leader || live.contains(&model.node(*slot).id)) {
+        let node = model.node(slot);
+        if node.disk.log.chain_at(index) != chain {
+            let held = held(node, index);
+            return S33.broken(format!("{id} answers {entry} for all live voters, but {held}"));
+        }
+    }
+    Ok(())
+}
+
 fn ladder(model: &Model, slot: Slot, status: &Status) -> Verdict {
     let (id, applied, committed) = (model.node(slot).id, status.applied, status.committed);
     let last = status.last.index;
@@ -154,7 +172,8 @@ fn extend(model: &mut Model, slot: Slot, index: Index, after: &Membership) -> Ve
     if chosen.is_none() && before.membership != *after {
         let log = &model.node(slot).memory.log;
         let first = log.electorates().last().map_or(Index::ZERO, |(first, _)| *first).min(index);
-        if first == Index::ZERO || holder(model, before, first).0.is_some() {
+        // Who takes the vote of the dead, commits at once what waited for them alone.
+        if model.survives || first == Index::ZERO || holder(model, before, first).0.is_some() {
             let found = holder(model, &model.electorate_of(after), index).0;
             chosen = found.map(|found| (found, after.clone()));
         }

@@ -117,6 +117,10 @@ impl Election {
         if electorate.is_voter(leader) && self.vote(leader, term) != Some(id) {
             return S4.broken(format!("{id} leads {term} before its vote for itself is durable"));
         }
+        if model.survives {
+            // Who is dead is not asked. What its leadership must not lose, others watch.
+            return Ok(());
+        }
         let membership = &electorate.membership;
         let counts =
             |slot: &Slot| self.vote_by(model.node(*slot), *slot, term, membership) == Some(id);
@@ -166,7 +170,8 @@ impl Election {
             Body::AppendEntries { .. }
             | Body::Heartbeat { .. }
             | Body::InstallSnapshot { .. }
-            | Body::TimeoutNow => self.speaks_as_leader(model, from, message.term),
+            | Body::TimeoutNow
+            | Body::Counted => self.speaks_as_leader(model, from, message.term),
             Body::RequestVoteReply { granted: true } => {
                 self.grants(model, from, message)?;
                 knows_who_counts(model, from, message)?;
@@ -181,7 +186,8 @@ impl Election {
             | Body::AppendEntriesReply(_)
             | Body::HeartbeatReply { .. }
             | Body::InstallSnapshotReply { .. }
-            | Body::ReadIndexReply { .. } => replies(model, from, message),
+            | Body::ReadIndexReply { .. }
+            | Body::Vouch => replies(model, from, message),
             Body::PreVote { .. }
             | Body::ReadIndex { .. }
             | Body::Meet { .. }

@@ -94,6 +94,7 @@ checks! {
     S29 "bounded" "No queue and no message exceeds its bound."
     S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
     S31 "state-validation" "Who is wrong finds out, alone, and says nothing until it is right."
+    S33 "all-live" "What is answered for all live voters is on the disk of each of them."
     U1 "user-model" "The user's workload finds no reply, answer or state wrong."
     L2 "answered" "After the storm, what a core node was asked is answered within a bound."
     L3 "churn" "After the storm, few elections are won."

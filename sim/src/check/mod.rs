@@ -91,7 +91,8 @@ impl Checks {
         bounds: Bounds,
         workload: &AnyWorkload,
     ) -> Checks {
-        let model = Model::new(nodes, membership);
+        let mut model = Model::new(nodes, membership);
+        model.survives = bounds.config.survivor.is_some();
         let (election, commit) = (Election::new(&model), Commit::new(&model));
         let acknowledgements = Acknowledgements::new(&model);
         let forwarded = Forwarded::new(&model);
@@ -177,6 +178,7 @@ impl Checks {
                 self.note(now, seen);
                 Ok(())
             }
+            Seen::OnAllLive { node, id, live } => commit::on_all_live(&self.model, node, id, live),
             Seen::SnapshotTaken { .. }
             | Seen::Restored { .. }
             | Seen::Slipped { .. }

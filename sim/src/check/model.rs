@@ -63,6 +63,8 @@ pub(super) struct Model {
     pub(super) entries: Entries,
     /// The committed log, as the quorum that made it so held it.
     pub(super) committed: Log,
+    /// Whether the last survivor goes on, and quorums need not meet.
+    pub(super) survives: bool,
 }
 
 impl Node {
@@ -151,6 +153,7 @@ impl Model {
             nodes: nodes.iter().map(|id| Node::new(*id, &first)).collect(),
             entries: Entries::new(nodes.to_vec()),
             committed: Log::new(first),
+            survives: false,
         }
     }
 

@@ -6,7 +6,7 @@ use quorate::raft::{self, Action, RoleName, Status};
 use quorate::replica::{Note, Output};
 use quorate::storage::{Failure, FileAction, FileName, Lane, Operation};
 use quorate::types::{
-    AppendOutcome, Body, EntryId, Index, Message, NodeId, Packet, TransferBody, Write, WriteId,
+    AppendOutcome, Body, EntryId, Index, Message, NodeId, Packet, Tag, TransferBody, Write, WriteId,
 };
 
 use crate::choice::{Key, Kind};
@@ -69,6 +69,9 @@ impl World {
                     if witness.is_traced() {
                         witness.input(now, &status, &input.to_string());
                     }
+                    if let raft::Input::Message(message) = &input {
+                        self.hears(place, message);
+                    }
                     if let raft::Input::Fetched { entries, .. } = input {
                         witness.fetched(entries.len());
                     }
@@ -77,6 +80,9 @@ impl World {
                     witness.action(now, &status, &action);
                     match action {
                         Action::Persist(write) => self.submitted(place, write, witness),
+                        Action::Committed { tag, id } => {
+                            self.committed_for(place, tag, id, witness);
+                        }
                         Action::Fetch { consumer, first, last, .. } => {
                             let incarnation = self.nodes[place.0 as usize].incarnation;
                             witness.fetches(consumer, last.0 - first.0 + 1, incarnation);
@@ -92,6 +98,41 @@ impl World {
                 Note::SnapshotReceived(meta) => witness.received_snapshot(now, place.id(), &meta),
             }
         }
+    }
+
+    /// The algorithm took a message: a leader hears those who answer it.
+    fn hears(&mut self, place: Place, message: &Message) {
+        let answers = matches!(
+            message.body,
+            Body::AppendEntriesReply(_)
+                | Body::HeartbeatReply { .. }
+                | Body::InstallSnapshotReply { .. }
+        );
+        let node = &mut self.nodes[place.0 as usize];
+        let own = node.clock.read(self.now);
+        let Some(running) = node.running.as_deref_mut() else { return };
+        let leads = running.status.role == RoleName::Leader && running.status.term == message.term;
+        if answers && leads {
+            running.heard.insert(message.from, (message.term, own));
+        }
+    }
+
+    /// The algorithm answers a proposal: if all live voters were to have it, they do.
+    fn committed_for(&mut self, place: Place, tag: Tag, id: EntryId, witness: &mut Witness) {
+        let node = &mut self.nodes[place.0 as usize];
+        let own = node.clock.read(self.now);
+        let Some(running) = node.running.as_deref_mut() else { return };
+        if !running.for_all_live.remove(&tag) {
+            return;
+        }
+        let (term, patience) = (id.term, self.settings.config.election_timeout_max);
+        let lately = running
+            .heard
+            .iter()
+            .filter(|(_, (in_term, at))| *in_term == term && own < at.after(patience));
+        let live: Vec<NodeId> = lately.map(|(peer, _)| *peer).collect();
+        witness.reach(Spot::AnsweredByAllLive);
+        witness.see(self.now, Seen::OnAllLive { node: place.id(), id, live: &live });
     }
 
     /// The algorithm gives a write to its store.
@@ -250,6 +291,10 @@ impl World {
             Output::Replied { tag, id, outcome } => {
                 running.answered(tag, self.now, witness);
                 self.client_commits(tag, place, id, &outcome, witness);
+            }
+            Output::MayBeLost { tag, .. } => {
+                running.answered(tag, self.now, witness);
+                self.client_may_lose(tag, place, witness);
             }
             Output::Answered { tag, freshness, index, applied, answer } => {
                 running.answered(tag, self.now, witness);

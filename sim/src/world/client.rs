@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate::machine::{Call, ClientSession, Sequence};
-use quorate::types::{Command, NodeId, ReadLevel, Tag};
+use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
 
 use crate::observe::OpId;
 use crate::world::node::Place;
@@ -58,7 +58,7 @@ pub(super) struct Request {
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
     /// That a command be in the log.
-    Propose(Command),
+    Propose(Command, Acknowledge),
     /// An answer to a query, so fresh.
     Read(ReadLevel, Vec<u8>),
 }

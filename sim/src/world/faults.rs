@@ -106,9 +106,7 @@ impl World {
                 }
             }
             Verb::Pause(node, lasting) => {
-                if let Some(place) = who(node)
-                    && self.pause(place, lasting)
-                {
+                if let Some(place) = who(node).filter(|place| self.pause(*place, lasting)) {
                     witness.fault(Fault::Pause, self.nodes[place.0 as usize].role());
                     self.stop_clock(place, witness);
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::machine::{Answer, Call, ClientSession, Digest, Nonce, Outcome};
 use quorate::raft::RejectReason;
 use quorate::replica::Input;
-use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel, Tag};
+use quorate::types::{Acknowledge, Command, EntryId, Freshness, Index, NodeId, ReadLevel, Tag};
 
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
@@ -149,7 +149,9 @@ impl World {
         let mut draw = self.choices.draw(key);
         let to = self.target(client, &mut draw);
         let travels = draw.within(self.settings.latency) / 2;
-        let slot = self.clients.dispatch(Request { to, tag, ask: Asked::Propose(command) });
+        let acknowledge = self.acknowledge(tag, true);
+        let slot =
+            self.clients.dispatch(Request { to, tag, ask: Asked::Propose(command, acknowledge) });
         self.queue.push(self.now.after(travels), Event::Request { slot });
         witness.reach(Spot::SessionCall);
     }
@@ -206,7 +208,9 @@ impl World {
         let session = None;
         witness.see(self.now, Seen::ProposeInvoked { op, command: &command, session });
         let command = quorate::machine::Request::Plain(&command).encode();
-        self.ask(client, op, (to, travels), Asked::Propose(command));
+        // Who asks for progress asks for what the core owes whatever is outside it.
+        let certain = target.is_some().then_some(Acknowledge::Quorum);
+        self.propose(client, op, (to, travels), command, certain);
     }
 
     /// How fresh the answer to a client's read has to be.
@@ -236,18 +240,48 @@ impl World {
             let command = self.command(op, false, &mut choices.draw(key));
             witness.see(self.now, Seen::ProposeInvoked { op, command: &command, session: None });
             let command = quorate::machine::Request::Plain(&command).encode();
-            self.ask(client, op, (to, Duration::ZERO), Asked::Propose(command));
+            self.propose(client, op, (to, Duration::ZERO), command, None);
         }
         let nap = self.clients.nap(client).number;
         let gives_up = self.now.after(self.settings.patience);
         self.queue.push(gives_up, Event::Client { client, nap });
     }
 
+    /// A client proposes outside a session: what is to be answered as drawn, if not as `certain`.
+    fn propose(
+        &mut self,
+        client: u16,
+        op: OpId,
+        way: (Place, Duration),
+        command: Command,
+        certain: Option<Acknowledge>,
+    ) {
+        let tag = self.clients.tries(client, Some(op), None);
+        let acknowledge = certain.unwrap_or_else(|| self.acknowledge(tag, false));
+        self.clients.get(client).waits_for.insert(op);
+        self.sends(way, tag, Asked::Propose(command, acknowledge));
+    }
+
+    /// When a try counts as done. What may be lost without a word has no place in a session.
+    fn acknowledge(&self, tag: Tag, in_session: bool) -> Acknowledge {
+        let key =
+            Key { peer: tag.0 as u16, counter: (tag.0 >> 16) as u32, ..Kind::Acknowledge.key() };
+        match self.choices.choose(key, 16) {
+            0..=9 => Acknowledge::Default,
+            10 | 11 => Acknowledge::Quorum,
+            15 if !in_session => Acknowledge::LeaderOnly,
+            _ => Acknowledge::AllLive,
+        }
+    }
+
     /// A client asks outside a session.
     fn ask(&mut self, client: u16, op: OpId, way: (Place, Duration), ask: Asked) {
-        let (to, travels) = way;
         self.clients.get(client).waits_for.insert(op);
         let tag = self.clients.tries(client, Some(op), None);
+        self.sends(way, tag, ask);
+    }
+
+    fn sends(&mut self, (to, travels): (Place, Duration), tag: Tag, ask: Asked) {
         let slot = self.clients.dispatch(Request { to, tag, ask });
         self.queue.push(self.now.after(travels), Event::Request { slot });
     }
@@ -284,7 +318,13 @@ impl World {
         running.unanswered.push(tag);
         witness.see(self.now, Seen::Asked { node: to.id(), tag });
         let input = match ask {
-            Asked::Propose(command) => Input::Propose { tag, command },
+            Asked::Propose(command, acknowledge) => {
+                let membership = running.node.raft().membership();
+                if acknowledge.resolved(membership) == Acknowledge::AllLive {
+                    running.for_all_live.insert(tag);
+                }
+                Input::Propose { tag, acknowledge, command }
+            }
             Asked::Read(level, query) => {
                 witness.reads_at(&running.status, running.led_from, (tag, level));
                 Input::Read { tag, level, query }
@@ -380,6 +420,21 @@ impl World {
         if client == self.clients.prober() {
             self.probe_served();
         } else {
+            self.nap(client);
+        }
+    }
+
+    /// A leader took a client's command, and promises nothing: the client asks no more.
+    pub(super) fn client_may_lose(&mut self, tag: Tag, at: Place, witness: &mut Witness) {
+        let Some(Try { client, op: Some(op), .. }) = self.clients.ends(tag) else { return };
+        witness.reach(Spot::AnsweredByLeaderOnly);
+        if !self.clients.get(client).ends(op) {
+            return witness.reach(Spot::OutcomeTooLate);
+        }
+        self.clients.believes(client, Some(at.id()));
+        self.clients.get(client).disappointed = 0;
+        witness.see(self.now, Seen::Unknown { op });
+        if client != self.clients.crowd() {
             self.nap(client);
         }
     }

@@ -83,6 +83,10 @@ impl World {
     /// A quorum of every membership that may decide, seldom more, and most learners.
     pub(super) fn draw_core(&self) -> Vec<Place> {
         let mut draw = self.choices.draw(Kind::Calm.key());
+        if self.settings.config.survivor.is_some() {
+            // Whoever went on alone may be any of them.
+            return (0..self.settings.nodes()).map(Place).collect();
+        }
         let mut core = Vec::new();
         for membership in self.electorates() {
             // Those wanted may have their votes before the first of them is missed.

@@ -10,6 +10,7 @@ mod carry;
 mod client;
 mod clock;
 mod disks;
+mod erring;
 mod faults;
 mod host;
 mod identity;
@@ -333,6 +334,7 @@ impl World {
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         self.fold(ladder ^ (outputs.len() as u64) << 56);
         self.note_durable(place, &outputs, witness);
+        World::note_deposed(&before, &outputs, witness);
         let seen = Seen::Stepped { node: status.id, status: &status, membership: &membership };
         witness.see(now, seen);
         if let Some((peer, matched)) = counted {

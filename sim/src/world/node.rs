@@ -1,13 +1,13 @@
 //! One node of the world: its process, if it runs, its disk and its clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use quorate::machine::Digest;
 use quorate::raft::{RoleName, Status};
 use quorate::replica::{Comparisons, Node as Decider, Output, Replica, Work, Worker};
 use quorate::storage::{Completion, Operation};
-use quorate::types::{Index, NodeId, Tag, Write};
+use quorate::types::{Index, Instant, NodeId, Tag, Term, Write};
 
 use crate::coverage::Spot;
 use crate::disk::SimDisk;
@@ -115,6 +115,10 @@ pub(crate) struct Running {
     pub(crate) wake_at: SimTime,
     /// The proposals and reads that the node has not answered.
     pub(crate) unanswered: Vec<Tag>,
+    /// Proposals that are to be answered once every live voter has them.
+    pub(crate) for_all_live: BTreeSet<Tag>,
+    /// When by its own clock, and in which term, it last took an answer of each peer as a leader.
+    pub(crate) heard: BTreeMap<NodeId, (Term, Instant)>,
     /// The last index of the log when the node began to lead.
     pub(crate) led_from: Index,
     /// Its last step changed which membership is the last in its log.
@@ -215,6 +219,8 @@ impl Running {
             cuts: false,
             wake_at: SimTime(u64::MAX),
             unanswered: Vec::new(),
+            for_all_live: BTreeSet::new(),
+            heard: BTreeMap::new(),
             led_from: Index::ZERO,
             membership_moved: false,
             counts: Counts::default(),

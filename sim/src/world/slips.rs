@@ -1,92 +1,15 @@
-//! State machines that err: fewer at a time than it takes to be believed.
+//! What became of the errors of state machines.
 
 use std::collections::BTreeSet;
 
-use quorate::raft::RoleName;
-use quorate::replica::Verdict;
-use quorate::types::{Index, SnapshotMeta};
-
-use crate::choice::{Key, Kind};
-use crate::coverage::Spot;
-use crate::fault::Fault;
-use crate::observe::Seen;
-use crate::plan::Slip;
-use crate::witness::Witness;
-use crate::world::World;
-use crate::world::node::Place;
+use quorate::types::Index;
 
 /// What became of the errors so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slips {
-    count: u32,
+    pub(super) count: u32,
     /// Where snapshots end that were taken of a state that may be wrong.
-    tainted: BTreeSet<Index>,
+    pub(super) tainted: BTreeSet<Index>,
     /// Another node has started from such a snapshot: there may be too many to tell who is right.
     pub(super) beyond: bool,
-}
-
-impl World {
-    /// A node's state machine errs with its next command, unless too many may be wrong then.
-    pub(super) fn slip(&mut self, place: Place, slip: Slip, witness: &mut Witness) {
-        let voters = self.in_force.membership.incoming().len();
-        let others = self.nodes.iter().filter(|node| node.slipped && node.place != place).count();
-        let node = &mut self.nodes[place.0 as usize];
-        let (Some(running), true) = (&node.running, 2 * (others + 1) < voters) else { return };
-        self.slips.count += 1;
-        let key = Key { node: place.0 + 1, counter: self.slips.count, ..Kind::Slip.key() };
-        running.worker.machine().user().slip_next(slip, self.choices.choose(key, u64::MAX));
-        node.slipped = true;
-        witness.fault(Fault::Slip, node.role());
-        witness.see(self.now, Seen::Slipped { node: place.id() });
-    }
-
-    /// A node took a snapshot.
-    pub(super) fn note_taken(&mut self, place: Place, meta: &SnapshotMeta) {
-        if self.nodes[place.0 as usize].slipped {
-            self.slips.tainted.insert(meta.last.index);
-        }
-    }
-
-    /// A node started over from a snapshot of another's.
-    pub(super) fn note_restored(&mut self, place: Place, index: Index) {
-        let node = &mut self.nodes[place.0 as usize];
-        if self.slips.tainted.contains(&index) {
-            node.slipped = true;
-            self.slips.beyond = true;
-        }
-    }
-
-    /// A node tells what comparing its state machine with others came to.
-    pub(super) fn judged(&mut self, place: Place, verdict: Verdict, witness: &mut Witness) {
-        let node = &mut self.nodes[place.0 as usize];
-        let leads = node.role() == Some(RoleName::Leader);
-        witness.reach(match verdict {
-            Verdict::Sound { .. } => Spot::ResultsAgreed,
-            Verdict::Unavailable { .. } => Spot::ResultsUnavailable,
-            Verdict::Undecided { .. } | Verdict::Divided { .. } => Spot::ResultsUndecided,
-            Verdict::Quarantined { .. } => Spot::NodeQuarantined,
-            Verdict::Rebuilt { .. } => Spot::NodeRebuilt,
-        });
-        let quarantined = matches!(verdict, Verdict::Quarantined { .. });
-        witness.reach_if(quarantined && leads, Spot::LeaderQuarantined);
-        if let Verdict::Rebuilt { index } = verdict {
-            node.slipped = self.slips.tainted.contains(&index);
-        }
-        witness.see(self.now, Seen::Judged { node: place.id(), verdict });
-    }
-
-    /// Two nodes of the core with the same log in different states, if there are.
-    pub(super) fn states_differ(&self, one: Place, other: Place) -> bool {
-        let digest = |place: Place| {
-            let running = self.nodes[place.0 as usize].running.as_deref()?;
-            running.worker.machine().digest().ok().flatten()
-        };
-        !self.slips.beyond
-            && digest(one).zip(digest(other)).is_some_and(|(one, other)| one != other)
-    }
-
-    /// Whether some state machine has erred in the run.
-    pub(super) fn has_slips(&self) -> bool {
-        self.slips.count > 0
-    }
 }

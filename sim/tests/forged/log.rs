@@ -450,4 +450,19 @@ crate::forgeries! {
         stage.idles();
         stage.ends();
     }
+
+    S33 a_live_voter_lacks_what_all_have on one_entry
+    "n1 answers 1@t1 for all live voters, but n4 ends at 0"
+    |stage| {
+        let live = [NodeId(2), NodeId(3), NodeId(4)];
+        stage.sees(Seen::OnAllLive { node: NodeId(1), id: id(1, 1), live: &live[..2] });
+        stage.sees(Seen::OnAllLive { node: NodeId(1), id: id(1, 1), live: &live });
+    }
+
+    S33 what_all_have_is_not_committed on led
+    "n1 answers 1@t1, which is not committed"
+    |stage| {
+        stage.all_hold(&[1, 2, 3], &[noop(1, 1)]);
+        stage.sees(Seen::OnAllLive { node: NodeId(1), id: id(1, 1), live: &[] });
+    }
 }

@@ -113,10 +113,14 @@ impl Node {
         let Some(meta) = self.validation.rebuilds_from().filter(|_| !self.applies).cloned() else {
             return;
         };
-        if self.storage.snapshot().root == meta.root {
+        let in_force = self.storage.snapshot();
+        if in_force.root == meta.root {
             let base = meta.last.index;
             self.step_raft(raft::Input::Rebuild { meta });
             self.storage.forget(base, &mut self.events);
+        } else if in_force.last.index >= meta.last.index {
+            // One of the node's own, of before, came between.
+            self.validation.rebuild_again(self.now);
         }
     }
 }

@@ -199,6 +199,47 @@ impl Membership {
         Membership(Arc::new(parts))
     }
 
+    /// The membership without the vote of those that are `silent`, who are learners until they are
+    /// back. A change under way goes on with the others, or is given up if nobody is left of those
+    /// that were to vote.
+    ///
+    /// Only who knows that the silent decide nothing by themselves may use it: its quorums need not
+    /// meet those of the membership before.
+    #[must_use]
+    pub fn without(&self, silent: impl Fn(NodeId) -> bool) -> Membership {
+        let mut parts = Parts::clone(&self.0);
+        let left = |voters: &Voters| {
+            let left = Voters::new(voters.iter().copied().filter(|id| !silent(*id)));
+            let casting = voters.casting().filter(|id| left.contains(id));
+            left.with_casting(casting)
+        };
+        for member in parts.members.iter_mut().filter(|member| silent(member.id)) {
+            let votes = self.is_voter(member.id) || self.wanted().contains(&member.id);
+            if votes && member.fate == Fate::Stays {
+                member.fate = Fate::Returns;
+            }
+        }
+        parts.incoming = left(&parts.incoming);
+        parts.outgoing = left(&parts.outgoing);
+        parts.wanted = left(&parts.wanted);
+        if parts.incoming.is_empty() {
+            parts.incoming = core::mem::take(&mut parts.outgoing);
+        }
+        if parts.wanted == parts.incoming {
+            parts.wanted = Voters::default();
+        }
+        let Parts { members, incoming, outgoing, wanted } = &mut parts;
+        members.retain(|member| {
+            let votes = incoming.contains(&member.id) || outgoing.contains(&member.id);
+            member.fate != Fate::Leaves || votes
+        });
+        if outgoing.is_empty() && wanted.is_empty() {
+            let voters = members.iter_mut().filter(|member| incoming.contains(&member.id));
+            voters.for_each(|member| member.fate = Fate::Stays);
+        }
+        Membership(Arc::new(parts))
+    }
+
     /// A joint membership left: the incoming voters decide alone (Raft §6). Who lost its vote may
     /// come back with any disk.
     #[must_use]

@@ -294,6 +294,11 @@ impl Life {
                 continue;
             };
             let joint = staged.entered(*casting);
+            if !joint.is_joint() {
+                assert_eq!(joint.incoming(), now.incoming(), "a vote that stays is no change");
+                all.push(joint);
+                continue;
+            }
             assert_eq!(joint.outgoing(), now.incoming());
             assert_eq!(joint.incoming()[..], staged.wanted()[..]);
             all.extend([joint.clone(), joint.left()]);
