@@ -77,6 +77,8 @@ pub enum Kind {
     Damage,
     /// Who is a member, and what becomes of that.
     Members,
+    /// How fresh the answer to a read has to be.
+    Level,
     /// When a proposal counts as done.
     Acknowledge,
     /// Whether the cluster founds itself, and whether disks are lost.

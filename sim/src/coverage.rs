@@ -125,6 +125,32 @@ spots! {
     ReadBeforeOwnTerm "read/before-own-term" true
     /// A read waits for the state machine.
     ReadWaitsForApply "read/waits-for-apply" true
+    /// A read is answered after a round of heartbeats, as asked.
+    ReadByRound "read/by-round" true
+    /// A leader answers a read without a question, by its lease.
+    ReadByLease "read/by-lease" true
+    /// A follower answers a read without a question, by a loan of the lease.
+    ReadByLoan "read/by-loan" true
+    /// A read that a lease would do for is answered after a round.
+    LeaseFallsBack "read/lease-falls-back" true
+    /// A read that a loan would do for is answered after a round.
+    LoanFallsBack "read/loan-falls-back" true
+    /// A read is answered with what may be old, but not too old.
+    ReadWithin "read/within-bound" true
+    /// A read that may be old is answered with what is not.
+    BoundedFallsBack "read/bound-falls-back" true
+    /// A read is answered with what is there.
+    ReadLocal "read/local" true
+    /// A leader lends a part of its lease.
+    LoanGranted "loan/granted" true
+    /// The membership changes while a loan is out.
+    LoanAtChange "loan/out-at-change" true
+    /// A leader steps down while a loan of its is out.
+    LoanAtFall "loan/out-at-fall" true
+    /// A leader is to hand over while a loan of its is out.
+    LoanAtTransfer "loan/out-at-transfer" true
+    /// A node cuts its log while it has a loan.
+    LoanAtCut "loan/held-at-cut" false
     /// A leader takes no proposal although all it has is committed: too little of it is applied.
     BusyUnapplied "rejected/busy-unapplied" true
     /// The outcome of a proposal is unknown because its leader stepped down.

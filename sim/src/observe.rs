@@ -8,7 +8,8 @@ use quorate::machine::{Digest, Outcome, Sequence, SessionId};
 use quorate::raft::{RejectReason, Status};
 use quorate::replica::Verdict;
 use quorate::types::{
-    Entry, EntryId, Incarnation, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Write,
+    Entry, EntryId, Freshness, Incarnation, Index, Membership, Message, NodeId, ReadLevel,
+    SnapshotMeta, Tag, Write,
 };
 
 use crate::time::SimTime;
@@ -204,6 +205,8 @@ pub enum Seen<'a> {
     ReadInvoked {
         /// The operation.
         op: OpId,
+        /// How fresh the answer has to be.
+        level: ReadLevel,
         /// The user's bytes.
         query: &'a [u8],
     },
@@ -225,7 +228,9 @@ pub enum Seen<'a> {
         op: OpId,
         /// The node that served it.
         node: NodeId,
-        /// The read index the core gave.
+        /// How fresh it says that it is.
+        freshness: Freshness,
+        /// The index that the core let it wait for.
         index: Index,
         /// How many entries the state machine had applied when it answered.
         applied: Index,
@@ -246,6 +251,11 @@ pub enum Seen<'a> {
     Unknown {
         /// The operation.
         op: OpId,
+    },
+    /// A node's clock goes further astray than leases allow for.
+    Astray {
+        /// The node.
+        node: NodeId,
     },
     /// The storm is over: from now on `core` can talk among themselves and do not crash, and
     /// every fault elsewhere stays for ever.

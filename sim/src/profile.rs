@@ -30,6 +30,10 @@ pub struct Profile {
     pub(crate) rollback_permille: u64,
     /// Whether snapshots are taken every few entries, and travel slowly.
     pub(crate) snapshots: bool,
+    /// In how many of a thousand of its runs leaders hold leases.
+    pub(crate) leases_permille: u64,
+    /// Whether clocks stray further than leases allow for.
+    pub(crate) clocks_stray: bool,
     /// Whether the last survivor goes on: silence is to mean death.
     pub(crate) survives: bool,
 }
@@ -61,8 +65,14 @@ const EVERYTHING: Profile = Profile {
     wipe_permille: 150,
     rollback_permille: 0,
     snapshots: false,
+    leases_permille: 300,
+    clocks_stray: false,
     survives: false,
 };
+
+/// What leaves two leaders at once, if clocks let it.
+const STRAYING: [Fault; 5] =
+    [Fault::Drift, Fault::Jump, Fault::Pause, Fault::Partition, Fault::OneWay];
 
 /// Nodes that crash and come back; whatever they say while they are up, arrives soon.
 const DEATHS: Faults =
@@ -71,7 +81,7 @@ const DEATHS: Faults =
 /// Runs of which most have nothing to do with members.
 const SETTLED: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..EVERYTHING };
 
-static PROFILES: [Profile; 12] = [
+static PROFILES: [Profile; 14] = [
     EVERYTHING,
     Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..SETTLED },
     Profile {
@@ -144,6 +154,34 @@ static PROFILES: [Profile; 12] = [
         voters: &[4, 2, 4, 6],
         churn_permille: 400,
         ..EVERYTHING
+    },
+    Profile {
+        name: "reads",
+        summary: "leases and loans, clocks off by all that is allowed, leaders that come and go",
+        faults: EVERYTHING.faults.without(Faults::of(&Fault::OF_DISKS)),
+        always: Faults::of(&[
+            Fault::Drift,
+            Fault::Pause,
+            Fault::Crash,
+            Fault::Partition,
+            Fault::Campaign,
+            Fault::Transfer,
+        ]),
+        voters: &[3, 5, 3, 4],
+        churn_permille: 500,
+        leases_permille: 1000,
+        ..EVERYTHING
+    },
+    Profile {
+        name: "clock",
+        summary: "leases, and clocks off by more than is allowed: reads may be old, and are found",
+        faults: Faults::of(&STRAYING),
+        always: Faults::of(&STRAYING),
+        voters: &[3, 5],
+        learners_permille: 0,
+        leases_permille: 1000,
+        clocks_stray: true,
+        ..SETTLED
     },
     Profile {
         name: "survivor",

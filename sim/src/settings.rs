@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use quorate::machine::{Request, SessionLimits};
-use quorate::raft::{Config, Removal, Survivor};
+use quorate::raft::{Config, Lease, Removal, Survivor};
 use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Incarnation, Member, Membership, NodeId};
@@ -82,8 +82,26 @@ pub struct Settings {
     pub read_permille: u64,
     /// The usual size of a command, in bytes; it has at least 16.
     pub command_bytes: u64,
+    /// How the clocks of nodes go.
+    pub clocks: Clocks,
     /// How the state machines are compared.
     pub validation: Validation,
+}
+
+/// How far clocks stray.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// By how many millionths each may always run too fast or too slow.
+    pub usual_ppm_max: u32,
+    /// And while a fault ails it.
+    pub drift_ppm_max: u32,
+    /// Whether they stand still while their process does.
+    pub stand_still: bool,
+}
+
+impl Clocks {
+    /// The most that a fault makes of either.
+    pub const DRIFT_PPM_MAX: u32 = 50_000;
 }
 
 /// How the state machines of a run are compared.
@@ -119,6 +137,7 @@ impl Settings {
         let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length;
         let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
         let faults = draw_members(choices, profile, faults, &mut config);
+        let (faults, clocks) = draw_leases(choices, profile, faults, &mut config);
         draw_survivor(choices, profile, &mut config);
         let (founds, faults) = draw_identity(choices, profile, faults, &config);
         let (spares, priorities) = draw_strangers(choices, faults, voters + learners);
@@ -158,6 +177,7 @@ impl Settings {
             patience: config.election_timeout_max * draw.between(1, 6) as u32,
             read_permille: *draw.pick(&[300, 100, 600]),
             command_bytes: draw.between(16, 64),
+            clocks,
             // A machine that keeps what is wrong with it has nothing else to start over from.
             machine_keeps_each: NonZero::new(*draw.pick(&[0, 0, 0, 0, 1, 7]))
                 .filter(|_| !faults.has(Fault::Slip)),
@@ -290,6 +310,31 @@ fn draw_members(
         return faults.without(Faults::of(&losses)).and(Faults::of(&Fault::OF_MEMBERS));
     }
     faults.and(Faults::of(&Fault::OF_MEMBERS))
+}
+
+/// Whether leaders hold leases, and how clocks go: within what leases allow for, unless the profile
+/// is there to show what comes of the rest.
+fn draw_leases(
+    choices: &Choices,
+    profile: &Profile,
+    faults: Faults,
+    config: &mut Config,
+) -> (Faults, Clocks) {
+    let mut draw = choices.draw(Key { counter: 100, ..Kind::Level.key() });
+    let drift_ppm_max = Clocks::DRIFT_PPM_MAX;
+    let exact = Clocks { usual_ppm_max: 0, drift_ppm_max, stand_still: false };
+    if !draw.chance(profile.leases_permille) {
+        return (faults, exact);
+    }
+    let drift_ppm = *draw.pick(&[drift_ppm_max, 10_000, 300]);
+    let replicas = draw.chance(700);
+    if profile.clocks_stray {
+        config.lease = Some(Lease { drift_ppm: 300, replicas });
+        return (faults, Clocks { stand_still: true, ..exact });
+    }
+    config.lease = Some(Lease { drift_ppm, replicas });
+    let within = Clocks { usual_ppm_max: drift_ppm, drift_ppm_max: drift_ppm, stand_still: false };
+    (faults.without(Faults::of(&[Fault::Jump])), within)
 }
 
 /// After how long a silence means death, in runs in which it does.
@@ -445,6 +490,13 @@ impl fmt::Display for Settings {
         }
         if let Some(Removal { after, voters_min, .. }) = self.config.removal {
             write!(f, " suspends after {after:?} down to {voters_min}")?;
+        }
+        if let Some(Lease { drift_ppm, replicas }) = self.config.lease {
+            let loans = if replicas { ", lent" } else { "" };
+            write!(f, " leases for clocks within {drift_ppm}ppm{loans}")?;
+            if self.clocks.drift_ppm_max > drift_ppm || self.clocks.stand_still {
+                f.write_str(", which they leave")?;
+            }
         }
         for (option, on) in [
             ("pre-vote", pre_vote),

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Cursor, Read};
 use std::num::NonZero;
 
-use quorate::machine::{Digest, StateMachine};
+use quorate::machine::{ConflictTest, Digest, StateMachine};
 use quorate::types::Index;
 
 use crate::observe::Executed;
@@ -158,6 +158,14 @@ impl StateMachine for Subject {
         self.last = Index(u64::from_le_bytes(last));
         self.keep();
         Ok(())
+    }
+
+    fn conflict_test(&self) -> ConflictTest {
+        let test = self.machine.conflict_test();
+        ConflictTest::new(move |query, command| {
+            let command = unmark(command).map_or(command, |(command, _)| command);
+            test.may_change(query, command)
+        })
     }
 
     fn applied(&self) -> Index {

@@ -14,6 +14,12 @@ impl SimTime {
         SimTime(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
     }
 
+    /// The time `span` earlier, or the start.
+    #[must_use]
+    pub fn before(self, span: Duration) -> SimTime {
+        SimTime(self.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// The time from `earlier` to this, or zero.
     #[must_use]
     pub fn since(self, earlier: SimTime) -> Duration {

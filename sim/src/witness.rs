@@ -10,8 +10,8 @@ use quorate::raft::{Action, Config, Consumer, RejectReason, RoleName, Status};
 use quorate::replica::{OpenError, Output};
 use quorate::storage::{DiskError, Failure, FileAction};
 use quorate::types::{
-    Body, Comparison, Entry, Fate, Index, Membership, Message, NodeId, SnapshotMeta, Term,
-    Transfer, TransferBody,
+    Beat, Body, Comparison, Entry, Fate, Freshness, Index, Membership, Message, NodeId, ReadLevel,
+    SnapshotMeta, Tag, Term, Transfer, TransferBody,
 };
 
 use crate::check::{Bounds, Checks};
@@ -44,6 +44,29 @@ pub(crate) struct Witness {
     started_in: BTreeMap<NodeId, (u16, Term)>,
     /// How many entries the last fetch asked for.
     fetch_asked: u64,
+    /// The reads that nodes have and did not answer, and the one that is asked just now.
+    reads: BTreeMap<Tag, Asked>,
+    asking: Option<Tag>,
+    /// Who may answer reads by itself.
+    loans: BTreeMap<NodeId, Loan>,
+    /// When what happened last did.
+    now: SimTime,
+}
+
+/// A read, and whom it was asked of.
+#[derive(Clone, Copy)]
+struct Asked {
+    level: ReadLevel,
+    leads: bool,
+    /// If it is not answered at once, then because a round has to confirm it.
+    waits_for_round: bool,
+}
+
+/// A loan on its way to a node, or there.
+#[derive(Clone, Copy)]
+struct Loan {
+    by: NodeId,
+    until: SimTime,
 }
 
 impl Witness {
@@ -55,7 +78,8 @@ impl Witness {
     ) -> Witness {
         let membership: Membership = settings.formatted();
         let nodes: Vec<NodeId> = (1..=settings.nodes()).map(|id| NodeId(id.into())).collect();
-        let bounds = Bounds::of(&settings.config, settings.costs());
+        let drift_ppm = settings.clocks.drift_ppm_max.max(settings.clocks.usual_ppm_max);
+        let bounds = Bounds { drift_ppm, ..Bounds::of(&settings.config, settings.costs()) };
         let mut witness = Witness {
             checks: checks.map(|workload| Checks::new(&nodes, &membership, bounds, workload)),
             violation: None,
@@ -71,6 +95,10 @@ impl Witness {
             committed: Index::ZERO,
             started_in: BTreeMap::new(),
             fetch_asked: 0,
+            reads: BTreeMap::new(),
+            asking: None,
+            loans: BTreeMap::new(),
+            now: SimTime::default(),
         };
         witness.reach_options(settings);
         witness
@@ -118,6 +146,7 @@ impl Witness {
 
     /// The next thing happened.
     pub(crate) fn see(&mut self, now: SimTime, seen: Seen<'_>) {
+        self.now = now;
         self.count(&seen);
         if self.trace.is_some() {
             self.trace_seen(now, &seen);
@@ -142,8 +171,10 @@ impl Witness {
         match seen {
             Seen::Sent { message } => {
                 self.tally.messages += 1;
-                if let Body::AppendEntries { entries, .. } = &message.body {
-                    self.reach_batch(entries);
+                match &message.body {
+                    Body::AppendEntries { entries, .. } => self.reach_batch(entries),
+                    Body::Heartbeat(beat) => self.lends(message, beat),
+                    _ => {}
                 }
             }
             Seen::Replied { .. } => {
@@ -262,6 +293,7 @@ impl Witness {
         let (id, was, is) = (after.id, before.role, after.role);
         if was == RoleName::Leader {
             self.leaders.remove(&id);
+            self.while_lent(id, Spot::LoanAtFall);
             let same_term = before.term == after.term;
             self.reach(if same_term { Spot::LeaderUnheard } else { Spot::LeaderDeposed });
         }
@@ -299,9 +331,11 @@ impl Witness {
         self.leaders.insert(id, after.term);
     }
 
-    /// A write replaces so many entries.
-    pub(crate) fn truncates(&mut self, entries: u64) {
+    /// A write of a node's replaces so many entries.
+    pub(crate) fn truncates(&mut self, node: NodeId, entries: u64) {
         self.reach(Spot::LogCut);
+        let lent = self.loans.get(&node).is_some_and(|loan| self.now < loan.until);
+        self.reach_if(lent, Spot::LoanAtCut);
         self.reach_if(entries >= 3, Spot::LogCutDeep);
     }
 
@@ -383,19 +417,69 @@ impl Witness {
     }
 
     /// A read is asked of a node; a leader's log ended at `led_from` when it began to lead.
-    pub(crate) fn reads_at(&mut self, status: &Status, led_from: Index) {
+    pub(crate) fn reads_at(
+        &mut self,
+        status: &Status,
+        led_from: Index,
+        (tag, level): (Tag, ReadLevel),
+    ) {
         let leads = status.role == RoleName::Leader;
+        let is_lent = self.loans.get(&status.id).is_some_and(|loan| self.now < loan.until);
+        let waits_for_round = if leads { status.applied == status.committed } else { !is_lent };
+        self.reads.insert(tag, Asked { level, leads, waits_for_round });
+        self.asking = Some(tag);
         self.reach(if leads { Spot::ReadAtLeader } else { Spot::ReadAtFollower });
         self.reach_if(leads && status.committed <= led_from, Spot::ReadBeforeOwnTerm);
         self.reach_if(leads && status.applied < status.committed, Spot::ReadWaitsForApply);
+    }
+
+    /// The read has been taken.
+    pub(crate) fn read_is_asked(&mut self) {
+        self.asking = None;
+    }
+
+    /// A read may be answered, as soon as the state machine is there.
+    fn read_ready(&mut self, tag: Tag, freshness: Freshness) {
+        let Some(asked) = self.reads.remove(&tag) else { return };
+        let Asked { level, leads, waits_for_round } = asked;
+        let at_once = self.asking == Some(tag) && self.voters > 1;
+        self.reach(match (level, freshness) {
+            (ReadLevel::Linearizable, _) => Spot::ReadByRound,
+            (ReadLevel::Lease | ReadLevel::Replica, _) if at_once && leads => Spot::ReadByLease,
+            (ReadLevel::Replica, _) if at_once => Spot::ReadByLoan,
+            (ReadLevel::Lease | ReadLevel::Replica, _) if !waits_for_round => return,
+            (ReadLevel::Lease, _) => Spot::LeaseFallsBack,
+            (ReadLevel::Replica, _) => Spot::LoanFallsBack,
+            (ReadLevel::Bounded(_), Freshness::Within(_)) => Spot::ReadWithin,
+            (ReadLevel::Bounded(_), _) => Spot::BoundedFallsBack,
+            (ReadLevel::Local, _) => Spot::ReadLocal,
+        });
+    }
+
+    /// A leader lends its lease, by its word.
+    fn lends(&mut self, message: &Message, beat: &Beat) {
+        if beat.loan.is_zero() {
+            return;
+        }
+        self.reach(Spot::LoanGranted);
+        let Message { from: by, to, .. } = *message;
+        self.loans.insert(to, Loan { by, until: self.now.after(beat.loan) });
+    }
+
+    /// Something happens to a leader while loans of its lease are out.
+    pub(crate) fn while_lent(&mut self, leader: NodeId, spot: Spot) {
+        let out = self.loans.values().any(|loan| loan.by == leader && self.now < loan.until);
+        self.reach_if(out, spot);
     }
 
     /// A node carries out an action.
     pub(crate) fn action(&mut self, now: SimTime, status: &Status, action: &Action) {
         match action {
             Action::Refused { reason, .. } => self.reach(MarkId::refused(*reason)),
+            Action::ReadReady { tag, freshness, .. } => self.read_ready(*tag, *freshness),
             Action::Stranger { .. } => self.reach(Spot::Stranger),
-            Action::Rejected { reason, .. } => {
+            Action::Rejected { tag, reason } => {
+                self.reads.remove(tag);
                 if let Some(mark) = MarkId::rejected(*reason) {
                     self.reach(mark);
                 }
@@ -419,7 +503,13 @@ impl Witness {
     }
 
     /// A leader's membership becomes another; an earlier leader wrote the first, if `inherited`.
-    pub(crate) fn membership_step(&mut self, was: &Membership, is: &Membership, inherited: bool) {
+    pub(crate) fn membership_step(
+        &mut self,
+        leader: NodeId,
+        (was, is): (&Membership, &Membership),
+        inherited: bool,
+    ) {
+        self.while_lent(leader, Spot::LoanAtChange);
         if was.is_joint() && is.is_settled() {
             self.reach(if inherited { Spot::JointLeftByAnother } else { Spot::JointLeft });
         }

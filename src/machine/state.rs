@@ -1,13 +1,45 @@
 //! The one thing a user writes: the state that every node keeps, and what a command does to it.
 
+use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use crate::machine::digest::Digest;
 use crate::types::Index;
 
-/// Whether carrying out a command, the second argument, may change the answer to a query.
-/// A yes too many costs time; a no too many gives answers that are old.
-pub type ConflictTest = fn(query: &[u8], command: &[u8]) -> bool;
+/// Tells whether carrying out a command may change the answer to a query. A yes too many costs time;
+/// a no too many gives answers that are old.
+#[derive(Clone)]
+pub struct ConflictTest(Arc<Test>);
+
+type Test = dyn Fn(&[u8], &[u8]) -> bool + Send + Sync;
+
+impl ConflictTest {
+    /// A test that is given the query, and then the command. Like the machine itself it depends on
+    /// nothing but these.
+    pub fn new(test: impl Fn(&[u8], &[u8]) -> bool + Send + Sync + 'static) -> ConflictTest {
+        ConflictTest(Arc::new(test))
+    }
+
+    /// Whether carrying out `command` may change the answer to `query`.
+    #[must_use]
+    pub fn may_change(&self, query: &[u8], command: &[u8]) -> bool {
+        (self.0)(query, command)
+    }
+}
+
+impl Default for ConflictTest {
+    /// Every command may change every answer.
+    fn default() -> ConflictTest {
+        ConflictTest::new(|_, _| true)
+    }
+}
+
+impl fmt::Debug for ConflictTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConflictTest")
+    }
+}
 
 /// A user's state machine. Every node has one, gives it the same commands in the same order, and
 /// counts on getting the same state and the same replies.
@@ -38,7 +70,7 @@ pub trait StateMachine {
     /// Tells which commands may change the answer to a query, for reads that a follower answers by
     /// itself: they wait for those commands alone. Without a better test every command may.
     fn conflict_test(&self) -> ConflictTest {
-        |_, _| true
+        ConflictTest::default()
     }
 
     /// The index of the last command in the state, for a machine whose state survives a restart

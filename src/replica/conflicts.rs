@@ -6,12 +6,12 @@ use crate::types::{Index, Payload};
 
 /// The last entry of the log that may change the answer to `query`, as `test` tells; one that is
 /// applied may be named, for nobody has to wait for that. What is not in memory may change it.
-pub(crate) fn last(log: &Log, query: &[u8], test: ConflictTest) -> Index {
+pub(crate) fn last(log: &Log, query: &[u8], test: &ConflictTest) -> Index {
     let may_change = |payload: &Payload| match payload {
         Payload::Noop | Payload::Membership(_) => false,
         Payload::Command(command) => match Request::decode(command) {
             Some(Request::Plain(command) | Request::InSession { command, .. }) => {
-                test(query, command)
+                test.may_change(query, command)
             }
             Some(Request::Register { .. }) | None => false,
         },

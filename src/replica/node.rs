@@ -225,7 +225,7 @@ impl Node {
             Input::Read { tag, level, query } => {
                 let conflict = match level {
                     ReadLevel::Replica => {
-                        conflicts::last(self.raft.log(), &query, self.conflict_test)
+                        conflicts::last(self.raft.log(), &query, &self.conflict_test)
                     }
                     _ => Index::ZERO,
                 };

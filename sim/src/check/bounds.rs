@@ -43,6 +43,8 @@ pub struct Bounds {
     pub costs: Costs,
     /// What every node is configured as, save its id.
     pub config: Config,
+    /// By how many millionths clocks may run too fast or too slow.
+    pub drift_ppm: u32,
 }
 
 impl Bounds {
@@ -67,6 +69,7 @@ impl Bounds {
             idle_elections_max: 0,
             costs,
             config: config.clone(),
+            drift_ppm: 0,
         }
     }
 }

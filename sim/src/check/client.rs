@@ -1,15 +1,16 @@
-//! What clients see: S18 to S20, by the order of the committed log.
+//! What clients see: S18 to S21, by the order of the committed log.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use quorate::machine::{Digest, Outcome, Sequence, SessionId};
-use quorate::raft::Status;
-use quorate::types::{EntryId, Index, NodeId, Term};
+use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel, Term};
 
 use crate::check::finding::{S18, S19, S20, Verdict};
 use crate::check::model::Model;
 use crate::check::states::States;
 use crate::request::{OpId, Said};
+use crate::time::SimTime;
 
 /// Every operation, and what is ordered before the next one.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,8 @@ pub(super) struct Clients {
     ops: BTreeMap<OpId, Op>,
     /// The highest index that a completed operation took effect at, or showed to its client.
     floor: Index,
+    /// When that rose, and to what.
+    floors: Vec<(SimTime, Index)>,
     /// The highest index acknowledged to a client.
     acknowledged: Index,
     /// Up to here the committed log is matched with the operations.
@@ -29,10 +32,8 @@ pub(super) struct Clients {
 struct Op {
     /// What was completed before it was invoked lies here or below.
     floor: Index,
-    /// The latest term that had been won by then.
-    term: Term,
     /// What it asks, if it reads.
-    query: Vec<u8>,
+    read: Option<Read>,
     /// Whether it proposes, and in which session as which request.
     proposes: Option<Option<(SessionId, Sequence)>>,
     /// Where its command was first committed.
@@ -42,6 +43,18 @@ struct Op {
     /// The first reply.
     reply: Option<Outcome>,
     ended: Option<Ended>,
+}
+
+/// What a read asks, and what was so when it did.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    pub(super) query: Vec<u8>,
+    pub(super) level: ReadLevel,
+    pub(super) since: SimTime,
+    /// The latest term that had been won.
+    pub(super) won: Term,
+    /// Up to where somebody had committed.
+    pub(super) committed: Index,
 }
 
 /// What a client was told.
@@ -57,6 +70,7 @@ enum Ended {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
     pub(super) node: NodeId,
+    pub(super) freshness: Freshness,
     pub(super) index: Index,
     pub(super) applied: Index,
     pub(super) state: Option<Digest>,
@@ -64,26 +78,38 @@ pub(super) struct Answer {
 
 impl Clients {
     pub(super) fn proposed(&mut self, op: OpId, session: Option<(SessionId, Sequence)>) {
-        self.invoked(op, Term::ZERO, Vec::new(), Some(session));
+        self.invoked(op, None, Some(session));
     }
 
-    /// A read is invoked when `term` is the latest that was won.
-    pub(super) fn asked(&mut self, op: OpId, term: Term, query: &[u8]) {
-        self.invoked(op, term, query.to_vec(), None);
+    pub(super) fn asked(&mut self, op: OpId, read: Read) {
+        self.invoked(op, Some(read), None);
     }
 
     fn invoked(
         &mut self,
         op: OpId,
-        term: Term,
-        query: Vec<u8>,
+        read: Option<Read>,
         proposes: Option<Option<(SessionId, Sequence)>>,
     ) {
         let floor = self.floor;
         let (place, executed, reply, ended) = (None, None, None, None);
-        let new = Op { floor, term, query, proposes, place, executed, reply, ended };
+        let new = Op { floor, read, proposes, place, executed, reply, ended };
         let earlier = self.ops.insert(op, new);
         assert!(earlier.is_none(), "an operation is invoked once");
+    }
+
+    /// What is complete at `now` lies at `index` or below.
+    fn rises(&mut self, index: Index, now: SimTime) {
+        if index > self.floor {
+            self.floor = index;
+            self.floors.push((now, index));
+        }
+    }
+
+    /// What was complete before `at` lies here or below.
+    fn floor_before(&self, at: SimTime) -> Index {
+        let after = self.floors.partition_point(|(since, _)| *since < at);
+        after.checked_sub(1).map_or(Index::ZERO, |place| self.floors[place].1)
     }
 
     fn op(&mut self, op: OpId) -> &mut Op {
@@ -165,8 +191,8 @@ impl Clients {
         &mut self,
         model: &Model,
         op: OpId,
-        id: EntryId,
-        outcome: &Outcome,
+        (id, outcome): (EntryId, &Outcome),
+        now: SimTime,
     ) -> Verdict {
         let number = op.0;
         let here = model.entries.get(id).map(|entry| entry.said);
@@ -199,44 +225,69 @@ impl Clients {
             return S19.broken(format!("operation {number} ends twice"));
         }
         self.acknowledged = self.acknowledged.max(id.index);
-        self.floor = self.floor.max(executed);
+        self.rises(executed, now);
         Ok(())
     }
 
-    /// A read is answered. Gives what it asked.
+    /// A read is answered, where clocks are off by up to so many millionths. Gives what it asked.
     pub(super) fn served(
         &mut self,
         model: &Model,
         states: &States,
         op: OpId,
         answer: Answer,
-    ) -> Verdict<Vec<u8>> {
+        (now, drift_ppm): (SimTime, u32),
+    ) -> Verdict<Read> {
         let operation = self.end(op, Ended::Served)?;
-        let query = std::mem::take(&mut operation.query);
-        let (floor, won) = (operation.floor, operation.term);
-        let Answer { node, index, applied, state } = answer;
+        let read = operation.read.take().expect("what is served was asked");
+        let (floor, Answer { node, freshness, index, applied, state }) = (operation.floor, answer);
+        let OpId(number) = op;
+        if !is_enough(freshness, read.level) {
+            return S20.broken(format!(
+                "{node} serves read {number}, which is to be {}, with what is {freshness}",
+                read.level
+            ));
+        }
+        // By a loan a read waits for what may change its answer alone: S21.
+        let floor = match freshness {
+            Freshness::Linearizable if read.level == ReadLevel::Replica => Index::ZERO,
+            Freshness::Linearizable => floor,
+            Freshness::Within(age) => self.floor_before(read.since.before(longer(age, drift_ppm))),
+            Freshness::Unknown => Index::ZERO,
+        };
         if index < floor {
             return S20.broken(format!(
-                "{node} serves read {} at read index {index}, below {floor}, which was complete \
-                 before the read",
-                op.0
+                "{node} serves read {number} at read index {index}, below {floor}, which was \
+                 complete {}",
+                match freshness {
+                    Freshness::Within(age) => format!("{age:?} before the read"),
+                    _ => "before the read".to_owned(),
+                }
             ));
         }
         if applied < index {
             return S20.broken(format!(
-                "{node} serves read {} with {applied} applied, below read index {index}",
-                op.0
+                "{node} serves read {number} with {applied} applied, below read index {index}"
             ));
         }
         if !states.is_at(applied, state) {
             return S20.broken(format!(
-                "{node} serves read {} from a state that is not the committed one at {applied}",
-                op.0
+                "{node} serves read {number} from a state that is not the committed one at \
+                 {applied}"
             ));
         }
-        superseded(model, op, node, won)?;
-        self.floor = self.floor.max(applied);
-        Ok(query)
+        if freshness == Freshness::Linearizable {
+            self.rises(applied, now);
+            if !read.rests_on_lease()
+                && let Some(term) = superseded(model, node, read.won)
+            {
+                let won = read.won;
+                return S20.broken(format!(
+                    "{node} serves read {number} in {term}, though {won} was won before the read"
+                ));
+            }
+        }
+        Ok(read)
     }
 
     pub(super) fn rejected(&mut self, op: OpId) -> Verdict {
@@ -276,6 +327,22 @@ impl Clients {
     }
 }
 
+/// Whether an answer so fresh is fresh enough.
+fn is_enough(freshness: Freshness, level: ReadLevel) -> bool {
+    match (freshness, level) {
+        (Freshness::Linearizable, _) | (_, ReadLevel::Local) => true,
+        (Freshness::Within(age), ReadLevel::Bounded(staleness)) => age <= staleness,
+        _ => false,
+    }
+}
+
+/// How long a span may last that a clock which is off by up to so many millionths measures.
+pub(super) fn longer(span: Duration, drift_ppm: u32) -> Duration {
+    let slow = 1_000_000 - u128::from(drift_ppm);
+    let nanos = (span.as_nanos() * 1_000_000).div_ceil(slow);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
 impl Op {
     /// A machine declines a command only in a session: it is forgotten there, or too early.
     fn declined(&self, number: u64, outcome: &Outcome) -> Verdict {
@@ -286,14 +353,17 @@ impl Op {
     }
 }
 
-/// A leader of a term before `won` could not have its read confirmed: every quorum had left its
-/// term when the read was invoked. A node of an earlier term has its reads from such a leader.
-fn superseded(model: &Model, op: OpId, node: NodeId, won: Term) -> Verdict {
-    match &model.node(model.slot(node)).status {
-        Some(Status { id, term, .. }) if *term < won => S20.broken(format!(
-            "{id} serves read {} in {term}, though {won} was won before the read",
-            op.0
-        )),
-        _ => Ok(()),
+impl Read {
+    /// Whether a lease will do, or a loan.
+    pub(super) fn rests_on_lease(&self) -> bool {
+        matches!(self.level, ReadLevel::Lease | ReadLevel::Replica)
     }
+}
+
+/// A leader of a term before `won` could not have its read confirmed: every quorum had left its
+/// term when the read was invoked. A node of an earlier term has its reads from such a leader. The
+/// term of such a node.
+pub(super) fn superseded(model: &Model, node: NodeId, won: Term) -> Option<Term> {
+    let status = model.node(model.slot(node)).status?;
+    (status.term < won).then_some(status.term)
 }

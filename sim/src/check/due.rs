@@ -65,14 +65,19 @@ impl Due {
         let target = model.committed.last();
         let statuses = slots().filter_map(|slot| model.node(slot).status);
         let least = statuses.map(|status| status.applied).min().unwrap_or(target);
-        let behind = slots().map(|slot| (slot, (now, target))).collect();
+        let applied = |slot| model.node(slot).status.map_or(Index::ZERO, |status| status.applied);
+        let behind = slots().filter(|slot| applied(*slot) < target);
+        let behind = behind.map(|slot| (slot, (now, target))).collect();
         self.calm = Some(Calm { core, since: now, behind, applied: least, next: now });
     }
 
     /// A node of the core starts, and has applied so much.
     pub(super) fn started(&mut self, model: &Model, slot: Slot, applied: Index, now: SimTime) {
         let Some(calm) = self.calm.as_mut().filter(|calm| calm.core.contains(slot)) else { return };
-        calm.behind.insert(slot, (now, model.committed.last()));
+        let target = model.committed.last();
+        if applied < target {
+            calm.behind.insert(slot, (now, target));
+        }
         calm.applied = calm.applied.min(applied);
         calm.next = calm.next.min(now);
     }

@@ -36,6 +36,17 @@ impl Check {
 }
 
 impl Finding {
+    /// Whether it is this check that is broken.
+    pub(crate) fn is(&self, check: &'static Check) -> bool {
+        *self.check == *check
+    }
+
+    /// The finding with more to say.
+    pub(crate) fn and(mut self, more: &str) -> Finding {
+        self.saw.push_str(more);
+        self
+    }
+
     pub(crate) fn at(self, at: SimTime) -> Violation {
         let Check { number, name, .. } = *self.check;
         Violation { number, check: name, saw: self.saw, at }
@@ -72,6 +83,7 @@ checks! {
     S18 "acknowledged-stays" "An acknowledged command is where it was said to be, for ever."
     S19 "exactly-once" "A command is carried out at most once, and has one outcome and reply."
     S20 "linearizable" "Reads and writes take effect between their call and their return."
+    S21 "lease-safety" "Who answers by a lease or a loan has all that may change the answer."
     S22 "membership-steps" "A node goes by the last membership in its log; each is one step on."
     S23 "only-voters-count" "No quorum needs anybody without a vote."
     S24 "lost-disk" "A disk in the place of a lost one decides nothing before it is let in."

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use quorate::machine::{ConflictTest, StateMachine};
-use quorate::types::{Index, NodeId, ReadLevel};
+use quorate::types::{Index, NodeId};
 
-use crate::check::client::{Answer, Read};
-use crate::check::finding::{S21, Verdict};
+use crate::check::client::{Answer, Read, superseded};
+use crate::check::finding::{Finding, S20, S21, Verdict};
 use crate::check::model::Model;
 use crate::request::{OpId, Said};
 use crate::time::SimTime;
@@ -40,29 +40,38 @@ impl Leases {
     }
 
     /// A read is answered. When it was asked, nobody had committed what may change the answer and
-    /// is not in it: while a lease or a loan holds, whoever commits has it from this leader.
+    /// is not in it, nor been elected since: while a lease or a loan holds, nobody else leads.
     pub(super) fn served(&self, model: &Model, op: OpId, read: &Read, answer: &Answer) -> Verdict {
-        if !matches!(read.level, ReadLevel::Lease | ReadLevel::Replica) {
+        if !read.rests_on_lease() {
             return Ok(());
         }
-        let Answer { node, applied, .. } = answer;
-        let missing = (applied.0 + 1..=read.committed.0).map(Index);
-        let Some(first) = missing.into_iter().find(|index| self.conflicts(model, read, *index))
-        else {
-            return Ok(());
-        };
-        let (op, committed) = (op.0, read.committed);
-        let clocks = match self.astray {
-            Some((node, at)) => {
-                format!("; the clock of {node} is beyond what leases allow for, since {at}s")
+        let Answer { node, applied, .. } = *answer;
+        let mut missing = (applied.0 + 1..=read.committed.0).map(Index);
+        let missing = missing.find(|index| self.conflicts(model, read, *index));
+        let why = match (missing, superseded(model, node, read.won)) {
+            (Some(first), _) => {
+                let committed = read.committed;
+                format!(
+                    "with {applied} applied, though {committed} was committed before the read, and \
+                     {first} may change the answer"
+                )
             }
-            None => String::new(),
+            (None, Some(term)) => {
+                format!("in {term}, though {} was won before the read", read.won)
+            }
+            (None, None) => return Ok(()),
         };
-        S21.broken(format!(
-            "{node} serves read {op}, {}, with {applied} applied, though {committed} was committed \
-             before the read, and {first} may change the answer{clocks}",
-            read.level
-        ))
+        S21.broken(format!("{node} serves read {}, {}, {why}", op.0, read.level))
+    }
+
+    /// What is found of a read says so where a clock went too far astray before.
+    pub(super) fn explain(&self, finding: Finding) -> Finding {
+        match self.astray {
+            Some((node, at)) if finding.is(&S20) || finding.is(&S21) => finding.and(&format!(
+                "; the clock of {node} is beyond what leases allow for, since {at}s"
+            )),
+            _ => finding,
+        }
     }
 
     fn conflicts(&self, model: &Model, read: &Read, index: Index) -> bool {

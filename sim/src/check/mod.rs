@@ -17,6 +17,7 @@ mod entries;
 mod finding;
 mod forwarded;
 mod history;
+mod leases;
 mod log;
 mod membership;
 mod model;
@@ -40,13 +41,14 @@ use quorate::types::{Entry, Index, Membership, Message, NodeId, Write};
 use crate::check::append::Acknowledgements;
 use crate::check::apply::Apply;
 use crate::check::bounds::Sends;
-use crate::check::client::{Answer, Clients};
+use crate::check::client::{Answer, Clients, Read};
 use crate::check::commit::Commit;
 use crate::check::due::Due;
 use crate::check::election::Election;
 use crate::check::finding::{S17, S18, S27, Verdict};
 use crate::check::forwarded::Forwarded;
 use crate::check::history::History;
+use crate::check::leases::Leases;
 use crate::check::model::{Model, Node, shown};
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::quiet::Quiet;
@@ -54,7 +56,7 @@ use crate::check::states::States;
 use crate::check::suspects::Suspects;
 use crate::check::user::User;
 use crate::observe::{Executed, Seen, Violation};
-use crate::request::Said;
+use crate::request::{Said, unmark};
 use crate::time::SimTime;
 use crate::workload::{AnyWorkload, Ended};
 
@@ -69,6 +71,7 @@ pub struct Checks {
     apply: Apply,
     clients: Clients,
     history: History,
+    leases: Leases,
     states: States,
     suspects: Suspects,
     user: User,
@@ -98,6 +101,7 @@ impl Checks {
         let mut states = States::default();
         let suspects = Suspects::new(&model);
         let user = User::new(workload, &mut states);
+        let history = History::new(workload, bounds.drift_ppm);
         Checks {
             bounds,
             model,
@@ -106,7 +110,8 @@ impl Checks {
             commit,
             apply,
             clients,
-            history: History::new(workload),
+            history,
+            leases: Leases::new(workload),
             states,
             suspects,
             user,
@@ -124,7 +129,7 @@ impl Checks {
     pub fn see(&mut self, now: SimTime, seen: Seen<'_>) -> Result<(), Violation> {
         let verdict = self.take(now, seen);
         let verdict = verdict.and_then(|()| self.due.look(&self.model, &self.bounds, now));
-        verdict.map_err(|finding| finding.at(now))
+        verdict.map_err(|finding| self.leases.explain(finding).at(now))
     }
 
     /// What became of the clients' history by the end of the run; none if the workload does not say
@@ -184,6 +189,10 @@ impl Checks {
                 self.model.disk_failed(self.model.slot(node));
                 Ok(())
             }
+            Seen::Astray { node } => {
+                self.leases.astray(node, now);
+                Ok(())
+            }
             Seen::Calm { core } => {
                 let nodes: Nodes = core.iter().map(|id| self.model.slot(*id)).collect();
                 self.quiet.calm(&self.model, nodes);
@@ -196,7 +205,7 @@ impl Checks {
             | Seen::Replied { .. }
             | Seen::ReadServed { .. }
             | Seen::Rejected { .. }
-            | Seen::Unknown { .. } => self.client(seen),
+            | Seen::Unknown { .. } => self.client(now, seen),
         }
     }
 
@@ -249,7 +258,7 @@ impl Checks {
     }
 
     /// Takes what a client was told, if it may be wrong: then it was told nothing.
-    fn misled(&mut self, seen: Seen<'_>) -> Verdict<bool> {
+    fn misled(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict<bool> {
         let (Seen::Replied { op, node, .. } | Seen::ReadServed { op, node, .. }) = seen else {
             return Ok(false);
         };
@@ -261,7 +270,7 @@ impl Checks {
         let declined = matches!(seen, Seen::Replied { outcome, .. }
             if !matches!(outcome, Outcome::Reply(_)));
         if !declined && self.clients.waits(op) {
-            self.history.see(Seen::Unknown { op })?;
+            self.history.see(now, Seen::Unknown { op })?;
             self.clients.unknown(op)?;
         }
         Ok(true)
@@ -277,30 +286,36 @@ impl Checks {
     }
 
     /// Takes what happened to a client.
-    fn client(&mut self, seen: Seen<'_>) -> Verdict {
-        if self.misled(seen)? {
+    fn client(&mut self, now: SimTime, seen: Seen<'_>) -> Verdict {
+        if self.misled(now, seen)? {
             return Ok(());
         }
-        self.history.see(seen)?;
         match seen {
-            Seen::ProposeInvoked { op, session, .. } => self.clients.proposed(op, session),
-            Seen::ReadInvoked { op, query } => {
-                self.clients.asked(op, self.election.latest(), query);
+            Seen::ProposeInvoked { op, session, command } => {
+                self.clients.proposed(op, session);
+                self.leases.proposed(op, unmark(command).map_or(command, |(command, _)| command));
+            }
+            Seen::ReadInvoked { op, level, query } => {
+                let (query, won) = (query.to_vec(), self.election.latest());
+                let committed = self.model.committed.last();
+                self.clients.asked(op, Read { query, level, since: now, won, committed });
             }
             Seen::Replied { op, id, outcome, .. } => {
-                self.clients.replied(&self.model, op, id, outcome)?;
+                self.clients.replied(&self.model, op, (id, outcome), now)?;
                 self.user.replied(&self.states, op, id.index, outcome)?;
             }
-            Seen::ReadServed { op, node, index, applied, state, answer } => {
-                let served = Answer { node, index, applied, state };
-                let query = self.clients.served(&self.model, &self.states, op, served)?;
-                self.user.answered(applied, &query, answer)?;
+            Seen::ReadServed { op, node, freshness, index, applied, state, answer } => {
+                let served = Answer { node, freshness, index, applied, state };
+                let at = (now, self.bounds.drift_ppm);
+                let read = self.clients.served(&self.model, &self.states, op, served, at)?;
+                self.leases.served(&self.model, op, &read, &served)?;
+                self.user.answered(applied, &read.query, answer)?;
             }
             Seen::Rejected { op, .. } => self.clients.rejected(op)?,
             Seen::Unknown { op } => self.clients.unknown(op)?,
             _ => unreachable!("only what happens to clients comes here"),
         }
-        Ok(())
+        self.history.see(now, seen)
     }
 
     fn started(

@@ -16,7 +16,10 @@ pub(super) fn waits(model: &Model, core: Nodes, slot: Slot) -> String {
         // Writing to a string cannot fail.
         let _ = match &node.status {
             None => write!(says, "; {} is down", node.id),
-            Some(status) => write!(says, "; {status}, its disk to {}", node.disk.log.last_id()),
+            Some(status) => {
+                let (status, last) = (status.to_string(), node.disk.log.last_id());
+                write!(says, "; {}, its disk to {last}", status.trim_end())
+            }
         };
     }
     says

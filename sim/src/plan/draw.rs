@@ -8,7 +8,7 @@ use quorate::types::NodeId;
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::Fault;
 use crate::plan::{Call, Keep, Op, Plan, Region, Slip, Trigger, Verb, When, Who};
-use crate::settings::Settings;
+use crate::settings::{Clocks, Settings};
 use crate::time::SimTime;
 
 /// What one slot of the plan is filled with.
@@ -430,7 +430,9 @@ impl Planner<'_> {
             }
             Fault::Clog => Verb::Clog(who, lasting),
             Fault::Drift => {
-                let ppm = self.draw.below(50_001) as i32;
+                let steps = i64::from(Clocks::DRIFT_PPM_MAX);
+                let most = i64::from(self.settings.clocks.drift_ppm_max);
+                let ppm = (self.draw.below(steps as u64 + 1) as i64 * most / steps) as i32;
                 Verb::Drift(who, if self.draw.chance(500) { -ppm } else { ppm }, lasting * 4)
             }
             Fault::Jump => Verb::Jump(who, lasting),

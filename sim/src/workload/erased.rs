@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::io::{self, Read};
 
-use quorate::machine::{Digest, StateMachine};
+use quorate::machine::{ConflictTest, Digest, StateMachine};
 use quorate::types::Index;
 
 use crate::choice::Draw;
@@ -145,6 +145,10 @@ impl StateMachine for AnyMachine {
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
         self.0.restore(snapshot)
+    }
+
+    fn conflict_test(&self) -> ConflictTest {
+        self.0.conflict_test()
     }
 
     fn applied(&self) -> Index {

@@ -10,10 +10,12 @@ use quorate_checker::budget::Budget;
 use quorate_checker::check::check;
 use quorate_checker::history::{Client, History, Moment, OpId as Place, Operation, Outcome};
 use quorate_checker::model::Model;
+use quorate_checker::relaxed::{Freshness, Promise, Session, staleness};
 use quorate_checker::stream::{Alarm, Stream};
 use quorate_checker::verdict::{Evidence, Verdict};
 
 use crate::request::OpId;
+use crate::time::SimTime;
 use crate::workload::itself::{Asked, Itself};
 
 /// A model of the object that a workload's clients use, and how their bytes read in its words.
@@ -48,7 +50,8 @@ pub(crate) struct Ended {
 trait ErasedObject: Send + Sync {
     fn boxed(&self) -> Box<dyn ErasedObject>;
     fn invoked(&mut self, op: OpId, question: Question<'_>, is_repeated: bool);
-    fn told(&mut self, op: OpId, told: &[u8]) -> Result<(), String>;
+    fn time_is(&mut self, time: SimTime);
+    fn told(&mut self, op: OpId, told: &[u8], freshness: Freshness) -> Result<(), String>;
     fn failed(&mut self, op: OpId) -> Result<(), String>;
     fn unknown(&mut self, op: OpId);
     fn ended(&self, budget: &Budget<'_>) -> Ended;
@@ -64,7 +67,12 @@ struct Typed<M: Model> {
     /// What the run calls each of them.
     names: Vec<OpId>,
     open: BTreeMap<OpId, Open>,
+    /// The reads that were answered with what may be old, and how old.
+    old: BTreeMap<Place, Freshness>,
     now: u32,
+    /// When each moment was, from the first on.
+    times: Vec<u64>,
+    time: u64,
 }
 
 /// An operation of the run that has no outcome.
@@ -88,8 +96,19 @@ impl Object {
     {
         let model = Arc::new(model);
         let stream = Arc::clone(&model).stream();
-        let (operations, names, open) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Object(Box::new(Typed { model, reads, hears, stream, operations, names, open, now: 0 }))
+        Object(Box::new(Typed {
+            model,
+            reads,
+            hears,
+            stream,
+            operations: Vec::new(),
+            names: Vec::new(),
+            open: BTreeMap::new(),
+            old: BTreeMap::new(),
+            now: 0,
+            times: vec![0],
+            time: 0,
+        }))
     }
 
     /// A state machine as its own model: `fresh` makes it, and every step starts one from a
@@ -116,12 +135,23 @@ impl Object {
         self.0.invoked(op, question, is_repeated);
     }
 
-    /// An operation is answered. Only the first answer counts.
+    /// What happens next happens at `time`.
+    pub(crate) fn time_is(&mut self, time: SimTime) {
+        self.0.time_is(time);
+    }
+
+    /// An operation is answered. Only the first answer counts; it is as fresh as promised, in
+    /// nanoseconds.
     ///
     /// # Errors
     /// Why that cannot be, in a sentence, if it is known already.
-    pub(crate) fn told(&mut self, op: OpId, told: &[u8]) -> Result<(), String> {
-        self.0.told(op, told)
+    pub(crate) fn told(
+        &mut self,
+        op: OpId,
+        told: &[u8],
+        freshness: Freshness,
+    ) -> Result<(), String> {
+        self.0.told(op, told, freshness)
     }
 
     /// An operation certainly had no effect.
@@ -160,7 +190,10 @@ where
             operations: self.operations.clone(),
             names: self.names.clone(),
             open: self.open.clone(),
+            old: self.old.clone(),
             now: self.now,
+            times: self.times.clone(),
+            time: self.time,
         })
     }
 
@@ -180,12 +213,24 @@ where
         self.names.push(op);
     }
 
-    fn told(&mut self, op: OpId, told: &[u8]) -> Result<(), String> {
+    fn time_is(&mut self, time: SimTime) {
+        self.time = time.0;
+    }
+
+    fn told(&mut self, op: OpId, told: &[u8], freshness: Freshness) -> Result<(), String> {
         let Some(Open { place, .. }) = self.open.remove(&op) else { return Ok(()) };
         let at = self.moment();
         let asked = &self.operations[place.0 as usize].op;
         let Some(ret) = (self.hears)(&self.model, asked, told) else { return self.fails(place) };
-        let alarm = self.stream.as_mut().and_then(|stream| stream.returned(place, &ret));
+        let is_old = freshness != Freshness::Current;
+        let alarm = self.stream.as_mut().and_then(|stream| match is_old {
+            // It is looked at when the run is over.
+            true => stream.failed(place),
+            false => stream.returned(place, &ret),
+        });
+        if is_old {
+            self.old.insert(place, freshness);
+        }
         self.operations[place.0 as usize].outcome = Outcome::Returned { at, ret };
         alarm.map_or(Ok(()), |alarm| Err(self.wrong(alarm)))
     }
@@ -212,7 +257,10 @@ where
             let verdict = self.checked(budget, is_streamed);
             assert!(!matches!(verdict, Verdict::NotLinearizable(_)), "silent, but {verdict:?}");
         }
-        let verdict = self.checked(budget, |asked| !is_streamed(asked));
+        let verdict = match self.old.is_empty() {
+            true => self.checked(budget, |asked| !is_streamed(asked)),
+            false => self.checked_with_old(budget),
+        };
         let returned = |operation: &&Operation<_, _>| operation.ret().is_some();
         let mut returned = self.operations.iter().filter(returned);
         Ended {
@@ -229,6 +277,7 @@ where
 impl<M: Model> Typed<M> {
     fn moment(&mut self) -> Moment {
         self.now += 1;
+        self.times.push(self.time);
         Moment(self.now)
     }
 
@@ -239,14 +288,28 @@ impl<M: Model> Typed<M> {
         alarm.map_or(Ok(()), |alarm| Err(self.wrong(alarm)))
     }
 
-    /// The verdict of a check of the operations that ask what is `checked`.
+    /// The verdict of a check of the operations that ask what is `checked`, save old reads.
     fn checked(&self, budget: &Budget<'_>, checked: impl Fn(&M::Op) -> bool) -> Verdict {
         let history = History::new(self.operations.clone()).expect("moments ascend");
-        let history = history.with_outcomes(|_, operation| match checked(&operation.op) {
-            true => operation.outcome.clone(),
-            false => Outcome::Failed,
+        let history = history.with_outcomes(|place, operation| {
+            match checked(&operation.op) && !self.old.contains_key(&place) {
+                true => operation.outcome.clone(),
+                false => Outcome::Failed,
+            }
         });
         check(&*self.model, &history, budget)
+    }
+
+    /// The verdict of a check of all operations, in which old reads are no older than promised.
+    fn checked_with_old(&self, budget: &Budget<'_>) -> Verdict {
+        let history = History::new(self.operations.clone()).expect("moments ascend");
+        let current = Freshness::Current;
+        let promise = Promise {
+            freshness: &|place, _| self.old.get(&place).copied().unwrap_or(current),
+            clock: &|moment| self.times[moment.0 as usize],
+            session: Session::Free,
+        };
+        staleness::check(&*self.model, &history, &promise, budget)
     }
 
     /// What is wrong, now that there is an `alarm`.

@@ -145,7 +145,7 @@ impl World {
         let last = running.last_written;
         let cut = first.is_some_and(|first| first <= last);
         if let Some(first) = first.filter(|_| cut) {
-            witness.truncates(last.0 - first.0 + 1);
+            witness.truncates(place.id(), last.0 - first.0 + 1);
         }
         running.cuts |= cut;
         let last = write.entries.last().map(|entry| entry.id.index);
@@ -296,10 +296,11 @@ impl World {
                 running.answered(tag, self.now, witness);
                 self.client_may_lose(tag, place, witness);
             }
-            Output::Answered { tag, index, applied, answer, .. } => {
+            Output::Answered { tag, freshness, index, applied, answer } => {
                 running.answered(tag, self.now, witness);
                 let state = running.answered_in.remove(&tag).flatten();
-                self.client_reads(tag, place, (index, applied), (state, &answer), witness);
+                let indices = (index, applied);
+                self.client_reads(tag, place, freshness, indices, (state, &answer), witness);
             }
             Output::Changed { tag, .. }
             | Output::Resigned { tag }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate::machine::{Call, ClientSession, Sequence};
-use quorate::types::{Acknowledge, Command, NodeId, Tag};
+use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
 
 use crate::observe::OpId;
 use crate::world::node::Place;
@@ -59,8 +59,8 @@ pub(super) struct Request {
 pub(super) enum Asked {
     /// That a command be in the log.
     Propose(Command, Acknowledge),
-    /// An answer.
-    Read(Vec<u8>),
+    /// An answer to a query, so fresh.
+    Read(ReadLevel, Vec<u8>),
 }
 
 /// What a client asks for.

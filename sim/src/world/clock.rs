@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quorate::types::Instant;
 
+use crate::settings::Clocks;
 use crate::time::SimTime;
 
 const MILLION: u64 = 1_000_000;
@@ -15,16 +16,16 @@ pub(crate) struct Clock {
     own_origin: Instant,
     /// Own nanoseconds per million true ones.
     rate: u64,
+    /// That when nothing ails it.
+    usual_rate: u64,
 }
 
 impl Clock {
-    /// The largest deviation of a clock's rate, in parts per million.
-    pub(crate) const DRIFT_MAX_PPM: i32 = 50_000;
-
-    /// A clock that is right about rates and off by `offset`.
-    pub(crate) fn new(offset: Duration) -> Clock {
+    /// A clock that is off by `offset` and runs `ppm` parts per million fast, or slow if negative.
+    pub(crate) fn new(offset: Duration, ppm: i32) -> Clock {
         let own_origin = Instant::ZERO.after(offset);
-        Clock { true_origin: SimTime::default(), own_origin, rate: MILLION }
+        let rate = rate(ppm);
+        Clock { true_origin: SimTime::default(), own_origin, rate, usual_rate: rate }
     }
 
     /// What the clock shows at the true time `now`.
@@ -39,16 +40,35 @@ impl Clock {
             return SimTime(u64::MAX);
         }
         let ahead = instant.0.saturating_sub(self.own_origin.0);
+        if self.rate == 0 && ahead > 0 {
+            return SimTime(u64::MAX);
+        }
         // Rounding down twice may fall short by one own nanosecond's worth of true time.
-        let elapsed = scaled(ahead, MILLION, self.rate).saturating_add(2);
+        let elapsed = scaled(ahead, MILLION, self.rate.max(1)).saturating_add(2);
         SimTime(self.true_origin.0.saturating_add(elapsed)).max(now)
     }
 
     /// From `now` on the clock runs `ppm` parts per million fast, or slow if negative.
     pub(crate) fn drift(&mut self, now: SimTime, ppm: i32) {
-        let ppm = ppm.clamp(-Self::DRIFT_MAX_PPM, Self::DRIFT_MAX_PPM);
         self.rebase(now);
-        self.rate = MILLION.saturating_add_signed(i64::from(ppm));
+        self.rate = rate(ppm);
+    }
+
+    /// From `now` on the clock shows the same for ever.
+    pub(crate) fn stand_still(&mut self, now: SimTime) {
+        self.rebase(now);
+        self.rate = 0;
+    }
+
+    /// Whether the clock stands still.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.rate == 0
+    }
+
+    /// From `now` on the clock runs as it does when nothing ails it.
+    pub(crate) fn recover(&mut self, now: SimTime) {
+        self.rebase(now);
+        self.rate = self.usual_rate;
     }
 
     /// The clock jumps ahead.
@@ -61,6 +81,13 @@ impl Clock {
         self.own_origin = self.read(now);
         self.true_origin = now;
     }
+}
+
+/// The rate of a clock that runs so many parts per million fast.
+fn rate(ppm: i32) -> u64 {
+    let most = Clocks::DRIFT_PPM_MAX as i32;
+    let ppm = ppm.clamp(-most, most);
+    MILLION.saturating_add_signed(i64::from(ppm))
 }
 
 /// `amount * numerator / denominator`, rounded down.
@@ -78,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_clock_never_goes_back_whatever_happens_to_it() {
-        let mut clock = Clock::new(Duration::from_millis(3));
+        let mut clock = Clock::new(Duration::from_millis(3), 12_345);
         let mut shown = clock.read(SimTime(0));
         for step in 1..200u64 {
             let now = SimTime(step * 1_234_567);
@@ -86,6 +113,8 @@ mod tests {
                 0 => clock.drift(now, -70_000),
                 1 => clock.drift(now, 33_333),
                 2 => clock.jump(now, Duration::from_micros(step)),
+                3 if step % 2 == 0 => clock.stand_still(now),
+                3 => clock.recover(now),
                 _ => {}
             }
             assert!(clock.read(now) >= shown);
@@ -96,7 +125,7 @@ mod tests {
     #[test]
     fn the_wake_up_time_is_late_enough_and_not_much_later() {
         for ppm in [-50_000, -1, 0, 1, 49_999] {
-            let mut clock = Clock::new(Duration::ZERO);
+            let mut clock = Clock::new(Duration::ZERO, 0);
             clock.drift(SimTime(1_000), ppm);
             for own in [1_000, 12_345, 999_999_999, 77_777_777_777] {
                 let at = clock.when(Instant(own), SimTime(1_000));
@@ -109,7 +138,12 @@ mod tests {
 
     #[test]
     fn a_deadline_that_never_comes_is_never_due() {
-        let clock = Clock::new(Duration::ZERO);
+        let mut clock = Clock::new(Duration::ZERO, 0);
         assert_eq!(clock.when(Instant::NEVER, SimTime(5)), SimTime(u64::MAX));
+        clock.stand_still(SimTime(5));
+        assert_eq!(clock.when(Instant(6), SimTime(7)), SimTime(u64::MAX));
+        assert_eq!(clock.when(Instant(5), SimTime(7)), SimTime(7));
+        clock.recover(SimTime(9));
+        assert_eq!(clock.when(Instant(6), SimTime(9)), SimTime(12));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use quorate::raft::RoleName;
 
 use crate::fault::Fault;
+use crate::observe::Seen;
 use crate::plan::{Trigger, Verb, When, Who};
 use crate::witness::Witness;
 use crate::world::network::Links;
@@ -107,6 +108,7 @@ impl World {
             Verb::Pause(node, lasting) => {
                 if let Some(place) = who(node).filter(|place| self.pause(*place, lasting)) {
                     witness.fault(Fault::Pause, self.nodes[place.0 as usize].role());
+                    self.stop_clock(place, witness);
                 }
             }
             Verb::Stray(node, _)
@@ -197,12 +199,14 @@ impl World {
         let effect = match verb {
             Verb::Drift(node, ppm, _) => who(*node).map(|place| {
                 self.nodes[place.0 as usize].clock.drift(now, *ppm);
+                self.goes_astray(place, ppm.unsigned_abs(), witness);
                 self.rearm(place);
                 Effect::Drifting(place)
             }),
             Verb::Jump(node, by) => {
                 if let Some(place) = who(*node) {
                     self.nodes[place.0 as usize].clock.jump(now, *by);
+                    self.goes_astray(place, u32::MAX, witness);
                     self.rearm(place);
                     witness.fault(Fault::Jump, self.nodes[place.0 as usize].role());
                 }
@@ -224,6 +228,21 @@ impl World {
         let Some(effect) = effect else { return };
         self.meet(verb.fault(), &effect, witness);
         self.take_effect(effect, verb.lasting());
+    }
+
+    /// In some runs the clock of a process that stands still does so, too.
+    fn stop_clock(&mut self, place: Place, witness: &mut Witness) {
+        if self.settings.clocks.stand_still {
+            self.nodes[place.0 as usize].clock.stand_still(self.now);
+            self.goes_astray(place, u32::MAX, witness);
+        }
+    }
+
+    /// A clock is off by so many millionths, which may be more than leases allow for.
+    pub(super) fn goes_astray(&self, place: Place, ppm: u32, witness: &mut Witness) {
+        if self.settings.config.lease.is_some_and(|lease| ppm > lease.drift_ppm) {
+            witness.see(self.now, Seen::Astray { node: place.id() });
+        }
     }
 
     /// The links that the operation blocks, if it blocks links and its nodes can be told.
@@ -305,7 +324,7 @@ impl World {
             Effect::Blocked(links) => self.network.unblock(links),
             Effect::Flapping { .. } => {}
             Effect::Drifting(place) => {
-                self.nodes[place.0 as usize].clock.drift(self.now, 0);
+                self.nodes[place.0 as usize].clock.recover(self.now);
                 self.rearm(place);
             }
             Effect::DiskSlowed(place, by) => {

@@ -204,6 +204,10 @@ impl World {
             return;
         }
         let mut held = node.held.take().unwrap_or_default();
+        if node.clock.stands_still() {
+            node.clock.recover(self.now);
+            self.rearm(place);
+        }
         let (node, counter) = (place.0 + 1, u32::from(pause));
         let is_timer = |event: &Event| matches!(event, Event::Wake { .. });
         let is_request = |event: &Event| matches!(event, Event::Request { .. });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::machine::{Answer, Call, ClientSession, Digest, Nonce, Outcome};
 use quorate::raft::RejectReason;
 use quorate::replica::Input;
-use quorate::types::{Acknowledge, Command, EntryId, Index, NodeId, ReadLevel, Tag};
+use quorate::types::{Acknowledge, Command, EntryId, Freshness, Index, NodeId, ReadLevel, Tag};
 
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
@@ -193,8 +193,12 @@ impl World {
         self.queue.push(gives_up, Event::Client { client, nap: nap.number });
         if reads {
             let query = self.workload.query(op, &mut draw);
-            witness.see(self.now, Seen::ReadInvoked { op, query: &query });
-            return self.ask(client, op, (to, travels), Asked::Read(query));
+            let level = match target {
+                None => self.level(client, nap.turn),
+                Some(_) => ReadLevel::Linearizable,
+            };
+            witness.see(self.now, Seen::ReadInvoked { op, level, query: &query });
+            return self.ask(client, op, (to, travels), Asked::Read(level, query));
         }
         let in_session = target.is_none() && self.has_session(client);
         let command = self.command(op, in_session, &mut draw);
@@ -207,6 +211,22 @@ impl World {
         // Who asks for progress asks for what the core owes whatever is outside it.
         let certain = target.is_some().then_some(Acknowledge::Quorum);
         self.propose(client, op, (to, travels), command, certain);
+    }
+
+    /// How fresh the answer to a client's read has to be.
+    fn level(&self, client: u16, turn: u32) -> ReadLevel {
+        let key = Key { peer: client, counter: turn << 2, ..Kind::Level.key() };
+        let mut draw = self.choices.draw(key);
+        match draw.below(10) {
+            0..4 => ReadLevel::Linearizable,
+            4..6 => ReadLevel::Lease,
+            6..8 => ReadLevel::Replica,
+            8 => {
+                let longest = self.settings.config.election_timeout_max;
+                ReadLevel::Bounded(longest * draw.below(9) as u32 / 4)
+            }
+            _ => ReadLevel::Local,
+        }
     }
 
     /// So many commands reach a node at once. Nobody waits for them longer than for others.
@@ -305,12 +325,13 @@ impl World {
                 }
                 Input::Propose { tag, acknowledge, command }
             }
-            Asked::Read(query) => {
-                witness.reads_at(&running.status, running.led_from);
-                Input::Read { tag, level: ReadLevel::Linearizable, query }
+            Asked::Read(level, query) => {
+                witness.reads_at(&running.status, running.led_from, (tag, level));
+                Input::Read { tag, level, query }
             }
         };
         self.step(to, input, witness);
+        witness.read_is_asked();
     }
 
     /// The log has a client's command, and this came of it.
@@ -379,6 +400,7 @@ impl World {
         &mut self,
         tag: Tag,
         at: Place,
+        freshness: Freshness,
         (index, applied): (Index, Index),
         (state, answer): (Option<Digest>, &[u8]),
         witness: &mut Witness,
@@ -392,8 +414,9 @@ impl World {
             return;
         }
         self.clients.get(client).disappointed = 0;
-        witness
-            .see(self.now, Seen::ReadServed { op, node: at.id(), index, applied, state, answer });
+        let node = at.id();
+        let served = Seen::ReadServed { op, node, freshness, index, applied, state, answer };
+        witness.see(self.now, served);
         if client == self.clients.prober() {
             self.probe_served();
         } else {

@@ -44,7 +44,8 @@ impl World {
             Spot::MembershipTakenBack,
         );
         if leads && status.role == RoleName::Leader {
-            witness.membership_step(&was.membership, &is.membership, inherited);
+            let steps = (&was.membership, &is.membership);
+            witness.membership_step(place.id(), steps, inherited);
         }
     }
 

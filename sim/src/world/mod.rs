@@ -106,7 +106,11 @@ impl World {
         let nodes = (0..count).map(|place| {
             let key = Key { node: place + 1, ..Kind::Clock.key() };
             let offset = Duration::from_micros(choices.choose(key, 1_000_000));
-            Node::new(Place(place), Clock::new(offset), first.clone())
+            let key = Key { counter: 1, ..key };
+            let most = u64::from(settings.clocks.usual_ppm_max);
+            let off = choices.choose(key, 2 * most + 1) as i32;
+            let ppm = if off % 2 == 0 { off / 2 } else { -(off / 2) - 1 };
+            Node::new(Place(place), Clock::new(offset, ppm), first.clone())
         });
         let mut world = World {
             nodes: nodes.collect(),

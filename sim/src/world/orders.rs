@@ -4,6 +4,7 @@ use quorate::raft::RoleName;
 use quorate::replica::Input;
 use quorate::types::Tag;
 
+use crate::coverage::Spot;
 use crate::fault::Fault;
 use crate::witness::Witness;
 use crate::world::World;
@@ -35,6 +36,9 @@ impl World {
         };
         if self.calm.is_none() {
             witness.fault(fault, Some(running.status.role));
+        }
+        if fault == Fault::Transfer {
+            witness.while_lent(place.id(), Spot::LoanAtTransfer);
         }
         let tag = Tag(OPERATOR | u64::from(number));
         self.operator.waiting.insert(number);

@@ -143,7 +143,7 @@ impl World {
     fn make_well(&mut self, place: Place) {
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
-        node.clock.drift(now, 0);
+        node.clock.recover(now);
         node.disk.set_capacity(None);
         node.disk.disarm();
         node.fills = 0;

@@ -1,7 +1,9 @@
-//! Forged answers to clients: S18 to S20.
+//! Forged answers to clients: S18 to S21.
+
+use std::time::Duration;
 
 use quorate::machine::{Digest, Outcome};
-use quorate::types::{Body, Index, NodeId};
+use quorate::types::{Body, Freshness, Index, NodeId, ReadLevel};
 use quorate_sim::observe::{Executed, OpId, Seen};
 
 use crate::stage::{Stage, command, id, noop, register, request};
@@ -266,6 +268,52 @@ crate::forgeries! {
         let op = stage.asks();
         let (node, index, applied) = (NodeId(1), Index(1), Index(2));
         let (state, answer) = (Some(Digest::default()), &[1][..]);
-        stage.sees(Seen::ReadServed { op, node, index, applied, state, answer });
+        let freshness = Freshness::Linearizable;
+        stage.sees(Seen::ReadServed { op, node, freshness, index, applied, state, answer });
+    }
+
+    S20 a_read_is_served_with_less_than_was_asked_for on written
+    "n1 serves read 1, which is to be linearizable, with what is of any age"
+    |stage| {
+        let op = stage.asks();
+        stage.serves_as(op, 1, 2, Freshness::Unknown);
+    }
+
+    S20 a_bounded_read_is_older_than_its_bound on written
+    "n1 serves read 1, which is to be within 1s, with what is within 2s"
+    |stage| {
+        let op = stage.asks_for(ReadLevel::Bounded(Duration::from_secs(1)));
+        stage.serves_as(op, 1, 2, Freshness::Within(Duration::from_secs(2)));
+    }
+
+    S20 a_bounded_read_is_older_than_it_says on written
+    "n3 serves read 2 at read index 0, below 2, which was complete 1s before the read"
+    |stage| {
+        stage.confirms(OpId(0), id(2, 1));
+        let second = Duration::from_secs(1);
+        let op = stage.asks_for(ReadLevel::Bounded(second));
+        stage.serves_as(op, 3, 0, Freshness::Within(second));
+        stage.waits(second);
+        let op = stage.asks_for(ReadLevel::Bounded(second));
+        stage.serves_as(op, 3, 0, Freshness::Within(second));
+    }
+
+    S21 a_lease_outlasts_a_commit on written
+    "n3 serves read 2, by lease, with 0 applied, though 2 was committed before the read, and 2 may \
+     change the answer"
+    |stage| {
+        let op = stage.asks_for(ReadLevel::Local);
+        stage.serves_as(op, 3, 0, Freshness::Unknown);
+        let op = stage.asks_for(ReadLevel::Lease);
+        stage.serves(op, 3, 0);
+    }
+
+    S21 a_loan_outlasts_a_commit_while_a_clock_is_astray on written
+    "n3 serves read 1, by replica, with 0 applied, though 2 was committed before the read, and 2 \
+     may change the answer; the clock of n1 is beyond what leases allow for, since 1.005700s"
+    |stage| {
+        stage.sees(Seen::Astray { node: NodeId(1) });
+        let op = stage.asks_for(ReadLevel::Replica);
+        stage.serves(op, 3, 0);
     }
 }

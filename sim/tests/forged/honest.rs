@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::machine::Outcome;
-use quorate::types::{Beat, Body, EntryId, Index, NodeId};
+use quorate::types::{Beat, Body, EntryId, Freshness, Index, NodeId, ReadLevel};
 use quorate_sim::observe::Seen;
 
 use crate::stage::{Stage, command, id, noop, register, request, voted};
@@ -51,6 +51,31 @@ fn a_quiet_life_is_accepted() {
                 borrows: false,
             },
         );
+    }
+    stage.ends();
+    accepted(&stage);
+}
+
+#[test]
+fn old_answers_are_accepted_where_they_may_be_old() {
+    let mut stage = Stage::new();
+    stage.wins(1, 1, &[2, 3]);
+    let op = stage.proposes();
+    stage.all_hold(&[1, 2, 3], &[noop(1, 1), command(2, 1, 0)]);
+    stage.commits(1, 2);
+    stage.applies(1, 2);
+    stage.confirms(op, id(2, 1));
+    let second = Duration::from_secs(1);
+    let op = stage.asks_for(ReadLevel::Bounded(second));
+    stage.serves_as(op, 3, 0, Freshness::Within(second));
+    stage.waits(2 * second);
+    let op = stage.asks_for(ReadLevel::Local);
+    stage.serves_as(op, 3, 0, Freshness::Unknown);
+    let op = stage.asks_for(ReadLevel::Bounded(second));
+    stage.serves_as(op, 1, 2, Freshness::Within(second));
+    for level in [ReadLevel::Lease, ReadLevel::Replica, ReadLevel::Bounded(second)] {
+        let op = stage.asks_for(level);
+        stage.serves(op, 1, 2);
     }
     stage.ends();
     accepted(&stage);

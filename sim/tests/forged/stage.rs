@@ -12,8 +12,8 @@ use quorate::log::Log;
 use quorate::machine::{Digest, Machine, Outcome, Request, Sequence, SessionId, SessionLimits};
 use quorate::raft::{Config, RejectReason, RoleName, Status};
 use quorate::types::{
-    AppendOutcome, Body, Entry, EntryId, HardState, Incarnation, Index, Membership, Message,
-    NodeId, Payload, Restored, Root, SnapshotMeta, Tag, Term, Write, WriteId,
+    AppendOutcome, Body, Entry, EntryId, Freshness, HardState, Incarnation, Index, Membership,
+    Message, NodeId, Payload, ReadLevel, Restored, Root, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 use quorate_sim::check::{Bounds, Checks, Costs};
 use quorate_sim::observe::{Executed, Look, OpId, Seen, Violation};
@@ -523,8 +523,13 @@ impl Stage {
 
     /// A client asks to read.
     pub(crate) fn asks(&mut self) -> OpId {
+        self.asks_for(ReadLevel::Linearizable)
+    }
+
+    /// A client asks to read, at this level.
+    pub(crate) fn asks_for(&mut self, level: ReadLevel) -> OpId {
         let op = self.next_op();
-        self.sees(Seen::ReadInvoked { op, query: b"how many" });
+        self.sees(Seen::ReadInvoked { op, level, query: b"how many" });
         op
     }
 
@@ -553,6 +558,15 @@ impl Stage {
         self.serves_but(op, node, index, |_, _| {});
     }
 
+    /// A client's read is answered by the node's state machine, and is said to be so fresh.
+    pub(crate) fn serves_as(&mut self, op: OpId, node: u64, index: u64, freshness: Freshness) {
+        let machine = &self.actor(node).machine;
+        let (answer, state) = (machine.query(b"how many"), machine.results());
+        let (node, index, applied) = (NodeId(node), Index(index), machine.applied().index);
+        let answer = &answer[..];
+        self.sees(Seen::ReadServed { op, node, freshness, index, applied, state, answer });
+    }
+
     /// A client's read is answered by the node's state machine, changed like this.
     pub(crate) fn serves_but(
         &mut self,
@@ -565,8 +579,8 @@ impl Stage {
         let (mut answer, mut state) = (machine.query(b"how many"), machine.results());
         let (node, index, applied) = (NodeId(node), Index(index), machine.applied().index);
         change(&mut state, &mut answer);
-        let answer = &answer[..];
-        self.sees(Seen::ReadServed { op, node, index, applied, state, answer });
+        let (answer, freshness) = (&answer[..], Freshness::Linearizable);
+        self.sees(Seen::ReadServed { op, node, freshness, index, applied, state, answer });
     }
 
     /// A request reaches the node.

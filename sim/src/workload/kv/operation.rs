@@ -73,6 +73,18 @@ impl<'a> Operation<'a> {
     /// The longest value, in bytes.
     pub const VALUE_BYTES_MAX: usize = 4096;
 
+    /// The key that it is about.
+    #[must_use]
+    pub fn key(&self) -> &'a [u8] {
+        match self {
+            Operation::Get { key }
+            | Operation::Put { key, .. }
+            | Operation::Delete { key }
+            | Operation::CompareAndSet { key, .. }
+            | Operation::Append { key, .. } => key,
+        }
+    }
+
     /// The operation as bytes.
     ///
     /// # Panics

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
-use quorate::machine::StateMachine;
+use quorate::machine::{ConflictTest, StateMachine};
 use quorate::types::Index;
 
 use crate::workload::kv::operation::{Operation, Reply};
@@ -63,6 +63,15 @@ impl StateMachine for Store {
                 self.put(key, longer)
             }
         }
+    }
+
+    fn conflict_test(&self) -> ConflictTest {
+        ConflictTest::new(|query, command| {
+            match (Operation::decode(query), Operation::decode(command)) {
+                (_, None | Some(Operation::Get { .. })) => false,
+                (query, Some(command)) => query.is_none_or(|query| query.key() == command.key()),
+            }
+        })
     }
 
     fn query(&self, query: &[u8]) -> Vec<u8> {

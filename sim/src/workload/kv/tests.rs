@@ -93,6 +93,23 @@ fn what_is_written_is_written_by_one_operation() {
 }
 
 #[test]
+fn no_command_changes_an_answer_unless_the_store_says_that_it_may() {
+    let mut machine = AnyWorkload::new(Kv::default()).machine();
+    let test = machine.conflict_test();
+    let (mut changed, mut kept) = (0, 0);
+    let asked: Vec<_> = asked(7, 600);
+    for (position, (command, query)) in asked.iter().enumerate() {
+        let before = machine.query(query);
+        machine.apply(Index(position as u64 + 1), command);
+        let may_change = test.may_change(query, command);
+        assert!(may_change || machine.query(query) == before);
+        changed += u32::from(machine.query(query) != before);
+        kept += u32::from(!may_change);
+    }
+    assert!(changed > 50 && kept > 50, "{changed} {kept}");
+}
+
+#[test]
 fn a_restored_store_goes_on_alike() {
     let workload = AnyWorkload::new(Kv::default());
     let mut machines: [AnyMachine; 2] = [workload.machine(), workload.machine()];

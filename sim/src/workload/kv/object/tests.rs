@@ -6,6 +6,7 @@ use quorate_checker::budget::Budget;
 use quorate_checker::generate::{Shape, history, random};
 use quorate_checker::history::{Moment, Outcome, Part};
 use quorate_checker::model::{Cell, Effect, Model};
+use quorate_checker::relaxed::Freshness;
 use quorate_checker::verdict::Verdict;
 
 use super::*;
@@ -134,7 +135,7 @@ fn show(object: &mut Object, op: OpId, event: &Event) -> Result<(), String> {
             object.invoked(op, question, *is_repeated);
             Ok(())
         }
-        Event::Told(told) => object.told(op, told),
+        Event::Told(told) => object.told(op, told, Freshness::Current),
         Event::Failed => object.failed(op),
         Event::Unknown => {
             object.unknown(op);
