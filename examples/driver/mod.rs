@@ -226,9 +226,18 @@ impl<D: Disk> Cluster<D> {
     /// What a linearizable read gives.
     pub(crate) fn read(&mut self) -> String {
         self.answer = None;
-        self.ask(|tag| Input::Read { tag, level: ReadLevel::Linearizable, query: Vec::new() });
-        self.settle(|cluster| cluster.answer.is_some());
-        String::from_utf8(self.answer.take().expect("it was waited for")).expect("lines are text")
+        let level = ReadLevel::Linearizable;
+        let answer = loop {
+            let now = self.now;
+            let tag = self.ask(|tag| Input::Read { tag, level, query: Vec::new() });
+            self.settle(|cluster| cluster.answer.is_some() || cluster.ended.contains_key(&tag));
+            if let Some(answer) = self.answer.take() {
+                break answer;
+            }
+            // A node that has just started makes sure of its state first.
+            self.settle(|cluster| cluster.now > now);
+        };
+        String::from_utf8(answer).expect("lines are text")
     }
 
     /// A view of the node's state as it is now, and what a backup of it says first.

@@ -50,8 +50,10 @@ pub struct Progress {
     pub(crate) is_older_image: bool,
     /// The peer wants to answer reads by itself, as it said last.
     pub(crate) borrows: bool,
-    /// The last of its answers that it got a loan for; each is worth one.
+    /// The last of its answers that it got a loan for, and up to where it had the log then; each
+    /// is worth one.
     pub(crate) lent_round: u64,
+    pub(crate) lent_through: Index,
     /// When the peer was last heard from in this term.
     pub(crate) heard: Instant,
     /// The commit index last sent.
@@ -77,6 +79,7 @@ impl Progress {
             is_older_image: false,
             borrows: false,
             lent_round: 0,
+            lent_through: Index::ZERO,
             heard: now,
             committed_sent: Index::ZERO,
         }

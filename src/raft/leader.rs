@@ -185,12 +185,17 @@ impl Leader {
         index
     }
 
+    /// What a quorum has on its disks.
+    fn held(&self, common: &Common) -> Index {
+        let durable = common.log.durable().0;
+        Index(self.reached(common, durable, |peer| peer.matched().0))
+    }
+
     /// Raft §5.3, §5.4.2: what a quorum has on its disks is committed, if it is of this leader's
     /// own term; what comes before it is then committed too. So must have it who answers reads by
     /// itself: an answer waits for what is in its log.
     fn advance_commit(&mut self, common: &mut Common) {
-        let durable = common.log.durable().0;
-        let index = Index(self.reached(common, durable, |peer| peer.matched().0));
+        let index = self.held(common);
         let index = self.lent_through(common.now).map_or(index, |lent| lent.min(index));
         if index <= common.log.committed() || common.log.term_at(index) != Some(common.term()) {
             return;
@@ -316,6 +321,7 @@ impl Leader {
     fn beat(&mut self, common: &mut Common) {
         let confirmed = self.confirmed_round(common);
         let loan = self.loan(common, confirmed);
+        let held = self.held(common);
         self.round += 1;
         self.heartbeat_due = common.now.after(common.config.heartbeat_interval);
         if self.is_established(common) {
@@ -332,11 +338,15 @@ impl Leader {
         for (id, progress) in &mut self.peers {
             progress.committed_sent = beat.committed;
             // What is committed it must have, or its answers would lack it. Whoever falls silent
-            // gets no second loan for one answer.
+            // gets no second loan for one answer, and none who holds the others back and takes no
+            // entries.
             let borrows = progress.borrows && progress.acked_round > progress.lent_round;
-            let lent = loan.filter(|_| borrows && progress.matched() >= beat.committed);
+            let matched = progress.matched();
+            let moves = matched >= held || matched > progress.lent_through;
+            let lent = loan.filter(|_| borrows && moves && matched >= beat.committed);
             if let Some((_, until)) = lent {
                 progress.lent_round = progress.acked_round;
+                progress.lent_through = matched;
                 self.tenure.lend(*id, until);
             }
             let loan = lent.map_or(Duration::ZERO, |(length, _)| length);

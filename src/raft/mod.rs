@@ -327,7 +327,9 @@ impl Raft {
             Role::Follower(follower) => follower.on_read(common, tag, level, conflict),
             Role::Leader(leader) => leader.on_read(common, tag, level),
             Role::PreCandidate(_) | Role::Candidate(_) => {
-                if !common.read_if_fresh(tag, level) {
+                if common.reads.len() >= common.config.reads_max {
+                    common.reject(tag, RejectReason::Busy);
+                } else if !common.read_if_fresh(tag, level) {
                     common.reject(tag, RejectReason::NoLeader);
                 }
             }

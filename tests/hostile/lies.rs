@@ -38,7 +38,7 @@ fn noise(seed: u64, count: usize) -> Vec<u8> {
 #[test]
 fn the_lies_reach_every_role_refusal_and_outcome() {
     let mut met = BTreeSet::new();
-    for seed in 0..2_000 {
+    for seed in 0..6_000 {
         met.extend(drive(&noise(seed, 2_000)).met().iter().cloned());
     }
     let roles = RoleName::ALL.iter().map(ToString::to_string);

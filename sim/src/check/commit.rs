@@ -91,16 +91,19 @@ impl Commit {
 }
 
 /// A leader answers what every voter that it hears is to have: they do, and so does its own disk.
+/// Of a voter that lost its disk the leader may not know yet: then the disk that is gone had it.
 pub(super) fn on_all_live(model: &Model, id: NodeId, entry: EntryId, live: &[NodeId]) -> Verdict {
     let (leader, index) = (model.slot(id), entry.index);
     if model.committed.id_at(index) != Some(entry) {
         return S33.broken(format!("{id} answers {entry}, which is not committed"));
     }
     let chain = model.committed.chain_at(index);
-    let voters = model.slots().filter(|slot| model.electorate(leader).is_voter(*slot));
+    let electorate = model.electorate(leader);
+    let voters = model.slots().filter(|slot| electorate.is_voter(*slot));
     for slot in voters.filter(|slot| *slot == leader || live.contains(&model.node(*slot).id)) {
         let node = model.node(slot);
-        if node.disk.log.chain_at(index) != chain {
+        let named = node.named_by(&electorate.membership).map(|named| node.disk_of(named));
+        if named.is_some_and(|disk| disk.log.chain_at(index) != chain) {
             let held = held(node, index);
             return S33.broken(format!("{id} answers {entry} for all live voters, but {held}"));
         }

@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    /// The algorithm took a message: a leader hears those who answer it.
+    /// The algorithm took a message: a leader hears those who answer it, from the disk that counts.
     fn hears(&mut self, place: Place, message: &Message) {
         let answers = matches!(
             message.body,
@@ -112,7 +112,8 @@ impl World {
         let own = node.clock.read(self.now);
         let Some(running) = node.running.as_deref_mut() else { return };
         let leads = running.status.role == RoleName::Leader && running.status.term == message.term;
-        if answers && leads {
+        let member = running.node.raft().membership().member(message.from);
+        if answers && leads && member.is_some_and(|member| member.may_be(message.incarnation)) {
             running.heard.insert(message.from, (message.term, own));
         }
     }
