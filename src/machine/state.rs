@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::machine::digest::Digest;
 use crate::types::Index;
 
-/// Tells whether carrying out a command may change the answer to a query. A yes too many costs time;
-/// a no too many gives answers that are old.
+/// Tells whether carrying out a command may change the answer to a query. A yes too many costs
+/// time; a no too many gives answers that are old.
 #[derive(Clone)]
 pub struct ConflictTest(Arc<Test>);
 
