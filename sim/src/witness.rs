@@ -12,8 +12,8 @@ use quorate::raft::{Action, Config, Consumer, RejectReason, RoleName, Status};
 use quorate::replica::{OpenError, Output};
 use quorate::storage::{DiskError, Failure, FileAction};
 use quorate::types::{
-    Body, Comparison, Entry, Fate, Index, Membership, Message, NodeId, SnapshotMeta, Tag, Term,
-    Transfer, TransferBody,
+    Body, Comparison, Entry, Fate, Index, Membership, Message, NodeId, ReadLevel, SnapshotMeta,
+    Tag, Term, Transfer, TransferBody,
 };
 
 use crate::check::{Bounds, Checks};
@@ -24,7 +24,6 @@ use crate::outcome::Tally;
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::trace::TraceSink;
-use crate::witness::reads::{Asked, Loan};
 use crate::workload::{AnyWorkload, Ended};
 
 /// What watches one run.
@@ -54,6 +53,22 @@ pub(crate) struct Witness {
     loans: BTreeMap<NodeId, Loan>,
     /// When what happened last did.
     now: SimTime,
+}
+
+/// A read, and whom it was asked of.
+#[derive(Clone, Copy)]
+struct Asked {
+    level: ReadLevel,
+    leads: bool,
+    /// If it is not answered at once, then because a round has to confirm it.
+    waits_for_round: bool,
+}
+
+/// A loan on its way to a node, or there.
+#[derive(Clone, Copy)]
+struct Loan {
+    by: NodeId,
+    until: SimTime,
 }
 
 impl Witness {

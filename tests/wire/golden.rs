@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use std::time::Duration;
+
 use quorate::types::{
     Address, AppendOutcome, Beat, Body, Chain, Change, Command, Comparison, ComparisonBody, Entry,
     EntryId, Founder, Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Packet,
@@ -98,6 +100,13 @@ fn bodies() -> Vec<(&'static str, Body)> {
     let root = Root([0xab; 32]);
     let meta = SnapshotMeta { last: id(3, 14), membership, bytes: 0x01_0000_0000, root };
     let rejected = AppendOutcome::Rejected { prev: Index(11), hint: id(1, 9) };
+    let beat = Beat {
+        confirmed: 76,
+        echo: 75,
+        promise: Duration::from_millis(300),
+        loan: Duration::from_millis(250),
+        ..Beat::new(77, Index(10))
+    };
     vec![
         ("PreVote", Body::PreVote { next_term: Term(4), last: id(3, 14) }),
         ("PreVoteReply", Body::PreVoteReply { next_term: Term(4), granted: true }),
@@ -108,7 +117,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("AppendEntriesReply-accepted", Body::AppendEntriesReply(accepted)),
         ("AppendEntriesReply-rejected", Body::AppendEntriesReply(rejected)),
         ("AppendEntriesReply-no-space", Body::AppendEntriesReply(no_space)),
-        ("Heartbeat", Body::Heartbeat(Beat::new(77, Index(10)))),
+        ("Heartbeat", Body::Heartbeat(beat)),
         (
             "HeartbeatReply",
             Body::HeartbeatReply {

@@ -4,24 +4,7 @@ use quorate::raft::{RoleName, Status};
 use quorate::types::{Beat, Freshness, Index, Message, NodeId, ReadLevel, Tag};
 
 use crate::coverage::Spot;
-use crate::time::SimTime;
-use crate::witness::Witness;
-
-/// A read, and whom it was asked of.
-#[derive(Clone, Copy)]
-pub(super) struct Asked {
-    level: ReadLevel,
-    leads: bool,
-    /// If it is not answered at once, then because a round has to confirm it.
-    waits_for_round: bool,
-}
-
-/// A loan on its way to a node, or there.
-#[derive(Clone, Copy)]
-pub(super) struct Loan {
-    by: NodeId,
-    pub(super) until: SimTime,
-}
+use crate::witness::{Asked, Loan, Witness};
 
 impl Witness {
     /// A read is asked of a node; a leader's log ended at `led_from` when it began to lead.
