@@ -50,9 +50,7 @@ pub struct Progress {
     pub(crate) is_older_image: bool,
     /// The peer wants to answer reads by itself, as it said last.
     pub(crate) borrows: bool,
-    /// The last of its answers that it got a loan for, and up to where it had the log then; each
-    /// is worth one.
-    pub(crate) lent_round: u64,
+    /// Up to where it had the log when it last got a loan.
     pub(crate) lent_through: Index,
     /// When the peer was last heard from in this term.
     pub(crate) heard: Instant,
@@ -78,7 +76,6 @@ impl Progress {
             matched_in: 0,
             is_older_image: false,
             borrows: false,
-            lent_round: 0,
             lent_through: Index::ZERO,
             heard: now,
             committed_sent: Index::ZERO,

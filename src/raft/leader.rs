@@ -337,15 +337,12 @@ impl Leader {
         };
         for (id, progress) in &mut self.peers {
             progress.committed_sent = beat.committed;
-            // What is committed it must have, or its answers would lack it. Whoever falls silent
-            // gets no second loan for one answer, and none who holds the others back and takes no
-            // entries.
-            let borrows = progress.borrows && progress.acked_round > progress.lent_round;
+            // What is committed it must have, or its answers would lack it. Whoever holds the
+            // others back and gets no further, silent or not, gets no other loan.
             let matched = progress.matched();
             let moves = matched >= held || matched > progress.lent_through;
-            let lent = loan.filter(|_| borrows && moves && matched >= beat.committed);
+            let lent = loan.filter(|_| progress.borrows && moves && matched >= beat.committed);
             if let Some((_, until)) = lent {
-                progress.lent_round = progress.acked_round;
                 progress.lent_through = matched;
                 self.tenure.lend(*id, until);
             }
