@@ -48,6 +48,18 @@ const SEEDS: &[Seed] = &[
         showed: "a view that could not be had gave up the snapshot that was being received: \
                  src/replica/snapshots.rs",
     },
+    Seed {
+        profile: "reads",
+        seed: 1981,
+        showed: "a leader that stood still suspended a voter whose words it had not read yet: \
+                 tests/specs/membership/who_stood_still_blames_nobody.txt",
+    },
+    Seed {
+        profile: "reads",
+        seed: 1270,
+        showed: "a removed node that had not heard of it disturbed an idle cluster without \
+                 pre-vote and stickiness: the world cuts it off",
+    },
 ];
 
 #[test]

@@ -112,6 +112,21 @@ impl Common {
         }
     }
 
+    /// The node is told of the time. Returns whether it stood still so long that others may have
+    /// gone on without it.
+    pub(crate) fn told(&mut self, now: Instant) -> bool {
+        // Leaders are told in every heartbeat interval. One that stood still has yet to read what
+        // others said meanwhile: nobody was silent.
+        if let Some(removal) = self.config.removal
+            && now >= self.now.after(self.config.election_timeout_max)
+        {
+            self.removal_not_before = self.removal_not_before.max(now.after(removal.after));
+        }
+        let paused = self.survival.told(self.now, now);
+        self.now = now;
+        paused
+    }
+
     pub(crate) fn id(&self) -> NodeId {
         self.config.id
     }

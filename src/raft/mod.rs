@@ -130,8 +130,7 @@ impl Raft {
     /// If the driver breaks the contract; the message names the rule.
     pub fn step(&mut self, now: Instant, input: Input, actions: &mut Vec<Action>) {
         assert!(now >= self.common.now, "contract: now never goes back");
-        let paused = self.common.survival.told(self.common.now, now);
-        self.common.now = now;
+        let paused = self.common.told(now);
         self.common.is_new = false;
         core::mem::swap(actions, &mut self.common.actions);
         if paused && matches!(self.role, Role::Leader(_)) {

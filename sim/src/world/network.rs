@@ -276,6 +276,14 @@ impl Network {
         });
     }
 
+    /// These links are blocked for good, sound or not.
+    pub(crate) fn close(&mut self, links: Links) {
+        self.for_each(links, |link| {
+            link.sound = false;
+            link.blocks += 1;
+        });
+    }
+
     fn for_each(&mut self, links: Links, change: impl Fn(&mut Link)) {
         for from in 0..self.nodes {
             for to in 0..self.nodes {

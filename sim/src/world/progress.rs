@@ -79,6 +79,7 @@ impl World {
         let settled = served && self.settled(&calm).is_none();
         let landed = self.now > calm.storm_lands;
         if settled && landed {
+            self.cut_off_removed(&calm);
             witness.see(self.now, Seen::Idle);
             self.queue.push(self.now.after(IDLE), Event::End);
         } else if !settled
@@ -138,6 +139,17 @@ impl World {
     fn is_still_member(&self, calm: &Calm, place: Place) -> bool {
         let leader = self.core_leader(calm).map(|leader| &self.nodes[leader.0 as usize]);
         leader.is_none_or(|leader| leader.standing.membership.is_member(place.id()))
+    }
+
+    /// Cuts off who was removed since the storm and may not have heard of it, where the run's
+    /// options do not keep it from calling elections for ever (thesis §4.2.3).
+    fn cut_off_removed(&mut self, calm: &Calm) {
+        if self.settings.survives_half_cuts() {
+            return;
+        }
+        let removed = |place: &Place| !self.is_still_member(calm, *place);
+        let removed: Vec<Place> = calm.core.iter().copied().filter(removed).collect();
+        self.network.close(self.links(|from, _| removed.contains(&from)));
     }
 
     /// What the core still lacks, if anything.
