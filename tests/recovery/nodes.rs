@@ -13,6 +13,27 @@ use quorate_sim::disk::SimDisk;
 
 use crate::driver::{Cluster, Lines, config};
 
+impl<D: Disk> Cluster<D> {
+    /// The node is gone, from one moment to the next; its disk is left.
+    pub(crate) fn kill(&mut self, id: NodeId) -> D {
+        self.inputs.retain(|(to, _)| *to != id);
+        self.nodes.remove(&id).expect("the node runs").1
+    }
+
+    /// The lines that the node has applied.
+    pub(crate) fn lines(&self, id: NodeId) -> &str {
+        &self.nodes[&id].0.worker.machine().user().0
+    }
+
+    pub(crate) fn replica(&self, id: NodeId) -> &Replica<Lines> {
+        &self.nodes[&id].0
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+}
+
 const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 const OLD: ClusterId = ClusterId(0x01d);
 const NEW: ClusterId = ClusterId(0x4e3);
