@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Nodes 2 and 3 are lost. What does the first one's directory hold, and what may be missing?
     let storage = config(IDS[0]).storage;
-    let mut survivor = open("old-n1".to_owned())?;
+    let mut survivor = FileDisk::look(root.path().join("old-n1"))?;
     let mut survey = Survey::default();
     survey.look("old-n1", &mut survivor, &storage);
     print!("{survey}");
