@@ -1,5 +1,6 @@
 //! Three whole nodes in one process, each with a directory of its own: they take lines, they all
-//! stop, they start again from their disks, and the lines are there. `Cluster::settle` is the driver.
+//! stop, they start again from their disks, and the lines are there. The driver is
+//! `Cluster::settle`.
 
 mod driver;
 
