@@ -346,7 +346,8 @@ impl Cluster {
             self.budget -= 1;
             let actions = self.node_mut(id)?.step(input.clone())?;
             let node = &self.nodes[&id];
-            self.promises.on_status(&node.status().expect("it just took an input"))?;
+            let raft = node.raft().expect("it just took an input");
+            self.promises.on_status(&raft.status(), raft.log())?;
             if asked_for {
                 self.trace.line(Kind::of_input(&input), node, &input.to_string());
             }
@@ -383,6 +384,10 @@ impl Cluster {
                     node.hand_over(meta.last.index);
                 }
                 Action::ReceiveSnapshot { meta, .. } => node.want(meta),
+                Action::Committed { id: entry, .. } => {
+                    let status = node.status().expect("it took an input");
+                    self.promises.on_acknowledged(status.term, entry);
+                }
                 Action::Fetch { consumer, first, last, bytes_max } => {
                     let entries = node.disk.image.entries(first, last, bytes_max);
                     let entries = entries.map_err(|why| format!("{id} {why}"))?;
@@ -571,7 +576,12 @@ impl Cluster {
         if ids.is_empty() { self.ids().collect() } else { ids.to_vec() }
     }
 
-    fn node(&self, id: NodeId) -> Result<&Node, String> {
+    /// How many proposals were acknowledged.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.promises.acknowledged()
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> Result<&Node, String> {
         self.nodes.get(&id).ok_or_else(|| format!("{id} is not in the cluster"))
     }
 
