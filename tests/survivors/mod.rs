@@ -11,7 +11,9 @@ use quorate::types::{Acknowledge, EntryId, NodeId};
 
 use crate::specs_runner::change::Founders;
 use crate::specs_runner::cluster::Cluster;
-use crate::specs_runner::command::{Command, Founding, Keep};
+use crate::specs_runner::command::{Command, Founding, Keep, Pick};
+use crate::specs_runner::message::Selector;
+use crate::specs_runner::network::NO_MESSAGE;
 
 const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 /// So many nodes die or come back, one by one.
@@ -105,14 +107,18 @@ impl Story {
         leaders.max_by_key(|status| status.term).map(|status| status.id)
     }
 
-    /// The leader, if there is one, is given a command; and before anything comes of it, the node
-    /// dies, or comes back.
+    /// The leader, if there is one, is given a command; and when that has got to one of the others,
+    /// and its answer back, the node dies, or comes back. What it said to others dies with it.
     fn turn(&mut self, id: NodeId) {
         self.propose();
+        self.reach_one();
         if self.is_up(id) {
             self.told.push(format!("{id} dies"));
             self.counts.retain(|other| *other != id);
             self.carry_out(Command::Crash { node: id, keep: Keep::First(0) });
+            for way in [between(Some(id), None), between(None, Some(id))] {
+                self.perhaps(Command::Drop(way));
+            }
         } else {
             self.told.push(format!("{id} comes back"));
             self.carry_out(Command::Restart { node: id, tail: None });
@@ -123,6 +129,24 @@ impl Story {
         let Some(to) = self.leader() else { return };
         let commands = vec!["x".to_owned()];
         self.carry_out(Command::Propose { to, acknowledge: Acknowledge::Quorum, commands });
+    }
+
+    /// What the leader has said gets to the first of the others, and what that says to it.
+    fn reach_one(&mut self) {
+        let leader = self.leader();
+        let other = NODES.into_iter().find(|id| Some(*id) != leader && self.is_up(*id));
+        if leader.is_some() && other.is_some() {
+            self.perhaps(Command::Deliver(between(leader, other)));
+            self.perhaps(Command::Deliver(between(other, leader)));
+        }
+    }
+
+    /// Carries out what concerns messages in flight, if there are any such.
+    fn perhaps(&mut self, command: Command) {
+        match self.cluster.carry_out(command) {
+            Err(what) if what != NO_MESSAGE => panic!("{what}, after: {}", self.told.join(", ")),
+            _ => {}
+        }
     }
 
     fn wait(&mut self, then: Then) {
@@ -194,4 +218,9 @@ impl Story {
         assert!(logs.windows(2).all(|pair| pair[0] == pair[1]), "the logs differ, after: {told}");
         assert_eq!(self.counts, NODES, "all count, after: {told}");
     }
+}
+
+/// Every message in flight from the one to the other, or to anybody.
+fn between(from: Option<NodeId>, to: Option<NodeId>) -> Pick {
+    Pick { selector: Selector::between(from, to), newest: false, count: None }
 }
