@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
-use crate::types::{Change, Fate, Member, Membership, NodeId};
+use crate::types::{Change, EntryId, Fate, Lineage, Member, Membership, NodeId};
 
 impl Leader {
     /// With every heartbeat.
@@ -67,7 +67,9 @@ impl Leader {
         let (own, membership) = (common.id(), common.log.membership());
         let silent = |id: NodeId| id != own && common.survival.is_silent(id, common.now);
         let full = common.disk_full || !membership.voters().any(silent);
-        let left = (!full).then(|| membership.without(silent));
+        let lineage =
+            Lineage { by: own, at: EntryId::new(common.term(), common.log.last().index.next()) };
+        let left = (!full).then(|| membership.without(silent).begins(lineage));
         left.filter(|left| left.voters().next().is_some())
     }
 

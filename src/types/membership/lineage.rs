@@ -1,0 +1,49 @@
+//! How a membership came to be what it is without asking everybody: each time that survivors went on
+//! without the dead begins a lineage (`Config::survivor`).
+
+use alloc::sync::Arc;
+
+use crate::types::id::{EntryId, NodeId};
+use crate::types::membership::state::Membership;
+
+/// One time that survivors went on without the votes of the dead. Its parent is the one before it in
+/// [`Membership::lineages`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lineage {
+    /// The leader that did so.
+    pub by: NodeId,
+    /// The entry that took the votes.
+    pub at: EntryId,
+}
+
+impl Membership {
+    /// The most lineages that a membership remembers. Who was away while more began is refused until
+    /// it is wiped and added again.
+    pub const LINEAGES_MAX: usize = 16;
+
+    /// The last lineages it came by, the oldest first.
+    #[must_use]
+    pub fn lineages(&self) -> &[Lineage] {
+        &self.0.lineages
+    }
+
+    /// The same membership, with which a lineage begins. The oldest are forgotten, where there are
+    /// too many or no room for them.
+    #[must_use]
+    pub fn begins(mut self, lineage: Lineage) -> Membership {
+        let parts = Arc::make_mut(&mut self.0);
+        if parts.lineages.len() == Membership::LINEAGES_MAX {
+            parts.lineages.remove(0);
+        }
+        parts.lineages.push(lineage);
+        parts.fit_lineages();
+        self
+    }
+
+    /// Whether all that came to be before `earlier` is in the past of this membership too: no
+    /// survivors went on towards the one who do not lead to the other.
+    #[must_use]
+    pub fn descends_from(&self, earlier: &Membership) -> bool {
+        earlier.lineages().last().is_none_or(|last| self.lineages().contains(last))
+    }
+}
