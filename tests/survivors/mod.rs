@@ -21,7 +21,7 @@ const TURNS: usize = 4;
 const HEARTBEAT: Duration = Duration::from_millis(200);
 const AFTER: Duration = Duration::from_millis(3000);
 /// Until the silent are dead, somebody leads, and who is back has its vote and counts.
-const LONG: Duration = Duration::from_millis(6000);
+const LONG: Duration = Duration::from_millis(5000);
 
 /// How long nothing else happens once a node has died or come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,11 +204,12 @@ impl Story {
         assert!(self.cluster.acknowledged() > before, "nothing is committed, after: {told}");
     }
 
-    /// All come back: they go on, and their logs are equal.
+    /// All come back, one long after the other: they go on, and their logs are equal.
     fn end(mut self) {
         for id in NODES {
             if !self.is_up(id) {
                 self.turn(id);
+                self.rest();
             }
         }
         self.rest();
