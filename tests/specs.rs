@@ -30,6 +30,7 @@ const AREAS: &[&str] = &[
     "even",
     "transfer",
     "survivor",
+    "quarantine",
 ];
 
 #[test]
@@ -90,6 +91,11 @@ fn even() {
 #[test]
 fn survivor() {
     check_area("survivor", 12);
+}
+
+#[test]
+fn quarantine() {
+    check_area("quarantine", 7);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! who must be well once the storm is over.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Change, Fate, Index, Member, Membership, NodeId, Voters};
+use quorate::types::{Change, Fate, Index, Membership, NodeId, Voters};
 
 use crate::choice::{Draw, Kind};
 use crate::coverage::Spot;
@@ -100,9 +100,11 @@ impl World {
         let learners = learners.filter(|_| !draw.chance(200));
         core.extend(learners.filter_map(|id| self.place(id)));
         // Whoever was heard to be back gets its vote again, and is waited for.
-        let back = |member: &&Member| member.fate == Fate::Returns;
-        let back = self.electorates().flat_map(|it| it.members().iter().filter(back));
-        core.extend(back.filter_map(|member| self.place(member.id)));
+        for membership in self.electorates() {
+            let back = membership.members().iter().filter(|it| it.fate == Fate::Returns);
+            let back = back.filter(|member| self.is_whole(membership, member.id));
+            core.extend(back.filter_map(|member| self.place(member.id)));
+        }
         core.extend(self.founders_for(&core));
         core.sort_unstable();
         core.dedup();

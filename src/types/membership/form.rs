@@ -5,8 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::types::id::{EntryId, Index, NodeId, Term};
-use crate::types::membership::lineage::Lineage;
-use crate::types::membership::member::{Address, Fate, Incarnation, Member};
+use crate::types::membership::member::{Address, Fate, Incarnation, Lineage, Member};
 use crate::types::membership::state::{Membership, Parts};
 use crate::types::membership::voters::Voters;
 

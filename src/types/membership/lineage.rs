@@ -1,24 +1,13 @@
-//! How a membership came to be what it is without asking everybody: each time that survivors went on
-//! without the dead begins a lineage (`Config::survivor`).
+//! How a membership came to be what it is without asking everybody (`Config::survivor`).
 
 use alloc::sync::Arc;
 
-use crate::types::id::{EntryId, NodeId};
+use crate::types::membership::member::Lineage;
 use crate::types::membership::state::Membership;
 
-/// One time that survivors went on without the votes of the dead. Its parent is the one before it in
-/// [`Membership::lineages`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Lineage {
-    /// The leader that did so.
-    pub by: NodeId,
-    /// The entry that took the votes.
-    pub at: EntryId,
-}
-
 impl Membership {
-    /// The most lineages that a membership remembers. Who was away while more began is refused until
-    /// it is wiped and added again.
+    /// The most lineages that a membership remembers. Who was away while more began is refused
+    /// until it is wiped and added again.
     pub const LINEAGES_MAX: usize = 16;
 
     /// The last lineages it came by, the oldest first.

@@ -13,7 +13,6 @@ mod voters;
 
 pub use change::Change;
 pub use error::ChangeError;
-pub use lineage::Lineage;
-pub use member::{Address, Fate, Founder, Incarnation, Member};
+pub use member::{Address, Fate, Founder, Incarnation, Lineage, Member};
 pub use state::Membership;
 pub use voters::Voters;

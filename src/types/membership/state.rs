@@ -5,8 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::types::id::NodeId;
-use crate::types::membership::lineage::Lineage;
-use crate::types::membership::member::Member;
+use crate::types::membership::member::{Lineage, Member};
 use crate::types::membership::voters::Voters;
 
 /// The members of the cluster: voters, and learners that store the log without a vote.
