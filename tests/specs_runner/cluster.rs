@@ -26,7 +26,7 @@ pub(crate) struct Cluster {
     config: Config,
     seed: u64,
     network: Network,
-    promises: Promises,
+    pub(crate) promises: Promises,
     trace: Trace,
     tag: u64,
     /// Inputs that the command under way may still cause.
@@ -387,10 +387,7 @@ impl Cluster {
                     node.hand_over(meta.last.index);
                 }
                 Action::ReceiveSnapshot { meta, .. } => node.want(meta),
-                Action::Committed { id: entry, .. } => {
-                    let status = node.status().expect("it took an input");
-                    self.promises.on_acknowledged(status.term, entry);
-                }
+                Action::Committed { id: entry, .. } => self.promises.on_acknowledged(entry),
                 Action::Fetch { consumer, first, last, bytes_max } => {
                     let entries = node.disk.image.entries(first, last, bytes_max);
                     let entries = entries.map_err(|why| format!("{id} {why}"))?;
@@ -584,11 +581,6 @@ impl Cluster {
     /// The nodes a command names; all of them if it names none.
     fn named(&self, ids: &[NodeId]) -> Vec<NodeId> {
         if ids.is_empty() { self.ids().collect() } else { ids.to_vec() }
-    }
-
-    /// How many proposals were acknowledged.
-    pub(crate) fn acknowledged(&self) -> usize {
-        self.promises.acknowledged()
     }
 
     pub(crate) fn node(&self, id: NodeId) -> Result<&Node, String> {

@@ -102,10 +102,6 @@ impl Network {
             }
             positions.truncate(count);
         }
-        if positions.is_empty() {
-            Err(NO_MESSAGE.into())
-        } else {
-            Ok(positions)
-        }
+        if positions.is_empty() { Err(NO_MESSAGE.into()) } else { Ok(positions) }
     }
 }

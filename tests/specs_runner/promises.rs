@@ -14,8 +14,8 @@ use super::disk::Image;
 pub(crate) struct Promises {
     leaders: BTreeMap<Term, NodeId>,
     chosen: BTreeMap<Index, EntryId>,
-    /// The entries that users were told of, and the term in which they were.
-    acknowledged: Vec<(Term, EntryId)>,
+    /// The entries that users were told of, each by the leader of its term.
+    acknowledged: Vec<EntryId>,
 }
 
 impl Promises {
@@ -30,16 +30,16 @@ impl Promises {
             return Err(format!("two leaders in {term}: {first} and {id}"));
         }
         let known = |entry: EntryId| entry.index < log.base().index || log.has(entry);
-        let mut earlier = self.acknowledged.iter().filter(|(by, _)| *by < term);
-        match earlier.find(|(_, entry)| !known(*entry)) {
-            Some((_, entry)) => Err(format!("{id} leads {term} without {entry}, acknowledged")),
+        let mut earlier = self.acknowledged.iter().filter(|entry| entry.term < term);
+        match earlier.find(|entry| !known(**entry)) {
+            Some(entry) => Err(format!("{id} leads {term} without {entry}, acknowledged")),
             None => Ok(()),
         }
     }
 
     /// A leader tells its user that the entry is committed.
-    pub(crate) fn on_acknowledged(&mut self, term: Term, entry: EntryId) {
-        self.acknowledged.push((term, entry));
+    pub(crate) fn on_acknowledged(&mut self, entry: EntryId) {
+        self.acknowledged.push(entry);
     }
 
     /// How many entries users were told of.

@@ -80,8 +80,7 @@ impl Story {
         config.election_timeout_min = HEARTBEAT * 3;
         config.election_timeout_max = AFTER / 4;
         config.survivor = Some(Survivor { after: AFTER });
-        let founding =
-            Founding { founders: Founders::of(3), spares: Vec::new(), seed: 1, config };
+        let founding = Founding { founders: Founders::of(3), spares: Vec::new(), seed: 1, config };
         let (cluster, told, counts) = (Cluster::new(), Vec::new(), Vec::new());
         let mut story = Story { cluster, told, counts };
         story.carry_out(Command::Cluster(Box::new(founding)));
@@ -197,11 +196,14 @@ impl Story {
 
     /// A command is acknowledged within two heartbeats.
     fn expect_progress(&mut self) {
-        let before = self.cluster.acknowledged();
+        let before = self.cluster.promises.acknowledged();
         self.propose();
         self.carry_out(Command::Run(HEARTBEAT * 2));
         let told = self.told.join(", ");
-        assert!(self.cluster.acknowledged() > before, "nothing is committed, after: {told}");
+        assert!(
+            self.cluster.promises.acknowledged() > before,
+            "nothing is committed, after: {told}"
+        );
     }
 
     /// All come back, one long after the other: they go on, and their logs are equal.

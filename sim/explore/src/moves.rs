@@ -301,11 +301,9 @@ impl Moves {
         let moved = (event.place, before);
         next.history =
             self.judge.judge(world.history, &next.states, &self.facts, moved, &commits)?;
-        if self.scope.leases.any() {
-            for state in &next.states {
-                self.judge.answers(next.history, &self.facts[*state as usize])?;
-            }
-        }
+        let leases = self.scope.leases.any();
+        let mut states = next.states.iter().filter(|_| leases);
+        states.try_for_each(|it| self.judge.answers(next.history, &self.facts[*it as usize]))?;
         Ok(Next::Reached)
     }
 
