@@ -72,6 +72,16 @@ const SEEDS: &[Seed] = &[
         showed: "a leader gave a vote back to a node that was cut off for ever as it did: whoever \
                  may get its vote back is of the core",
     },
+    Seed {
+        profile: "reads",
+        seed: 23085,
+        showed: "the world cut off a member that was added in a log it did not look at",
+    },
+    Seed {
+        profile: "reads",
+        seed: 28767,
+        showed: "a node that was stopping as the storm ended stayed down",
+    },
 ];
 
 #[test]

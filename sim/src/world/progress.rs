@@ -147,7 +147,8 @@ impl World {
         if self.settings.survives_half_cuts() {
             return;
         }
-        let removed = |place: &Place| !self.is_still_member(calm, *place);
+        let counts = |place: &Place| self.electorates().any(|it| it.is_member(place.id()));
+        let removed = |place: &Place| !counts(place);
         let removed: Vec<Place> = calm.core.iter().copied().filter(removed).collect();
         self.network.close(self.links(|from, _| removed.contains(&from)));
     }

@@ -155,6 +155,7 @@ impl World {
         node.stalled_until = now;
         node.flush_delay = Duration::ZERO;
         node.work_delay = Duration::ZERO;
+        node.stops_for = Duration::ZERO;
         let (incarnation, pause) = (node.incarnation, node.pause);
         if node.running.is_none() {
             self.queue.push(now, Event::Restart { node: place.0, incarnation });
