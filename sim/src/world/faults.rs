@@ -140,6 +140,13 @@ impl World {
                     self.take_effect(Effect::Flapping { links, period, until, down: false }, None);
                 }
             }
+            Verb::Consult(node, period, lasting) => {
+                if let Some(place) = who(node) {
+                    witness.fault(Fault::Surge, self.nodes[place.0 as usize].role());
+                    let until = self.now.after(lasting);
+                    self.take_effect(Effect::Consulted { place, period, until }, None);
+                }
+            }
             Verb::Clog(node, lasting) => {
                 if let Some(place) = who(node) {
                     let links = self.links(|from, _| from == place);
@@ -299,6 +306,7 @@ impl World {
             | Effect::DiskSlowed(befallen, _)
             | Effect::ApplySlowed(befallen, _)
             | Effect::DiskFilled(befallen)
+            | Effect::Consulted { place: befallen, .. }
             | Effect::Imaged(befallen, _) => *befallen == place,
         };
         let roles = self.nodes.iter().filter(|node| befallen(node.place));
@@ -311,7 +319,13 @@ impl World {
             Some(lasting) => {
                 self.queue.push(self.now.after(lasting), Event::Lift { effect: number });
             }
-            None => self.queue.push(self.now, Event::Flap { effect: number }),
+            None => {
+                let first = match effect {
+                    Effect::Consulted { .. } => Event::Consult { effect: number },
+                    _ => Event::Flap { effect: number },
+                };
+                self.queue.push(self.now, first);
+            }
         }
     }
 
@@ -322,7 +336,7 @@ impl World {
         }
         match *self.storm.effect(effect) {
             Effect::Blocked(links) => self.network.unblock(links),
-            Effect::Flapping { .. } => {}
+            Effect::Flapping { .. } | Effect::Consulted { .. } => {}
             Effect::Drifting(place) => {
                 self.nodes[place.0 as usize].clock.recover(self.now);
                 self.rearm(place);
@@ -362,5 +376,15 @@ impl World {
         }
         *self.storm.effect(number) = Effect::Flapping { links, period, until, down: !down };
         self.queue.push(self.now.after(period), Event::Flap { effect: number });
+    }
+
+    /// Somebody reads where many do.
+    pub(super) fn consult(&mut self, number: u32, witness: &mut Witness) {
+        let Effect::Consulted { place, period, until } = *self.storm.effect(number) else { return };
+        if self.calm.is_some() || self.now > until {
+            return;
+        }
+        self.read_at(place, witness);
+        self.queue.push(self.now.after(period), Event::Consult { effect: number });
     }
 }
