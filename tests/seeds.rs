@@ -60,6 +60,18 @@ const SEEDS: &[Seed] = &[
         showed: "a removed node that had not heard of it disturbed an idle cluster without \
                  pre-vote and stickiness: the world cuts it off",
     },
+    Seed {
+        profile: "reads",
+        seed: 2757,
+        showed: "an emptied disk that got a snapshot voted for itself, in the place of another: \
+                 tests/specs/identity/new_disk_with_the_log_does_not_stand.txt",
+    },
+    Seed {
+        profile: "reads",
+        seed: 4715,
+        showed: "a leader gave a vote back to a node that was cut off for ever as it did: whoever \
+                 may get its vote back is of the core",
+    },
 ];
 
 #[test]

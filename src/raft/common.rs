@@ -207,10 +207,15 @@ impl Common {
 
     /// Whether the node may ever stand for election: also without a vote, as long as the change
     /// that took it is not known to be committed. Only its log may have that change, and then
-    /// nobody else can be elected (thesis §4.2.2).
+    /// nobody else can be elected (thesis §4.2.2). Where the vote is another disk's, it is not this
+    /// one's to give.
     pub(crate) fn is_electable(&self) -> bool {
+        let own = self.id();
         let committed = self.log.membership_at(self.log.committed());
-        let votes = |membership: &Membership| membership.is_voter(self.id());
+        let votes = |membership: &Membership| {
+            let member = membership.member(own);
+            membership.is_voter(own) && member.is_some_and(|it| it.may_be(self.incarnation))
+        };
         let may_vote = votes(self.log.membership()) || committed.is_some_and(votes);
         may_vote && self.term() < Term::MAX
     }

@@ -63,6 +63,15 @@ pub(crate) fn install(common: &mut Common, meta: SnapshotMeta) -> bool {
     true
 }
 
+/// Whether survivors led to what this node knows as committed, and not to the snapshot: it would
+/// take the place of what the log alone shows to be contradicted.
+fn went_another_way(common: &Common, meta: &SnapshotMeta) -> bool {
+    let committed = common.log.membership_at(common.log.committed());
+    committed.is_some_and(|committed| {
+        meta.last.index > common.log.committed() && !meta.membership.descends_from(committed)
+    })
+}
+
 /// The state machine starts over from a snapshot of this very log, and so does the log.
 pub(crate) fn rebuild(common: &mut Common, meta: SnapshotMeta) {
     assert!(common.quarantined, "contract: only a state machine that is wrong is rebuilt");
@@ -86,6 +95,10 @@ impl Follower {
         if !self.hear(common, from, "InstallSnapshot") {
             return;
         }
+        if went_another_way(common, &meta) {
+            common.actions.push(Action::Forked { from });
+            return common.refuse(from, "InstallSnapshot", Refusal::ConflictsWithCommitted);
+        }
         let known = common.log.committed().max(self.verified);
         if common.log.has(meta.last) {
             self.reach(common, meta.last);
@@ -101,7 +114,8 @@ impl Follower {
     /// A snapshot is here. The leader that offered it need not lead any more.
     pub(crate) fn on_snapshot_received(&mut self, common: &mut Common, meta: SnapshotMeta) {
         let last = meta.last;
-        if last.index <= self.verified && !common.log.has(last) {
+        let is_contradicted = last.index <= self.verified && !common.log.has(last);
+        if is_contradicted || went_another_way(common, &meta) {
             return;
         }
         install(common, meta);

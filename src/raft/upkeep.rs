@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
-use crate::types::{Change, Fate, Member, Membership, NodeId};
+use crate::types::{Change, EntryId, Fate, Lineage, Member, Membership, NodeId};
 
 impl Leader {
     /// With every heartbeat.
@@ -66,7 +66,9 @@ impl Leader {
         let (own, membership) = (common.id(), common.log.membership());
         let silent = |id: NodeId| id != own && common.survival.is_silent(id, common.now);
         let full = common.disk_full || !membership.voters().any(silent);
-        (!full).then(|| membership.without(silent))
+        let lineage =
+            Lineage { by: own, at: EntryId::new(common.term(), common.log.last().index.next()) };
+        (!full).then(|| membership.without(silent).begins(lineage))
     }
 
     /// A suspended voter that is there again and has the log: its change needs nobody to wait.

@@ -21,7 +21,7 @@ pub(crate) use entry::Listed;
 pub use entry::{Command, Entry, Payload};
 pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
 pub use membership::{
-    Address, Change, ChangeError, Fate, Founder, Incarnation, Member, Membership, Voters,
+    Address, Change, ChangeError, Fate, Founder, Incarnation, Lineage, Member, Membership, Voters,
 };
 pub use message::{AppendOutcome, Beat, Body, Message};
 pub use read::{Freshness, ReadLevel};

@@ -72,12 +72,17 @@ impl Quiet {
     ) -> Verdict {
         let before = model.node(slot).status;
         let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
-        if !self.counts(model, slot) {
+        let counts = self.counts(model, slot);
+        // Who was removed since, and may not have heard of it, calls elections until it is cut off.
+        let may_disturb =
+            !bounds.keeps_outsiders_out() && self.core.is_some_and(|core| core.contains(slot));
+        if status.role == RoleName::Candidate && (counts || may_disturb) {
+            self.term_max = self.term_max.max(status.term);
+        }
+        if !counts {
             return Ok(());
         }
-        if status.role == RoleName::Candidate {
-            self.term_max = self.term_max.max(status.term);
-        } else if status.term > self.term_max {
+        if status.term > self.term_max {
             let (id, term) = (status.id, status.term);
             return L4.broken(format!("{id} goes to {term}, which no core node has begun"));
         }

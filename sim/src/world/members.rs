@@ -2,7 +2,7 @@
 //! who must be well once the storm is over.
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Change, Index, Membership, NodeId, Voters};
+use quorate::types::{Change, Fate, Index, Membership, NodeId, Voters};
 
 use crate::choice::{Draw, Kind};
 use crate::coverage::Spot;
@@ -103,6 +103,12 @@ impl World {
         let learners = members.learners().filter(|id| self.is_whole(members, *id));
         let learners = learners.filter(|_| !draw.chance(200));
         core.extend(learners.filter_map(|id| self.place(id)));
+        // Whoever was heard to be back gets its vote again, and is waited for.
+        for membership in self.electorates() {
+            let back = membership.members().iter().filter(|it| it.fate == Fate::Returns);
+            let back = back.filter(|member| self.is_whole(membership, member.id));
+            core.extend(back.filter_map(|member| self.place(member.id)));
+        }
         core.extend(self.founders_for(&core));
         core.sort_unstable();
         core.dedup();
@@ -121,10 +127,14 @@ impl World {
             return;
         }
         let majority = voters.len() / 2 + 1;
-        let spare = draw.below((voters.len() - majority) as u64 + 1).min(draw.below(8)) as usize;
+        let room = voters.len() - majority;
+        // A leader may just be about to suspend one that it could not hear.
+        let suspends = self.settings.config.removal.is_some();
+        let spare = draw.below(room as u64 + 1).min(draw.below(8)) as usize;
+        let spare = if suspends { spare.max(1).min(room) } else { spare };
         let first = draw.below(voters.len() as u64) as usize;
         let backward = *draw.pick(&[false, true]);
-        let split = draw.chance(700);
+        let split = draw.chance(700) && !suspends;
         // Whoever lost something of its disk may be down for ever.
         let whole = |id: &NodeId| self.is_whole(membership, *id);
         let mut fit: Vec<NodeId> = voters.iter().copied().filter(whole).collect();

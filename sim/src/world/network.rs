@@ -276,11 +276,11 @@ impl Network {
         });
     }
 
-    /// These links are blocked for good, sound or not.
+    /// Those of these links that were sound are blocked for good.
     pub(crate) fn close(&mut self, links: Links) {
         self.for_each(links, |link| {
+            link.blocks += u16::from(link.sound);
             link.sound = false;
-            link.blocks += 1;
         });
     }
 

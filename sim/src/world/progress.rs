@@ -66,6 +66,7 @@ impl World {
         if progress > calm.progress {
             (calm.progress, calm.progress_at) = (progress, self.now);
         }
+        self.cut_off_removed(&calm);
         self.help(&mut calm, witness);
         if self.slips.beyond {
             // Nobody can tell who is right: nothing is promised.
@@ -79,7 +80,6 @@ impl World {
         let settled = served && self.settled(&calm).is_none();
         let landed = self.now > calm.storm_lands;
         if settled && landed {
-            self.cut_off_removed(&calm);
             witness.see(self.now, Seen::Idle);
             self.queue.push(self.now.after(IDLE), Event::End);
         } else if !settled

@@ -167,6 +167,7 @@ impl Membership {
         if wanted != parts.incoming {
             parts.wanted = wanted;
         }
+        parts.fit_lineages();
         let changed = Membership(Arc::new(parts));
         changed.flaw().map_or(Ok(changed), Err)
     }
@@ -228,7 +229,7 @@ impl Membership {
         if parts.wanted == parts.incoming {
             parts.wanted = Voters::default();
         }
-        let Parts { members, incoming, outgoing, wanted } = &mut parts;
+        let Parts { members, incoming, outgoing, wanted, .. } = &mut parts;
         members.retain(|member| {
             let votes = incoming.contains(&member.id) || outgoing.contains(&member.id);
             member.fate != Fate::Leaves || votes

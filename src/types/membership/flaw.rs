@@ -27,7 +27,7 @@ impl Membership {
     /// A member that is to become two things: one change at a time, who leaves is on the way out,
     /// and who returns has no vote to come.
     fn contradiction(&self) -> Option<NodeId> {
-        let Parts { members, incoming, outgoing, wanted } = &*self.0;
+        let Parts { members, incoming, outgoing, wanted, .. } = &*self.0;
         if self.is_joint() && self.is_staged() {
             return wanted.first().copied();
         }

@@ -4,8 +4,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::types::id::NodeId;
-use crate::types::membership::member::{Address, Fate, Incarnation, Member};
+use crate::types::id::{EntryId, Index, NodeId, Term};
+use crate::types::membership::member::{Address, Fate, Incarnation, Lineage, Member};
 use crate::types::membership::state::{Membership, Parts};
 use crate::types::membership::voters::Voters;
 
@@ -18,25 +18,28 @@ const LEAVES: u8 = 0x40;
 const RETURNS: u8 = 0x80;
 /// A member's part of fixed size: id, incarnation, roles, priority, length of the address.
 const MEMBER_BYTES: usize = 8 + 16 + 3;
+/// A lineage: who began it, and the term and the index of the entry it began with.
+const LINEAGE_BYTES: usize = 8 + 8 + 8;
 
 impl Membership {
     /// How many bytes [`Membership::encode`] gives.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let member = |member: &Member| MEMBER_BYTES + member.address.as_str().len();
-        2 + self.members().iter().map(member).sum::<usize>()
+        bytes(self.members(), self.lineages())
     }
 
     /// The membership as bytes.
     ///
     /// # Panics
-    /// If it has more than 65,535 members; [`Membership::BYTES_MAX`] allows fewer.
+    /// If it has more than 255 members; [`Membership::BYTES_MAX`] allows fewer.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let parts = &*self.0;
-        let count = u16::try_from(parts.members.len());
+        let count = u8::try_from(parts.members.len());
+        let count = count.expect("contract: a membership is within bounds");
+        let lineages = u8::try_from(parts.lineages.len()).expect("so few are remembered");
         let mut bytes = Vec::with_capacity(self.bytes());
-        bytes.extend(count.expect("contract: a membership is within bounds").to_le_bytes());
+        bytes.extend([count, lineages]);
         for member in &parts.members {
             bytes.extend(member.id.0.to_le_bytes());
             bytes.extend(member.incarnation.0.to_le_bytes());
@@ -45,6 +48,9 @@ impl Membership {
             bytes.extend([parts.roles(member), member.priority, length]);
             bytes.extend(address);
         }
+        for Lineage { by, at } in &parts.lineages {
+            bytes.extend([by.0, at.term.0, at.index.0].iter().flat_map(|word| word.to_le_bytes()));
+        }
         bytes
     }
 
@@ -52,11 +58,11 @@ impl Membership {
     /// have.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Membership> {
-        let (count, mut rest) = bytes.split_first_chunk::<2>()?;
+        let (&[members, lineages], mut rest) = bytes.split_first_chunk::<2>()?;
         let mut parts = Parts::default();
         let mut sets: [Vec<NodeId>; 3] = Default::default();
         let mut castings = [None; 3];
-        for _ in 0..u16::from_le_bytes(*count) {
+        for _ in 0..members {
             let (roles, member) = take_member(&mut rest)?;
             if parts.members.last().is_some_and(|last| last.id >= member.id) {
                 return None;
@@ -77,6 +83,12 @@ impl Membership {
             }
             parts.members.push(member);
         }
+        if usize::from(lineages) > Membership::LINEAGES_MAX {
+            return None;
+        }
+        for _ in 0..lineages {
+            parts.lineages.push(take_lineage(&mut rest)?);
+        }
         let mut sets = sets.into_iter().zip(castings);
         let mut set = || {
             let (ids, holder) = sets.next().expect("there are three sets");
@@ -89,6 +101,13 @@ impl Membership {
 }
 
 impl Parts {
+    /// Forgets the oldest lineages where the members leave no room for them.
+    pub(super) fn fit_lineages(&mut self) {
+        let over = bytes(&self.members, &self.lineages).saturating_sub(Membership::BYTES_MAX);
+        let forgotten = over.div_ceil(LINEAGE_BYTES).min(self.lineages.len());
+        self.lineages.drain(..forgotten);
+    }
+
     fn roles(&self, member: &Member) -> u8 {
         let mut roles = match member.fate {
             Fate::Stays => 0,
@@ -106,6 +125,21 @@ impl Parts {
         }
         roles
     }
+}
+
+fn bytes(members: &[Member], lineages: &[Lineage]) -> usize {
+    let member = |member: &Member| MEMBER_BYTES + member.address.as_str().len();
+    2 + members.iter().map(member).sum::<usize>() + lineages.len() * LINEAGE_BYTES
+}
+
+/// The next lineage of `rest`.
+fn take_lineage(rest: &mut &[u8]) -> Option<Lineage> {
+    let (by, more) = rest.split_first_chunk::<8>()?;
+    let (term, more) = more.split_first_chunk::<8>()?;
+    let (index, more) = more.split_first_chunk::<8>()?;
+    *rest = more;
+    let at = EntryId::new(Term(u64::from_le_bytes(*term)), Index(u64::from_le_bytes(*index)));
+    Some(Lineage { by: NodeId(u64::from_le_bytes(*by)), at })
 }
 
 /// The next member of `rest`, and its roles.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use crate::types::id::NodeId;
+use crate::types::id::{EntryId, NodeId};
 
 /// One member of the cluster, whatever it decides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +41,16 @@ pub struct Incarnation(pub u128);
 /// it no meaning. A clone shares the text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(Arc<str>);
+
+/// One time that survivors went on without the votes of the dead. Its parent is the one before it
+/// in [`Membership::lineages`](crate::types::Membership::lineages).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lineage {
+    /// The leader that did so.
+    pub by: NodeId,
+    /// The entry that took the votes.
+    pub at: EntryId,
+}
 
 /// One of those who form the first membership, as another of them has met it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

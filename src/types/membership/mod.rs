@@ -4,6 +4,7 @@ mod change;
 mod error;
 mod flaw;
 mod form;
+mod lineage;
 mod member;
 mod state;
 #[cfg(test)]
@@ -12,6 +13,6 @@ mod voters;
 
 pub use change::Change;
 pub use error::ChangeError;
-pub use member::{Address, Fate, Founder, Incarnation, Member};
+pub use member::{Address, Fate, Founder, Incarnation, Lineage, Member};
 pub use state::Membership;
 pub use voters::Voters;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::types::id::NodeId;
-use crate::types::membership::member::Member;
+use crate::types::membership::member::{Lineage, Member};
 use crate::types::membership::voters::Voters;
 
 /// The members of the cluster: voters, and learners that store the log without a vote.
@@ -24,6 +24,8 @@ pub(super) struct Parts {
     pub(super) incoming: Voters,
     pub(super) outgoing: Voters,
     pub(super) wanted: Voters,
+    /// The oldest first.
+    pub(super) lineages: Vec<Lineage>,
 }
 
 impl Membership {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
-use super::{Address, Change, ChangeError, Fate, Incarnation, Member, Membership, Voters};
-use crate::types::id::NodeId;
+use super::{Address, Change, ChangeError, Fate, Incarnation, Lineage, Member, Membership, Voters};
+use crate::types::id::{EntryId, Index, NodeId, Term};
 
 fn ids(ids: &[u64]) -> impl Iterator<Item = NodeId> {
     ids.iter().copied().map(NodeId)
@@ -306,6 +306,57 @@ impl Life {
             assert!(joint.left().is_settled());
         }
         all
+    }
+}
+
+#[test]
+fn lineages_tell_ways_apart() {
+    let began =
+        |by: u64, index: u64| Lineage { by: NodeId(by), at: EntryId::new(Term(2), Index(index)) };
+    let all = of(&[1, 2, 3]);
+    let first = all.without(|id| id == NodeId(1)).begins(began(2, 5));
+    let second = first.without(|id| id == NodeId(2)).begins(began(3, 9));
+    let other = all.without(|id| id == NodeId(2)).begins(began(1, 5));
+    for (later, earlier) in [(&all, &all), (&first, &all), (&second, &first), (&second, &all)] {
+        assert!(later.descends_from(earlier), "{later} from {earlier}");
+    }
+    for (one, another) in [(&all, &first), (&first, &second), (&first, &other), (&other, &second)] {
+        assert!(!one.descends_from(another), "{one} from {another}");
+    }
+    // Who is back changes nothing about where it came from.
+    let back = changed(&second, Change::new().voter(NodeId(2)));
+    assert!(back.entered(None).left().descends_from(&second));
+    for membership in [&first, &second, &back] {
+        assert_eq!(Membership::decode(&membership.encode()).as_ref(), Some(membership));
+    }
+}
+
+#[test]
+fn the_oldest_lineages_are_forgotten() {
+    let at = |index: u64| EntryId::new(Term(1), Index(index));
+    let begins = |it: Membership, index| it.begins(Lineage { by: NodeId(1), at: at(index) });
+    let many = (1..=20).fold(of(&[1]), begins);
+    let indices: Vec<u64> = many.lineages().iter().map(|lineage| lineage.at.index.0).collect();
+    assert_eq!(indices, (5..=20).collect::<Vec<u64>>());
+    assert_eq!(Membership::decode(&many.encode()), Some(many));
+
+    // Members come first: where they leave no room, nothing is remembered.
+    let most = Membership::MEMBERS_MAX as u64;
+    let largest = of(&[1]).with_learners((2..=most).map(NodeId));
+    let room = Membership::BYTES_MAX - largest.bytes();
+    let kept = (1..=20).fold(largest, begins);
+    assert_eq!((kept.lineages().len(), kept.flaw()), (room / 24, None));
+}
+
+#[test]
+fn more_lineages_than_are_remembered_are_no_membership() {
+    let lineage = Lineage { by: NodeId(1), at: EntryId::ZERO };
+    let mut bytes = of(&[1]).begins(lineage).encode();
+    let single = bytes[bytes.len() - 24..].to_vec();
+    for count in 2..=17 {
+        bytes[1] = count;
+        bytes.extend(&single);
+        assert_eq!(Membership::decode(&bytes).is_some(), count <= 16, "{count}");
     }
 }
 
