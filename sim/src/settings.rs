@@ -326,7 +326,7 @@ fn draw_leases(
     if !draw.chance(profile.leases_permille) {
         return (faults, exact);
     }
-    let drift_ppm = *draw.pick(&[drift_ppm_max, 10_000, 300]);
+    let drift_ppm = *draw.pick(&[drift_ppm_max, 10_000, drift_ppm_max, 300]);
     let replicas = draw.chance(700);
     if profile.clocks_stray {
         config.lease = Some(Lease { drift_ppm: 300, replicas });

@@ -16,16 +16,19 @@ impl Planner<'_> {
         let config = &self.settings.config;
         let (promise, heartbeat) = (config.election_timeout_min, config.heartbeat_interval);
         let (at, faults) = (self.moment(), self.settings.faults);
+        let kind = self.draw.below(6);
+        let is_plain = kind > 2;
         let lasting = promise * 5;
-        if faults.has(Fault::Drift) && self.draw.chance(700) {
+        if faults.has(Fault::Drift) && (is_plain || self.draw.chance(700)) {
             self.part_clocks(at, lasting);
         }
         let borrower = Who::Node(self.voter());
-        let reader = if self.draw.chance(700) { Who::Leader } else { borrower };
+        let at_leader = is_plain || self.draw.chance(700);
+        let reader = if at_leader { Who::Leader } else { borrower };
         let period = (promise / 100).max(Duration::from_millis(1));
         self.push(at, Verb::Consult(reader, period, lasting));
         let end = at.after(heartbeat * self.draw.between(4, 12) as u32 / 4);
-        match self.draw.below(5) {
+        match kind {
             0 if faults.has(Fault::Transfer) => return self.betray(end, promise * 2),
             1 if faults.has(Fault::Crash) => {
                 self.push(end, Verb::Isolate(Who::Leader, promise * 2));
@@ -38,9 +41,11 @@ impl Planner<'_> {
             }
             _ => self.push(end, Verb::Isolate(Who::Leader, promise * 2)),
         }
+        // Who has forgotten its promise may vote at once, all others only when it is over.
+        let soonest = if is_plain { 55 } else { 0 };
         let rival = Who::Node(self.voter());
         for _ in 0..16 {
-            let when = end.after(promise * self.draw.between(0, 120) as u32 / 100);
+            let when = end.after(promise * self.draw.between(soonest, 115) as u32 / 100);
             self.push(when, Verb::Campaign(rival));
         }
     }

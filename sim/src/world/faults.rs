@@ -140,13 +140,6 @@ impl World {
                     self.take_effect(Effect::Flapping { links, period, until, down: false }, None);
                 }
             }
-            Verb::Consult(node, period, lasting) => {
-                if let Some(place) = who(node) {
-                    witness.fault(Fault::Surge, self.nodes[place.0 as usize].role());
-                    let until = self.now.after(lasting);
-                    self.take_effect(Effect::Consulted { place, period, until }, None);
-                }
-            }
             Verb::Clog(node, lasting) => {
                 if let Some(place) = who(node) {
                     let links = self.links(|from, _| from == place);
@@ -226,6 +219,10 @@ impl World {
             Verb::SlowApply(node, by, _) => who(*node).map(|place| {
                 self.nodes[place.0 as usize].work_delay += *by;
                 Effect::ApplySlowed(place, *by)
+            }),
+            Verb::Consult(node, period, lasting) => who(*node).map(|place| {
+                let until = now.after(*lasting);
+                Effect::Consulted { place, period: *period, until }
             }),
             _ => self.blocked_by(verb, it, other).map(|links| {
                 self.network.block(links);
@@ -315,18 +312,12 @@ impl World {
 
     pub(super) fn take_effect(&mut self, effect: Effect, lasting: Option<Duration>) {
         let number = self.storm.begin(effect);
-        match lasting {
-            Some(lasting) => {
-                self.queue.push(self.now.after(lasting), Event::Lift { effect: number });
-            }
-            None => {
-                let first = match effect {
-                    Effect::Consulted { .. } => Event::Consult { effect: number },
-                    _ => Event::Flap { effect: number },
-                };
-                self.queue.push(self.now, first);
-            }
-        }
+        let (at, event) = match (effect, lasting) {
+            (Effect::Consulted { .. }, _) => (self.now, Event::Consult { effect: number }),
+            (_, Some(lasting)) => (self.now.after(lasting), Event::Lift { effect: number }),
+            (_, None) => (self.now, Event::Flap { effect: number }),
+        };
+        self.queue.push(at, event);
     }
 
     /// A fault that lasted ends, unless the storm is over: then what stands, stands for ever.
