@@ -1,8 +1,9 @@
 //! Two of three nodes are lost. What is left is looked at, a new cluster goes on from it, and the
 //! other two come back empty. `docs/RECOVERY.md` says what each step is for.
 
-#[allow(dead_code, reason = "the tests use more of it")]
 mod driver;
+#[path = "driver/operator.rs"]
+mod operator;
 
 use std::error::Error;
 use std::path::Path;
@@ -45,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Nodes 2 and 3 are lost. What does the first one's directory hold, and what may be missing?
     let storage = config(IDS[0]).storage;
-    let mut survivor = open("old-n1".to_owned())?;
+    let mut survivor = FileDisk::look(root.path().join("old-n1"))?;
     let mut survey = Survey::default();
     survey.look("old-n1", &mut survivor, &storage);
     print!("{survey}");

@@ -29,6 +29,7 @@ const AREAS: &[&str] = &[
     "even",
     "transfer",
     "survivor",
+    "quarantine",
 ];
 
 #[test]
@@ -89,6 +90,11 @@ fn even() {
 #[test]
 fn survivor() {
     check_area("survivor", 12);
+}
+
+#[test]
+fn quarantine() {
+    check_area("quarantine", 7);
 }
 
 #[test]

@@ -6,10 +6,9 @@ use std::io::{self, Cursor, Read};
 
 use quorate::machine::{Frozen, Outcome, Request, StateMachine};
 use quorate::raft::{Config, RoleName};
-use quorate::recovery::BackupHead;
 use quorate::replica::{Input, OpenError, Output, Replica, ReplicaConfig};
 use quorate::storage::{ClusterId, Completion, Disk};
-use quorate::types::{Acknowledge, Change, Command, Index, Instant, NodeId, ReadLevel, Tag};
+use quorate::types::{Acknowledge, Command, Index, Instant, NodeId, ReadLevel, Tag};
 
 /// More steps than any wait here takes.
 const STEPS_MAX: u32 = 1_000_000;
@@ -37,16 +36,16 @@ impl StateMachine for Lines {
 }
 
 /// A node, its disk, and the last frozen view of its state.
-struct Host<D>(Replica<Lines>, D, Option<Frozen>);
+pub(crate) struct Host<D>(pub(crate) Replica<Lines>, pub(crate) D, Option<Frozen>);
 
 /// The nodes of one cluster, the time they share, and what has still to happen.
 pub(crate) struct Cluster<D> {
-    id: ClusterId,
-    nodes: BTreeMap<NodeId, Host<D>>,
-    inputs: VecDeque<(NodeId, Input)>,
-    now: Instant,
+    pub(crate) id: ClusterId,
+    pub(crate) nodes: BTreeMap<NodeId, Host<D>>,
+    pub(crate) inputs: VecDeque<(NodeId, Input)>,
+    pub(crate) now: Instant,
     tag: Tag,
-    ended: BTreeMap<Tag, Option<Outcome>>,
+    pub(crate) ended: BTreeMap<Tag, Option<Outcome>>,
     answer: Option<Vec<u8>>,
 }
 
@@ -85,28 +84,9 @@ impl<D: Disk> Cluster<D> {
         Ok(())
     }
 
-    /// The node is gone, from one moment to the next; its disk is left.
-    pub(crate) fn kill(&mut self, id: NodeId) -> D {
-        self.inputs.retain(|(to, _)| *to != id);
-        self.nodes.remove(&id).expect("the node runs").1
-    }
-
     pub(crate) fn leader(&self) -> Option<NodeId> {
         let leads = |host: &Host<D>| host.0.node.status().role == RoleName::Leader;
         self.nodes.iter().find(|(_, host)| leads(host)).map(|(id, _)| *id)
-    }
-
-    /// The lines that the node has applied.
-    pub(crate) fn lines(&self, id: NodeId) -> &str {
-        &self.nodes[&id].0.worker.machine().user().0
-    }
-
-    pub(crate) fn replica(&self, id: NodeId) -> &Replica<Lines> {
-        &self.nodes[&id].0
-    }
-
-    pub(crate) fn now(&self) -> Instant {
-        self.now
     }
 
     /// Lets time pass and everything happen until `done`.
@@ -177,7 +157,7 @@ impl<D: Disk> Cluster<D> {
     }
 
     /// Gives the leader, once there is one, something to do.
-    fn ask(&mut self, input: impl FnOnce(Tag) -> Input) -> Tag {
+    pub(crate) fn ask(&mut self, input: impl FnOnce(Tag) -> Input) -> Tag {
         self.settle(|cluster| cluster.leader().is_some());
         let leader = self.leader().expect("it was waited for");
         self.tag = Tag(self.tag.0 + 1);
@@ -201,13 +181,6 @@ impl<D: Disk> Cluster<D> {
     pub(crate) fn add(&mut self, line: &str) {
         let outcome = self.request(Request::Plain(line.as_bytes()).encode());
         assert!(matches!(outcome, Some(Outcome::Reply(_))), "{line}: {outcome:?}");
-    }
-
-    /// Changes the membership, and waits until that is complete, and everyone has everything.
-    pub(crate) fn change(&mut self, change: Change) {
-        let tag = self.ask(|tag| Input::ChangeMembership { tag, change });
-        self.settle(|cluster| cluster.ended.contains_key(&tag));
-        self.agree();
     }
 
     /// Waits until all who run have applied the same.
@@ -238,16 +211,5 @@ impl<D: Disk> Cluster<D> {
             self.settle(|cluster| cluster.now > now);
         };
         String::from_utf8(answer).expect("lines are text")
-    }
-
-    /// A view of the node's state as it is now, and what a backup of it says first.
-    pub(crate) fn freeze(&self, id: NodeId) -> (BackupHead, Frozen) {
-        let Replica { node, worker } = &self.nodes[&id].0;
-        let frozen = worker.freeze().expect("the machine keeps nothing by itself");
-        let last = frozen.last();
-        let membership = node.raft().log().membership_at(last.index);
-        let membership = membership.expect("what is applied stands after the snapshot").clone();
-        let chunk_bytes = config(id).storage.snapshots.chunk_bytes;
-        (BackupHead { cluster: self.id, last, membership, chunk_bytes }, frozen)
     }
 }

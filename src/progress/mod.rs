@@ -4,7 +4,7 @@ mod inflight;
 
 pub use inflight::{Inflight, Window};
 
-use crate::types::{EntryId, Incarnation, Index, Instant};
+use crate::types::{EntryId, Incarnation, Index, Instant, Readiness};
 
 /// How a leader sends entries to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,8 +48,8 @@ pub struct Progress {
     pub(crate) matched_in: u64,
     /// The disk has less than it acknowledged: nothing that it says counts any more.
     pub(crate) is_older_image: bool,
-    /// The peer wants to answer reads by itself, as it said last.
-    pub(crate) borrows: bool,
+    /// What the peer is ready for, as it said last.
+    pub(crate) ready: Readiness,
     /// Up to where it had the log when it last got a loan.
     pub(crate) lent_through: Index,
     /// When the peer was last heard from in this term.
@@ -75,7 +75,7 @@ impl Progress {
             incarnation: Incarnation::default(),
             matched_in: 0,
             is_older_image: false,
-            borrows: false,
+            ready: Readiness::default(),
             lent_through: Index::ZERO,
             heard: now,
             committed_sent: Index::ZERO,

@@ -128,13 +128,16 @@ impl Leader {
         staged.wanted().iter().all(|id| membership.is_voter(*id) || self.keeps_up(common, *id))
     }
 
-    /// Whether this voter to come keeps up and is there.
+    /// Whether this voter to come keeps up and is there. Where there are leases it has answered a
+    /// heartbeat, and promised what that asked for: the voters to come may soon decide alone.
     pub(crate) fn keeps_up(&self, common: &Common, id: NodeId) -> bool {
         let patience = common.config.election_timeout_min;
         let known = self.changing.catching_up.iter().find(|(other, _)| *other == id);
         let peer = self.peers.iter().find(|(peer, _)| *peer == id);
+        let promised = |peer: &Progress| common.config.lease.is_none() || peer.acked_round > 0;
         known.is_some_and(|(_, catch_up)| catch_up.keeps_up)
-            && peer.is_some_and(|(_, peer)| common.now < peer.heard.after(patience))
+            && peer
+                .is_some_and(|(_, peer)| common.now < peer.heard.after(patience) && promised(peer))
     }
 
     /// Those wanted, and those that are to vote again once they are back.

@@ -18,7 +18,7 @@ use crate::raft::refusals::Refusals;
 use crate::raft::survival::Survival;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
-    Instant, Membership, Message, NodeId, Payload, ReadLevel, SnapshotMeta, Tag, Term,
+    Instant, Membership, Message, NodeId, Payload, ReadLevel, Readiness, SnapshotMeta, Tag, Term,
 };
 
 /// What a node has in every role.
@@ -192,10 +192,20 @@ impl Common {
         self.may_succeed() && !self.is_promised()
     }
 
-    /// Whether the node may stand for election if its leader asks it to: who cannot write could not
-    /// lead, and whose state is wrong would tell users so.
+    /// Whether the node may stand for election if its leader asks it to.
     pub(crate) fn may_succeed(&self) -> bool {
-        self.is_electable() && !self.disk_is_stuck() && !self.quarantined
+        self.is_electable() && self.is_fit_to_lead()
+    }
+
+    /// Who cannot write could not lead, and whose state is wrong would tell users so.
+    fn is_fit_to_lead(&self) -> bool {
+        !self.disk_is_stuck() && !self.quarantined
+    }
+
+    /// What the node is ready for beside taking entries.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let replicas = self.config.lease.is_some_and(|lease| lease.replicas);
+        Readiness { borrows: replicas && !self.quarantined, leads: self.is_fit_to_lead() }
     }
 
     /// Whether the disk has been at one write for longer than an election takes.
@@ -383,7 +393,7 @@ impl Common {
                 verified: Index::ZERO,
                 matched: Index::ZERO,
                 durable: Index::ZERO,
-                borrows: false,
+                ready: Readiness::default(),
             },
             Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched: Index::ZERO },
             _ => return,

@@ -162,8 +162,7 @@ fn stand_again(common: &Common) -> Transition {
     Transition::Follow { term: common.term(), leader: None }
 }
 
-/// Whether the vote would be given in `next_term`. Asking changes nothing here. A node without a
-/// membership never votes: its disk may have been emptied, and an earlier promise with it.
+/// Whether the vote would be given in `next_term`. Asking changes nothing here.
 pub(crate) fn on_pre_vote(
     common: &mut Common,
     from: NodeId,
@@ -171,16 +170,14 @@ pub(crate) fn on_pre_vote(
     last: EntryId,
     leader_is_fresh: bool,
 ) {
-    let refusal = if common.log.membership().is_nobody() {
-        Some(Refusal::NoMembership)
-    } else if next_term <= common.term() {
+    let refusal = if next_term <= common.term() {
         Some(Refusal::StaleTerm)
     } else if leader_is_fresh {
         Some(Refusal::LeaderFresh)
     } else if common.is_promised() {
         Some(Refusal::Promised)
     } else {
-        log_behind(common, last)
+        no_vote_for(common, last)
     };
     if let Some(reason) = refusal {
         common.refuse(from, "PreVote", reason);
@@ -196,14 +193,12 @@ pub(crate) fn on_request_vote(
     last: EntryId,
     transfer: bool,
 ) -> bool {
-    let refusal = if common.log.membership().is_nobody() {
-        Some(Refusal::NoMembership)
-    } else if common.is_promised() && !transfer {
+    let refusal = if common.is_promised() && !transfer {
         Some(Refusal::Promised)
     } else if common.vote().is_some_and(|vote| vote != from) {
         Some(Refusal::AlreadyVoted)
     } else {
-        log_behind(common, last)
+        no_vote_for(common, last)
     };
     match refusal {
         Some(reason) => common.refuse(from, "RequestVote", reason),
@@ -216,7 +211,12 @@ pub(crate) fn on_request_vote(
     refusal.is_none()
 }
 
-/// Raft §5.4.1: a vote goes only to a log that is at least as up to date.
-fn log_behind(common: &Common, last: EntryId) -> Option<Refusal> {
+/// Why nobody whose log ends with `last` would get this node's vote, in any term. Raft §5.4.1: it
+/// goes only to a log that is at least as up to date. A node without a membership never votes: its
+/// disk may have been emptied, and an earlier promise with it.
+fn no_vote_for(common: &Common, last: EntryId) -> Option<Refusal> {
+    if common.log.membership().is_nobody() {
+        return Some(Refusal::NoMembership);
+    }
     (last < common.log.last()).then_some(Refusal::LogBehind)
 }

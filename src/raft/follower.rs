@@ -156,9 +156,8 @@ impl Follower {
         let matched = verified.min(common.log.durable());
         // A snapshot takes the place of all that the disk has once it is durable itself.
         let durable = common.log.durable().max(base);
-        let lends = common.config.lease.is_some_and(|it| it.replicas);
-        let (round, borrows) = (beat.round, lends && !common.quarantined);
-        common.send(from, Body::HeartbeatReply { round, verified, matched, durable, borrows });
+        let (round, ready) = (beat.round, common.readiness());
+        common.send(from, Body::HeartbeatReply { round, verified, matched, durable, ready });
         self.give_up_reads(common);
         self.ask_for_reads(common);
     }
@@ -193,13 +192,17 @@ impl Follower {
             common.reject(tag, RejectReason::Busy);
         } else if level == ReadLevel::Replica && self.borrowing.holds(common.now) {
             common.confirm_read(tag, conflict.min(self.verified), Freshness::Linearizable);
-        } else if common.read_if_fresh(tag, level) {
-        } else if self.leader.is_none() {
-            common.reject(tag, RejectReason::NoLeader);
-        } else {
-            self.reads.push(common.reads.next_ticket(), tag, common.now);
-            self.ask_for_reads(common);
+        } else if !common.read_if_fresh(tag, level) {
+            self.forward_read(common, tag);
         }
+    }
+
+    fn forward_read(&mut self, common: &mut Common, tag: Tag) {
+        if self.leader.is_none() {
+            return common.reject(tag, RejectReason::NoLeader);
+        }
+        self.reads.push(common.reads.next_ticket(), tag, common.now);
+        self.ask_for_reads(common);
     }
 
     /// Asks the leader for an index, for every read that waits for one, unless it was asked just

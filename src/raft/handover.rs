@@ -44,7 +44,8 @@ impl Leader {
     pub(crate) fn press_handover(&mut self, common: &mut Common) {
         let Some(Handover { to, .. }) = self.handover else { return };
         let last = common.log.last().index;
-        let ready = self.peers.iter().any(|(id, peer)| *id == to && peer.matched() == last);
+        let ready = |peer: &Progress| peer.ready.leads && peer.matched() == last;
+        let ready = self.peers.iter().any(|(id, peer)| *id == to && ready(peer));
         // Whoever answers reads by itself counts on nobody else being elected meanwhile.
         if ready && !self.tenure.lends(common.now) {
             self.tenure.end();
@@ -95,8 +96,9 @@ impl Leader {
     }
 }
 
-/// Whether the peer answers, follows the stream and has space on its disk.
+/// Whether the peer answers, would lead, follows the stream and has space on its disk.
 fn is_there(common: &Common, peer: &Progress) -> bool {
     let silent = peer.heard.after(common.config.heartbeat_interval.saturating_mul(2));
-    common.now <= silent && peer.mode() == Mode::Replicate && !peer.disk_full()
+    let follows = peer.mode() == Mode::Replicate && !peer.disk_full();
+    common.now <= silent && peer.ready.leads && follows
 }

@@ -17,7 +17,7 @@ use crate::raft::transition::Transition;
 use crate::raft::unapplied::Unapplied;
 use crate::types::{
     Acknowledge, AppendOutcome, Beat, Body, Command, Entry, EntryId, Freshness, Index, Instant,
-    NodeId, Payload, ReadLevel, Tag,
+    NodeId, Payload, ReadLevel, Readiness, Tag,
 };
 
 /// What only a leader has.
@@ -324,7 +324,8 @@ impl Leader {
         let held = self.held(common);
         self.round += 1;
         self.heartbeat_due = common.now.after(common.config.heartbeat_interval);
-        if self.is_established(common) {
+        let established = self.is_established(common);
+        if established {
             self.tenure.begins(self.round, common.now, confirmed);
         }
         let beat = Beat {
@@ -341,13 +342,16 @@ impl Leader {
             // others back and gets no further, silent or not, gets no other loan.
             let matched = progress.matched();
             let moves = matched >= held || matched > progress.lent_through;
-            let lent = loan.filter(|_| progress.borrows && moves && matched >= beat.committed);
+            let lent =
+                loan.filter(|_| progress.ready.borrows && moves && matched >= beat.committed);
             if let Some((_, until)) = lent {
                 progress.lent_through = matched;
                 self.tenure.lend(*id, until);
             }
             let loan = lent.map_or(Duration::ZERO, |(length, _)| length);
-            let beat = Beat { echo: progress.acked_round, loan, ..beat };
+            // Before, the commit index may lack what was complete: such a round makes nobody fresh.
+            let echo = if established { progress.acked_round } else { 0 };
+            let beat = Beat { echo, loan, ..beat };
             common.send(*id, Body::Heartbeat(beat));
         }
         if common.survival.is_on() {
@@ -408,7 +412,7 @@ impl Leader {
         round: u64,
         verified: Index,
         matched: Index,
-        borrows: bool,
+        ready: Readiness,
     ) {
         let current = self.round;
         let impossible = round > current || verified > common.log.last().index;
@@ -416,8 +420,9 @@ impl Leader {
         if impossible {
             return common.refuse(from, "HeartbeatReply", Refusal::ImpossibleMatch);
         }
-        progress.acked_round = progress.acked_round.max(round);
-        progress.borrows = borrows;
+        if round >= progress.acked_round {
+            (progress.acked_round, progress.ready) = (round, ready);
+        }
         let before = progress.matched();
         progress.heartbeat_answered(round, verified, matched);
         progress.note_matched(before, current);

@@ -483,9 +483,9 @@ impl Raft {
             }
             (
                 Role::Leader(leader),
-                Body::HeartbeatReply { round, verified, matched, borrows, .. },
+                Body::HeartbeatReply { round, verified, matched, ready, .. },
             ) => {
-                leader.on_heartbeat_reply(common, from, round, verified, matched, borrows);
+                leader.on_heartbeat_reply(common, from, round, verified, matched, ready);
             }
             (Role::Leader(leader), Body::InstallSnapshotReply { matched }) => {
                 leader.on_install_snapshot_reply(common, from, matched);

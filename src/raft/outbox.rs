@@ -212,7 +212,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{EntryId, Incarnation, Membership, NodeId, Payload};
+    use crate::types::{EntryId, Incarnation, Membership, NodeId, Payload, Readiness};
 
     fn entry(term: u64, index: u64) -> Entry {
         Entry { id: EntryId::new(Term(term), Index(index)), payload: Payload::Noop }
@@ -241,7 +241,7 @@ mod tests {
                 verified: Index(0),
                 matched: Index(0),
                 durable: Index(0),
-                borrows: false,
+                ready: Readiness::default(),
             },
         )
     }

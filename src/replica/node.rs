@@ -36,6 +36,8 @@ pub struct Node {
     chains: Chains,
     /// Whether the worker has entries to apply, or a snapshot to start over from.
     applies: bool,
+    /// Whether that snapshot replaces all that the user's machine has.
+    rebuilds: bool,
     /// Reads of the log under way, and whom they are for.
     fetches: BTreeMap<FetchId, Consumer>,
     fetched: FetchId,
@@ -78,6 +80,7 @@ impl Node {
             validation,
             chains,
             applies: false,
+            rebuilds: false,
             raft,
             storage,
             requests: Requests::default(),
@@ -313,11 +316,16 @@ impl Node {
             }
             Done::Restored { last, imprint } => {
                 self.applies = false;
-                if !self.validation.stands() {
+                let rebuilt = core::mem::take(&mut self.rebuilds);
+                if rebuilt {
                     self.outputs.push(Output::Judged(Verdict::Rebuilt { index: last }));
                     self.tell(raft::Input::Quarantine(false));
                 }
-                self.validation.restarted(last, imprint, self.now);
+                // Whoever was found wrong meanwhile still is: the user's machine may have kept what
+                // it had.
+                if rebuilt || self.validation.stands() {
+                    self.validation.restarted(last, imprint, self.now);
+                }
                 self.tell(raft::Input::Applied(last));
             }
             Done::Failed(failure) => self.stop(failure),
@@ -518,8 +526,8 @@ impl Node {
         let lost = self.requests.skipped(meta.last.index);
         self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
         self.snapshots.on_installed(&meta);
-        let rebuilds = !self.validation.stands();
-        let work = if rebuilds { Work::Rebuild(meta) } else { Work::Restore(meta) };
+        self.rebuilds = !self.validation.stands();
+        let work = if self.rebuilds { Work::Rebuild(meta) } else { Work::Restore(meta) };
         self.outputs.push(Output::Work(work));
     }
 

@@ -181,7 +181,10 @@ impl Snapshots {
     ) -> Option<Heard> {
         match event {
             SnapshotEvent::ChunkWanted => self.taking.wants(chunk_bytes),
-            SnapshotEvent::Taken(meta) => return Some(Heard::Taken(meta)),
+            SnapshotEvent::Taken(meta) => {
+                self.taking.whole();
+                return Some(Heard::Taken(meta));
+            }
             SnapshotEvent::Received(meta) => {
                 self.receiving.end();
                 return Some(Heard::Received(meta));

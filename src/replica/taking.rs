@@ -33,6 +33,8 @@ enum Stage {
     Viewing(usize),
     /// The store writes, or checks what it has written.
     Writing,
+    /// The snapshot is whole, and on its way to being in force.
+    Recording,
 }
 
 impl Taking {
@@ -124,6 +126,11 @@ impl Taking {
         }
     }
 
+    /// The snapshot is whole: the store may begin to receive another one.
+    pub(crate) fn whole(&mut self) {
+        self.stage = Stage::Recording;
+    }
+
     /// No snapshot is being taken any more.
     pub(crate) fn end(&mut self) {
         self.stage = Stage::Idle;
@@ -131,7 +138,7 @@ impl Taking {
 
     /// Whether the store writes the snapshot that is being taken.
     pub(crate) fn is_written(&self) -> bool {
-        !matches!(self.stage, Stage::Idle | Stage::Freezing)
+        matches!(self.stage, Stage::Wanting(_) | Stage::Viewing(_) | Stage::Writing)
     }
 
     /// Up to where the log may be forgotten, if `trailing` entries are kept before the last
@@ -194,6 +201,11 @@ mod tests {
         assert_eq!(taking.view(taking.deadline()), Some(500));
         assert!(taking.viewed(taking.deadline(), 20));
         assert!(!taking.viewed(taking.deadline(), 20), "nobody asked for more");
+        assert!(taking.is_written());
+        taking.whole();
+        assert!(!taking.is_written(), "there is nothing left to abandon");
+        taking.count(&entries(3));
+        assert!(!taking.begin(false), "it is not in force yet");
     }
 
     #[test]

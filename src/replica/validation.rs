@@ -261,7 +261,11 @@ impl Validation {
                     pause = self.period;
                 }
             }
-            Verdict::Undecided { .. } => self.comparisons.undecided += 1,
+            Verdict::Undecided { .. } => {
+                self.comparisons.undecided += 1;
+                // Something is wrong somewhere: an unchecked node waits until it is found sound.
+                self.unchecked_until = Instant::NEVER;
+            }
             Verdict::Divided { .. } => {
                 self.comparisons.undecided += 1;
                 self.standing = Standing::Divided;
@@ -297,9 +301,11 @@ impl Validation {
         outputs.push(self.says(to, ComparisonBody::Answer { round, index, imprint }));
     }
 
-    /// A voter answers.
-    pub(crate) fn on_answer(&mut self, from: NodeId, number: u64, imprint: Imprint) {
-        if let Some(round) = self.round.as_mut().filter(|round| round.number == number) {
+    /// A voter answers. Rounds of two starts may have one number: what was asked then is of another
+    /// index, or true of this one, too.
+    pub(crate) fn on_answer(&mut self, from: NodeId, number: u64, index: Index, imprint: Imprint) {
+        let asked = |round: &&mut Round| (round.number, round.index) == (number, index);
+        if let Some(round) = self.round.as_mut().filter(asked) {
             round.answers.insert(from, imprint);
         }
     }
@@ -426,6 +432,7 @@ fn judge_part(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::Config;
 
     /// Results and a state; 0 for what is not known.
     fn shows(results: u8, state: u8) -> Imprint {
@@ -447,6 +454,24 @@ mod tests {
     const DIVIDED: Option<Verdict> = Some(Verdict::Divided { index: Index(9) });
     const UNDECIDED: Option<Verdict> = Some(Verdict::Undecided { index: Index(9) });
     const UNAVAILABLE: Option<Verdict> = Some(Verdict::Unavailable { index: Index(9) });
+
+    #[test]
+    fn an_answer_about_another_index_is_one_to_an_earlier_start() {
+        let config = ReplicaConfig::new(Config::new(NodeId(1)));
+        let membership = Membership::new([1, 2, 3].map(NodeId));
+        let mut validation = Validation::new(&config, 7, (Index(9), shows(1, 0)), Instant::ZERO);
+        let mut advance = |answers: &[(u64, u64, u8)]| {
+            for (from, index, results) in answers {
+                let (from, index) = (NodeId(*from), Index(*index));
+                validation.on_answer(from, 8, index, shows(*results, 0));
+            }
+            let (now, after) = (Instant::ZERO, Index::ZERO);
+            validation.advance(now, &membership, after, &mut Vec::new())
+        };
+        assert_eq!(advance(&[]), None, "it asks");
+        assert_eq!(advance(&[(2, 8, 7), (3, 8, 7)]), None, "that was asked by another start");
+        assert_eq!(advance(&[(2, 9, 1)]), SOUND);
+    }
 
     #[test]
     fn a_majority_decides_as_soon_as_it_is_known() {

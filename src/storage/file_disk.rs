@@ -32,8 +32,10 @@ pub struct FileDisk {
 #[derive(Debug)]
 struct Directory {
     path: PathBuf,
-    /// Locked as long as it is open.
-    _lock: File,
+    /// Whether it may be changed.
+    writes: bool,
+    /// Locked as long as it is open; none in a copy that no node ever had open.
+    _lock: Option<File>,
     open: Mutex<BTreeMap<FileName, Opened>>,
 }
 
@@ -60,16 +62,8 @@ impl FileDisk {
         let lock_path = path.join(LOCK);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(|error| named("open", &lock_path, &error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let text = format!("{}: in use by another process", path.display());
-                return Err(DiskError::Failed(text));
-            }
-            Err(TryLockError::Error(error)) => return Err(named("lock", &lock_path, &error)),
-        }
-        let directory = Directory { path, _lock: lock, open: Mutex::default() };
-        let mut disk = FileDisk { directory: Arc::new(directory) };
+        try_lock(&lock, &path)?;
+        let mut disk = FileDisk::of(path, true, Some(lock));
         for (name, _) in disk.list()? {
             let opened = disk.opened(name, false)?;
             let synced = opened.sync_all().and_then(|()| drop_cache(&opened));
@@ -77,6 +71,32 @@ impl FileDisk {
         }
         disk.sync_directory()?;
         Ok(disk)
+    }
+
+    /// The directory `path`, which is there, to be read and nothing else: it may be on a file
+    /// system that cannot be written, and may be a copy. What is read may be what the system's
+    /// cache has.
+    ///
+    /// # Errors
+    /// A [`DiskError`] that says so if another process has the directory, and one in the words of
+    /// the system if it cannot be read.
+    pub fn look(path: impl Into<PathBuf>) -> Result<FileDisk, DiskError> {
+        let path = path.into();
+        let lock_path = path.join(LOCK);
+        let lock = match File::open(&lock_path) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(named("open", &lock_path, &error)),
+        };
+        lock.iter().try_for_each(|lock| try_lock(lock, &path))?;
+        let mut disk = FileDisk::of(path, false, lock);
+        disk.list()?;
+        Ok(disk)
+    }
+
+    fn of(path: PathBuf, writes: bool, lock: Option<File>) -> FileDisk {
+        let directory = Directory { path, writes, _lock: lock, open: Mutex::default() };
+        FileDisk { directory: Arc::new(directory) }
     }
 
     fn path(&self, file: FileName) -> PathBuf {
@@ -99,7 +119,8 @@ impl FileDisk {
             opened.dirty |= dirty;
             return Ok(Arc::clone(&opened.file));
         }
-        let file = OpenOptions::new().read(true).write(true).open(self.path(name));
+        let writes = self.directory.writes;
+        let file = OpenOptions::new().read(true).write(writes).open(self.path(name));
         let file = Arc::new(file.map_err(|error| self.error("open", name, &error))?);
         if open.len() >= OPEN_MAX {
             let clean = open.iter().find(|(_, opened)| !opened.dirty).map(|(name, _)| *name);
@@ -186,6 +207,10 @@ impl Disk for FileDisk {
     }
 
     fn execute(&mut self, action: &FileAction) -> Result<Vec<u8>, DiskError> {
+        if !self.directory.writes && !matches!(action, FileAction::Read { .. }) {
+            let path = self.directory.path.display();
+            return Err(DiskError::Failed(format!("{path}: opened to be read, and nothing else")));
+        }
         match action {
             FileAction::Create { file, bytes } => self.create(*file, *bytes)?,
             FileAction::Write { file, offset, bytes } => {
@@ -202,6 +227,17 @@ impl Disk for FileDisk {
             FileAction::SyncDirectory => self.sync_directory()?,
         }
         Ok(Vec::new())
+    }
+}
+
+/// Takes the lock of the directory `path`.
+fn try_lock(lock: &File, path: &Path) -> Result<(), DiskError> {
+    match lock.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            Err(DiskError::Failed(format!("{}: in use by another process", path.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(named("lock", &path.join(LOCK), &error)),
     }
 }
 
@@ -355,6 +391,33 @@ mod tests {
         assert_eq!(error, format!("{}: in use by another process", path.display()));
         drop(clone);
         FileDisk::open(&path).unwrap();
+    }
+
+    #[test]
+    fn looking_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("node");
+        FileDisk::look(&path).unwrap_err();
+        assert!(!path.exists());
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("superblock"), "ours").unwrap();
+        let mut disk = FileDisk::look(&path).unwrap();
+        let file = FileName::Superblock;
+        assert_eq!(disk.list().unwrap(), [(file, 4)]);
+        let read = FileAction::Read { file, offset: 1, bytes: 9 };
+        assert_eq!(disk.execute(&read).unwrap(), b"urs");
+        let write = FileAction::Write { file, offset: 0, bytes: vec![7] };
+        for action in [write, FileAction::Remove { file }, FileAction::SyncDirectory] {
+            let error = text(disk.execute(&action).unwrap_err());
+            assert!(error.ends_with(": opened to be read, and nothing else"), "{error}");
+        }
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "nothing was made, not even a lock");
+        let user = FileDisk::open(&path).unwrap();
+        let error = text(FileDisk::look(&path).unwrap_err());
+        assert_eq!(error, format!("{}: in use by another process", path.display()));
+        drop(user);
+        let _looks = FileDisk::look(&path).unwrap();
+        FileDisk::open(&path).unwrap_err();
     }
 
     #[test]

@@ -82,8 +82,8 @@ pub enum Body {
         /// snapshot is there: a disk that has less than it acknowledged before is an older image
         /// of itself.
         durable: Index,
-        /// The follower wants a loan of the leader's lease, to answer reads by itself.
-        borrows: bool,
+        /// What the follower is ready for.
+        ready: Readiness,
     },
     /// The leader no longer has the entries that the follower needs next: here is what to get in
     /// their place (Raft §7). The snapshot's bytes go another way.
@@ -150,7 +150,8 @@ pub struct Beat {
     pub committed: Index,
     /// The last round that a quorum has answered: when it began, nobody else led.
     pub confirmed: u64,
-    /// The last round that the receiver has answered, as far as the leader heard.
+    /// The last round that the receiver has answered, as far as the leader heard; 0 from a leader
+    /// that has committed nothing of its own term, and may not know what was complete before.
     pub echo: u64,
     /// For how long from now on the receiver is to vote for nobody else; zero where the leader
     /// holds no leases.
@@ -166,6 +167,31 @@ impl Beat {
     pub const fn new(round: u64, committed: Index) -> Beat {
         let (promise, loan) = (Duration::ZERO, Duration::ZERO);
         Beat { round, committed, confirmed: 0, echo: 0, promise, loan }
+    }
+}
+
+/// What a follower is ready for beside taking entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Readiness {
+    /// It wants a loan of the leader's lease, to answer reads by itself.
+    pub borrows: bool,
+    /// It would lead if it was asked to: its disk takes writes, and its state machine is not known
+    /// to be wrong.
+    pub leads: bool,
+}
+
+impl Default for Readiness {
+    /// That of a node of which nothing is known.
+    fn default() -> Readiness {
+        Readiness { borrows: false, leads: true }
+    }
+}
+
+impl fmt::Display for Readiness {
+    /// What is not to be taken for granted, after a space.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.borrows { " borrows" } else { "" })?;
+        f.write_str(if self.leads { "" } else { " unfit to lead" })
     }
 }
 
@@ -311,9 +337,8 @@ impl fmt::Display for Fields<'_> {
                 write!(f, " no space verified={verified}")
             }
             Body::Heartbeat(beat) => beat.fmt(f),
-            Body::HeartbeatReply { round, verified, matched, borrows, .. } => {
-                write!(f, " round={round} verified={verified} matched={matched}")?;
-                if *borrows { f.write_str(" borrows") } else { Ok(()) }
+            Body::HeartbeatReply { round, verified, matched, ready, .. } => {
+                write!(f, " round={round} verified={verified} matched={matched}{ready}")
             }
             Body::InstallSnapshot { meta } => write!(f, " last={}", meta.last),
             Body::InstallSnapshotReply { matched } => write!(f, " matched={matched}"),

@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::types::{
     AppendOutcome, Beat, Body, Command, Comparison, ComparisonBody, Entry, EntryId, Founder,
-    Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Part, Payload, Root,
-    SnapshotMeta, Term, Transfer, TransferBody,
+    Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Part, Payload, Readiness,
+    Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 
 /// How many entries one message may have.
@@ -153,7 +153,8 @@ enum BodyForm {
         matched: Index,
         #[serde(with = "IndexForm")]
         durable: Index,
-        borrows: bool,
+        #[serde(with = "ReadinessForm")]
+        ready: Readiness,
     },
     ReadIndex {
         boot: u64,
@@ -202,6 +203,13 @@ struct BeatForm {
     promise: Duration,
     #[serde(with = "nanos")]
     loan: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Readiness")]
+struct ReadinessForm {
+    borrows: bool,
+    leads: bool,
 }
 
 /// A span as its nanoseconds.

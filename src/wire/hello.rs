@@ -48,6 +48,8 @@ pub struct Versions {
 pub struct Expected {
     /// This node's cluster.
     pub cluster: u128,
+    /// The cluster that this node's was recovered or restored from, if its directory says so.
+    pub origin: Option<u128>,
     /// This node.
     pub me: NodeId,
     /// The node that was called; none if the other side called.
@@ -69,6 +71,13 @@ pub struct Accept {
 pub enum HelloError {
     /// The other node is of another cluster.
     Cluster {
+        /// This node's.
+        expected: u128,
+        /// The other's.
+        found: u128,
+    },
+    /// The other node is of the cluster that this node's was recovered or restored from.
+    Predecessor {
         /// This node's.
         expected: u128,
         /// The other's.
@@ -173,8 +182,12 @@ impl Hello {
     /// The first reason against it, in the order of [`HelloError`].
     pub fn check(&self, expected: &Expected) -> Result<Accept, HelloError> {
         if self.cluster != expected.cluster {
+            let is_origin = expected.origin == Some(self.cluster);
             let (expected, found) = (expected.cluster, self.cluster);
-            return Err(HelloError::Cluster { expected, found });
+            return Err(match is_origin {
+                true => HelloError::Predecessor { expected, found },
+                false => HelloError::Cluster { expected, found },
+            });
         }
         if let Some(peer) = expected.peer
             && self.from != peer
@@ -225,6 +238,13 @@ impl fmt::Display for HelloError {
                      empty its directory and add it anew"
                 )
             }
+            HelloError::Predecessor { expected, found } => {
+                write!(
+                    f,
+                    "the peer's cluster {found:032x} was recovered or restored into this node's, \
+                     {expected:032x}: stop the peer, empty its directory and add it anew"
+                )
+            }
             HelloError::Node { expected, found } => {
                 write!(f, "{expected} was called, and {found} answers")
             }
@@ -256,8 +276,13 @@ mod tests {
         to: NodeId(1),
         incarnation: 0x17,
     };
-    const EXPECTED: Expected =
-        Expected { cluster: 0xc1, me: NodeId(1), peer: Some(NodeId(2)), incarnation: Some(0x17) };
+    const EXPECTED: Expected = Expected {
+        cluster: 0xc1,
+        origin: Some(0xc0),
+        me: NodeId(1),
+        peer: Some(NodeId(2)),
+        incarnation: Some(0x17),
+    };
 
     fn refusal(hello: Hello, expected: Expected) -> String {
         hello.check(&expected).expect_err("it must be refused").to_string()
@@ -277,6 +302,10 @@ mod tests {
     fn each_refusal_names_both_values() {
         let other = refusal(Hello { cluster: 0xc2, ..HELLO }, EXPECTED);
         assert!(other.contains("00c1") && other.contains("00c2"), "{other}");
+        assert!(other.contains("if one was recovered"), "{other}");
+        let older = refusal(Hello { cluster: 0xc0, ..HELLO }, EXPECTED);
+        assert!(older.contains("00c0 was recovered or restored into this node's, 0"), "{older}");
+        assert!(older.contains("00c1: stop the peer"), "{older}");
         let node = refusal(Hello { from: NodeId(3), ..HELLO }, EXPECTED);
         assert_eq!(node, "n2 was called, and n3 answers");
         let address = refusal(Hello { to: NodeId(3), ..HELLO }, EXPECTED);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use quorate::raft::{Action, Config, Consumer, Input, Raft, Refusal, Removal};
 use quorate::types::{
     Acknowledge, AppendOutcome, Beat, Body, Entry, Founder, HardState, Incarnation, Index, Instant,
-    Membership, Message, NodeId, ReadLevel, SnapshotMeta, Tag, Term, Write, WriteId,
+    Membership, Message, NodeId, ReadLevel, Readiness, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
 use crate::bytes::Bytes;
@@ -206,8 +206,8 @@ impl Driver {
                 Body::AppendEntriesReply(AppendOutcome::Accepted { matched })
             }
             Body::Heartbeat(Beat { round, .. }) => {
-                let (verified, durable, borrows) = (matched, matched, false);
-                Body::HeartbeatReply { round, verified, matched, durable, borrows }
+                let (verified, durable, ready) = (matched, matched, Readiness::default());
+                Body::HeartbeatReply { round, verified, matched, durable, ready }
             }
             Body::InstallSnapshot { .. } => Body::InstallSnapshotReply { matched },
             Body::ReadIndex { boot, ticket } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quorate::raft::{Raft, Status};
 use quorate::types::{
     AppendOutcome, Beat, Body, Change, Entry, EntryId, Fate, Founder, Incarnation, Index, Member,
-    Membership, Message, NodeId, Payload, SnapshotMeta, Term,
+    Membership, Message, NodeId, Payload, Readiness, SnapshotMeta, Term,
 };
 
 use crate::bytes::Bytes;
@@ -65,8 +65,8 @@ impl Known<'_> {
                 let (round, verified) = (self.number(bytes, self.round), self.index(bytes));
                 let matched = if bytes.chance(100) { self.index(bytes) } else { verified };
                 let durable = if bytes.chance(100) { self.index(bytes) } else { matched };
-                let borrows = bytes.chance(64);
-                Body::HeartbeatReply { round, verified, matched, durable, borrows }
+                let ready = Readiness { borrows: bytes.chance(64), leads: !bytes.chance(64) };
+                Body::HeartbeatReply { round, verified, matched, durable, ready }
             }
             14 => {
                 let (boot, ticket) = (self.number(bytes, 7), self.number(bytes, 1));

@@ -2,7 +2,7 @@
 
 use quorate::raft::{Input, Refusal, RoleName};
 use quorate::types::{
-    AppendOutcome, Body, EntryId, HardState, Index, Restored, SnapshotMeta, Term,
+    AppendOutcome, Body, EntryId, HardState, Index, Readiness, Restored, SnapshotMeta, Term,
 };
 
 use crate::harness::{Cluster, Node, ONE, THREE, TWO, entry_id, log, plain, stored, voters};
@@ -42,7 +42,7 @@ fn any_message() -> [Body; 8] {
             verified: Index(2),
             matched: Index(2),
             durable: Index(2),
-            borrows: false,
+            ready: Readiness::default(),
         },
         Body::InstallSnapshot { meta: SnapshotMeta::empty(entry_id(1, 1), voters(3)) },
         Body::InstallSnapshotReply { matched: Index(2) },

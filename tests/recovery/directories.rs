@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use quorate::recovery::{Choice, Consent, Plan, RecoveryError, Survey};
+use quorate::recovery::{Choice, Consent, Plan, RecoveryError, Refusal, Survey, Survivor};
 use quorate::storage::{
     ClusterId, Completion, Disk, DiskError, Event, FileAction, FileName, Identity, Inspection,
     OpenError, Opened, Origin, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage,
@@ -242,6 +242,9 @@ fn what_was_recovered_is_recovered_again() {
         made.expect("there is room");
         disks.push(target);
     }
+    let taken = alone(NodeId(1), 77);
+    let old = Plan::new(&look(&disks[3]), None, &[], Consent::TwoClusters, ClusterId(0xc3), taken);
+    assert_eq!(old, Err(Refusal::SameCluster(ClusterId(0xc3))), "it was made from that one");
     let (opened, entries, read) = all(&mut disks[3]);
     assert_eq!(opened.origin, Some(Origin { cluster: ClusterId(0xc3), last: entry(LAST).id }));
     assert_eq!(entries, taken_over((5..=LAST).map(entry)));
@@ -251,6 +254,21 @@ fn what_was_recovered_is_recovered_again() {
     both.look("fourth", &mut disks[3].clone(), &small());
     assert!(Choice::of(&both, None).is_err(), "they are of two clusters");
     assert!(both.to_string().contains("was made from cluster 000000c3, which it follows to 12@t2"));
+}
+
+#[test]
+fn the_term_goes_on_from_the_highest_of_any_survivor() {
+    let disk = old();
+    let mut survivors = look(&disk).survivors().to_vec();
+    let mut other = survivors[0].holding().expect("it can be read").clone();
+    other.opened.identity.node = NodeId(2);
+    other.opened.hard_state = HardState::new(Term(9), Some(NodeId(2)));
+    survivors.push(Survivor { place: "other".to_owned(), found: Ok(other) });
+    let plan = plan(&Survey::of(survivors), NEW, NODE);
+    assert_eq!(plan.choice().place, "old");
+    let mut target = SimDisk::default();
+    plan.make(&mut OnlyRead(disk), NODE, &mut target, &small()).expect("there is room");
+    assert_eq!(all(&mut target).0.hard_state, HardState::new(Term(9), None));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 #[path = "../../examples/driver/mod.rs"]
 mod driver;
+#[path = "../../examples/driver/operator.rs"]
+mod operator;
 
 mod backups;
 mod choices;

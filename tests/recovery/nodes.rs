@@ -7,11 +7,32 @@ use quorate::machine::{Nonce, Outcome, Request, Sequence, SessionId, SessionLimi
 use quorate::recovery::{Backup, Choice, Consent, Loss, Plan, Refusal, Survey, backup, restore};
 use quorate::replica::Replica;
 use quorate::storage::{ClusterId, Disk, FileDisk, Identity, OpenError, Origin};
-use quorate::types::{Change, Command, Incarnation, Membership, NodeId};
+use quorate::types::{Change, Command, Incarnation, Instant, Membership, NodeId};
 use quorate::wire::{Expected, Hello, Versions};
 use quorate_sim::disk::SimDisk;
 
 use crate::driver::{Cluster, Lines, config};
+
+impl<D: Disk> Cluster<D> {
+    /// The node is gone, from one moment to the next; its disk is left.
+    pub(crate) fn kill(&mut self, id: NodeId) -> D {
+        self.inputs.retain(|(to, _)| *to != id);
+        self.nodes.remove(&id).expect("the node runs").1
+    }
+
+    /// The lines that the node has applied.
+    pub(crate) fn lines(&self, id: NodeId) -> &str {
+        &self.nodes[&id].0.worker.machine().user().0
+    }
+
+    pub(crate) fn replica(&self, id: NodeId) -> &Replica<Lines> {
+        &self.nodes[&id].0
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+}
 
 const IDS: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 const OLD: ClusterId = ClusterId(0x01d);
@@ -150,11 +171,18 @@ fn a_member_of_the_old_cluster_is_told_what_it_is_in_one_line() {
         to: IDS[0],
         incarnation: incarnation(OLD, IDS[1]).0,
     };
-    let expected = Expected { cluster: NEW.0, me: IDS[0], peer: None, incarnation: None };
-    let error = hello.check(&expected).expect_err("it is of another cluster");
-    let text = error.to_string();
-    assert!(text.contains("empty its directory and add it anew"), "{text}");
-    assert!(!text.contains('\n'), "{text}");
+    let refused = |origin: Option<u128>| {
+        let (me, peer) = (IDS[0], None);
+        let expected = Expected { cluster: NEW.0, origin, me, peer, incarnation: None };
+        let text = hello.check(&expected).expect_err("it is of another cluster").to_string();
+        assert!(text.contains("empty its directory and add it anew"), "{text}");
+        assert!(!text.contains('\n'), "{text}");
+        text
+    };
+    let told = refused(Some(OLD.0));
+    assert!(told.contains("01d was recovered or restored into this node's"), "{told}");
+    let joined = refused(None);
+    assert!(joined.contains("if one was recovered"), "{joined}");
 }
 
 #[test]

@@ -113,6 +113,9 @@ impl Cluster {
             Command::Snapshot { node, trailing } => self.take_snapshot(node, trailing),
             Command::Receive { node, last } => self.receive_snapshot(node, last),
             Command::DiskFull(node, full) => self.give(node, Input::DiskFull(full)),
+            Command::Quarantine(node, wrong) => self.give(node, Input::Quarantine(wrong)),
+            Command::Rebuild { node, from } => self.rebuild(node, from),
+            Command::Append(node) => self.give(node, Input::Append),
             Command::Show(kinds) => {
                 self.trace.shown = kinds;
                 Ok(())
@@ -492,6 +495,13 @@ impl Cluster {
         let meta = self.node(id)?.receive(last);
         let meta = meta.ok_or_else(|| format!("{id} has not asked for such a snapshot"))?;
         self.give(id, Input::SnapshotReceived { meta })
+    }
+
+    /// The state machine starts over from another node's last snapshot.
+    fn rebuild(&mut self, id: NodeId, from: NodeId) -> Result<(), String> {
+        let Image { snapshot, membership, .. } = self.node(from)?.disk.image.clone();
+        let meta = SnapshotMeta::empty(snapshot, membership);
+        self.give(id, Input::Rebuild { meta })
     }
 
     // What the script asks to see.

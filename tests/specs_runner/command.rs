@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Snapshot { node: NodeId, trailing: u64 },
     Receive { node: NodeId, last: Option<Index> },
     DiskFull(NodeId, bool),
+    Quarantine(NodeId, bool),
+    Rebuild { node: NodeId, from: NodeId },
+    Append(NodeId),
     Inject(Message),
     Status(Vec<NodeId>),
     Log(Vec<NodeId>),
@@ -89,7 +92,7 @@ pub(crate) enum Keep {
 }
 
 /// Every form, for the error that a wrong command gets and for nothing else.
-const FORMS: [(&str, &str); 40] = [
+const FORMS: [(&str, &str); 43] = [
     (
         "cluster",
         "cluster 3 [learners=n4] [spares=n5] [casting=n1] [named=on] [priorities=n1!200] \
@@ -129,6 +132,9 @@ const FORMS: [(&str, &str); 40] = [
     ("receive", "receive n1 [last=3]"),
     ("full", "full n1"),
     ("space", "space n1"),
+    ("quarantine", "quarantine n1 [ends]"),
+    ("rebuild", "rebuild n1 from n2"),
+    ("append", "append n1"),
     ("inject", "inject n2 -> n1 Name term=2 field=value …"),
     ("status", "status [n1 …]"),
     ("log", "log [n1 …]"),
@@ -207,6 +213,12 @@ impl Command {
             ("peers", [id]) => Command::Peers(node(id)?),
             ("full", [id]) => Command::DiskFull(node(id)?, true),
             ("space", [id]) => Command::DiskFull(node(id)?, false),
+            ("quarantine", [id]) => Command::Quarantine(node(id)?, true),
+            ("quarantine", [id, "ends"]) => Command::Quarantine(node(id)?, false),
+            ("rebuild", [id, "from", from]) => {
+                Command::Rebuild { node: node(id)?, from: node(from)? }
+            }
+            ("append", [id]) => Command::Append(node(id)?),
             _ => return Err(String::new()),
         })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use quorate::types::{
     AppendOutcome, Beat, Body, Command, Entry, EntryId, Incarnation, Index, Membership, Message,
+    Readiness,
 };
 use quorate::types::{NodeId, Payload, SnapshotMeta, Term};
 
@@ -119,7 +120,7 @@ fn body(name: &str, fields: &mut Fields<'_>) -> Result<Body, String> {
             let round = fields.whole("round")?;
             let (verified, matched) = (fields.index("verified")?, fields.index("matched")?);
             let durable = Index(fields.whole("durable")?.max(matched.0));
-            Body::HeartbeatReply { round, verified, matched, durable, borrows: false }
+            Body::HeartbeatReply { round, verified, matched, durable, ready: Readiness::default() }
         }
         "InstallSnapshot" => {
             let voters = settings::nodes(fields.take("voters").unwrap_or("n1,n2,n3"))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use quorate::machine::{Frozen, Outcome, Request, StateMachine};
 use quorate::raft::{Config, RejectReason, RoleName};
 use quorate::replica::{
-    Done, Input, Node, Output, Replica, ReplicaConfig, Standing, Verdict, Worker,
+    Done, Input, Node, Output, Replica, ReplicaConfig, Standing, Verdict, Work, Worker,
 };
 use quorate::storage::{ClusterId, Completion, Disk, Failure, Identity};
 use quorate::types::{
@@ -19,16 +19,23 @@ use quorate_sim::disk::SimDisk;
 
 const CLUSTER: ClusterId = ClusterId(7);
 
-/// A number to which commands add; `errs` is added, too, once, with the next command.
+/// A number to which commands add, and one that they count, which no reply shows. Once, with the
+/// next command, either is off by what `slips` has.
 #[derive(Clone, Default)]
 pub(crate) struct Tally {
     sum: u64,
-    errs: Arc<AtomicU64>,
+    hidden: u64,
+    slips: Slips,
 }
+
+/// By how much the number, and the hidden one, will be off.
+type Slips = Arc<[AtomicU64; 2]>;
 
 impl StateMachine for Tally {
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
-        self.sum += command.len() as u64 + self.errs.swap(0, Ordering::Relaxed);
+        let [errs, rots] = &*self.slips;
+        self.sum += command.len() as u64 + errs.swap(0, Ordering::Relaxed);
+        self.hidden += 1 + rots.swap(0, Ordering::Relaxed);
         self.sum.to_le_bytes().to_vec()
     }
 
@@ -37,13 +44,15 @@ impl StateMachine for Tally {
     }
 
     fn snapshot(&self) -> Box<dyn Read + Send> {
-        Box::new(io::Cursor::new(self.sum.to_le_bytes()))
+        Box::new(io::Cursor::new([self.sum, self.hidden].map(u64::to_le_bytes).concat()))
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        let mut bytes = [0; 8];
-        snapshot.read_exact(&mut bytes)?;
-        self.sum = u64::from_le_bytes(bytes);
+        for number in [&mut self.sum, &mut self.hidden] {
+            let mut bytes = [0; 8];
+            snapshot.read_exact(&mut bytes)?;
+            *number = u64::from_le_bytes(bytes);
+        }
         Ok(())
     }
 }
@@ -63,8 +72,10 @@ struct Site {
     disk: SimDisk,
     /// None while it is down.
     running: Option<Running>,
-    errs: Arc<AtomicU64>,
+    slips: Slips,
     starts: u64,
+    /// What its worker has to do and does not, while it stands still.
+    stuck: Option<Vec<Work>>,
 }
 
 struct Running {
@@ -77,6 +88,8 @@ pub(crate) struct Cluster {
     sites: Vec<Site>,
     now: Instant,
     flying: VecDeque<Packet>,
+    /// Comparisons that were cut off.
+    late: Vec<Packet>,
     /// Who hears nobody and is heard by nobody.
     cut: Vec<u64>,
     tags: u64,
@@ -92,6 +105,7 @@ impl Cluster {
             sites: Vec::new(),
             now: Instant(1),
             flying: VecDeque::new(),
+            late: Vec::new(),
             cut: Vec::new(),
             tags: 0,
             told: Vec::new(),
@@ -104,7 +118,8 @@ impl Cluster {
             let config = cluster.config(id);
             Replica::<Tally>::create(&mut disk, identity, &membership, &config)
                 .expect("it is empty");
-            cluster.sites.push(Site { disk, running: None, errs: Arc::default(), starts: 0 });
+            let slips = Slips::default();
+            cluster.sites.push(Site { disk, running: None, slips, starts: 0, stuck: None });
             cluster.starts(id);
         }
         cluster.input(1, Input::Campaign);
@@ -127,8 +142,16 @@ impl Cluster {
         &self.sites[id as usize - 1].running.as_ref().expect("it runs").node
     }
 
+    fn tally(&self, id: u64) -> &Tally {
+        self.sites[id as usize - 1].running.as_ref().expect("it runs").worker.machine().user()
+    }
+
     pub(crate) fn sum(&self, id: u64) -> u64 {
-        self.sites[id as usize - 1].running.as_ref().expect("it runs").worker.machine().user().sum
+        self.tally(id).sum
+    }
+
+    pub(crate) fn hidden(&self, id: u64) -> u64 {
+        self.tally(id).hidden
     }
 
     pub(crate) fn standing(&self, id: u64) -> Standing {
@@ -147,7 +170,7 @@ impl Cluster {
         let (config, now) = (self.config(id), self.now);
         let site = self.site(id);
         site.starts += 1;
-        let machine = Tally { sum: 0, errs: site.errs.clone() };
+        let machine = Tally { slips: site.slips.clone(), ..Tally::default() };
         let seed = id << 32 | site.starts;
         let replica = Replica::open(&mut site.disk, CLUSTER, machine, config, seed, now);
         let Replica { node, worker } = replica.expect("its disk is whole");
@@ -173,7 +196,36 @@ impl Cluster {
 
     /// The node's state machine adds so much too much with the next command.
     pub(crate) fn errs(&mut self, id: u64, by: u64) {
-        self.site(id).errs.store(by, Ordering::Relaxed);
+        self.site(id).slips[0].store(by, Ordering::Relaxed);
+    }
+
+    /// What no reply shows of the node's state machine is damaged by the next command.
+    pub(crate) fn rots(&mut self, id: u64) {
+        self.site(id).slips[1].store(1000, Ordering::Relaxed);
+    }
+
+    /// The node's worker does nothing from now on.
+    pub(crate) fn sticks(&mut self, id: u64) {
+        self.site(id).stuck = Some(Vec::new());
+    }
+
+    /// What the worker of a node that stands still has to do.
+    pub(crate) fn stuck(&self, id: u64) -> &[Work] {
+        self.sites[id as usize - 1].stuck.as_deref().unwrap_or_default()
+    }
+
+    /// The worker does what it had to do meanwhile, and whatever comes.
+    pub(crate) fn goes_on(&mut self, id: u64) {
+        let work = self.site(id).stuck.take().unwrap_or_default();
+        self.carry_out(id, work.into_iter().map(Output::Work).collect());
+        self.deliver();
+    }
+
+    /// Comparisons that were cut off arrive after all: those of the node's.
+    pub(crate) fn comes_late(&mut self, from: u64) {
+        let late = std::mem::take(&mut self.late);
+        self.flying.extend(late.into_iter().filter(|packet| packet.from().0 == from));
+        self.deliver();
     }
 
     /// The leader is asked to carry out a command of one byte.
@@ -253,6 +305,8 @@ impl Cluster {
             let (from, to) = (packet.from().0, packet.to().0);
             if !self.cut.contains(&from) && !self.cut.contains(&to) {
                 self.step(to, Input::Packet(packet));
+            } else if matches!(packet, Packet::Comparison(_)) {
+                self.late.push(packet);
             }
         }
     }
@@ -278,6 +332,10 @@ impl Cluster {
             Output::Disk(operation) => {
                 let result = site.disk.execute(&operation.action);
                 return Some(Input::Disk(Completion { id: operation.id, result }));
+            }
+            Output::Work(work) if site.stuck.is_some() => {
+                site.stuck.get_or_insert_default().push(work);
+                return None;
             }
             Output::Work(work) => {
                 let done: Done = running.worker.execute(work, &mut site.disk);

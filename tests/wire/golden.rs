@@ -8,7 +8,7 @@ use std::time::Duration;
 use quorate::types::{
     Address, AppendOutcome, Beat, Body, Chain, Change, Command, Comparison, ComparisonBody, Entry,
     EntryId, Founder, Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Packet,
-    Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    Part, Payload, Readiness, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 use quorate::wire::{Hello, Versions, decode};
 
@@ -125,7 +125,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
                 verified: Index(14),
                 matched: Index(13),
                 durable: Index(15),
-                borrows: true,
+                ready: Readiness { borrows: true, leads: false },
             },
         ),
         ("ReadIndex", Body::ReadIndex { boot: 0xb007, ticket: 5 }),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use quorate::types::{
     Address, AppendOutcome, Beat, Body, Chain, Command, Comparison, ComparisonBody, Entry, EntryId,
     Fate, Founder, Hash128, Imprint, Incarnation, Index, Member, Membership, Message, NodeId,
-    Packet, Part, Payload, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    Packet, Part, Payload, Readiness, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 use quorate::wire::{
     APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, WireError, decode, encode,
@@ -115,13 +115,13 @@ fn any_body() -> impl Strategy<Value = Body> {
         }),
         any_outcome().prop_map(Body::AppendEntriesReply),
         any_beat().prop_map(Body::Heartbeat),
-        (any::<u64>(), any_index(), any_index(), any::<bool>()).prop_map(
-            |(round, verified, matched, borrows)| Body::HeartbeatReply {
+        (any::<u64>(), any_index(), any_index(), any::<bool>(), any::<bool>()).prop_map(
+            |(round, verified, matched, borrows, leads)| Body::HeartbeatReply {
                 round,
                 verified,
                 matched,
                 durable: matched,
-                borrows,
+                ready: Readiness { borrows, leads },
             },
         ),
         (any::<u64>(), any::<u64>()).prop_map(|(boot, ticket)| Body::ReadIndex { boot, ticket }),

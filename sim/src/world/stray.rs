@@ -7,7 +7,7 @@
 use quorate::log::Log;
 use quorate::raft::{RoleName, Status};
 use quorate::types::{
-    AppendOutcome, Beat, Body, Entry, EntryId, Index, Message, NodeId, Payload, Term,
+    AppendOutcome, Beat, Body, Entry, EntryId, Index, Message, NodeId, Payload, Readiness, Term,
 };
 
 use crate::choice::{Draw, Key, Kind};
@@ -122,7 +122,7 @@ fn of_a_stranger(status: &Status, draw: &mut Draw<'_>) -> Message {
             verified: status.last.index,
             matched: Index::ZERO,
             durable: Index::ZERO,
-            borrows: false,
+            ready: Readiness::default(),
         },
         _ => Body::PreVoteReply { next_term: status.term.next(), granted: true },
     };

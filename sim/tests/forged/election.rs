@@ -1,7 +1,7 @@
 //! Forged terms, votes and leaders: S1 to S5 and S7.
 
 use quorate::types::{
-    AppendOutcome, Beat, Body, EntryId, HardState, Index, Membership, NodeId, Term,
+    AppendOutcome, Beat, Body, EntryId, HardState, Index, Membership, NodeId, Readiness, Term,
 };
 
 use crate::stage::{Stage, voted};
@@ -152,8 +152,8 @@ crate::forgeries! {
     "n4 sends n1 HeartbeatReply in t3 while its disk has t0"
     |stage| {
         let (verified, matched) = (Index::ZERO, Index::ZERO);
-        let (durable, borrows) = (Index::ZERO, false);
-        let reply = Body::HeartbeatReply { round: 1, verified, matched, durable, borrows };
+        let (durable, ready) = (Index::ZERO, Readiness::default());
+        let reply = Body::HeartbeatReply { round: 1, verified, matched, durable, ready };
         stage.sends(4, 1, 3, reply);
     }
 

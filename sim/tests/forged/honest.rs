@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::machine::Outcome;
-use quorate::types::{Beat, Body, EntryId, Freshness, Index, NodeId, ReadLevel};
+use quorate::types::{Beat, Body, EntryId, Freshness, Index, NodeId, ReadLevel, Readiness};
 use quorate_sim::observe::Seen;
 
 use crate::stage::{Stage, command, id, noop, register, request, voted};
@@ -48,7 +48,7 @@ fn a_quiet_life_is_accepted() {
                 verified: Index(2),
                 matched: Index(2),
                 durable: Index(2),
-                borrows: false,
+                ready: Readiness::default(),
             },
         );
     }

@@ -1,6 +1,6 @@
 //! Forged logs, commits and applied entries: S6 and S8 to S17.
 
-use quorate::types::{Body, EntryId, HardState, Index, Membership, NodeId, Term};
+use quorate::types::{Body, EntryId, HardState, Index, Membership, NodeId, Readiness, Term};
 
 use quorate_sim::observe::Seen;
 
@@ -62,8 +62,8 @@ crate::forgeries! {
         stage.takes(1, &[noop(1, 1)]);
         stage.takes(2, &[noop(1, 1)]);
         let (verified, matched) = (Index(1), Index(1));
-        let (durable, borrows) = (matched, false);
-        let reply = Body::HeartbeatReply { round: 1, verified, matched, durable, borrows };
+        let (durable, ready) = (matched, Readiness::default());
+        let reply = Body::HeartbeatReply { round: 1, verified, matched, durable, ready };
         stage.sends(2, 1, 1, reply);
     }
 
@@ -75,8 +75,8 @@ crate::forgeries! {
         stage.takes(3, &[noop(1, 2)]);
         stage.enters(2, 2);
         let (verified, matched) = (Index(1), Index::ZERO);
-        let (durable, borrows) = (matched, false);
-        let reply = Body::HeartbeatReply { round: 1, verified, matched, durable, borrows };
+        let (durable, ready) = (matched, Readiness::default());
+        let reply = Body::HeartbeatReply { round: 1, verified, matched, durable, ready };
         stage.sends(2, 3, 2, reply);
     }
 

@@ -46,8 +46,8 @@ impl Node {
             ComparisonBody::Ask { round, index } => {
                 self.validation.on_ask(from, round, index, &mut self.outputs);
             }
-            ComparisonBody::Answer { round, imprint, .. } => {
-                self.validation.on_answer(from, round, imprint);
+            ComparisonBody::Answer { round, index, imprint } => {
+                self.validation.on_answer(from, round, index, imprint);
             }
             ComparisonBody::Want { after } => self.on_want(from, after),
             ComparisonBody::Offer { meta } => self.on_offer(from, meta),
