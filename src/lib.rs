@@ -18,6 +18,8 @@ pub mod raft;
 pub mod recovery;
 #[cfg(feature = "std")]
 pub mod replica;
+#[cfg(feature = "tokio")]
+pub mod runtime;
 #[cfg(feature = "std")]
 pub mod storage;
 pub mod types;

@@ -5,6 +5,7 @@
 //! changed trace only if you can say why it changed.
 
 mod specs_runner;
+mod survivors;
 
 use std::collections::BTreeMap;
 use std::env;

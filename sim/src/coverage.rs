@@ -255,6 +255,8 @@ spots! {
     CalmGivesUp "calm/change-given-up" true
     /// Nobody has founded the cluster by the end of the storm.
     CalmUnfounded "calm/unfounded" false
+    /// All but one that may go on alone die when the storm ends.
+    CalmLast "calm/last-survivor" false
     /// A founder has the first membership durably.
     Founded "founding/founded" true
     /// A node is told that the cluster does not count on its disk.

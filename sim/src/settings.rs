@@ -485,6 +485,9 @@ impl fmt::Display for Settings {
         if let Some(Removal { after, voters_min, .. }) = self.config.removal {
             write!(f, " suspends after {after:?} down to {voters_min}")?;
         }
+        if let Some(Survivor { after }) = self.config.survivor {
+            write!(f, " dead after {after:?}")?;
+        }
         if let Some(Lease { drift_ppm, replicas }) = self.config.lease {
             let loans = if replicas { ", lent" } else { "" };
             write!(f, " leases for clocks within {drift_ppm}ppm{loans}")?;

@@ -90,6 +90,7 @@ impl Follower {
         self.contact = common.now;
         self.deadline = common.election_deadline();
         common.renew_promise();
+        common.survival.follow(common.now);
         true
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct Survival {
     after: Option<Duration>,
     /// Without a restart or a pause since, a leader counted on this node, or it leads.
     counts: bool,
-    /// When it started, or went on after a pause: nobody was silent before.
+    /// When it started, or went on after a pause, or heard its leader: nobody was silent before.
     since: Instant,
     /// When others were heard since then, by ascending id.
     heard: Vec<(NodeId, Instant)>,
@@ -60,6 +60,14 @@ impl Survival {
         match self.heard.binary_search_by_key(&id, |(other, _)| *other) {
             Ok(place) => self.heard[place].1 = now,
             Err(place) => self.heard.insert(place, (id, now)),
+        }
+    }
+
+    /// The leader was heard. Who follows is told nothing by the others who do: that they were not
+    /// heard means nothing.
+    pub(crate) fn follow(&mut self, now: Instant) {
+        if self.after.is_some() {
+            (self.since, self.heard) = (now, Vec::new());
         }
     }
 

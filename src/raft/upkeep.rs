@@ -61,14 +61,16 @@ impl Leader {
 
     /// The membership without its dead voters, whatever change is under way: that could wait for
     /// them for ever. Nobody agrees to it but those it leaves, and nobody else could: who is silent
-    /// is dead, and has lost the right to go on alone (`docs/SURVIVOR.md`).
+    /// is dead, and has lost the right to go on alone (`docs/SURVIVOR.md`). A leader that has no
+    /// vote itself waits for one that has.
     fn survivors(&self, common: &Common) -> Option<Membership> {
         let (own, membership) = (common.id(), common.log.membership());
         let silent = |id: NodeId| id != own && common.survival.is_silent(id, common.now);
         let full = common.disk_full || !membership.voters().any(silent);
         let lineage =
             Lineage { by: own, at: EntryId::new(common.term(), common.log.last().index.next()) };
-        (!full).then(|| membership.without(silent).begins(lineage))
+        let left = (!full).then(|| membership.without(silent).begins(lineage));
+        left.filter(|left| left.voters().next().is_some())
     }
 
     /// A suspended voter that is there again and has the log: its change needs nobody to wait.

@@ -50,6 +50,9 @@ impl Failure {
         "nothing was changed; restore the file, or remove the node and add it anew";
     pub(crate) const DISK: &'static str =
         "the node has stopped; look after the disk, then start it again";
+    #[cfg(feature = "tokio")]
+    pub(crate) const PANIC: &'static str =
+        "the node has stopped; its log has the place: mend what panicked, then start it again";
     pub(crate) const CHAIN: &'static str =
         "the node has stopped; find out whose log is right, and add the others anew";
 

@@ -36,6 +36,11 @@ pub fn encode(packet: &Packet, into: &mut Vec<u8>) -> Result<(), WireError> {
     written.map_err(|flaw| WireError { offset: 0, flaw })
 }
 
+/// Appends a frame to `into` that says nothing but that the sender is there.
+pub fn pulse(into: &mut Vec<u8>) {
+    append(Kind::Pulse, into, |_| Ok(())).expect("nothing is short enough");
+}
+
 /// Reads bytes that are one frame with a packet.
 ///
 /// # Errors
@@ -53,7 +58,7 @@ pub(super) fn decode_body(header: &Header, body: &[u8]) -> Result<Packet, Flaw> 
     const COMPARISON_MAX: usize = Kind::Comparison.bytes_max();
     let kind = header.kind;
     let packet = match kind {
-        Kind::Hello => return Err(Flaw::Place { found: kind }),
+        Kind::Hello | Kind::Pulse => return Err(Flaw::Place { found: kind }),
         Kind::Control => Packet::Message(read::<OwnedMessage, CONTROL_MAX>(kind, body)?.0),
         Kind::Append => Packet::Message(read::<OwnedMessage, APPEND_MAX>(kind, body)?.0),
         Kind::Transfer => Packet::Transfer(read::<OwnedTransfer, TRANSFER_MAX>(kind, body)?.0),

@@ -25,12 +25,21 @@ pub enum Kind {
     Chained = 5,
     /// A question or an answer about the state machines.
     Comparison = 6,
+    /// Nothing but that the sender is there.
+    Pulse = 7,
 }
 
 impl Kind {
     /// Every kind.
-    pub(super) const ALL: [Kind; 6] =
-        [Kind::Hello, Kind::Control, Kind::Append, Kind::Transfer, Kind::Chained, Kind::Comparison];
+    pub(super) const ALL: [Kind; 7] = [
+        Kind::Hello,
+        Kind::Control,
+        Kind::Append,
+        Kind::Transfer,
+        Kind::Chained,
+        Kind::Comparison,
+        Kind::Pulse,
+    ];
 
     /// How long the body may be, in bytes.
     #[must_use]
@@ -42,6 +51,7 @@ impl Kind {
             Kind::Append | Kind::Chained => 8 << 20,
             // A part of at most 1 MiB, and what it is a part of.
             Kind::Transfer => (1 << 20) + (1 << 10),
+            Kind::Pulse => 0,
         }
     }
 
@@ -60,6 +70,7 @@ impl fmt::Display for Kind {
             Kind::Transfer => "transfer",
             Kind::Chained => "chained",
             Kind::Comparison => "comparison",
+            Kind::Pulse => "pulse",
         })
     }
 }

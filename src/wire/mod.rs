@@ -32,7 +32,7 @@ mod hello;
 mod kind;
 mod reader;
 
-pub use codec::{decode, encode};
+pub use codec::{decode, encode, pulse};
 pub use error::{Flaw, WireError};
 pub use form::APPEND_ENTRIES_MAX;
 pub use frame::FRAME_HEADER_BYTES;

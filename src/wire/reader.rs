@@ -15,8 +15,10 @@ const STEP_BYTES: usize = 64 << 10;
 pub enum Frame {
     /// Always the first, and only the first.
     Hello(Hello),
-    /// Anything later.
+    /// Anything later that is not a pulse.
     Packet(Packet),
+    /// The other side is there, and has nothing to say.
+    Pulse,
 }
 
 /// Puts the frames of one connection together.
@@ -89,6 +91,7 @@ impl FrameReader {
         header.check(body)?;
         let frame = match header.kind {
             Kind::Hello => Frame::Hello(Hello::decode_body(body)?),
+            Kind::Pulse => Frame::Pulse,
             _ => Frame::Packet(decode_body(&header, body)?),
         };
         self.offset += self.arrived.len() as u64;
@@ -119,7 +122,7 @@ mod tests {
     use crate::types::{
         Body, Command, Entry, EntryId, Incarnation, Index, Message, NodeId, Payload, Term,
     };
-    use crate::wire::{Versions, encode};
+    use crate::wire::{Versions, encode, pulse};
 
     const HELLO: Hello = Hello {
         versions: Versions::SUPPORTED,
@@ -211,6 +214,25 @@ mod tests {
             assert_eq!(reader.read(&mut &good[..]), Err(error));
             assert_eq!(reader.memory_bytes(), 0);
         }
+    }
+
+    #[test]
+    fn pulses_stand_between_packets() {
+        let (mut bytes, _) = stream(&[append(1)]);
+        pulse(&mut bytes);
+        encode(&append(2), &mut bytes).expect("it is within the bounds");
+        let (mut reader, mut rest) = (FrameReader::new(), &bytes[..]);
+        let mut frames = Vec::new();
+        while let Some(frame) = reader.read(&mut rest).expect("all of it is right") {
+            frames.push(frame);
+        }
+        let packets = [append(1), append(2)].map(Frame::Packet);
+        let [first, second] = packets;
+        assert_eq!(frames, [Frame::Hello(HELLO), first, Frame::Pulse, second]);
+        let mut early = Vec::new();
+        pulse(&mut early);
+        let error = FrameReader::new().read(&mut &early[..]).expect_err("no hello");
+        assert_eq!(error.flaw, Flaw::Place { found: Kind::Pulse });
     }
 
     #[test]

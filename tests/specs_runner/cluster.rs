@@ -26,7 +26,7 @@ pub(crate) struct Cluster {
     config: Config,
     seed: u64,
     network: Network,
-    promises: Promises,
+    pub(crate) promises: Promises,
     trace: Trace,
     tag: u64,
     /// Inputs that the command under way may still cause.
@@ -349,7 +349,8 @@ impl Cluster {
             self.budget -= 1;
             let actions = self.node_mut(id)?.step(input.clone())?;
             let node = &self.nodes[&id];
-            self.promises.on_status(&node.status().expect("it just took an input"))?;
+            let raft = node.raft().expect("it just took an input");
+            self.promises.on_status(&raft.status(), raft.log())?;
             if asked_for {
                 self.trace.line(Kind::of_input(&input), node, &input.to_string());
             }
@@ -386,6 +387,7 @@ impl Cluster {
                     node.hand_over(meta.last.index);
                 }
                 Action::ReceiveSnapshot { meta, .. } => node.want(meta),
+                Action::Committed { id: entry, .. } => self.promises.on_acknowledged(entry),
                 Action::Fetch { consumer, first, last, bytes_max } => {
                     let entries = node.disk.image.entries(first, last, bytes_max);
                     let entries = entries.map_err(|why| format!("{id} {why}"))?;
@@ -581,7 +583,7 @@ impl Cluster {
         if ids.is_empty() { self.ids().collect() } else { ids.to_vec() }
     }
 
-    fn node(&self, id: NodeId) -> Result<&Node, String> {
+    pub(crate) fn node(&self, id: NodeId) -> Result<&Node, String> {
         self.nodes.get(&id).ok_or_else(|| format!("{id} is not in the cluster"))
     }
 

@@ -18,6 +18,13 @@ pub(crate) struct Selector {
     name: Option<String>,
 }
 
+impl Selector {
+    /// Every message from the one to the other, or from or to anybody.
+    pub(crate) fn between(from: Option<NodeId>, to: Option<NodeId>) -> Selector {
+        Selector { from, to, name: None }
+    }
+}
+
 /// Every message name, for the error that a wrong one gets.
 const NAMES: [&str; 16] = [
     "PreVote",

@@ -7,6 +7,9 @@ use quorate::types::{Message, NodeId};
 use super::command::Pick;
 use super::message::Selector;
 
+/// What a command is told that picks none.
+pub(crate) const NO_MESSAGE: &str = "no such message is in flight";
+
 /// The messages in flight, in the order in which they were sent, and the state of the links.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
@@ -99,10 +102,6 @@ impl Network {
             }
             positions.truncate(count);
         }
-        if positions.is_empty() {
-            Err("no such message is in flight".into())
-        } else {
-            Ok(positions)
-        }
+        if positions.is_empty() { Err(NO_MESSAGE.into()) } else { Ok(positions) }
     }
 }

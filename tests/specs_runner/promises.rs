@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use quorate::log::Log;
 use quorate::raft::{RoleName, Status};
 use quorate::types::{AppendOutcome, Body, EntryId, Index, Message, NodeId, Term};
 
@@ -13,19 +14,37 @@ use super::disk::Image;
 pub(crate) struct Promises {
     leaders: BTreeMap<Term, NodeId>,
     chosen: BTreeMap<Index, EntryId>,
+    /// The entries that users were told of, each by the leader of its term.
+    acknowledged: Vec<EntryId>,
 }
 
 impl Promises {
-    /// Raft §5.2: at most one leader a term.
-    pub(crate) fn on_status(&mut self, status: &Status) -> Result<(), String> {
+    /// Raft §5.2: at most one leader a term. Raft §5.4.3: it has what was acknowledged before.
+    pub(crate) fn on_status(&mut self, status: &Status, log: &Log) -> Result<(), String> {
         if status.role != RoleName::Leader {
             return Ok(());
         }
-        let first = *self.leaders.entry(status.term).or_insert(status.id);
-        if first == status.id {
-            return Ok(());
+        let Status { id, term, .. } = *status;
+        let first = *self.leaders.entry(term).or_insert(id);
+        if first != id {
+            return Err(format!("two leaders in {term}: {first} and {id}"));
         }
-        Err(format!("two leaders in {}: {first} and {}", status.term, status.id))
+        let known = |entry: EntryId| entry.index < log.base().index || log.has(entry);
+        let mut earlier = self.acknowledged.iter().filter(|entry| entry.term < term);
+        match earlier.find(|entry| !known(**entry)) {
+            Some(entry) => Err(format!("{id} leads {term} without {entry}, acknowledged")),
+            None => Ok(()),
+        }
+    }
+
+    /// A leader tells its user that the entry is committed.
+    pub(crate) fn on_acknowledged(&mut self, entry: EntryId) {
+        self.acknowledged.push(entry);
+    }
+
+    /// How many entries users were told of.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
     }
 
     /// Raft §5.4.3: no two nodes apply different entries at one index; a snapshot counts as its

@@ -9,12 +9,14 @@ pub(crate) enum Move {
     Repeat(u32),
     /// The node's clock is at its deadline, and it is told.
     Timeout,
-    /// The node's clock goes on by one patience, and it is not told.
+    /// The node's clock goes on by one patience, or by one step, and it is not told.
     Lapse,
+    /// The node, which was down, starts again.
+    Start,
     /// The first write on its way is durable.
     Flush,
     /// Of the first write on its way only so many parts become durable, of the others nothing;
-    /// the node starts again.
+    /// the node starts again, or is down.
     Crash(u32),
     /// A user proposes a command.
     Propose,
@@ -48,6 +50,7 @@ impl Move {
             Move::Propose => (6, 0),
             Move::Change(change) => (7, change),
             Move::Transfer(to) => (8, to),
+            Move::Start => (9, 0),
         };
         assert!(argument < 1 << ARGUMENT_BITS, "fewer messages than that are told apart");
         kind << ARGUMENT_BITS | argument
@@ -65,6 +68,7 @@ impl Move {
             6 => Move::Propose,
             7 => Move::Change(argument),
             8 => Move::Transfer(argument),
+            9 => Move::Start,
             _ => unreachable!("no such code was given"),
         }
     }
@@ -128,6 +132,7 @@ mod tests {
             Move::Propose,
             Move::Change(1),
             Move::Transfer(3),
+            Move::Start,
         ];
         for (place, what) in (0..4).flat_map(|place| moves.map(|what| (place, what))) {
             let event = Event { place, what };

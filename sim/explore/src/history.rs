@@ -36,15 +36,18 @@ pub(crate) struct Seen<'a> {
 }
 
 impl History {
-    /// History with what the node adds to it, or how the node contradicts it.
-    pub(crate) fn with(&self, node: &Seen<'_>) -> Result<History, String> {
+    /// History with what the node adds to it, or how the node contradicts it. Where the last
+    /// `survives`, the dead lose their votes whatever is under way.
+    pub(crate) fn with(&self, node: &Seen<'_>, survives: bool) -> Result<History, String> {
         let mut history = self.clone();
         if node.role == RoleName::Leader {
             history.lead(node)?;
             history.complete(node)?;
         }
         history.commit(node)?;
-        history.memberships(node)?;
+        if !survives {
+            history.memberships(node)?;
+        }
         Ok(history)
     }
 

@@ -10,6 +10,7 @@ use crate::intern::Interned;
 use crate::log;
 use crate::node::{Commit, Node, Standing};
 use crate::quorum;
+use crate::scope::Scope;
 
 /// What is looked at of a node, once for each state of it.
 #[derive(Clone, Debug)]
@@ -28,6 +29,9 @@ pub(crate) struct Facts {
     pub(crate) writes: bool,
     pub(crate) crash_parts: u32,
     pub(crate) standing: Standing,
+    /// It is down, or wants to be told of the time.
+    pub(crate) is_down: bool,
+    pub(crate) is_due: bool,
     /// How much of the log it would answer a read from, without asking anybody.
     answers: Option<Index>,
 }
@@ -38,6 +42,8 @@ pub(crate) struct Judge {
     first: Membership,
     /// Whether anybody may answer reads without asking.
     leases: bool,
+    /// Whether the last survivor goes on.
+    survives: bool,
     logs: Interned<Vec<Entry>>,
     views: Interned<(NodeId, RoleName, Term, Index, u32)>,
     /// Whether each log is one that may be.
@@ -57,12 +63,13 @@ impl Facts {
 }
 
 impl Judge {
-    pub(crate) fn new(first: Membership, leases: bool) -> Judge {
+    pub(crate) fn new(scope: &Scope) -> Judge {
         let mut histories = Interned::new();
         histories.number(History::default());
         Judge {
-            first,
-            leases,
+            first: scope.membership.clone(),
+            leases: scope.leases.any(),
+            survives: scope.survives,
             logs: Interned::new(),
             views: Interned::new(),
             steps: Vec::new(),
@@ -91,7 +98,7 @@ impl Judge {
         }
         let (number, is_new) = self.logs.number(entries);
         if is_new {
-            self.steps.push(log::steps(&self.first, self.logs.get(number)));
+            self.steps.push(log::steps(&self.first, self.logs.get(number), self.survives));
         }
         self.steps[number as usize].clone()?;
         let view = (status.id, status.role, status.term, status.committed, number);
@@ -107,6 +114,8 @@ impl Judge {
             writes: !node.writes.is_empty(),
             crash_parts: node.crash_parts(),
             standing: node.standing(),
+            is_down: node.is_down,
+            is_due: node.is_due(),
             answers: self.leases.then(|| node.answers()).flatten(),
         })
     }
@@ -183,14 +192,15 @@ impl Judge {
             log: self.logs.get(facts.log),
             commits,
         };
-        let after = self.histories.get(history).with(&seen)?;
+        let after = self.histories.get(history).with(&seen, self.survives)?;
         self.reached = after.reached(self.reached);
         let (after, _) = self.histories.number(after);
         self.with.insert(key, after);
         Ok(after)
     }
 
-    /// What a leader has just committed is on the disks of a quorum of those who `counted`.
+    /// What a leader has just committed is on the disks of a quorum of those who `counted`; of all
+    /// of them where each may be the last survivor.
     fn committed_by_quorum(
         &self,
         leader: &Facts,
@@ -202,7 +212,8 @@ impl Judge {
         let entry = &self.logs.get(leader.log)[place];
         let keepers = nodes.iter().filter(|node| node.kept.get(place) == Some(entry));
         let keepers: Vec<NodeId> = keepers.map(|node| node.id).collect();
-        if counted.iter().any(|counted| quorum::decides(counted, &keepers)) {
+        let decide = if self.survives { quorum::all_decide } else { quorum::decides };
+        if counted.iter().any(|counted| decide(counted, &keepers)) {
             return Ok(());
         }
         let id = leader.id;

@@ -19,10 +19,15 @@ pub(crate) fn matching(one: &[Entry], other: &[Entry]) -> Result<(), String> {
 }
 
 /// Whether every change in the log is a step that is allowed: no two quorums, one before and one
-/// after it, are without a common node, and voters change only through a joint membership.
-pub(crate) fn steps(first: &Membership, log: &[Entry]) -> Result<(), String> {
+/// after it, are without a common node, and voters change only through a joint membership. Where
+/// survivors go on, the dead lose their votes at any time.
+pub(crate) fn steps(first: &Membership, log: &[Entry], survives: bool) -> Result<(), String> {
     let mut before = first.clone();
     for (index, after) in log.iter().filter_map(Entry::membership) {
+        if survives && is_left_of(&before, &after) {
+            before = after;
+            continue;
+        }
         if !quorum::always_meet(&before, &after) {
             return Err(format!(
                 "membership at {index}: a quorum of {before} and one of {after} are disjoint"
@@ -36,6 +41,13 @@ pub(crate) fn steps(first: &Membership, log: &[Entry]) -> Result<(), String> {
         before = after;
     }
     Ok(())
+}
+
+/// Whether some of the voters are left and nobody else decides.
+fn is_left_of(before: &Membership, after: &Membership) -> bool {
+    let count = |membership: &Membership| membership.voters().count();
+    let stays = after.voters().all(|id| before.is_voter(id));
+    stays && count(after) > 0 && count(after) < count(before)
 }
 
 /// The membership in force: the last in the log, committed or not (Raft §6).
@@ -71,9 +83,21 @@ mod tests {
         };
         let (three, two) = (of(&[1, 2, 3]), of(&[1, 2]));
         let joint = two.clone().joint_with([1, 2, 3].map(NodeId));
-        assert!(steps(&three, &log(&[joint.clone(), two.clone()])).is_ok());
-        assert!(steps(&three, &log(core::slice::from_ref(&two))).is_err(), "in one step");
-        assert!(steps(&three, &log(&[joint, three.clone()])).is_err(), "back out of it");
+        let steps = |before, after: &[Membership]| steps(before, &log(after), false);
+        assert!(steps(&three, &[joint.clone(), two.clone()]).is_ok());
+        assert!(steps(&three, core::slice::from_ref(&two)).is_err(), "in one step");
+        assert!(steps(&three, &[joint, three.clone()]).is_err(), "back out of it");
         assert_eq!(in_force(&three, &log(core::slice::from_ref(&two))), two);
+    }
+
+    #[test]
+    fn the_dead_lose_their_votes_in_one_step_and_nobody_wins_one() {
+        let of = |ids: &[u64]| Membership::new(ids.iter().copied().map(NodeId));
+        let steps = |before: &[u64], after: &[u64]| {
+            steps(&of(before), &[entry(1, 1, Payload::Membership(of(after)))], true)
+        };
+        assert!(steps(&[1, 2, 3], &[1]).is_ok());
+        assert!(steps(&[1], &[1, 2]).is_err());
+        assert!(steps(&[1, 2, 3], &[4]).is_err());
     }
 }

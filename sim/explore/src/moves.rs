@@ -53,7 +53,7 @@ impl Moves {
     /// Nothing is known yet but where the exploration starts.
     pub(crate) fn new(scope: Scope) -> Result<(Moves, World), String> {
         let mut moves = Moves {
-            judge: Judge::new(scope.membership.clone(), scope.leases.any()),
+            judge: Judge::new(&scope),
             scope,
             nodes: Interned::new(),
             facts: Vec::new(),
@@ -121,6 +121,9 @@ impl Moves {
         let (bounds, spent) = (&self.scope.bounds, world.spent);
         for message in &world.flight {
             let place = self.network.receiver(*message);
+            if self.fact(world, place).is_down {
+                continue;
+            }
             events.push(Event { place, what: Move::Deliver(*message) });
             if spent.of(Counted::Repeat) < bounds.repeats {
                 events.push(Event { place, what: Move::Repeat(*message) });
@@ -129,19 +132,18 @@ impl Moves {
         for place in 0..world.states.len() {
             let facts = self.fact(world, place);
             let mut add = |what: Move| events.push(Event { place, what });
-            let leads = facts.leads();
-            let (counted, max) = if leads {
-                (Counted::Heartbeat, bounds.heartbeats.unwrap_or(0))
-            } else {
-                (Counted::Timeout, bounds.timeouts)
-            };
-            let is_first = self.scope.start == Start::First && spent.of(Counted::Timeout) == 0;
-            if spent.of(counted) < max && (place == 0 || !is_first) {
-                add(Move::Timeout);
-            }
-            let for_all = self.scope.leases.any() && place > 0;
-            if spent.of(Counted::Lapse) < bounds.lapses && !for_all {
+            if self.may_lapse(world, place) {
                 add(Move::Lapse);
+            }
+            if facts.is_down {
+                if spent.of(Counted::Timeout) < bounds.timeouts {
+                    add(Move::Start);
+                }
+                continue;
+            }
+            let leads = facts.leads();
+            if self.may_time_out(world, place) {
+                add(Move::Timeout);
             }
             if facts.writes {
                 add(Move::Flush);
@@ -165,14 +167,77 @@ impl Moves {
         }
     }
 
-    /// Puts what the event makes of `world` in the place of `next`. An error says what must not
-    /// be.
+    /// Whether the node may be told of the time: where survivors go on, only if it is due, and
+    /// leaders first, but for a leader's further heartbeats.
+    fn may_time_out(&self, world: &World, place: usize) -> bool {
+        let (bounds, spent, facts) = (&self.scope.bounds, world.spent, self.fact(world, place));
+        let leads_and_is_due = |place| {
+            let facts = self.fact(world, place);
+            facts.leads() && facts.is_due
+        };
+        if self.scope.survives && (facts.is_due || !facts.leads()) {
+            let first = (0..world.states.len()).find(|place| leads_and_is_due(*place));
+            return facts.is_due && first.is_none_or(|first| first == place);
+        }
+        let (counted, max) = if facts.leads() {
+            (Counted::Heartbeat, bounds.heartbeats.unwrap_or(0))
+        } else {
+            (Counted::Timeout, bounds.timeouts)
+        };
+        let is_first = self.scope.start == Start::First && spent.of(Counted::Timeout) == 0;
+        spent.of(counted) < max && (place == 0 || !is_first)
+    }
+
+    /// Whether time may pass. Where all clocks run alike it does so for all, with n1; and where
+    /// survivors go on, only once all that is said to nodes that are up was heard, and nobody is
+    /// due: no message takes longer, and nobody stands still.
+    fn may_lapse(&self, world: &World, place: usize) -> bool {
+        if world.spent.of(Counted::Lapse) >= self.scope.bounds.lapses {
+            return false;
+        }
+        let alike = self.scope.leases.any() || self.scope.survives;
+        let up = |message: &u32| !self.fact(world, self.network.receiver(*message)).is_down;
+        let waits = || {
+            let due = (0..world.states.len()).any(|place| self.fact(world, place).is_due);
+            due || world.flight.iter().any(up)
+        };
+        (place == 0 || !alike) && !(self.scope.survives && waits())
+    }
+
+    /// Puts what the event makes of `world` in the place of `next`, and then every message that
+    /// takes no time. An error says what must not be.
     pub(crate) fn next(
         &mut self,
         world: &World,
         event: Event,
         next: &mut World,
     ) -> Result<Next, String> {
+        let mut reached = self.one(world, event, next)?;
+        let mut after = World::default();
+        while reached == Next::Reached
+            && let Some(event) = self.at_once(next)
+        {
+            reached = self.one(next, event, &mut after)?;
+            core::mem::swap(next, &mut after);
+        }
+        Ok(reached)
+    }
+
+    /// A message that takes no time: where survivors go on, a heartbeat and what belongs to it.
+    pub(crate) fn at_once(&self, world: &World) -> Option<Event> {
+        let takes_none = |message: &u32| {
+            let body = &self.network.get(*message).body;
+            matches!(body, Body::Heartbeat(_) | Body::HeartbeatReply { .. } | Body::Counted)
+        };
+        let place = |message: &u32| self.network.receiver(*message);
+        let up = |message: &u32| !self.fact(world, place(message)).is_down;
+        let mut flight = world.flight.iter().filter(|_| self.scope.survives);
+        let message = flight.find(|message| takes_none(message) && up(message))?;
+        Some(Event { place: place(message), what: Move::Deliver(*message) })
+    }
+
+    /// Puts what the event alone makes of `world` in the place of `next`.
+    fn one(&mut self, world: &World, event: Event, next: &mut World) -> Result<Next, String> {
         let state = world.states[event.place];
         let what = match event.what {
             Move::Repeat(message) => Move::Deliver(message),
@@ -192,7 +257,8 @@ impl Moves {
         next.states.clone_from(&world.states);
         next.flight.clone_from(&world.flight);
         next.states[event.place] = state;
-        next.spent = counted(event, self.facts[world.states[event.place] as usize].leads())
+        let facts = &self.facts[world.states[event.place] as usize];
+        next.spent = counted(&self.scope, event, facts)
             .map_or(world.spent, |counted| world.spent.and(counted));
         if let Move::Deliver(message) = event.what {
             let at = next.flight.binary_search(&message).expect("what arrives is on its way");
@@ -212,6 +278,7 @@ impl Moves {
             let receiver = next.states[self.network.receiver(message)];
             if next.flight.len() < self.scope.bounds.flight
                 && let Err(at) = next.flight.binary_search(&message)
+                && !self.facts[receiver as usize].is_down
                 && !self.is_past(receiver, message)
             {
                 next.flight.insert(at, message);
@@ -220,17 +287,23 @@ impl Moves {
         if next == world {
             return Ok(Next::Same);
         }
-        if self.scope.leases.any() && event.what == Move::Lapse {
+        if event.what == Move::Lapse && (self.scope.leases.any() || self.scope.survives) {
             self.lapse_others(next)?;
+        }
+        if matches!(event.what, Move::Crash(_)) && self.scope.survives {
+            // What it said may have arrived before; what it was told, it has forgotten.
+            let concerns = |message: u32| {
+                let from = self.network.get(message).from.0 as usize - 1;
+                [from, self.network.receiver(message)].contains(&event.place)
+            };
+            next.flight.retain(|message| !concerns(*message));
         }
         let moved = (event.place, before);
         next.history =
             self.judge.judge(world.history, &next.states, &self.facts, moved, &commits)?;
-        if self.scope.leases.any() {
-            for state in &next.states {
-                self.judge.answers(next.history, &self.facts[*state as usize])?;
-            }
-        }
+        let leases = self.scope.leases.any();
+        let mut states = next.states.iter().filter(|_| leases);
+        states.try_for_each(|it| self.judge.answers(next.history, &self.facts[*it as usize]))?;
         Ok(Next::Reached)
     }
 
@@ -295,6 +368,7 @@ impl Moves {
             }
             Move::Timeout => Told::Timeout,
             Move::Lapse => Told::Lapse,
+            Move::Start => Told::Start,
             Move::Flush => Told::Flush,
             Move::Crash(parts) => Told::Crash { parts },
             Move::Propose => Told::Input(proposal()),
@@ -312,11 +386,14 @@ impl Moves {
 }
 
 /// What the event is counted as.
-fn counted(event: Event, leads: bool) -> Option<Counted> {
+fn counted(scope: &Scope, event: Event, facts: &Facts) -> Option<Counted> {
     match event.what {
         Move::Deliver(_) | Move::Flush => None,
+        Move::Start => Some(Counted::Timeout),
         Move::Repeat(_) => Some(Counted::Repeat),
-        Move::Timeout if leads => Some(Counted::Heartbeat),
+        // Nobody stands still: where that is so, it is no choice.
+        Move::Timeout if scope.survives && facts.is_due => None,
+        Move::Timeout if facts.leads() => Some(Counted::Heartbeat),
         Move::Timeout => Some(Counted::Timeout),
         Move::Lapse => Some(Counted::Lapse),
         Move::Crash(_) => Some(Counted::Crash),

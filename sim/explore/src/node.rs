@@ -12,7 +12,7 @@ use quorate::types::{
     NodeId, ReadLevel, Restored, SnapshotMeta, Tag, Term, Write, WriteId,
 };
 
-use crate::scope::{PATIENCE, Scope};
+use crate::scope::{HEARTBEAT, PATIENCE, STEP, STEPS_TO_DEATH, Scope};
 
 /// Where every clock stands between two moves.
 const NOON: Instant = Instant(1_000_000_000_000);
@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     /// Writes on their way, numbered from 1.
     pub(crate) writes: Vec<Write>,
+    /// It has crashed, and not started again: its core has taken no input yet.
+    pub(crate) is_down: bool,
 }
 
 /// What is durable.
@@ -44,6 +46,7 @@ pub(crate) enum Told {
     Lapse,
     Flush,
     Crash { parts: u32 },
+    Start,
 }
 
 /// What a leader committed in a step.
@@ -71,7 +74,8 @@ impl Node {
     pub(crate) fn fresh(scope: &Scope, id: NodeId) -> Node {
         let disk = Disk::default();
         let raft = disk.start(scope, id);
-        Node { raft: normal_at(&raft, NOON, scope).0, disk, writes: Vec::new() }
+        let raft = normal_at(&raft, NOON, scope).0;
+        Node { raft, disk, writes: Vec::new(), is_down: false }
     }
 
     /// Moves the node. An error is what it panicked with.
@@ -89,7 +93,7 @@ impl Node {
             Run { now: NOON, messages: Vec::new(), commits: Vec::new(), actions: Vec::new() };
         match told {
             Told::Input(input) => run.step(&mut self, scope, input.clone()),
-            Told::Timeout if scope.leases.any() && self.raft.status().role != RoleName::Leader => {
+            Told::Timeout if self.campaigns(scope) => {
                 run.step(&mut self, scope, Input::Campaign);
             }
             Told::Timeout => {
@@ -97,6 +101,8 @@ impl Node {
                 run.step(&mut self, scope, Input::Timeout);
             }
             Told::Lapse if scope.leases.any() => run.now = NOON.after(PATIENCE / 2),
+            Told::Lapse if scope.survives && self.is_down => {}
+            Told::Lapse if scope.survives => run.now = NOON.after(STEP),
             Told::Lapse => run.now = NOON.after(PATIENCE),
             Told::Flush => run.flush(&mut self, scope),
             Told::Crash { parts } => {
@@ -106,7 +112,14 @@ impl Node {
                 }
                 self.writes.clear();
                 self.raft = self.disk.start(scope, id);
-                if self.raft.deadline() <= NOON {
+                self.is_down = scope.survives;
+                if !self.is_down && self.is_due() {
+                    run.step(&mut self, scope, Input::Timeout);
+                }
+            }
+            Told::Start => {
+                self.is_down = false;
+                if self.is_due() {
                     run.step(&mut self, scope, Input::Timeout);
                 }
             }
@@ -119,6 +132,18 @@ impl Node {
         }
         let Run { messages, commits, actions, .. } = run;
         Moved { node: self, messages, commits, actions }
+    }
+
+    /// Whether it campaigns when it is told of the time: where there are leases anybody may, and
+    /// where survivors go on, whoever is not due is told in order to.
+    fn campaigns(&self, scope: &Scope) -> bool {
+        let leads = self.raft.status().role == RoleName::Leader;
+        !leads && (scope.leases.any() || scope.survives && !self.is_due())
+    }
+
+    /// Whether the node wants to be told of the time by now.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.is_down && self.raft.deadline() <= NOON
     }
 
     /// In how many ways a crash can cut the first write on its way short: at each of its parts.
@@ -278,6 +303,9 @@ fn parts(write: &Write) -> usize {
 fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
     let patience = u64::try_from(PATIENCE.as_nanos()).expect("a patience is short");
     raft.normal_form(|instant| {
+        if scope.survives {
+            return in_steps(now, instant);
+        }
         if scope.leases.any() {
             let half = patience / 2;
             let origin = now.0 - 2 * PATIENCES_MAX * half;
@@ -289,6 +317,20 @@ fn normal_at(raft: &Raft, now: Instant, scope: &Scope) -> (Raft, WriteId) {
         let ahead = if ahead < patience { ahead } else { ahead / patience * patience };
         Instant(NOON.0 - past * patience + ahead)
     })
+}
+
+/// Where survivors go on, an instant is some steps past, at most as many as death takes; or ahead:
+/// with the next heartbeat, which takes no time, or by the next step.
+fn in_steps(now: Instant, instant: Instant) -> Instant {
+    let step = STEP.as_nanos() as u64;
+    if instant > now.after(HEARTBEAT) {
+        return NOON.after(STEP);
+    }
+    if instant > now {
+        return NOON.after(HEARTBEAT);
+    }
+    let steps = (now.since(instant).as_nanos() as u64 / step).min(STEPS_TO_DEATH.into());
+    Instant(NOON.0 - steps * step)
 }
 
 /// A proposal of a user.

@@ -16,6 +16,11 @@ fn half_decides(voters: &Voters, set: &[NodeId]) -> bool {
     twice > voters.len() || (twice == voters.len() && casting)
 }
 
+/// Whether all that have a vote are in the set: each may be the last survivor.
+pub(crate) fn all_decide(membership: &Membership, set: &[NodeId]) -> bool {
+    membership.voters().all(|voter| set.contains(&voter))
+}
+
 /// Whether every quorum of the one shares a node with every quorum of the other, by trying all.
 pub(crate) fn always_meet(one: &Membership, other: &Membership) -> bool {
     let mut ids: Vec<NodeId> = one.ids().chain(other.ids()).collect();

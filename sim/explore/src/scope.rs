@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quorate::raft::{Config, Lease};
+use quorate::raft::{Config, Lease, Survivor};
 use quorate::types::{Change, Membership, NodeId};
 
 /// One exploration.
@@ -27,6 +27,10 @@ pub struct Scope {
     /// What leaders do with leases. Where there are any all clocks run alike, and anybody may
     /// campaign at any time: nothing but promises stands against it.
     pub leases: Leases,
+    /// The last survivor goes on. All clocks run alike, and before any goes on, what was sent to
+    /// nodes that are up has arrived, and whoever is due has been told. Who crashes stays down
+    /// until it starts again.
+    pub survives: bool,
     /// What a user may ask a leader for, as often as the bounds allow.
     pub changes: Vec<Change>,
     /// How much may happen.
@@ -68,15 +72,17 @@ pub enum Start {
 pub struct Bounds {
     /// The highest term.
     pub term: u64,
-    /// Timeouts of nodes that do not lead.
+    /// Timeouts of nodes that do not lead; with survivors, where nobody has a choice of those,
+    /// starts of nodes that were down.
     pub timeouts: u8,
-    /// Heartbeats of leaders, beside those that come with an election; if none, those are lost
-    /// too.
+    /// Heartbeats of leaders, beside those that come with an election and those that are due where
+    /// all clocks run alike; if none, those are lost too.
     pub heartbeats: Option<u8>,
     /// How often a node's patience runs out before it is told of the time; with leases, how often
-    /// half a patience passes for all.
+    /// half a patience passes for all; with survivors, how often a third of the silence that means
+    /// death does.
     pub lapses: u8,
-    /// Crashes, each with a restart.
+    /// Crashes, each with a restart, but with survivors.
     pub crashes: u8,
     /// Messages delivered once more than they were sent.
     pub repeats: u8,
@@ -94,6 +100,11 @@ pub struct Bounds {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 /// How long between two heartbeats.
 pub(crate) const HEARTBEAT: Duration = Duration::from_micros(1);
+/// Where survivors go on, the clocks make steps of a third of the silence that means death: longer
+/// than any patience, and too short for a pause.
+pub(crate) const STEP: Duration = Duration::from_secs(7);
+/// After so many steps the silent are dead.
+pub(crate) const STEPS_TO_DEATH: u32 = 3;
 
 impl Scope {
     pub(crate) fn config(&self, id: NodeId) -> Config {
@@ -109,6 +120,7 @@ impl Scope {
             Leases::Held => Some(Lease { drift_ppm: 0, replicas: false }),
             Leases::Lent => Some(Lease { drift_ppm: 0, replicas: true }),
         };
+        config.survivor = self.survives.then_some(Survivor { after: STEP * STEPS_TO_DEATH });
         config
     }
 

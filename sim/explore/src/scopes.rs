@@ -26,6 +26,8 @@ pub fn all() -> Vec<Scope> {
         lease(),
         heir(),
         loan(),
+        survivor(),
+        last(),
     ]
 }
 
@@ -57,6 +59,7 @@ fn election() -> Scope {
         sticky: false,
         slow_disks: false,
         leases: Leases::None,
+        survives: false,
         changes: Vec::new(),
         bounds: Bounds { term: 3, timeouts: 3, ..NOTHING },
         short: Bounds { term: 2, timeouts: 2, ..NOTHING },
@@ -230,5 +233,62 @@ fn loan() -> Scope {
             ..NOTHING
         },
         ..led()
+    }
+}
+
+fn survivor() -> Scope {
+    Scope {
+        name: "survivor",
+        about: "three nodes that die one after the other, and the last goes on with all there was",
+        pre_vote: true,
+        sticky: true,
+        survives: true,
+        bounds: Bounds {
+            term: 3,
+            timeouts: 1,
+            heartbeats: Some(1),
+            lapses: 7,
+            crashes: 3,
+            proposals: 1,
+            transfers: 1,
+            ..NOTHING
+        },
+        short: Bounds {
+            term: 2,
+            heartbeats: Some(1),
+            lapses: 3,
+            crashes: 2,
+            proposals: 1,
+            ..NOTHING
+        },
+        ..led()
+    }
+}
+
+fn last() -> Scope {
+    Scope {
+        name: "last",
+        about: "two nodes that die and come back: who was not there does not go on",
+        nodes: 2,
+        membership: ids(&[1, 2]),
+        bounds: Bounds {
+            term: 5,
+            timeouts: 4,
+            heartbeats: Some(2),
+            lapses: 12,
+            crashes: 5,
+            proposals: 1,
+            transfers: 1,
+            ..NOTHING
+        },
+        short: Bounds {
+            term: 3,
+            timeouts: 2,
+            heartbeats: Some(0),
+            lapses: 7,
+            crashes: 3,
+            ..NOTHING
+        },
+        ..survivor()
     }
 }

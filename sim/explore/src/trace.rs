@@ -48,13 +48,16 @@ fn said(moves: &Moves, event: &Event, node: &Node) -> String {
             Input::Campaign.to_string()
         }
         Move::Timeout => Input::Timeout.to_string(),
+        Move::Lapse if moves.scope.survives => "time passes for all".to_owned(),
         Move::Lapse if moves.scope.leases.any() => "half a patience passes for all".to_owned(),
         Move::Lapse => "time passes".to_owned(),
         Move::Flush => "flushed w1".to_owned(),
+        Move::Crash(_) if moves.scope.survives => "crashes".to_owned(),
         Move::Crash(parts) => match node.writes.len() {
             0 => "crashes and starts again".to_owned(),
             count => format!("crashes with {parts} parts of {count} writes, and starts again"),
         },
+        Move::Start => "starts again".to_owned(),
         Move::Propose => proposal().to_string(),
         Move::Change(change) => format!("change {}", moves.scope.changes[change as usize]),
         Move::Transfer(to) => format!("transfer to n{to}"),

@@ -82,6 +82,19 @@ fn loan() {
 }
 
 #[test]
+fn survivor() {
+    let Reached { terms, committed, changes } = reached("survivor");
+    assert_eq!(terms, 2, "the last one leads");
+    assert!(committed > 2 && changes > 0, "and goes on alone");
+}
+
+#[test]
+fn last() {
+    let Reached { terms, committed, .. } = reached("last");
+    assert!(terms > 2 && committed > 3, "who was there leads again, and then another");
+}
+
+#[test]
 fn heir() {
     let Reached { terms, committed, .. } = reached("heir");
     assert_eq!((terms, committed), (2, 3), "the next leader commits what it inherits");

@@ -156,6 +156,11 @@ fn holder(model: &Model, electorate: &Electorate, index: Index) -> (Option<Slot>
     for slot in model.slots() {
         let Some(has) = chain(slot) else { continue };
         let holds = |slot: &Slot| chain(*slot) == Some(has);
+        // Each voter may be the last survivor.
+        let lacks = |slot: Slot| electorate.is_voter(slot) && !holds(&slot);
+        if model.survives && model.slots().any(lacks) {
+            continue;
+        }
         match electorate.decision(model.slots().filter(holds).collect()) {
             Decision::Made => return (Some(slot), Decision::Made),
             Decision::ByStrangers => nearest = Decision::ByStrangers,

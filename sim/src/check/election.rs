@@ -118,7 +118,9 @@ impl Election {
             return S4.broken(format!("{id} leads {term} before its vote for itself is durable"));
         }
         if model.survives {
-            // Who is dead is not asked. What its leadership must not lose, others watch.
+            // Who is dead is not asked, and who is, each leader tells by its own clock: a voter
+            // that has just started is dead to some, and not to others. S1 and S10 watch what
+            // comes of it.
             return Ok(());
         }
         let membership = &electorate.membership;

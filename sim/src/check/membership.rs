@@ -14,14 +14,15 @@ use crate::check::nodes::Slot;
 /// has it. Each membership must follow the one before it in that log.
 pub(super) fn submitted(model: &Model, slot: Slot, first: Index) -> Verdict {
     let node = model.node(slot);
-    if model.survives {
-        // The dead lose their votes at once, in the middle of any change.
-        return Ok(());
-    }
     for pair in node.memory.log.electorates().windows(2) {
         let [(before_at, before), (at, after)] = pair else { continue };
         // Of a node that came later, the log need not say who counted at first.
         if *at < first || before.membership.is_nobody() {
+            continue;
+        }
+        // The dead lose their votes at once, in the middle of any change: who is left shares no
+        // quorum with them.
+        if model.survives && is_left_of(&before.membership, &after.membership) {
             continue;
         }
         let chain = node.memory.log.chain_at(*before_at);
@@ -46,6 +47,14 @@ fn follows(id: NodeId, at: Index, before: &Arc<Electorate>, after: &Arc<Electora
             .broken(format!("{id} goes at {at} from {was} to {is}: both could decide at once"));
     }
     Ok(())
+}
+
+/// Whether somebody is left of those who had votes, and nobody has or is to have one who had not.
+fn is_left_of(was: &Membership, is: &Membership) -> bool {
+    let wanted = is.wanted().iter().all(|id| was.wanted().contains(id));
+    let left = is.voters().count();
+    let stay = is.voters().all(|id| was.is_voter(id));
+    stay && wanted && left > 0 && left < was.voters().count()
 }
 
 /// Whether one membership may come right after the other: the voters that decide stay, or decide

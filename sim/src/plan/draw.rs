@@ -422,8 +422,10 @@ impl Planner<'_> {
                 Verb::Crash(who, keep, self.downtime())
             }
             Fault::Pause => Verb::Pause(who, lasting),
-            Fault::Partition if self.draw.chance(500) => Verb::Split(self.side(who), lasting),
-            Fault::Partition => Verb::Isolate(who, lasting),
+            Fault::Partition if self.draw.chance(500) => {
+                Verb::Split(self.side(who), self.parted(lasting))
+            }
+            Fault::Partition => Verb::Isolate(who, self.parted(lasting)),
             Fault::OneWay => match self.draw.below(3) {
                 0 => Verb::Cut(who, self.anyone(), lasting),
                 1 => Verb::Deafen(who, lasting),
@@ -540,6 +542,13 @@ impl Planner<'_> {
         let percent = *self.draw.pick(&[25, 60, 100, 100, 150, 150, 250, 400, 800]);
         let span = timeout * percent / 100;
         Duration::from_millis(span * self.draw.between(75, 125) / 100 + 1)
+    }
+
+    /// Time that the network parts nodes: where a silence means death, longer than it takes both
+    /// sides to bury the other and go on.
+    fn parted(&self, lasting: Duration) -> Duration {
+        let after = self.settings.config.survivor.map_or(Duration::ZERO, |it| it.after * 2);
+        after + lasting
     }
 
     /// Time that a node stays down: from nothing, as a supervisor would have it, to very long.

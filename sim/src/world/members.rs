@@ -89,8 +89,9 @@ impl World {
     pub(super) fn draw_core(&self) -> Vec<Place> {
         let mut draw = self.choices.draw(Kind::Calm.key());
         if self.settings.config.survivor.is_some() {
-            // Whoever went on alone may be any of them.
-            return (0..self.settings.nodes()).map(Place).collect();
+            // One that was there all the time, or all: whoever went on alone may be any of them.
+            let everyone = || (0..self.settings.nodes()).map(Place).collect();
+            return self.draw_last().map_or_else(everyone, |last| vec![last]);
         }
         let mut core = Vec::new();
         for membership in self.electorates() {

@@ -14,6 +14,7 @@ mod erring;
 mod faults;
 mod host;
 mod identity;
+mod last;
 mod life;
 mod load;
 mod members;
@@ -335,6 +336,7 @@ impl World {
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         self.fold(ladder ^ (outputs.len() as u64) << 56);
         self.note_durable(place, &outputs, witness);
+        self.note_who_counts(place, &outputs, &membership);
         World::note_deposed(&before, &outputs, witness);
         let seen = Seen::Stepped { node: status.id, status: &status, membership: &membership };
         witness.see(now, seen);

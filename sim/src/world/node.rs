@@ -121,6 +121,8 @@ pub(crate) struct Running {
     pub(crate) heard: BTreeMap<NodeId, (Term, Instant)>,
     /// The last index of the log when the node began to lead.
     pub(crate) led_from: Index,
+    /// Since it started its leader told it that it counts, or it led: it may be the last survivor.
+    pub(crate) may_be_last: bool,
     /// Its last step changed which membership is the last in its log.
     pub(crate) membership_moved: bool,
     pub(crate) counts: Counts,
@@ -222,6 +224,7 @@ impl Running {
             for_all_live: BTreeSet::new(),
             heard: BTreeMap::new(),
             led_from: Index::ZERO,
+            may_be_last: false,
             membership_moved: false,
             counts: Counts::default(),
         }

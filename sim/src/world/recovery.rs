@@ -32,6 +32,11 @@ impl World {
         let sound = self.links(|from, to| in_core(from) && in_core(to));
         self.network.make_sound(sound);
         self.cut_off_the_rest(&core);
+        if let [last] = core[..]
+            && self.settings.config.survivor.is_some()
+        {
+            self.bury_others(last, witness);
+        }
         for place in &core {
             self.make_well(*place);
         }

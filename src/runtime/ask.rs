@@ -1,0 +1,215 @@
+//! What users ask of a node that runs, and what they are told.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::oneshot::{self, Sender};
+
+use crate::machine::Outcome;
+use crate::raft::{PeerStatus, RejectReason, Status};
+use crate::replica::{Input, Output, Standing};
+use crate::types::{
+    Acknowledge, Change, Command, EntryId, Freshness, Index, Membership, NodeId, ReadLevel, Tag,
+};
+
+/// What came of something asked.
+pub(super) type Told<T> = Result<T, AskError>;
+
+/// Why something that was asked did not end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AskError {
+    /// Nothing happened, and nothing will: safe to try again, where the reason says.
+    Rejected(RejectReason),
+    /// It may have happened, or happen yet: safe to try again in a session only.
+    Unknown,
+    /// The server stopped before anything was known.
+    Stopped,
+}
+
+/// What became of a request that ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proposed {
+    /// It is in the log for good and carried out.
+    Done {
+        /// Where it stands.
+        id: EntryId,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// With [`Acknowledge::LeaderOnly`]: it is in the leader's memory, and may be lost.
+    MayBeLost {
+        /// Where it was appended.
+        id: EntryId,
+    },
+}
+
+/// An answer to a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// What the state machine said.
+    pub answer: Vec<u8>,
+    /// How fresh that is.
+    pub freshness: Freshness,
+    /// The index that the read waited for.
+    pub index: Index,
+    /// How far the state machine had applied the log.
+    pub applied: Index,
+}
+
+/// How a node is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The algorithm.
+    pub status: Status,
+    /// How far each peer is; empty unless this node leads.
+    pub peers: Vec<PeerStatus>,
+    /// Who counts.
+    pub membership: Membership,
+    /// What is known of the state machine.
+    pub standing: Standing,
+}
+
+/// One thing that a user wants, and whom to tell.
+pub(super) enum Ask {
+    Propose(Command, Acknowledge, Sender<Told<Proposed>>),
+    Read(ReadLevel, Vec<u8>, Sender<Told<Answered>>),
+    Change(Change, Sender<Told<EntryId>>),
+    GiveUp(Sender<Told<EntryId>>),
+    Transfer(Option<NodeId>, Sender<Told<()>>),
+    Campaign,
+    Report(Sender<Report>),
+    Close,
+}
+
+/// Who waits for what.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    last: u64,
+    waiting: BTreeMap<Tag, Waits>,
+}
+
+#[derive(Debug)]
+enum Waits {
+    Proposed(Sender<Told<Proposed>>),
+    Answered(Sender<Told<Answered>>),
+    Changed(Sender<Told<EntryId>>),
+    Resigned(Sender<Told<()>>),
+}
+
+impl Waiting {
+    /// The node's own part of what is asked; what a node has no part in comes back.
+    pub(super) fn put(&mut self, ask: Ask) -> Result<Input, Ask> {
+        Ok(match ask {
+            Ask::Propose(command, acknowledge, sender) => {
+                Input::Propose { tag: self.wait(Waits::Proposed(sender)), acknowledge, command }
+            }
+            Ask::Read(level, query, sender) => {
+                Input::Read { tag: self.wait(Waits::Answered(sender)), level, query }
+            }
+            Ask::Change(change, sender) => {
+                Input::ChangeMembership { tag: self.wait(Waits::Changed(sender)), change }
+            }
+            Ask::GiveUp(sender) => Input::GiveUpChange { tag: self.wait(Waits::Changed(sender)) },
+            Ask::Transfer(to, sender) => {
+                Input::Transfer { tag: self.wait(Waits::Resigned(sender)), to }
+            }
+            Ask::Campaign => Input::Campaign,
+            Ask::Report(_) | Ask::Close => return Err(ask),
+        })
+    }
+
+    /// To hand over the leadership, and hear of it.
+    pub(super) fn resign(&mut self) -> (Input, oneshot::Receiver<Told<()>>) {
+        let (sender, told) = oneshot::channel();
+        (Input::Transfer { tag: self.wait(Waits::Resigned(sender)), to: None }, told)
+    }
+
+    fn wait(&mut self, waits: Waits) -> Tag {
+        self.last += 1;
+        self.waiting.insert(Tag(self.last), waits);
+        Tag(self.last)
+    }
+
+    /// Tells whoever waited for it; what nobody waits for comes back.
+    pub(super) fn tell(&mut self, output: Output) -> Option<Output> {
+        let (tag, told) = match output {
+            Output::Replied { tag, id, outcome } => (tag, Ok(End::Done(id, outcome))),
+            Output::MayBeLost { tag, id } => (tag, Ok(End::MayBeLost(id))),
+            Output::Answered { tag, freshness, index, applied, answer } => {
+                (tag, Ok(End::Answered(Answered { answer, freshness, index, applied })))
+            }
+            Output::Changed { tag, id } => (tag, Ok(End::Changed(id))),
+            Output::Resigned { tag } => (tag, Ok(End::Resigned)),
+            Output::Rejected { tag, reason } => (tag, Err(AskError::Rejected(reason))),
+            Output::Unknown { tag } => (tag, Err(AskError::Unknown)),
+            other => return Some(other),
+        };
+        if let Some(waits) = self.waiting.remove(&tag) {
+            waits.tell(told);
+        }
+        None
+    }
+}
+
+/// How something that was asked ended.
+enum End {
+    Done(EntryId, Outcome),
+    MayBeLost(EntryId),
+    Answered(Answered),
+    Changed(EntryId),
+    Resigned,
+}
+
+impl Waits {
+    /// Whoever gave up waiting is told nothing.
+    fn tell(self, told: Told<End>) {
+        match (self, told) {
+            (Waits::Proposed(sender), Ok(End::Done(id, outcome))) => {
+                drop(sender.send(Ok(Proposed::Done { id, outcome })));
+            }
+            (Waits::Proposed(sender), Ok(End::MayBeLost(id))) => {
+                drop(sender.send(Ok(Proposed::MayBeLost { id })));
+            }
+            (Waits::Answered(sender), Ok(End::Answered(answered))) => {
+                drop(sender.send(Ok(answered)));
+            }
+            (Waits::Changed(sender), Ok(End::Changed(id))) => drop(sender.send(Ok(id))),
+            (Waits::Resigned(sender), Ok(End::Resigned)) => drop(sender.send(Ok(()))),
+            (Waits::Proposed(sender), Err(error)) => drop(sender.send(Err(error))),
+            (Waits::Answered(sender), Err(error)) => drop(sender.send(Err(error))),
+            (Waits::Changed(sender), Err(error)) => drop(sender.send(Err(error))),
+            (Waits::Resigned(sender), Err(error)) => drop(sender.send(Err(error))),
+            (
+                Waits::Proposed(_) | Waits::Answered(_) | Waits::Changed(_) | Waits::Resigned(_),
+                _,
+            ) => {
+                unreachable!("a node answers what it was asked")
+            }
+        }
+    }
+}
+
+impl Proposed {
+    /// The state machine's reply, if there is one.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Arc<[u8]>> {
+        match self {
+            Proposed::Done { outcome: Outcome::Reply(reply), .. } => Some(reply),
+            Proposed::Done { .. } | Proposed::MayBeLost { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AskError::Rejected(reason) => write!(f, "nothing happened: {reason}"),
+            AskError::Unknown => f.write_str("it may have happened: try again in a session only"),
+            AskError::Stopped => f.write_str("the server stopped, and nothing is known"),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}

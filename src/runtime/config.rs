@@ -1,0 +1,212 @@
+//! What a server is told before it starts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::raft::Config;
+use crate::replica::ReplicaConfig;
+use crate::storage::ClusterId;
+use crate::types::{Address, Member, Membership, NodeId};
+
+/// How a node is run for real. [`ServerConfig::new`] has defaults; every field may be changed
+/// before the start.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The node's own directory, made if it is missing. No other process may use it.
+    pub directory: PathBuf,
+    /// The cluster. A directory that is another's is refused.
+    pub cluster: ClusterId,
+    /// Where peers connect.
+    pub listen: SocketAddr,
+    /// Where peers are reached until the membership says so: what a node needs that joins a
+    /// running cluster.
+    pub peers: BTreeMap<NodeId, Address>,
+    /// The node itself.
+    pub replica: ReplicaConfig,
+    /// The bounds of connections.
+    pub network: NetworkConfig,
+    /// The most requests of users that wait to be looked at; whoever asks for more waits.
+    pub requests_max: usize,
+    /// Whether words may leave this machine in the clear. Without it `listen` must be a loopback
+    /// address.
+    pub plaintext: bool,
+}
+
+/// The bounds of connections between nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// How long a connection may take to come about, hellos included.
+    pub handshake_max: Duration,
+    /// How often a side that has nothing to say shows that it is there.
+    pub pulse: Duration,
+    /// After how long without a word a connection is given up. At least twice `pulse`.
+    pub silence_max: Duration,
+    /// After how long with nothing but pulses a connection is closed. It is made again when there
+    /// is something to say.
+    pub idle_max: Duration,
+    /// How long a connection that failed is left alone, at first: each further failure doubles it.
+    pub retry_min: Duration,
+    /// The longest time it is left alone.
+    pub retry_max: Duration,
+    /// The most packets that wait for one lane of one peer. What does not fit is lost, as networks
+    /// lose things.
+    pub packets_max: usize,
+    /// The most connections whose other end has not said yet who it is.
+    pub strangers_max: usize,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> NetworkConfig {
+        NetworkConfig {
+            handshake_max: Duration::from_secs(5),
+            pulse: Duration::from_millis(500),
+            silence_max: Duration::from_secs(2),
+            idle_max: Duration::from_secs(10),
+            retry_min: Duration::from_millis(20),
+            retry_max: Duration::from_secs(1),
+            packets_max: 4096,
+            strangers_max: 64,
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Node `id` of a cluster that `members` found together, once all of them have met; each with
+    /// the address that the others reach it at. It listens on its own.
+    ///
+    /// # Errors
+    /// A [`ServerConfigError`] if the node is none of them, an address is no socket address, or
+    /// one is listed twice.
+    pub fn new(
+        directory: impl Into<PathBuf>,
+        cluster: ClusterId,
+        id: NodeId,
+        members: impl IntoIterator<Item = (NodeId, SocketAddr)>,
+    ) -> Result<ServerConfig, ServerConfigError> {
+        let members: Vec<(NodeId, SocketAddr)> = members.into_iter().collect();
+        let own = members.iter().find(|(member, _)| *member == id);
+        let listen = own.ok_or(ServerConfigError::NotAMember(id))?.1;
+        let mut founders = Membership::new(members.iter().map(|(member, _)| *member));
+        for (position, (member, address)) in members.iter().enumerate() {
+            if members[..position].iter().any(|(other, _)| other == member) {
+                return Err(ServerConfigError::Twice(*member));
+            }
+            let address = Address::new(&address.to_string()).expect("a socket address is short");
+            founders = founders.with_member(Member { address, ..Member::new(*member) });
+        }
+        let mut raft = Config::new(id);
+        raft.founders = Some(founders);
+        Ok(ServerConfig {
+            directory: directory.into(),
+            cluster,
+            listen,
+            peers: BTreeMap::new(),
+            replica: ReplicaConfig::new(raft),
+            network: NetworkConfig::default(),
+            requests_max: 4096,
+            plaintext: false,
+        })
+    }
+
+    /// Node `id`, which listens at `listen` and joins a running cluster: a leader that adds it
+    /// brings it everything. `peers` are where that may be.
+    #[must_use]
+    pub fn joining(
+        directory: impl Into<PathBuf>,
+        cluster: ClusterId,
+        (id, listen): (NodeId, SocketAddr),
+        peers: impl IntoIterator<Item = (NodeId, SocketAddr)>,
+    ) -> ServerConfig {
+        let address = |address: SocketAddr| {
+            Address::new(&address.to_string()).expect("a socket address is short")
+        };
+        ServerConfig {
+            directory: directory.into(),
+            cluster,
+            listen,
+            peers: peers.into_iter().map(|(peer, at)| (peer, address(at))).collect(),
+            replica: ReplicaConfig::new(Config::new(id)),
+            network: NetworkConfig::default(),
+            requests_max: 4096,
+            plaintext: false,
+        }
+    }
+
+    /// Says what is wrong with the configuration, if anything is.
+    ///
+    /// # Errors
+    /// A [`ServerConfigError`] that names the field.
+    pub fn check(&self) -> Result<(), ServerConfigError> {
+        if !self.plaintext && !self.listen.ip().is_loopback() {
+            return Err(ServerConfigError::Plaintext(self.listen));
+        }
+        let network = &self.network;
+        let spans = [
+            ("handshake_max", network.handshake_max),
+            ("pulse", network.pulse),
+            ("idle_max", network.idle_max),
+            ("retry_min", network.retry_min),
+        ];
+        if let Some((field, _)) = spans.iter().find(|(_, span)| span.is_zero()) {
+            return Err(ServerConfigError::Zero(field));
+        }
+        let counts = [
+            ("packets_max", network.packets_max),
+            ("strangers_max", network.strangers_max),
+            ("requests_max", self.requests_max),
+        ];
+        if let Some((field, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(ServerConfigError::Zero(field));
+        }
+        if network.silence_max < 2 * network.pulse {
+            return Err(ServerConfigError::SilenceTooShort);
+        }
+        if network.retry_max < network.retry_min {
+            return Err(ServerConfigError::RetriesTooShort);
+        }
+        Ok(())
+    }
+}
+
+/// Why a [`ServerConfig`] is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerConfigError {
+    /// The node is none of those that found the cluster.
+    NotAMember(NodeId),
+    /// A member is listed twice.
+    Twice(NodeId),
+    /// Words would leave this machine in the clear, and nobody said that they may.
+    Plaintext(SocketAddr),
+    /// The field is zero: nothing could ever pass it.
+    Zero(&'static str),
+    /// `silence_max` is less than two pulses: one that is late would end a connection.
+    SilenceTooShort,
+    /// `retry_max` is less than `retry_min`.
+    RetriesTooShort,
+}
+
+impl std::fmt::Display for ServerConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ServerConfigError::NotAMember(id) => {
+                write!(f, "{id} is none of the members listed: add it with its own address")
+            }
+            ServerConfigError::Twice(id) => write!(f, "{id} is listed twice among the members"),
+            ServerConfigError::Plaintext(address) => write!(
+                f,
+                "peers at {address} would be spoken to in the clear: listen on a loopback \
+                 address, or allow it by `plaintext`"
+            ),
+            ServerConfigError::Zero(field) => write!(f, "{field} is zero: nothing could pass it"),
+            ServerConfigError::SilenceTooShort => {
+                f.write_str("silence_max is less than twice pulse: a late pulse would end it all")
+            }
+            ServerConfigError::RetriesTooShort => f.write_str("retry_max is less than retry_min"),
+        }
+    }
+}
+
+impl std::error::Error for ServerConfigError {}

@@ -1,0 +1,262 @@
+//! The loop around a node: what arrives goes in, what comes out is carried out.
+
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
+use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
+use tracing::{debug, error, info, warn};
+
+use crate::raft::RoleName;
+use crate::replica::{Input, Node, Output, Verdict};
+use crate::runtime::ask::{Ask, Report, Told, Waiting};
+use crate::runtime::clock::Clock;
+use crate::runtime::handle::{Handle, Leadership};
+use crate::runtime::lanes::{Event, Lanes};
+use crate::runtime::transport::{Arrivals, Peers};
+use crate::storage::Failure;
+use crate::types::{Membership, Packet};
+
+/// How much of one sort is taken before the others get their turn.
+const BATCH: usize = 256;
+
+/// A node, and everything that it meets the world by.
+pub(super) struct Driver {
+    node: Node,
+    clock: Clock,
+    lanes: Lanes,
+    peers: Peers,
+    waiting: Waiting,
+    queues: Queues,
+    leadership: watch::Sender<Leadership>,
+    membership: watch::Sender<Membership>,
+    /// Kept between steps for its memory alone.
+    outputs: Vec<Output>,
+    stage: Stage,
+}
+
+/// What arrives. The senders kept here keep a queue from ending before the node does.
+pub(super) struct Queues {
+    pub(super) done: UnboundedReceiver<Event>,
+    pub(super) urgent: Receiver<Packet>,
+    pub(super) bulk: Receiver<Packet>,
+    pub(super) asks: Receiver<Ask>,
+    pub(super) _arrivals: Arrivals,
+    pub(super) _asks: Sender<Ask>,
+}
+
+/// How far a node is from its end.
+enum Stage {
+    Runs,
+    /// It hands its leadership over first.
+    Resigns(oneshot::Receiver<Told<()>>),
+    Closes,
+    Over(Result<(), Failure>),
+}
+
+impl Driver {
+    /// A driver of a node that was just opened, and how users reach it: by `asks`.
+    pub(super) fn new(
+        node: Node,
+        clock: Clock,
+        (lanes, peers): (Lanes, Peers),
+        queues: Queues,
+        asks: Sender<Ask>,
+    ) -> (Driver, Handle) {
+        let status = node.status();
+        let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
+        let (leadership, leadership_seen) = watch::channel(leadership);
+        let membership = node.raft().log().membership().clone();
+        let (membership, membership_seen) = watch::channel(membership);
+        let driver = Driver {
+            node,
+            clock,
+            lanes,
+            peers,
+            waiting: Waiting::default(),
+            queues,
+            leadership,
+            membership,
+            outputs: Vec::new(),
+            stage: Stage::Runs,
+        };
+        (driver, Handle { asks, leadership: leadership_seen, membership: membership_seen })
+    }
+
+    /// Runs until the node is closed or has stopped by itself; then gives back what tells that the
+    /// lanes have ended, too.
+    pub(super) async fn run(mut self) -> (Result<(), Failure>, UnboundedReceiver<Event>) {
+        let mut outputs = Vec::new();
+        self.node.start(&mut outputs);
+        for output in outputs {
+            self.carry_out(output);
+        }
+        loop {
+            if let Stage::Over(end) = self.stage {
+                return (end, self.queues.done);
+            }
+            let first = self.wait().await;
+            self.take_all(first);
+            if self.clock.now() >= self.node.deadline() {
+                self.step(Input::Timeout);
+            }
+            self.go_on_closing();
+        }
+    }
+
+    /// Waits until something arrives, or the node's deadline does.
+    async fn wait(&mut self) -> Option<Arrival> {
+        let wait = self.node.deadline().since(self.clock.now());
+        let queues = &mut self.queues;
+        tokio::select! {
+            biased;
+            packet = queues.urgent.recv() => packet.map(Arrival::Packet),
+            event = queues.done.recv() => event.map(Arrival::Event),
+            packet = queues.bulk.recv() => packet.map(Arrival::Packet),
+            ask = queues.asks.recv() => ask.map(Arrival::Ask),
+            () = sleep(wait) => None,
+        }
+    }
+
+    /// Takes what has arrived, of every sort some: none waits for long because of another.
+    fn take_all(&mut self, first: Option<Arrival>) {
+        if let Some(first) = first {
+            self.take(first);
+        }
+        for _ in 0..BATCH {
+            let Ok(packet) = self.queues.urgent.try_recv() else { break };
+            self.step(Input::Packet(packet));
+        }
+        for _ in 0..BATCH {
+            let Ok(event) = self.queues.done.try_recv() else { break };
+            self.take(Arrival::Event(event));
+        }
+        for _ in 0..BATCH {
+            let Ok(packet) = self.queues.bulk.try_recv() else { break };
+            self.step(Input::Packet(packet));
+        }
+        for _ in 0..BATCH {
+            let Ok(ask) = self.queues.asks.try_recv() else { break };
+            self.take(Arrival::Ask(ask));
+        }
+    }
+
+    fn take(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Packet(packet) => self.step(Input::Packet(packet)),
+            Arrival::Event(Event::Input(input)) => self.step(input),
+            Arrival::Event(Event::View(view)) => self.lanes.keep(view),
+            Arrival::Event(Event::Broken(lane)) => {
+                error!(lane, "a lane panicked: the node stops");
+                self.stage = Stage::Over(Err(broken(lane)));
+            }
+            Arrival::Ask(ask) => match self.waiting.put(ask) {
+                Ok(input) => self.step(input),
+                Err(Ask::Report(sender)) => drop(sender.send(self.report())),
+                Err(_) => self.begin_closing(),
+            },
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.node.step(self.clock.now(), input, &mut outputs);
+        for output in outputs.drain(..) {
+            self.carry_out(output);
+        }
+        self.outputs = outputs;
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let Some(output) = self.lanes.take(output) else { return };
+        let Some(output) = self.waiting.tell(output) else { return };
+        match output {
+            Output::Send(packet) => self.peers.send(packet),
+            Output::MembershipChanged(membership) => {
+                info!(%membership, "membership");
+                self.peers.meet(&membership);
+                self.membership.send_replace(membership);
+            }
+            Output::RoleChanged { role, term, leader } => {
+                info!(?role, %term, leader = leader.map(tracing::field::display), "role");
+                self.leadership.send_replace(Leadership { role, term, leader });
+            }
+            Output::Stopped(failure) => {
+                error!(%failure, "the node has stopped");
+                self.stage = Stage::Over(Err(failure));
+            }
+            Output::Closed => self.stage = Stage::Over(Ok(())),
+            Output::Refused { from, message, reason } => {
+                debug!(%from, message, ?reason, "refused");
+            }
+            told => report(&told),
+        }
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            status: self.node.status(),
+            peers: self.node.peers(),
+            membership: self.node.raft().log().membership().clone(),
+            standing: self.node.standing(),
+        }
+    }
+
+    /// A leader with others to lead hands over first: they need not wait for its silence.
+    fn begin_closing(&mut self) {
+        if !matches!(self.stage, Stage::Runs) {
+            return;
+        }
+        let others = self.node.raft().log().membership().voters().count() > 1;
+        if self.node.status().role == RoleName::Leader && others {
+            let (input, told) = self.waiting.resign();
+            self.stage = Stage::Resigns(told);
+            self.step(input);
+        } else {
+            self.close();
+        }
+    }
+
+    fn go_on_closing(&mut self) {
+        if let Stage::Resigns(told) = &mut self.stage
+            && !matches!(told.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+        {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.stage = Stage::Closes;
+        self.step(Input::Close);
+    }
+}
+
+fn broken(lane: &str) -> Failure {
+    Failure { file: None, offset: 0, what: format!("{lane} panicked"), advice: Failure::PANIC }
+}
+
+/// A thing that arrived.
+enum Arrival {
+    Packet(Packet),
+    Ask(Ask),
+    Event(Event),
+}
+
+/// Says what an operator should know.
+fn report(output: &Output) {
+    match output {
+        Output::Stranger { from } => {
+            error!(%from, "the cluster does not count on this disk: remove the node, add it again");
+        }
+        Output::Forked { from } => {
+            error!(%from, "this node went another way: wipe it, and add it again");
+        }
+        Output::OlderImage { node, acknowledged, durable } => {
+            error!(%node, %acknowledged, %durable, "its disk is an older image of itself");
+        }
+        Output::Judged(verdict @ (Verdict::Sound { .. } | Verdict::Unavailable { .. })) => {
+            debug!(?verdict, "results compared");
+        }
+        Output::Judged(verdict @ Verdict::Rebuilt { .. }) => info!(?verdict, "results compared"),
+        Output::Judged(verdict) => warn!(?verdict, "results differ between nodes"),
+        other => debug!(?other, "unexpected"),
+    }
+}

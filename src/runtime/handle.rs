@@ -1,0 +1,139 @@
+//! How a program talks to the node it runs.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::Sender;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+
+use crate::machine::Request;
+use crate::raft::RoleName;
+use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
+use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
+
+/// A way to a node that runs in this process. Clones share it.
+///
+/// Everything asked ends in an answer or an [`AskError`]. Dropping a future does not take back what
+/// it asked for.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) asks: Sender<Ask>,
+    pub(super) leadership: watch::Receiver<Leadership>,
+    pub(super) membership: watch::Receiver<Membership>,
+}
+
+/// What a node knows of who leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// Its own role.
+    pub role: RoleName,
+    /// Its term.
+    pub term: Term,
+    /// The leader it follows, itself included; none if it knows none.
+    pub leader: Option<NodeId>,
+}
+
+impl Handle {
+    /// Has the command carried out by every node's state machine, and gives the reply of this
+    /// one's. Only the leader takes commands.
+    ///
+    /// # Errors
+    /// An [`AskError`]. After [`AskError::Unknown`] the command may have been carried out, or may
+    /// be yet: who must not repeat it asks in a session, by [`Handle::request`].
+    pub async fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, AskError> {
+        let proposed = self.request(&Request::Plain(command), Acknowledge::Default).await?;
+        proposed.reply().cloned().ok_or(AskError::Unknown)
+    }
+
+    /// The same for any request, answered once as much is known as `acknowledge` asks for.
+    ///
+    /// # Errors
+    /// An [`AskError`].
+    pub async fn request(
+        &self,
+        request: &Request<'_>,
+        acknowledge: Acknowledge,
+    ) -> Result<Proposed, AskError> {
+        self.command(request.encode(), acknowledge).await
+    }
+
+    /// The same for a request as bytes, as a `ClientSession` gives it.
+    ///
+    /// # Errors
+    /// An [`AskError`].
+    pub async fn command(
+        &self,
+        command: Command,
+        acknowledge: Acknowledge,
+    ) -> Result<Proposed, AskError> {
+        self.ask(|sender| Ask::Propose(command, acknowledge, sender)).await
+    }
+
+    /// Asks the state machine, on any node. `docs/READS.md` has the levels and their prices.
+    ///
+    /// # Errors
+    /// An [`AskError`]; never [`AskError::Unknown`].
+    pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<Answered, AskError> {
+        self.ask(|sender| Ask::Read(level, query.to_vec(), sender)).await
+    }
+
+    /// Changes who counts, and waits until that is complete. Only the leader can.
+    ///
+    /// # Errors
+    /// An [`AskError`].
+    pub async fn change_membership(&self, change: Change) -> Result<EntryId, AskError> {
+        self.ask(|sender| Ask::Change(change, sender)).await
+    }
+
+    /// Gives up a change whose voters to come still lack the log.
+    ///
+    /// # Errors
+    /// An [`AskError`].
+    pub async fn give_up_change(&self) -> Result<EntryId, AskError> {
+        self.ask(Ask::GiveUp).await
+    }
+
+    /// Hands the leadership over to a voter; to the best one if none is named.
+    ///
+    /// # Errors
+    /// An [`AskError`]; never [`AskError::Unknown`].
+    pub async fn transfer(&self, to: Option<NodeId>) -> Result<(), AskError> {
+        self.ask(|sender| Ask::Transfer(to, sender)).await
+    }
+
+    /// Has the node campaign, as if it had not heard from a leader for long.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub async fn campaign(&self) -> Result<(), AskError> {
+        self.asks.send(Ask::Campaign).await.map_err(|_| AskError::Stopped)
+    }
+
+    /// How the node is doing.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub async fn report(&self) -> Result<Report, AskError> {
+        let (sender, told) = oneshot::channel();
+        self.asks.send(Ask::Report(sender)).await.map_err(|_| AskError::Stopped)?;
+        told.await.map_err(|_| AskError::Stopped)
+    }
+
+    /// Who leads, as the node knows it, and whenever that changes.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// Who counts, as the node knows it, and whenever that changes.
+    #[must_use]
+    pub fn membership(&self) -> watch::Receiver<Membership> {
+        self.membership.clone()
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {
+        let (sender, told) = oneshot::channel();
+        self.asks.send(ask(sender)).await.map_err(|_| AskError::Stopped)?;
+        told.await.unwrap_or(Err(AskError::Stopped))
+    }
+}

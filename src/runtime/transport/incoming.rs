@@ -1,0 +1,153 @@
+//! What peers say to this node.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncWriteExt, split};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use crate::runtime::config::NetworkConfig;
+use crate::runtime::tasks::Tasks;
+use crate::runtime::transport::greeting::{Greeting, Reader, invalid};
+use crate::runtime::transport::lane::Lane;
+use crate::types::{NodeId, Packet};
+use crate::wire::{Frame, pulse};
+
+/// Where packets go that have arrived: what keeps the cluster together does not wait behind bulk.
+#[derive(Clone)]
+pub(in crate::runtime) struct Arrivals {
+    pub(in crate::runtime) urgent: Sender<Packet>,
+    pub(in crate::runtime) bulk: Sender<Packet>,
+}
+
+/// Takes the calls of peers.
+pub(in crate::runtime) struct Listener {
+    listener: TcpListener,
+    greeting: Greeting,
+    config: NetworkConfig,
+    arrivals: Arrivals,
+}
+
+impl Listener {
+    pub(in crate::runtime) async fn bind(
+        address: SocketAddr,
+        greeting: Greeting,
+        config: NetworkConfig,
+        arrivals: Arrivals,
+    ) -> io::Result<Listener> {
+        let listener = TcpListener::bind(address).await?;
+        Ok(Listener { listener, greeting, config, arrivals })
+    }
+
+    pub(in crate::runtime) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Takes calls until it is dropped.
+    pub(in crate::runtime) async fn run(self) -> Infallible {
+        let strangers = Arc::new(Semaphore::new(self.config.strangers_max));
+        let mut calls = Tasks::default();
+        loop {
+            // Whoever has to wait here waits in the system's queue.
+            let permit = Arc::clone(&strangers).acquire_owned().await;
+            let permit = permit.expect("nobody closes it");
+            match self.listener.accept().await {
+                Ok((stream, from)) => {
+                    let (greeting, config) = (self.greeting, self.config.clone());
+                    let arrivals = self.arrivals.clone();
+                    calls.spawn(async move {
+                        let call = Called { greeting, config, arrivals };
+                        call.run(stream, from, permit).await;
+                    });
+                }
+                Err(error) => {
+                    // Most often too many files are open: others have to be closed first.
+                    warn!(%error, "no connection could be taken");
+                    sleep(self.config.retry_max).await;
+                }
+            }
+        }
+    }
+}
+
+/// One connection.
+struct Called {
+    greeting: Greeting,
+    config: NetworkConfig,
+    arrivals: Arrivals,
+}
+
+impl Called {
+    async fn run(self, mut stream: TcpStream, from: SocketAddr, stranger: impl Send) {
+        let handshake = async {
+            stream.set_nodelay(true)?;
+            self.greeting.answer(&mut stream).await
+        };
+        let (peer, frames) = match timeout(self.config.handshake_max, handshake).await {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(error)) => return info!(%from, %error, "refused a connection"),
+            Err(_) => return info!(%from, "refused a connection: its hello took too long"),
+        };
+        drop(stranger);
+        match self.listen(peer, stream, frames).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                debug!(%peer, "the peer closed its connection");
+            }
+            Err(error) => info!(%peer, %from, %error, "closed a connection"),
+        }
+    }
+
+    async fn listen(&self, peer: NodeId, stream: TcpStream, mut frames: Reader) -> io::Result<()> {
+        let (mut read, mut write) = split(stream);
+        let mut bytes = Vec::new();
+        let mut heard = Instant::now();
+        let mut pulse_at = heard + self.config.pulse;
+        loop {
+            let end = heard + self.config.silence_max;
+            tokio::select! {
+                biased;
+                frame = frames.next(&mut read) => {
+                    heard = Instant::now();
+                    match frame? {
+                        Frame::Packet(packet) => self.take(peer, packet).await?,
+                        Frame::Pulse => {}
+                        Frame::Hello(_) => return Err(invalid(&"a second hello")),
+                    }
+                }
+                () = sleep_until(end) => return Err(io::ErrorKind::TimedOut.into()),
+                () = sleep_until(pulse_at) => {}
+            }
+            if Instant::now() >= pulse_at {
+                pulse(&mut bytes);
+                let written = async {
+                    write.write_all(&bytes).await?;
+                    write.flush().await
+                };
+                let late = |_| Err(io::ErrorKind::TimedOut.into());
+                timeout(self.config.silence_max, written).await.unwrap_or_else(late)?;
+                bytes.clear();
+                pulse_at = Instant::now() + self.config.pulse;
+            }
+        }
+    }
+
+    /// Whoever speaks, speaks for itself, and to this node.
+    async fn take(&self, peer: NodeId, packet: Packet) -> io::Result<()> {
+        if packet.from() != peer || packet.to() != self.greeting.node {
+            let (from, to) = (packet.from(), packet.to());
+            return Err(invalid(&format_args!("{peer} sends what {from} would say to {to}")));
+        }
+        let queue = match Lane::of(&packet) {
+            Lane::Control => &self.arrivals.urgent,
+            Lane::Log | Lane::Snapshot => &self.arrivals.bulk,
+        };
+        queue.send(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}

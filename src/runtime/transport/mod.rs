@@ -1,0 +1,16 @@
+//! Packets between nodes: a connection for each peer and lane in each direction, made when there is
+//! something to say.
+//!
+//! Whoever calls speaks packets, and whoever was called only shows that it is there. What a network
+//! may do, this may do too: what does not fit into a queue is lost, and the algorithm says it
+//! again.
+
+mod greeting;
+mod incoming;
+mod lane;
+mod outgoing;
+mod peers;
+
+pub(super) use greeting::Greeting;
+pub(super) use incoming::{Arrivals, Listener};
+pub(super) use peers::Peers;

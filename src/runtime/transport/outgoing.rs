@@ -1,0 +1,157 @@
+//! What is said to one peer on one lane.
+
+use std::io;
+
+use tokio::io::{AsyncWriteExt, split};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{debug, info};
+
+use crate::runtime::config::NetworkConfig;
+use crate::runtime::transport::greeting::{Greeting, invalid};
+use crate::runtime::transport::lane::Lane;
+use crate::types::{Address, NodeId, Packet};
+use crate::wire::{Frame, encode, pulse};
+
+/// How many packets are written at once, at most.
+const BATCH: usize = 256;
+/// From how many bytes on a batch is written before more is added to it.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// One peer, as it is called.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) greeting: Greeting,
+    pub(super) peer: NodeId,
+    pub(super) address: Address,
+    pub(super) lane: Lane,
+    pub(super) config: NetworkConfig,
+}
+
+/// Why a connection is over.
+enum Over {
+    /// There was nothing to say for long.
+    Idle,
+    /// Nobody will say anything any more.
+    Closed,
+}
+
+impl Call {
+    /// Says what comes from the queue, until that is closed.
+    pub(super) async fn run(self, mut queue: Receiver<Packet>) {
+        let mut retry = self.config.retry_min;
+        let mut reached = true;
+        while let Some(first) = queue.recv().await {
+            match self.talk(first, &mut queue).await {
+                Ok(Over::Closed) => return,
+                Ok(Over::Idle) => {
+                    (retry, reached) = (self.config.retry_min, true);
+                    continue;
+                }
+                Err(Failed { connected, error }) => {
+                    let Call { peer, address, .. } = &self;
+                    let lane = self.lane.name();
+                    if connected || reached {
+                        info!(%peer, %address, lane, %error, "connection lost");
+                    } else {
+                        debug!(%peer, %address, lane, %error, "not reached");
+                    }
+                    if connected {
+                        retry = self.config.retry_min;
+                    }
+                    reached = false;
+                }
+            }
+            sleep(retry).await;
+            retry = (retry * 2).min(self.config.retry_max);
+            // What waited meanwhile is old, and said again where it matters.
+            while queue.try_recv().is_ok() {}
+        }
+    }
+
+    async fn talk(&self, first: Packet, queue: &mut Receiver<Packet>) -> Result<Over, Failed> {
+        let not_reached = |error| Failed { connected: false, error };
+        let handshake = async {
+            let mut stream = TcpStream::connect(self.address.as_str()).await?;
+            stream.set_nodelay(true)?;
+            let reader = self.greeting.call(&mut stream, self.peer).await?;
+            Ok((stream, reader))
+        };
+        let connected = timeout(self.config.handshake_max, handshake).await;
+        let (stream, mut frames) =
+            connected.unwrap_or_else(|_| Err(late("hello"))).map_err(not_reached)?;
+        debug!(peer = %self.peer, lane = self.lane.name(), "connected");
+        let (mut read, mut write) = split(stream);
+        let lost = |error| Failed { connected: true, error };
+
+        let mut batch = vec![first];
+        let mut bytes = Vec::new();
+        let mut heard = Instant::now();
+        let mut spoke = heard;
+        loop {
+            if !batch.is_empty() {
+                spoke = Instant::now();
+                for packet in batch.drain(..) {
+                    if let Err(error) = encode(&packet, &mut bytes) {
+                        debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
+                    }
+                    if bytes.len() >= BATCH_BYTES {
+                        self.write(&mut write, &mut bytes).await.map_err(lost)?;
+                    }
+                }
+            }
+            self.write(&mut write, &mut bytes).await.map_err(lost)?;
+            let now = Instant::now();
+            if now >= spoke + self.config.idle_max {
+                return Ok(Over::Idle);
+            }
+            if now >= heard + self.config.silence_max {
+                return Err(lost(late("pulse")));
+            }
+            tokio::select! {
+                biased;
+                count = queue.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return Ok(Over::Closed);
+                    }
+                }
+                frame = frames.next(&mut read) => match frame.map_err(lost)? {
+                    Frame::Pulse => heard = Instant::now(),
+                    Frame::Hello(_) | Frame::Packet(_) => {
+                        return Err(lost(invalid(&"it speaks where it should listen")));
+                    }
+                },
+                () = sleep_until(now + self.config.pulse) => pulse(&mut bytes),
+            }
+        }
+    }
+
+    /// Writes `bytes`, if there are any, and keeps their memory unless it is much.
+    async fn write<W>(&self, stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
+    where
+        W: AsyncWriteExt + Unpin,
+    {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let written = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        timeout(self.config.silence_max, written).await.unwrap_or_else(|_| Err(late("write")))?;
+        bytes.clear();
+        bytes.shrink_to(2 * BATCH_BYTES);
+        Ok(())
+    }
+}
+
+/// A connection that did not come about, or broke.
+struct Failed {
+    connected: bool,
+    error: io::Error,
+}
+
+fn late(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("the {what} took too long"))
+}

@@ -1,0 +1,80 @@
+//! The peers, by lane: what is said to each, and where it is reached.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::mpsc::{self, Sender};
+use tracing::debug;
+
+use crate::runtime::config::NetworkConfig;
+use crate::runtime::tasks::Tasks;
+use crate::runtime::transport::greeting::Greeting;
+use crate::runtime::transport::lane::Lane;
+use crate::runtime::transport::outgoing::Call;
+use crate::types::{Address, Membership, NodeId, Packet};
+
+/// Whoever this node talks to.
+pub(in crate::runtime) struct Peers {
+    greeting: Greeting,
+    config: NetworkConfig,
+    /// Where nodes are that the membership does not name.
+    known: BTreeMap<NodeId, Address>,
+    peers: BTreeMap<NodeId, Peer>,
+}
+
+struct Peer {
+    address: Address,
+    lanes: [Sender<Packet>; Lane::ALL.len()],
+    _tasks: Tasks,
+}
+
+impl Peers {
+    pub(in crate::runtime) fn new(
+        greeting: Greeting,
+        config: NetworkConfig,
+        known: BTreeMap<NodeId, Address>,
+    ) -> Peers {
+        Peers { greeting, config, known, peers: BTreeMap::new() }
+    }
+
+    /// The members are reached where the membership says. Who is none any more is still told what
+    /// is on its way.
+    pub(in crate::runtime) fn meet(&mut self, membership: &Membership) {
+        for member in membership.members() {
+            if !member.address.as_str().is_empty() {
+                self.known.insert(member.id, member.address.clone());
+            }
+        }
+        let known = &self.known;
+        self.peers.retain(|id, peer| known.get(id) == Some(&peer.address));
+    }
+
+    /// Says it to whom it is for, or loses it.
+    pub(in crate::runtime) fn send(&mut self, packet: Packet) {
+        let to = packet.to();
+        if !self.peers.contains_key(&to) {
+            let Some(address) = self.known.get(&to) else {
+                return debug!(%to, "nobody knows where it is");
+            };
+            let peer = self.open(to, address.clone());
+            self.peers.insert(to, peer);
+        }
+        if let Some(peer) = self.peers.get(&to) {
+            let lane = &peer.lanes[Lane::of(&packet) as usize];
+            if lane.try_send(packet).is_err() {
+                debug!(%to, "its queue is full: a packet is lost");
+            }
+        }
+    }
+
+    fn open(&self, id: NodeId, address: Address) -> Peer {
+        let mut tasks = Tasks::default();
+        let lanes = Lane::ALL.map(|lane| {
+            let (sender, queue) = mpsc::channel(self.config.packets_max);
+            let (greeting, config) = (self.greeting, self.config.clone());
+            let call = Call { greeting, peer: id, address: address.clone(), lane, config };
+            tasks.spawn(call.run(queue));
+            sender
+        });
+        Peer { address, lanes, _tasks: tasks }
+    }
+}

@@ -1,0 +1,5 @@
+//! Nodes that run for real: files, sockets and threads, in one process.
+
+mod cluster;
+mod failing;
+mod serving;
