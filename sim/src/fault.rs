@@ -46,7 +46,7 @@ pub enum Fault {
     Campaign,
     /// A node stops in good order, stays down, and starts again.
     Stop,
-    /// Many requests reach a node at once.
+    /// Many requests reach a node, at once or one soon after the other.
     Surge,
     /// A flush of a node's fails, of a file or of the directory.
     FailedFlush,
@@ -70,7 +70,8 @@ pub enum Fault {
     Transfer,
     /// A node loses its disk and starts on an empty one, under its id.
     Wipe,
-    /// A node starts on an older image of its disk: nobody can bear that, and none may panic.
+    /// A node starts on an older image of its disk: nobody can bear that, and none may panic. In
+    /// runs that have it, more nodes may lose their disks than can be borne, too.
     Rollback,
     /// A node's state machine errs.
     Slip,

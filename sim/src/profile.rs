@@ -166,6 +166,7 @@ static PROFILES: [Profile; 14] = [
             Fault::Partition,
             Fault::Campaign,
             Fault::Transfer,
+            Fault::Surge,
         ]),
         voters: &[3, 5, 3, 4],
         churn_permille: 500,
@@ -211,7 +212,7 @@ static PROFILES: [Profile; 14] = [
         churn_permille: 1000,
         founding_permille: 500,
         wipe_permille: 1000,
-        rollback_permille: 100,
+        rollback_permille: 150,
         ..EVERYTHING
     },
 ];

@@ -139,7 +139,7 @@ impl Settings {
         let faults = draw_members(choices, profile, faults, &mut config);
         let (faults, clocks) = draw_leases(choices, profile, faults, &mut config);
         draw_survivor(choices, profile, &mut config);
-        let (founds, faults) = draw_identity(choices, profile, faults, &config);
+        let (founds, faults) = draw_identity(choices, profile, faults);
         let (spares, priorities) = draw_strangers(choices, faults, voters + learners);
         let storage = draw_storage(&mut draw, &config);
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
@@ -326,7 +326,7 @@ fn draw_leases(
     if !draw.chance(profile.leases_permille) {
         return (faults, exact);
     }
-    let drift_ppm = *draw.pick(&[drift_ppm_max, 10_000, 300]);
+    let drift_ppm = *draw.pick(&[drift_ppm_max, 10_000, drift_ppm_max, 300]);
     let replicas = draw.chance(700);
     if profile.clocks_stray {
         config.lease = Some(Lease { drift_ppm: 300, replicas });
@@ -346,17 +346,11 @@ fn draw_survivor(choices: &Choices, profile: &Profile, config: &mut Config) {
     }
 }
 
-/// Whether the cluster founds itself, and whether disks are lost. A leader that counts on fewer
-/// disks by itself cannot know which of them are.
-fn draw_identity(
-    choices: &Choices,
-    profile: &Profile,
-    mut faults: Faults,
-    config: &Config,
-) -> (bool, Faults) {
+/// Whether the cluster founds itself, and whether disks are lost.
+fn draw_identity(choices: &Choices, profile: &Profile, mut faults: Faults) -> (bool, Faults) {
     let mut draw = choices.draw(Kind::Identity.key());
     let founds = draw.chance(profile.founding_permille);
-    if draw.chance(profile.wipe_permille) && config.removal.is_none() {
+    if draw.chance(profile.wipe_permille) {
         faults.insert(Fault::Wipe);
     }
     if draw.chance(profile.rollback_permille) {

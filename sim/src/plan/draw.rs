@@ -51,6 +51,8 @@ enum Pattern {
     Dawn,
     /// A node loses its disk, and the operator lets it in again.
     Replace,
+    /// A lease ends, or a loan of it, while reads rest on it.
+    Tenancy,
 }
 
 /// What a node does with its files.
@@ -150,6 +152,12 @@ fn patterns(settings: &Settings) -> Vec<Pattern> {
     if faults.has(Fault::Wipe) {
         patterns.extend([Pattern::Replace; 6]);
     }
+    if faults.has(Fault::Rollback) {
+        patterns.extend([Pattern::Single(Fault::Rollback); 8]);
+    }
+    if settings.config.lease.is_some() && faults.has(Fault::Surge) && settings.voters > 1 {
+        patterns.extend([Pattern::Tenancy; 8]);
+    }
     patterns
 }
 
@@ -193,6 +201,7 @@ impl Planner<'_> {
             Pattern::Halves => self.halves(),
             Pattern::Dawn => self.dawn(),
             Pattern::Replace => self.replace(),
+            Pattern::Tenancy => self.tenancy(),
         }
     }
 
@@ -581,7 +590,7 @@ impl Planner<'_> {
     }
 
     /// A voter other than `first`, if there are two.
-    fn voter_after(&mut self, first: NodeId) -> NodeId {
+    pub(super) fn voter_after(&mut self, first: NodeId) -> NodeId {
         let voters = u64::from(self.settings.voters);
         let steps = self.draw.between(1, voters.max(2) - 1);
         NodeId((first.0 - 1 + steps) % voters + 1)

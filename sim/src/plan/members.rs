@@ -6,7 +6,7 @@ use quorate::types::{Address, Change, NodeId};
 
 use crate::fault::Fault;
 use crate::plan::draw::{Planner, planned_faults};
-use crate::plan::{Op, Trigger, Verb, When, Who};
+use crate::plan::{Keep, Op, Trigger, Verb, When, Who};
 use crate::time::SimTime;
 
 impl Planner<'_> {
@@ -47,6 +47,9 @@ impl Planner<'_> {
 
     /// Something happens while the founders meet, and often one of them comes late.
     pub(super) fn dawn(&mut self) {
+        if self.settings.faults.has(Fault::Wipe) && self.draw.chance(400) {
+            return self.false_dawn();
+        }
         let heartbeat = self.settings.config.heartbeat_interval;
         let start = SimTime::default();
         let at = start.after(heartbeat * self.draw.below(41) as u32 / 4);
@@ -67,6 +70,23 @@ impl Planner<'_> {
             let late = Verb::Isolate(Who::Node(self.voter()), heartbeat * 20);
             self.ops.push(Op { when: When::At(start), verb: late });
         }
+    }
+
+    /// A founder loses its disk when some have met it, and comes back with another at about the
+    /// time when the last founder comes, whom they have waited for.
+    fn false_dawn(&mut self) {
+        let heartbeat = self.settings.config.heartbeat_interval;
+        let start = SimTime::default();
+        let quarters = self.draw.between(4, 32);
+        let lost_at = self.draw.between(1, quarters);
+        let back_at = quarters + self.draw.below(12);
+        let span = |quarters: u64| heartbeat * quarters as u32 / 4;
+        let last = self.voter();
+        let loser = self.voter_after(last);
+        let late = Verb::Crash(Who::Node(last), Keep::None, span(quarters));
+        self.ops.push(Op { when: When::At(start), verb: late });
+        let wipe = Verb::Wipe(Who::Node(loser), span(back_at - lost_at));
+        self.ops.push(Op { when: When::At(start.after(span(lost_at))), verb: wipe });
     }
 
     /// A node loses its disk; the operator takes its vote, and gives it back. Something may happen

@@ -4,6 +4,7 @@
 //! no other.
 
 mod draw;
+mod leases;
 mod members;
 mod topology;
 mod words;
@@ -195,6 +196,8 @@ pub enum Verb {
     Stop(Who, Duration),
     /// So many commands reach the node at once.
     Surge(Who, u32),
+    /// Somebody reads at the node after every first duration, for as long as the second one.
+    Consult(Who, Duration, Duration),
     /// The node does nothing for a while.
     Pause(Who, Duration),
     /// The node neither hears nor is heard.
@@ -261,7 +264,7 @@ impl Verb {
             Verb::Wipe(..) => Fault::Wipe,
             Verb::Rollback(..) => Fault::Rollback,
             Verb::Stop(..) => Fault::Stop,
-            Verb::Surge(..) => Fault::Surge,
+            Verb::Surge(..) | Verb::Consult(..) => Fault::Surge,
             Verb::Pause(..) => Fault::Pause,
             Verb::Isolate(..) | Verb::Split(..) => Fault::Partition,
             Verb::Deafen(..) | Verb::Mute(..) | Verb::Cut(..) => Fault::OneWay,
@@ -355,6 +358,9 @@ impl fmt::Display for Verb {
             Verb::Rollback(who, age, _) => write!(f, "roll back {who} by {}", Seconds::of(*age))?,
             Verb::Stop(who, _) => write!(f, "stop {who}")?,
             Verb::Surge(who, count) => write!(f, "surge {who} count={count}")?,
+            Verb::Consult(who, period, _) => {
+                write!(f, "consult {who} every {}", Seconds::of(*period))?;
+            }
             Verb::Pause(who, _) => write!(f, "pause {who}")?,
             Verb::Isolate(who, _) => write!(f, "isolate {who}")?,
             Verb::Deafen(who, _) => write!(f, "deafen {who}")?,
@@ -419,6 +425,7 @@ impl Verb {
             | Verb::Wipe(_, lasting)
             | Verb::Rollback(_, _, lasting)
             | Verb::Stop(_, lasting)
+            | Verb::Consult(_, _, lasting)
             | Verb::Pause(_, lasting)
             | Verb::Isolate(_, lasting)
             | Verb::Deafen(_, lasting)

@@ -220,6 +220,10 @@ impl World {
                 self.nodes[place.0 as usize].work_delay += *by;
                 Effect::ApplySlowed(place, *by)
             }),
+            Verb::Consult(node, period, lasting) => who(*node).map(|place| {
+                let until = now.after(*lasting);
+                Effect::Consulted { place, period: *period, until }
+            }),
             _ => self.blocked_by(verb, it, other).map(|links| {
                 self.network.block(links);
                 Effect::Blocked(links)
@@ -299,6 +303,7 @@ impl World {
             | Effect::DiskSlowed(befallen, _)
             | Effect::ApplySlowed(befallen, _)
             | Effect::DiskFilled(befallen)
+            | Effect::Consulted { place: befallen, .. }
             | Effect::Imaged(befallen, _) => *befallen == place,
         };
         let roles = self.nodes.iter().filter(|node| befallen(node.place));
@@ -307,12 +312,12 @@ impl World {
 
     pub(super) fn take_effect(&mut self, effect: Effect, lasting: Option<Duration>) {
         let number = self.storm.begin(effect);
-        match lasting {
-            Some(lasting) => {
-                self.queue.push(self.now.after(lasting), Event::Lift { effect: number });
-            }
-            None => self.queue.push(self.now, Event::Flap { effect: number }),
-        }
+        let (at, event) = match (effect, lasting) {
+            (Effect::Consulted { .. }, _) => (self.now, Event::Consult { effect: number }),
+            (_, Some(lasting)) => (self.now.after(lasting), Event::Lift { effect: number }),
+            (_, None) => (self.now, Event::Flap { effect: number }),
+        };
+        self.queue.push(at, event);
     }
 
     /// A fault that lasted ends, unless the storm is over: then what stands, stands for ever.
@@ -322,7 +327,7 @@ impl World {
         }
         match *self.storm.effect(effect) {
             Effect::Blocked(links) => self.network.unblock(links),
-            Effect::Flapping { .. } => {}
+            Effect::Flapping { .. } | Effect::Consulted { .. } => {}
             Effect::Drifting(place) => {
                 self.nodes[place.0 as usize].clock.recover(self.now);
                 self.rearm(place);
@@ -362,5 +367,15 @@ impl World {
         }
         *self.storm.effect(number) = Effect::Flapping { links, period, until, down: !down };
         self.queue.push(self.now.after(period), Event::Flap { effect: number });
+    }
+
+    /// Somebody reads where many do.
+    pub(super) fn consult(&mut self, number: u32, witness: &mut Witness) {
+        let Effect::Consulted { place, period, until } = *self.storm.effect(number) else { return };
+        if self.calm.is_some() || self.now > until {
+            return;
+        }
+        self.read_at(place, witness);
+        self.queue.push(self.now.after(period), Event::Consult { effect: number });
     }
 }

@@ -69,11 +69,14 @@ impl World {
         2 * voters.iter().filter(keeps).count() > voters.len()
     }
 
-    /// A node loses its disk, whatever it is doing, if that can be borne. It starts on an empty one
-    /// after `down`.
+    /// A node loses its disk, whatever it is doing, if that can be borne, or if this is a run in
+    /// which disks forget what nobody can bear. It starts on an empty one after `down`.
     pub(super) fn wipe(&mut self, place: Place, down: Duration, witness: &mut Witness) {
         if !self.may_wipe(place) {
-            return;
+            if !self.settings.faults.has(Fault::Rollback) {
+                return;
+            }
+            self.let_go(witness);
         }
         witness.fault(Fault::Wipe, self.nodes[place.0 as usize].role());
         self.fall(place, down, witness);
@@ -96,12 +99,17 @@ impl World {
     pub(super) fn roll_back(&mut self, place: Place, down: Duration, witness: &mut Witness) {
         let Some(image) = self.nodes[place.0 as usize].image.take() else { return };
         witness.fault(Fault::Rollback, self.nodes[place.0 as usize].role());
-        witness.lets_go();
-        self.beyond = true;
+        self.let_go(witness);
         self.fall(place, down, witness);
         let node = &mut self.nodes[place.0 as usize];
         node.disk = image;
         (node.damaged, node.refuses) = (true, false);
+    }
+
+    /// What the algorithm holds as long as most disks are there, it holds no longer.
+    pub(super) fn let_go(&mut self, witness: &mut Witness) {
+        witness.lets_go();
+        self.beyond = true;
     }
 
     /// The node is down, and starts after `down`.

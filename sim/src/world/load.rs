@@ -247,6 +247,21 @@ impl World {
         self.queue.push(gives_up, Event::Client { client, nap });
     }
 
+    /// One of many readers reaches a node. It waits no longer than others do.
+    pub(super) fn read_at(&mut self, to: Place, witness: &mut Witness) {
+        let client = self.clients.crowd();
+        let op = self.clients.begin(client);
+        let nap = self.clients.nap(client);
+        let choices = self.choices.clone();
+        let key = Key { peer: client, counter: nap.turn << 3, ..Kind::Client.key() };
+        let query = self.workload.query(op, &mut choices.draw(key));
+        let level = self.level(client, nap.turn);
+        witness.see(self.now, Seen::ReadInvoked { op, level, query: &query });
+        self.ask(client, op, (to, Duration::ZERO), Asked::Read(level, query));
+        let gives_up = self.now.after(self.settings.patience);
+        self.queue.push(gives_up, Event::Client { client, nap: nap.number });
+    }
+
     /// A client proposes outside a session: what is to be answered as drawn, if not as `certain`.
     fn propose(
         &mut self,
@@ -419,7 +434,7 @@ impl World {
         witness.see(self.now, served);
         if client == self.clients.prober() {
             self.probe_served();
-        } else {
+        } else if client != self.clients.crowd() {
             self.nap(client);
         }
     }

@@ -47,6 +47,11 @@ impl World {
             let steps = (&was.membership, &is.membership);
             witness.membership_step(place.id(), steps, inherited);
         }
+        // A leader that counts on fewer disks by itself cannot know which of them are lost.
+        let all_borne = || self.electorates().all(|membership| self.bears(membership, None));
+        if self.settings.config.removal.is_some() && !self.is_unfounded() && !all_borne() {
+            self.let_go(witness);
+        }
     }
 
     /// Every membership that may decide: the committed one, and those that stand after it in some

@@ -228,6 +228,7 @@ impl World {
             Event::Fire { firing } => self.fire_later(firing, witness),
             Event::Lift { effect } => self.lift(effect, witness),
             Event::Flap { effect } => self.flap(effect, witness),
+            Event::Consult { effect } => self.consult(effect, witness),
             Event::Calm => self.begin_calm(witness),
             Event::Look => self.look(witness),
             Event::End => self.end(witness),

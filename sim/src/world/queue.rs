@@ -47,6 +47,8 @@ pub(crate) enum Event {
     Lift { effect: u32 },
     /// A flapping link changes.
     Flap { effect: u32 },
+    /// Somebody reads where many do.
+    Consult { effect: u32 },
     /// The storm is over.
     Calm,
     /// Look whether the core has made its progress.

@@ -51,6 +51,8 @@ pub(super) enum Effect {
     ApplySlowed(Place, Duration),
     /// A disk without room.
     DiskFilled(Place),
+    /// A node at which somebody reads again and again.
+    Consulted { place: Place, period: Duration, until: SimTime },
     /// An image of a disk that is about to take the disk's place; the node is down for so long.
     Imaged(Place, Duration),
 }
