@@ -446,8 +446,16 @@ impl Raft {
             (_, Body::Stranger) => common.on_stranger(from),
             (role, Body::RequestVote { last, transfer }) => {
                 let granted = election::on_request_vote(common, from, last, transfer);
-                if let (true, Role::Follower(follower)) = (granted, role) {
-                    follower.deadline = common.election_deadline();
+                match role {
+                    Role::Follower(follower) if granted => {
+                        follower.deadline = common.election_deadline();
+                    }
+                    // This one cannot win where the other cannot: it lets that one stand again
+                    // first, or its own vote would stand against it in term after term.
+                    Role::Candidate(candidate) if last > common.log.last() => {
+                        candidate.deadline = common.election_deadline();
+                    }
+                    _ => {}
                 }
             }
             (Role::PreCandidate(candidate), Body::PreVoteReply { next_term, granted }) => {

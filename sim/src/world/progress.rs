@@ -144,7 +144,7 @@ impl World {
     /// Cuts off who was removed since the storm and may not have heard of it, where the run's
     /// options do not keep it from calling elections for ever (thesis §4.2.3).
     fn cut_off_removed(&mut self, calm: &Calm) {
-        if self.settings.survives_half_cuts() {
+        if self.settings.survives_half_cuts() || self.is_unfounded() {
             return;
         }
         let counts = |place: &Place| self.electorates().any(|it| it.is_member(place.id()));
