@@ -56,8 +56,8 @@ use crate::raft::follower::Follower;
 use crate::raft::leader::Leader;
 use crate::raft::transition::Transition;
 use crate::types::{
-    Body, Entry, Freshness, Incarnation, Index, Instant, Membership, Message, NodeId, ReadLevel,
-    Restored, SnapshotMeta, Tag, Term, WriteId,
+    Body, Entry, EntryId, Freshness, Incarnation, Index, Instant, Membership, Message, NodeId,
+    ReadLevel, Restored, SnapshotMeta, Tag, Term, WriteId,
 };
 
 /// One node of the cluster, without clock, network or disk.
@@ -446,17 +446,7 @@ impl Raft {
             (_, Body::Stranger) => common.on_stranger(from),
             (role, Body::RequestVote { last, transfer }) => {
                 let granted = election::on_request_vote(common, from, last, transfer);
-                match role {
-                    Role::Follower(follower) if granted => {
-                        follower.deadline = common.election_deadline();
-                    }
-                    // This one cannot win where the other cannot: it lets that one stand again
-                    // first, or its own vote would stand against it in term after term.
-                    Role::Candidate(candidate) if last > common.log.last() => {
-                        candidate.deadline = common.election_deadline();
-                    }
-                    _ => {}
-                }
+                role.let_win(common, granted, last);
             }
             (Role::PreCandidate(candidate), Body::PreVoteReply { next_term, granted }) => {
                 return candidate.on_reply(common, from, next_term, granted);
@@ -593,6 +583,18 @@ impl Role {
             Role::PreCandidate(_) => RoleName::PreCandidate,
             Role::Candidate(_) => RoleName::Candidate,
             Role::Leader(_) => RoleName::Leader,
+        }
+    }
+
+    /// Whoever was asked for its vote lets the other win, where it can. A candidate that cannot win
+    /// would else stand against it in term after term.
+    fn let_win(&mut self, common: &mut Common, granted: bool, last: EntryId) {
+        match self {
+            Role::Follower(follower) if granted => follower.deadline = common.election_deadline(),
+            Role::Candidate(candidate) if last > common.log.last() => {
+                candidate.deadline = common.election_deadline();
+            }
+            _ => {}
         }
     }
 }

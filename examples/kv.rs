@@ -1,0 +1,58 @@
+//! A map that three processes keep together, durable, with a prompt on each: in three terminals
+//! `cargo run --features tokio --example kv -- 1`, with 2, and with 3. `name=value` puts, `name`
+//! gets; kill any one, and the others go on.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Cursor, Read};
+
+use quorate::machine::StateMachine;
+use quorate::runtime::{Server, ServerConfig};
+use quorate::storage::ClusterId;
+use quorate::types::{Index, NodeId, ReadLevel};
+
+#[derive(Default)]
+struct Map(BTreeMap<String, String>);
+
+impl StateMachine for Map {
+    fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+        let command = String::from_utf8_lossy(command);
+        let (name, value) = command.split_once('=').unwrap_or((&*command, ""));
+        self.0.insert(name.to_owned(), value.to_owned()).unwrap_or_default().into_bytes()
+    }
+    fn query(&self, name: &[u8]) -> Vec<u8> {
+        self.0.get(&*String::from_utf8_lossy(name)).cloned().unwrap_or_default().into_bytes()
+    }
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        let lines = self.0.iter().map(|(name, value)| format!("{name}={value}\n"));
+        Box::new(Cursor::new(lines.collect::<String>()))
+    }
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let lines = io::read_to_string(snapshot)?;
+        let pairs = lines.lines().filter_map(|line| line.split_once('='));
+        self.0 = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let id: u64 = std::env::args().nth(1).ok_or("which node: 1, 2 or 3?")?.parse()?;
+    let members = (1..=3).map(|id| (NodeId(id), ([127, 0, 0, 1], 7000 + id as u16).into()));
+    let directory = std::env::temp_dir().join(format!("quorate-kv-{id}"));
+    let config = ServerConfig::new(directory, ClusterId(0x6b76), NodeId(id), members)?;
+    let server = Server::start(config, Map::default()).await?;
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let told = if line.contains('=') {
+            server.handle().propose(line.as_bytes()).await.map(|before| before.to_vec())
+        } else {
+            let read = server.handle().read(ReadLevel::Linearizable, line.as_bytes()).await;
+            read.map(|answered| answered.answer)
+        };
+        match told {
+            Ok(value) => println!("{}", String::from_utf8_lossy(&value)),
+            Err(error) => println!("{error}"),
+        }
+    }
+    Ok(server.shutdown().await?)
+}
