@@ -21,12 +21,16 @@ impl Holding {
     }
 
     /// How far the log is known to be committed: as far as was written, and through the membership
-    /// before the last one, for a leader appends none before that.
+    /// before the last one, for a leader appends none before that. Only survivors who go on
+    /// without the dead do not wait: what begins a lineage says nothing about what it follows.
     #[must_use]
     pub fn committed(&self) -> EntryId {
         let memberships = &self.opened.memberships;
-        let before_last = memberships.iter().rev().nth(1).map_or(Index::ZERO, |(index, _)| *index);
-        let known = self.opened.committed.max(before_last).min(self.opened.last.index);
+        let lineage = |membership: &Membership| membership.lineages().last().copied();
+        let waited = |pair: &&[(Index, Membership)]| lineage(&pair[0].1) == lineage(&pair[1].1);
+        let followed = memberships.windows(2).rev().find(waited);
+        let followed = followed.map_or(Index::ZERO, |pair| pair[0].0);
+        let known = self.opened.committed.max(followed).min(self.opened.last.index);
         let known = known.max(self.opened.snapshot.last.index);
         self.id_at(known).expect("the log reaches back to its snapshot")
     }

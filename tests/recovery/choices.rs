@@ -3,7 +3,7 @@
 
 use quorate::recovery::{Choice, Consent, Holding, Loss, Plan, Refusal};
 use quorate::storage::{ClusterId, Failure, FileName};
-use quorate::types::{Change, EntryId, Incarnation, Index, Membership, NodeId, Term};
+use quorate::types::{Change, EntryId, Incarnation, Index, Lineage, Membership, NodeId, Term};
 
 use crate::holdings::{CLUSTER, Log, holding, survey};
 
@@ -152,6 +152,20 @@ fn what_is_known_to_be_committed_comes_before_the_order_of_elections() {
     let choice = Choice::of(&survey(vec![one, two]), None).expect("it is read");
     assert_eq!(choice.node, NodeId(2));
     assert_eq!(choice.loss, Loss::Possible { from: Index(3) });
+}
+
+#[test]
+fn survivors_who_go_on_say_nothing_about_what_they_follow() {
+    let all = three();
+    let change = Change::new().voter(NodeId(4));
+    let staged = all.changed(&change).expect("4 is a new learner");
+    let lineage = Lineage { by: NodeId(1), at: EntryId::new(Term(1), Index(3)) };
+    let without = staged.without(|id| id == NodeId(3)).begins(lineage);
+    let mut log = vec![(1, None), (1, Some(staged)), (1, Some(without.clone()))];
+    let committed = |log: &Log| holding(1, &all, log, 1).committed().index;
+    assert_eq!(committed(&log), Index(1), "they did not wait");
+    log.push((1, Some(without.entered(None))));
+    assert_eq!(committed(&log), Index(3), "a leader waits before it goes on with a change");
 }
 
 #[test]
