@@ -111,17 +111,18 @@ impl Call {
             }
             tokio::select! {
                 biased;
-                count = queue.recv_many(&mut batch, BATCH) => {
-                    if count == 0 {
-                        return Ok(Over::Closed);
-                    }
-                }
+                // Before the queue, which may never be empty: pulses are few.
                 frame = frames.next(&mut read) => match frame.map_err(lost)? {
                     Frame::Pulse => heard = Instant::now(),
                     Frame::Hello(_) | Frame::Packet(_) => {
                         return Err(lost(invalid(&"it speaks where it should listen")));
                     }
                 },
+                count = queue.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return Ok(Over::Closed);
+                    }
+                }
                 () = sleep_until(now + self.config.pulse) => pulse(&mut bytes),
             }
         }
