@@ -88,7 +88,7 @@ impl Call {
         let mut batch = vec![first];
         let mut bytes = Vec::new();
         let mut heard = Instant::now();
-        let mut spoke = heard;
+        let (mut spoke, mut pulse_at) = (heard, heard + self.config.pulse);
         loop {
             if !batch.is_empty() {
                 spoke = Instant::now();
@@ -101,7 +101,10 @@ impl Call {
                     }
                 }
             }
-            self.write(&mut write, &mut bytes).await.map_err(lost)?;
+            if !bytes.is_empty() {
+                self.write(&mut write, &mut bytes).await.map_err(lost)?;
+                pulse_at = Instant::now() + self.config.pulse;
+            }
             let now = Instant::now();
             if now >= spoke + self.config.idle_max {
                 return Ok(Over::Idle);
@@ -123,19 +126,16 @@ impl Call {
                         return Ok(Over::Closed);
                     }
                 }
-                () = sleep_until(now + self.config.pulse) => pulse(&mut bytes),
+                () = sleep_until(pulse_at) => pulse(&mut bytes),
             }
         }
     }
 
-    /// Writes `bytes`, if there are any, and keeps their memory unless it is much.
+    /// Writes `bytes`, and keeps their memory unless it is much.
     async fn write<W>(&self, stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
     where
         W: AsyncWriteExt + Unpin,
     {
-        if bytes.is_empty() {
-            return Ok(());
-        }
         let written = async {
             stream.write_all(bytes).await?;
             stream.flush().await
