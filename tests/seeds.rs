@@ -82,6 +82,12 @@ const SEEDS: &[Seed] = &[
         seed: 28767,
         showed: "a node that was stopping as the storm ended stayed down",
     },
+    Seed {
+        profile: "reads",
+        seed: 48031,
+        showed: "a node that started again took a late echo of an answer that it gave before for \
+                 one of its own, and a loan with it: src/raft/common.rs, is_of_this_life",
+    },
 ];
 
 #[test]

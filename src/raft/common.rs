@@ -53,6 +53,8 @@ pub(crate) struct Common {
     pub(crate) incarnation: Incarnation,
     /// The node was told since its start that the cluster does not count on its disk.
     pub(crate) strange: bool,
+    /// The term in which the node started.
+    started_in: Term,
     /// Until then this node, should it lead, neither suspends a voter nor readmits one.
     pub(crate) removal_not_before: Instant,
     /// Fetches under way: for whom, and which range.
@@ -105,6 +107,7 @@ impl Common {
             founding,
             incarnation,
             strange: false,
+            started_in: hard_state.term,
             removal_not_before: now,
             fetches: Vec::new(),
             reported,
@@ -202,10 +205,17 @@ impl Common {
         !self.disk_is_stuck() && !self.quarantined
     }
 
+    /// Whether all that this node ever answered in its term, it answered since it started. In the
+    /// term in which it started, a late echo may be of an answer that an earlier life gave.
+    pub(crate) fn is_of_this_life(&self) -> bool {
+        self.term() > self.started_in
+    }
+
     /// What the node is ready for beside taking entries.
     pub(crate) fn readiness(&self) -> Readiness {
         let replicas = self.config.lease.is_some_and(|lease| lease.replicas);
-        Readiness { borrows: replicas && !self.quarantined, leads: self.is_fit_to_lead() }
+        let borrows = replicas && !self.quarantined && self.is_of_this_life();
+        Readiness { borrows, leads: self.is_fit_to_lead() }
     }
 
     /// Whether the disk has been at one write for longer than an election takes.

@@ -152,7 +152,9 @@ impl Follower {
             return;
         }
         self.learn_committed(common, beat.committed);
-        self.borrowing.heard(beat, &mut common.fresh, common.now);
+        if common.is_of_this_life() {
+            self.borrowing.heard(beat, &mut common.fresh, common.now);
+        }
         let (verified, base) = (self.verified, common.log.base().index);
         let matched = verified.min(common.log.durable());
         // A snapshot takes the place of all that the disk has once it is durable itself.
