@@ -93,21 +93,12 @@ impl ServerConfig {
             if members[..position].iter().any(|(other, _)| other == member) {
                 return Err(ServerConfigError::Twice(*member));
             }
-            let address = Address::new(&address.to_string()).expect("a socket address is short");
+            let address = named(*address);
             founders = founders.with_member(Member { address, ..Member::new(*member) });
         }
         let mut raft = Config::new(id);
         raft.founders = Some(founders);
-        Ok(ServerConfig {
-            directory: directory.into(),
-            cluster,
-            listen,
-            peers: BTreeMap::new(),
-            replica: ReplicaConfig::new(raft),
-            network: NetworkConfig::default(),
-            requests_max: 4096,
-            plaintext: false,
-        })
+        Ok(ServerConfig::of(directory.into(), cluster, listen, raft))
     }
 
     /// Node `id`, which listens at `listen` and joins a running cluster: a leader that adds it
@@ -119,15 +110,23 @@ impl ServerConfig {
         (id, listen): (NodeId, SocketAddr),
         peers: impl IntoIterator<Item = (NodeId, SocketAddr)>,
     ) -> ServerConfig {
-        let address = |address: SocketAddr| {
-            Address::new(&address.to_string()).expect("a socket address is short")
-        };
+        let mut config = ServerConfig::of(directory.into(), cluster, listen, Config::new(id));
+        config.peers = peers.into_iter().map(|(peer, at)| (peer, named(at))).collect();
+        config
+    }
+
+    fn of(
+        directory: PathBuf,
+        cluster: ClusterId,
+        listen: SocketAddr,
+        raft: Config,
+    ) -> ServerConfig {
         ServerConfig {
-            directory: directory.into(),
+            directory,
             cluster,
             listen,
-            peers: peers.into_iter().map(|(peer, at)| (peer, address(at))).collect(),
-            replica: ReplicaConfig::new(Config::new(id)),
+            peers: BTreeMap::new(),
+            replica: ReplicaConfig::new(raft),
             network: NetworkConfig::default(),
             requests_max: 4096,
             plaintext: false,
@@ -168,6 +167,10 @@ impl ServerConfig {
         }
         Ok(())
     }
+}
+
+fn named(address: SocketAddr) -> Address {
+    Address::new(&address.to_string()).expect("a socket address is short")
 }
 
 /// Why a [`ServerConfig`] is refused.

@@ -1,8 +1,10 @@
 //! What the two ends of a connection say first.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::storage::ClusterId;
 use crate::types::{Incarnation, NodeId};
@@ -55,8 +57,7 @@ impl Greeting {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        stream.write_all(&self.hello(peer)).await?;
-        stream.flush().await?;
+        say(stream, &self.hello(peer)).await?;
         let mut reader = Reader::new();
         let hello = reader.hello(stream).await?;
         self.check(&hello, Some(peer))?;
@@ -71,8 +72,7 @@ impl Greeting {
         let mut reader = Reader::new();
         let hello = reader.hello(stream).await?;
         // The answer tells the other side what is wrong, if anything is.
-        stream.write_all(&self.hello(hello.from)).await?;
-        stream.flush().await?;
+        say(stream, &self.hello(hello.from)).await?;
         Ok((self.check(&hello, None)?, reader))
     }
 }
@@ -115,6 +115,24 @@ impl Reader {
             Frame::Packet(_) | Frame::Pulse => Err(io::ErrorKind::InvalidData.into()),
         }
     }
+}
+
+async fn say<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// Writes all of it, if the other side takes it in time.
+pub(super) async fn say_within<S>(max: Duration, stream: &mut S, bytes: &[u8]) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    timeout(max, say(stream, bytes)).await.unwrap_or_else(|_| Err(late("write")))
+}
+
+/// The other side did not do it in time.
+pub(super) fn late(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("the {what} took too long"))
 }
 
 /// The other side says what nobody may say.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::io::{AsyncWriteExt, split};
+use tokio::io::split;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::greeting::{Greeting, Reader, invalid};
+use crate::runtime::transport::greeting::{Greeting, Reader, invalid, late, say_within};
 use crate::runtime::transport::lane::Lane;
 use crate::types::{NodeId, Packet};
 use crate::wire::{Frame, pulse};
@@ -121,17 +121,12 @@ impl Called {
                         Frame::Hello(_) => return Err(invalid(&"a second hello")),
                     }
                 }
-                () = sleep_until(end) => return Err(io::ErrorKind::TimedOut.into()),
+                () = sleep_until(end) => return Err(late("pulse")),
                 () = sleep_until(pulse_at) => {}
             }
             if Instant::now() >= pulse_at {
                 pulse(&mut bytes);
-                let written = async {
-                    write.write_all(&bytes).await?;
-                    write.flush().await
-                };
-                let late = |_| Err(io::ErrorKind::TimedOut.into());
-                timeout(self.config.silence_max, written).await.unwrap_or_else(late)?;
+                say_within(self.config.silence_max, &mut write, &bytes).await?;
                 bytes.clear();
                 pulse_at = Instant::now() + self.config.pulse;
             }

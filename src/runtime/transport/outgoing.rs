@@ -2,14 +2,14 @@
 
 use std::io;
 
-use tokio::io::{AsyncWriteExt, split};
+use tokio::io::{AsyncWrite, split};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::runtime::config::NetworkConfig;
-use crate::runtime::transport::greeting::{Greeting, invalid};
+use crate::runtime::transport::greeting::{Greeting, invalid, late, say_within};
 use crate::runtime::transport::lane::Lane;
 use crate::types::{Address, NodeId, Packet};
 use crate::wire::{Frame, encode, pulse};
@@ -134,13 +134,9 @@ impl Call {
     /// Writes `bytes`, and keeps their memory unless it is much.
     async fn write<W>(&self, stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
     where
-        W: AsyncWriteExt + Unpin,
+        W: AsyncWrite + Unpin,
     {
-        let written = async {
-            stream.write_all(bytes).await?;
-            stream.flush().await
-        };
-        timeout(self.config.silence_max, written).await.unwrap_or_else(|_| Err(late("write")))?;
+        say_within(self.config.silence_max, stream, bytes).await?;
         bytes.clear();
         bytes.shrink_to(2 * BATCH_BYTES);
         Ok(())
@@ -151,8 +147,4 @@ impl Call {
 struct Failed {
     connected: bool,
     error: io::Error,
-}
-
-fn late(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("the {what} took too long"))
 }
