@@ -10,7 +10,7 @@ use quorate::replica::ReplicaConfig;
 use quorate::storage::StorageConfig;
 use quorate::types::{Entry, Incarnation, Member, Membership, NodeId};
 
-use crate::check::Costs;
+use crate::check::{Costs, keeps_outsiders_out};
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
@@ -264,7 +264,7 @@ impl Settings {
     /// half cut off.
     #[must_use]
     pub fn survives_half_cuts(&self) -> bool {
-        self.config.pre_vote && self.config.check_quorum && self.config.stickiness
+        keeps_outsiders_out(&self.config)
     }
 }
 

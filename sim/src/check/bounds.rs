@@ -47,6 +47,12 @@ pub struct Bounds {
     pub drift_ppm: u32,
 }
 
+/// Whether the options keep who is no member, or hears only half, from calling elections for ever
+/// (thesis §4.2.3, §9.6).
+pub(crate) fn keeps_outsiders_out(config: &Config) -> bool {
+    config.pre_vote && config.check_quorum && config.stickiness
+}
+
 impl Bounds {
     /// The bounds of a cluster in which every node is configured as `config`.
     ///
@@ -75,12 +81,6 @@ impl Bounds {
 }
 
 impl Bounds {
-    /// Whether the options keep who is no member, or hears only half, from calling elections for
-    /// ever (thesis §4.2.3, §9.6).
-    pub(crate) fn keeps_outsiders_out(&self) -> bool {
-        self.config.pre_vote && self.config.check_quorum && self.config.stickiness
-    }
-
     /// Within how long, after the last fault, a node of the core answers what it was asked, and
     /// has all that was committed (L2 and L5): what both wait for is a leader, and then that as
     /// much as `volume` gets through.

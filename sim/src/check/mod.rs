@@ -30,6 +30,7 @@ mod user;
 mod waits;
 
 pub use bounds::Bounds;
+pub(crate) use bounds::keeps_outsiders_out;
 pub use costs::Costs;
 pub use finding::{CHECKS, Check};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::raft::{RoleName, Status};
 use quorate::types::{Message, Term};
 
-use crate::check::bounds::Bounds;
+use crate::check::bounds::{Bounds, keeps_outsiders_out};
 use crate::check::finding::{L3, L4, S30, Verdict};
 use crate::check::model::Model;
 use crate::check::nodes::{Nodes, Slot};
@@ -74,8 +74,8 @@ impl Quiet {
         let Some(before) = before.filter(|before| before.term < status.term) else { return Ok(()) };
         let counts = self.counts(model, slot);
         // Who was removed since, and may not have heard of it, calls elections until it is cut off.
-        let may_disturb =
-            !bounds.keeps_outsiders_out() && self.core.is_some_and(|core| core.contains(slot));
+        let may_disturb = !keeps_outsiders_out(&bounds.config)
+            && self.core.is_some_and(|core| core.contains(slot));
         if status.role == RoleName::Candidate && (counts || may_disturb) {
             self.term_max = self.term_max.max(status.term);
         }
