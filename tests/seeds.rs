@@ -88,6 +88,13 @@ const SEEDS: &[Seed] = &[
         showed: "a node that started again took a late echo of an answer that it gave before for \
                  one of its own, and a loan with it: src/raft/common.rs, is_of_this_life",
     },
+    Seed {
+        profile: "reads",
+        seed: 46718,
+        showed: "a founder that came late took the first entries of a leader that had forgotten \
+                 the first membership, and never knew who counts: \
+                 tests/specs/snapshots/first_membership_is_forgotten.txt",
+    },
 ];
 
 #[test]

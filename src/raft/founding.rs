@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-use crate::types::{Founder, Instant, Membership, NodeId};
+use crate::types::{Body, EntryId, Founder, Instant, Membership, Message, NodeId};
 
 /// A founder that has no membership yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub(crate) struct Founding {
     said: Vec<Vec<Founder>>,
     /// When the others are told next.
     pub(crate) due: Instant,
+    /// Somebody said that the cluster was founded, and has forgotten the first membership.
+    pub(crate) is_told: bool,
 }
 
 /// What comes of another founder's word.
@@ -46,6 +48,17 @@ impl Founding {
             met: met.collect(),
             said: founders.ids().map(|_| Vec::new()).collect(),
             due: now,
+            is_told: false,
+        }
+    }
+
+    /// Whether the message must wait until there is a membership: all do while nobody is known to
+    /// have founded, and then the first entries. A log that begins with them begins with the first
+    /// membership, which is no entry.
+    pub(crate) fn keeps_out(&self, message: &Message) -> bool {
+        match &message.body {
+            Body::AppendEntries { prev, .. } if self.is_told => *prev == EntryId::ZERO,
+            _ => !self.is_told,
         }
     }
 

@@ -3,12 +3,15 @@
 use crate::raft::action::{Action, Refusal};
 use crate::raft::common::Common;
 use crate::raft::founding::Heard;
-use crate::types::{Body, Founder, Index, Membership, Message, NodeId, SnapshotMeta};
+use crate::types::{Body, Bringer, Founder, Index, Membership, Message, NodeId, SnapshotMeta};
 
 impl Common {
     /// A founder without a membership tells the others whom it has met, from time to time.
     pub(crate) fn advance_founding(&mut self) {
         let own = self.id();
+        if !self.log.membership().is_nobody() {
+            self.founding = None;
+        }
         let Some(founding) = self.founding.as_mut().filter(|founding| founding.due <= self.now)
         else {
             return;
@@ -29,8 +32,8 @@ impl Common {
         match &message.body {
             Body::PreVote { .. } => return false,
             Body::Meet { met } => self.on_meet(from, met),
-            Body::Founded { boot, membership, index } => {
-                self.on_founded(from, *boot, membership.clone(), *index);
+            Body::Founded { boot, membership, bringer } => {
+                self.on_founded(from, *boot, membership.clone(), *bringer);
             }
             body if body.counts() && !self.knows_disk(message) => {
                 self.refuse(from, name, Refusal::OtherDisk);
@@ -38,7 +41,9 @@ impl Common {
                     self.send(from, Body::Stranger);
                 }
             }
-            _ if self.founding.is_some() => self.refuse(from, name, Refusal::NoMembership),
+            _ if self.founding.as_ref().is_some_and(|founding| founding.keeps_out(message)) => {
+                self.refuse(from, name, Refusal::NoMembership);
+            }
             _ => return false,
         }
         true
@@ -69,12 +74,14 @@ impl Common {
         let of_the_first = |first: &&Membership| {
             first.member(from).is_some_and(|member| member.may_be(asking.incarnation))
         };
-        let first = self.log.membership_at(Index::ZERO).filter(of_the_first);
-        let (membership, index) = match first {
-            Some(first) => (first.clone(), Index::ZERO),
-            None => (self.log.membership().clone(), self.log.membership_index()),
+        let first = self.log.membership_at(Index::ZERO);
+        let (membership, bringer) = match first {
+            Some(first) if of_the_first(&first) => (first, Bringer::Answer),
+            Some(_) => (self.log.membership(), Bringer::Log),
+            None => (self.log.membership(), Bringer::Snapshot),
         };
-        self.send(from, Body::Founded { boot: asking.boot, membership, index });
+        let body = Body::Founded { boot: asking.boot, membership: membership.clone(), bringer };
+        self.send(from, body);
     }
 
     /// Two disks claim to be one founder: all that was heard counts for nothing, and nothing that
@@ -88,7 +95,7 @@ impl Common {
     }
 
     /// The cluster was founded: this node is a member of it, or its disk is not the member's.
-    fn on_founded(&mut self, from: NodeId, boot: u64, membership: Membership, index: Index) {
+    fn on_founded(&mut self, from: NodeId, boot: u64, membership: Membership, bringer: Bringer) {
         let own = self.id();
         let Some(founding) = &mut self.founding else {
             return self.refuse(from, "Founded", Refusal::WrongRole);
@@ -102,9 +109,10 @@ impl Common {
             self.founding = None;
             self.refuse(from, "Founded", Refusal::OtherDisk);
             self.on_stranger(from);
-        } else if index > Index::ZERO {
-            // What the log brings tells who counts.
+        } else if bringer == Bringer::Log {
             self.founding = None;
+        } else if bringer == Bringer::Snapshot {
+            founding.is_told = true;
         } else if founding.fits(&membership) {
             self.found(membership);
         } else {

@@ -7,7 +7,7 @@ use crate::progress::{Mode, Progress, Window};
 use crate::raft::common::Common;
 use crate::raft::input::Consumer;
 use crate::raft::snapshots;
-use crate::types::{Body, Entry, EntryId, NodeId};
+use crate::types::{Body, Entry, EntryId, Index, NodeId};
 
 /// The bounds on what is on its way to one peer.
 pub(crate) fn window(common: &Common) -> Window {
@@ -18,12 +18,16 @@ pub(crate) fn window(common: &Common) -> Window {
     }
 }
 
+/// The index of the first entry of all.
+const FIRST: Index = Index(1);
+
 /// Sends the peer what it lacks, as far as its window and the disk allow; or else an empty append,
 /// if the commit index is news to it or it does not know its log for the leader's. A peer that
-/// needs more than the log still has is offered a snapshot. `round` is the last round of
-/// heartbeats sent.
+/// needs more than the log still has is offered a snapshot: the entries before the base, or the
+/// first membership, which is no entry. `round` is the last round of heartbeats sent.
 pub(crate) fn feed(common: &mut Common, peer: NodeId, progress: &mut Progress, round: u64) {
-    if progress.next() <= common.log.base().index {
+    let forgotten = common.log.membership_at(Index::ZERO).is_none();
+    if progress.next() <= common.log.base().index || (progress.next() == FIRST && forgotten) {
         return snapshots::offer(common, peer, progress, round);
     }
     let last = common.log.last().index;

@@ -52,9 +52,7 @@ fn is_well_formed(message: &Message) -> bool {
         Body::InstallSnapshot { meta } => is_snapshot(meta, term),
         Body::Heartbeat(beat) => is_beat(beat),
         Body::Meet { met } => met.is_sorted_by(|one, next| one.id < next.id),
-        Body::Founded { membership, index, .. } => {
-            is_membership(membership) && *index <= Index::MAX
-        }
+        Body::Founded { membership, .. } => is_membership(membership),
         Body::RequestVoteReply { .. }
         | Body::AppendEntriesReply(
             AppendOutcome::Accepted { .. } | AppendOutcome::NoSpace { .. },

@@ -133,12 +133,23 @@ pub enum Body {
         /// The first membership of all if it names the asking node's disk, or else who counts, as
         /// far as the sender knows.
         membership: Membership,
-        /// Where that stands in the log; 0 if it is the first.
-        index: Index,
+        /// What brings the asking node the membership from which its log goes on.
+        bringer: Bringer,
     },
     /// The leader does not count on the receiver's disk: it is another one than the membership
     /// names, or an older image of it.
     Stranger,
+}
+
+/// What brings a founder that comes late the membership from which its log goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bringer {
+    /// The answer itself: it is the first membership.
+    Answer,
+    /// The log, whose entries have one that names the founder's disk.
+    Log,
+    /// A snapshot: the first membership is no entry, and the sender has forgotten it.
+    Snapshot,
 }
 
 /// What a leader says with a heartbeat. Spans are of its own clock.
@@ -351,7 +362,9 @@ impl fmt::Display for Fields<'_> {
                 let known = met.iter().filter(|founder| founder.is_known()).count();
                 write!(f, " met={known}/{}", met.len())
             }
-            Body::Founded { membership, index, .. } => write!(f, " {membership} at={index}"),
+            Body::Founded { membership, bringer, .. } => {
+                write!(f, " {membership} by={bringer:?}")
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ pub use id::{EntryId, Index, NodeId, Tag, Term, WriteId};
 pub use membership::{
     Address, Change, ChangeError, Fate, Founder, Incarnation, Lineage, Member, Membership, Voters,
 };
-pub use message::{AppendOutcome, Beat, Body, Message, Readiness};
+pub use message::{AppendOutcome, Beat, Body, Bringer, Message, Readiness};
 pub use read::{Freshness, ReadLevel};
 pub use time::Instant;
 pub use transfer::{Packet, Part, Transfer, TransferBody};

@@ -13,9 +13,9 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::types::{
-    AppendOutcome, Beat, Body, Command, Comparison, ComparisonBody, Entry, EntryId, Founder,
-    Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Part, Payload, Readiness,
-    Root, SnapshotMeta, Term, Transfer, TransferBody,
+    AppendOutcome, Beat, Body, Bringer, Command, Comparison, ComparisonBody, Entry, EntryId,
+    Founder, Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Part, Payload,
+    Readiness, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 
 /// How many entries one message may have.
@@ -183,12 +183,20 @@ enum BodyForm {
         boot: u64,
         #[serde(with = "membership")]
         membership: Membership,
-        #[serde(with = "IndexForm")]
-        index: Index,
+        #[serde(with = "BringerForm")]
+        bringer: Bringer,
     },
     Stranger,
     Counted,
     Vouch,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Bringer")]
+enum BringerForm {
+    Answer,
+    Log,
+    Snapshot,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quorate::raft::{Raft, Status};
 use quorate::types::{
-    AppendOutcome, Beat, Body, Change, Entry, EntryId, Fate, Founder, Incarnation, Index, Member,
-    Membership, Message, NodeId, Payload, Readiness, SnapshotMeta, Term,
+    AppendOutcome, Beat, Body, Bringer, Change, Entry, EntryId, Fate, Founder, Incarnation, Index,
+    Member, Membership, Message, NodeId, Payload, Readiness, SnapshotMeta, Term,
 };
 
 use crate::bytes::Bytes;
@@ -78,8 +78,12 @@ impl Known<'_> {
                     0..=127 => Membership::new([1, 2, 3].map(NodeId)),
                     _ => self.membership(bytes),
                 };
-                let index = if bytes.chance(128) { Index::ZERO } else { self.index(bytes) };
-                Body::Founded { boot: self.number(bytes, self.boot), membership, index }
+                let bringer = match bytes.byte() {
+                    0..=127 => Bringer::Answer,
+                    128..=191 => Bringer::Log,
+                    _ => Bringer::Snapshot,
+                };
+                Body::Founded { boot: self.number(bytes, self.boot), membership, bringer }
             }
             17 => Body::Stranger,
             _ => {
@@ -361,7 +365,7 @@ pub(crate) fn is_impossible(message: &Message, node: NodeId) -> bool {
                 }
             }
             Body::Meet { met } => met.windows(2).any(|pair| pair[0].id >= pair[1].id),
-            Body::Founded { membership, index, .. } => is_flawed(membership) || beyond(*index),
+            Body::Founded { membership, .. } => is_flawed(membership),
             _ => false,
         }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use quorate::raft::{Action, Config, Input, Raft, RoleName};
 use quorate::types::{
-    Body, Change, EntryId, HardState, Incarnation, Index, Instant, Membership, Message, NodeId,
-    Restored, SnapshotMeta, Tag, Term, Write,
+    Body, Bringer, Change, Entry, EntryId, HardState, Incarnation, Index, Instant, Membership,
+    Message, NodeId, Payload, Restored, SnapshotMeta, Tag, Term, Write,
 };
 
 use crate::harness::plain;
@@ -281,8 +281,8 @@ fn the_word_of_one_who_founded_is_not_taken_by_who_met_another_disk() {
     let disk = world.founder(3).disk.clone();
     world.start(NodeId(3), disk);
     let boot = world.boot(3);
-    let Body::Founded { membership, index, .. } = late.body else { panic!("an answer") };
-    let body = Body::Founded { boot, membership, index };
+    let Body::Founded { membership, bringer, .. } = late.body else { panic!("an answer") };
+    let body = Body::Founded { boot, membership, bringer };
     world.tell(NodeId(1));
     world.deliver(|message| message.to == NodeId(3));
     world.messages.clear();
@@ -310,6 +310,31 @@ fn a_founder_that_comes_late_starts_from_the_first_membership() {
     world.deliver(|message| message.to == NodeId(3) && !is_meet(message));
     assert_eq!(world.founder(3).disk.membership.priority(NodeId(3)), 100, "the first one");
     assert_eq!(world.founder(3).disk.membership, world.founder(2).disk.membership);
+}
+
+#[test]
+fn no_log_begins_before_the_first_membership_is_known() {
+    let mut world = World::new();
+    let answer = founded_alone(&mut world);
+    let Body::Founded { boot, membership, .. } = answer.body.clone() else { panic!("an answer") };
+    let forgotten = Body::Founded { boot, membership, bringer: Bringer::Snapshot };
+    let say = |world: &mut World, body: Body| {
+        world.messages.clear();
+        let message = Message { body, from: NodeId(2), term: Term(1), ..answer.clone() };
+        world.input(NodeId(3), Input::Message(message));
+    };
+    let entry = Entry { id: EntryId { index: Index(1), term: Term(1) }, payload: Payload::Noop };
+    let first =
+        Body::AppendEntries { prev: EntryId::ZERO, entries: vec![entry], committed: Index::ZERO };
+    say(&mut world, forgotten);
+    say(&mut world, first.clone());
+    assert_eq!(world.founder(3).raft.log().last(), EntryId::ZERO, "who counts is no entry");
+    world.tell(NodeId(3));
+    assert!(world.messages.iter().any(is_meet), "it asks on");
+    say(&mut world, answer.body.clone());
+    assert_eq!(world.incarnations(3), [1, 2, 3]);
+    say(&mut world, first);
+    assert_eq!(world.founder(3).raft.log().last().index, Index(1));
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use quorate::types::{
-    Address, AppendOutcome, Beat, Body, Chain, Change, Command, Comparison, ComparisonBody, Entry,
-    EntryId, Founder, Hash128, Imprint, Incarnation, Index, Membership, Message, NodeId, Packet,
-    Part, Payload, Readiness, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    Address, AppendOutcome, Beat, Body, Bringer, Chain, Change, Command, Comparison,
+    ComparisonBody, Entry, EntryId, Founder, Hash128, Imprint, Incarnation, Index, Membership,
+    Message, NodeId, Packet, Part, Payload, Readiness, Root, SnapshotMeta, Term, Transfer,
+    TransferBody,
 };
 use quorate::wire::{Hello, Versions, decode};
 
@@ -134,7 +135,7 @@ fn bodies() -> Vec<(&'static str, Body)> {
         ("InstallSnapshotReply", Body::InstallSnapshotReply { matched: Index(14) }),
         ("TimeoutNow", Body::TimeoutNow),
         ("Meet", Body::Meet { met: vec![met, Founder::unknown(NodeId(2))] }),
-        ("Founded", Body::Founded { boot: 0xb007, membership: staged(), index: Index(0) }),
+        ("Founded", Body::Founded { boot: 0xb007, membership: staged(), bringer: Bringer::Log }),
         ("Stranger", Body::Stranger),
         ("Counted", Body::Counted),
         ("Vouch", Body::Vouch),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use quorate::types::{
-    Address, AppendOutcome, Beat, Body, Chain, Command, Comparison, ComparisonBody, Entry, EntryId,
-    Fate, Founder, Hash128, Imprint, Incarnation, Index, Member, Membership, Message, NodeId,
-    Packet, Part, Payload, Readiness, Root, SnapshotMeta, Term, Transfer, TransferBody,
+    Address, AppendOutcome, Beat, Body, Bringer, Chain, Command, Comparison, ComparisonBody, Entry,
+    EntryId, Fate, Founder, Hash128, Imprint, Incarnation, Index, Member, Membership, Message,
+    NodeId, Packet, Part, Payload, Readiness, Root, SnapshotMeta, Term, Transfer, TransferBody,
 };
 use quorate::wire::{
     APPEND_ENTRIES_MAX, FRAME_HEADER_BYTES, Flaw, Kind, WireError, decode, encode,
@@ -76,6 +76,10 @@ fn any_membership() -> impl Strategy<Value = Membership> {
     })
 }
 
+fn any_bringer() -> impl Strategy<Value = Bringer> {
+    prop_oneof![Just(Bringer::Answer), Just(Bringer::Log), Just(Bringer::Snapshot)]
+}
+
 fn any_founder() -> impl Strategy<Value = Founder> {
     (any::<u64>(), any::<u128>(), any::<u64>()).prop_map(|(id, incarnation, boot)| Founder {
         id: NodeId(id),
@@ -107,8 +111,8 @@ fn any_body() -> impl Strategy<Value = Body> {
         Just(Body::Vouch),
         Just(Body::Stranger),
         prop::collection::vec(any_founder(), 0..6).prop_map(|met| Body::Meet { met }),
-        (any::<u64>(), any_membership(), any_index())
-            .prop_map(|(boot, membership, index)| Body::Founded { boot, membership, index }),
+        (any::<u64>(), any_membership(), any_bringer())
+            .prop_map(|(boot, membership, bringer)| Body::Founded { boot, membership, bringer }),
         any::<bool>().prop_map(|granted| Body::RequestVoteReply { granted }),
         (any_id(), entries, any_index()).prop_map(|(prev, entries, committed)| {
             Body::AppendEntries { prev, entries, committed }

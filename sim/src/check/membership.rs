@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quorate::raft::{RoleName, Status};
-use quorate::types::{Body, EntryId, Index, Membership, Message, NodeId};
+use quorate::types::{Body, Bringer, EntryId, Index, Membership, Message, NodeId};
 
 use crate::check::electorate::Electorate;
 use crate::check::finding::{L6, S22, Verdict};
@@ -108,7 +108,7 @@ pub(super) fn stepped(
 
 /// A node says that the cluster is founded: its disk has that.
 pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> Verdict {
-    let Body::Founded { membership, index: Index::ZERO, .. } = &message.body else {
+    let Body::Founded { membership, bringer: Bringer::Answer, .. } = &message.body else {
         return Ok(());
     };
     let node = model.node(from);

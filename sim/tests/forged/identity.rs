@@ -1,6 +1,6 @@
 //! Forged disks: S24, and the part of S22 about the first membership; and honest ones.
 
-use quorate::types::{Body, EntryId, Incarnation, Index, Member, Membership, NodeId};
+use quorate::types::{Body, Bringer, EntryId, Incarnation, Member, Membership, NodeId};
 
 use crate::stage::{Stage, noop};
 
@@ -26,7 +26,7 @@ fn second_is_new() -> Stage {
 }
 
 fn founded(membership: Membership) -> Body {
-    Body::Founded { boot: 7, membership, index: Index::ZERO }
+    Body::Founded { boot: 7, membership, bringer: Bringer::Answer }
 }
 
 crate::forgeries! {

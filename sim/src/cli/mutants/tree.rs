@@ -53,8 +53,13 @@ impl Tree {
         let lock = lock(&folder.join("lock"))?;
         let mut fingerprint = 0;
         let copy = folder.join("tree");
-        for file in tracked_files(sources)? {
-            let (from, to) = (sources.join(&file), copy.join(&file));
+        let files = tracked_files(sources)?;
+        let there = |file: &Path| files.binary_search_by(|one| one.as_path().cmp(file)).is_ok();
+        let pruned =
+            prune(&copy, Path::new(""), &|file| there(file) && sources.join(file).exists());
+        pruned.map_err(|error| Trouble::file("mutants", &copy, &error))?;
+        for file in &files {
+            let (from, to) = (sources.join(file), copy.join(file));
             let content = match fs::read(&from) {
                 Ok(content) => content,
                 // Git still lists what was deleted and not yet committed.
@@ -62,7 +67,7 @@ impl Tree {
                 Err(error) => return Err(Trouble::file("mutants", &from, &error)),
             };
             write_if_changed(&to, &content).map_err(|e| Trouble::file("mutants", &to, &e))?;
-            if file != Path::new(table::PATH) {
+            if *file != Path::new(table::PATH) {
                 fingerprint = hash(fingerprint, file.to_string_lossy().as_bytes());
                 fingerprint = hash(fingerprint, &content);
             }
@@ -115,7 +120,7 @@ impl Tree {
             let name = format!("quorate-sim{}", env::consts::EXE_SUFFIX);
             Ok(Ok(self.build.join("release").join(name)))
         } else {
-            Ok(Err(String::from_utf8_lossy(&output.stderr).into_owned()))
+            Ok(Err(errors(&output.stderr)))
         }
     }
 
@@ -128,7 +133,7 @@ impl Tree {
         let output =
             output.map_err(|error| Trouble(format!("mutants: cargo cannot be run: {error}")))?;
         if !output.status.success() {
-            return Ok(Trial::Unbuildable(String::from_utf8_lossy(&output.stderr).into_owned()));
+            return Ok(Trial::Unbuildable(errors(&output.stderr)));
         }
         let ended = hunt::finish(self.cargo(&words).arg("--no-fail-fast"))?;
         Ok(ended.map_or(Trial::Hung, |(_, said)| tested::read(&said)))
@@ -146,6 +151,13 @@ impl Tree {
             .env("RUSTFLAGS", "-Dwarnings");
         cargo
     }
+}
+
+/// What the compiler said, from its first error on.
+fn errors(stderr: &[u8]) -> String {
+    let said = String::from_utf8_lossy(stderr);
+    let first = said.lines().position(|line| line.starts_with("error")).unwrap_or_default();
+    said.lines().skip(first).collect::<Vec<_>>().join("\n")
 }
 
 /// A hash over `before` and these bytes.
@@ -183,6 +195,24 @@ fn tracked_files(root: &Path) -> Result<Vec<PathBuf>, Trouble> {
     files.sort_unstable();
     files.dedup();
     Ok(files)
+}
+
+/// Removes every file of this folder of the copy that is not `wanted`, such as one that was moved.
+fn prune(copy: &Path, folder: &Path, wanted: &impl Fn(&Path) -> bool) -> io::Result<()> {
+    let entries = match fs::read_dir(copy.join(folder)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let file = folder.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            prune(copy, &file, wanted)?;
+        } else if !wanted(&file) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn write_if_changed(path: &Path, content: &[u8]) -> io::Result<()> {
