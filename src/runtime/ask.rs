@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot::{self, Sender};
 
 use crate::machine::Outcome;
-use crate::raft::{PeerStatus, RejectReason, Status};
-use crate::replica::{Input, Output, Standing};
+use crate::replica::{Input, Output};
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Freshness, Index, Membership, NodeId, ReadLevel, Tag,
+    Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
+    Report, Tag,
 };
 
 /// What came of something asked.
@@ -56,19 +56,6 @@ pub struct Answered {
     pub index: Index,
     /// How far the state machine had applied the log.
     pub applied: Index,
-}
-
-/// How a node is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The algorithm.
-    pub status: Status,
-    /// How far each peer is; empty unless this node leads.
-    pub peers: Vec<PeerStatus>,
-    /// Who counts.
-    pub membership: Membership,
-    /// What is known of the state machine.
-    pub standing: Standing,
 }
 
 /// One thing that a user wants, and whom to tell.

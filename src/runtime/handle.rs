@@ -7,9 +7,10 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::machine::Request;
-use crate::raft::RoleName;
-use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
-use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
+use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Told};
+use crate::types::{
+    Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Report, RoleName, Term,
+};
 
 /// A way to a node that runs in this process. Clones share it.
 ///

@@ -14,7 +14,9 @@ mod server;
 mod tasks;
 mod transport;
 
-pub use ask::{Answered, AskError, Proposed, Report};
+pub use ask::{Answered, AskError, Proposed};
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError};
 pub use handle::{Handle, Leadership};
 pub use server::{Server, ServerError};
+
+pub use crate::types::Report;
