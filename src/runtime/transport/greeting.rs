@@ -112,7 +112,7 @@ impl Reader {
         match self.next(stream).await? {
             Frame::Hello(hello) => Ok(hello),
             // A reader of frames takes nothing else first.
-            Frame::Packet(_) | Frame::Pulse => Err(io::ErrorKind::InvalidData.into()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 }

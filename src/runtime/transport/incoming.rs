@@ -118,7 +118,7 @@ impl Called {
                     match frame? {
                         Frame::Packet(packet) => self.take(peer, packet).await?,
                         Frame::Pulse => {}
-                        Frame::Hello(_) => return Err(invalid(&"a second hello")),
+                        _ => return Err(invalid(&"what nodes do not say")),
                     }
                 }
                 () = sleep_until(end) => return Err(late("pulse")),

@@ -117,7 +117,7 @@ impl Call {
                 // Before the queue, which may never be empty: pulses are few.
                 frame = frames.next(&mut read) => match frame.map_err(lost)? {
                     Frame::Pulse => heard = Instant::now(),
-                    Frame::Hello(_) | Frame::Packet(_) => {
+                    _ => {
                         return Err(lost(invalid(&"it speaks where it should listen")));
                     }
                 },
