@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::machine::Request;
 use crate::raft::RoleName;
 use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
+use crate::runtime::refusal::{Refusal, Refusals};
 use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
 
 /// A way to a node that runs in this process. Clones share it.
@@ -20,6 +21,7 @@ pub struct Handle {
     pub(super) asks: Sender<Ask>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// What a node knows of who leads.
@@ -129,6 +131,12 @@ impl Handle {
     #[must_use]
     pub fn membership(&self) -> watch::Receiver<Membership> {
         self.membership.clone()
+    }
+
+    /// How many connections were refused or closed for the other side's fault, by reason.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<(Refusal, u64)> {
+        self.refusals.counts()
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {
