@@ -251,6 +251,7 @@ impl Node {
                 self.tell(raft::Input::Transfer { tag, to });
             }
             Input::Campaign => self.tell(raft::Input::Campaign),
+            Input::TakeSnapshot => self.snapshots.demand(),
             Input::Close => {
                 self.end_requests();
                 self.stage = Stage::Closes;

@@ -66,6 +66,7 @@ pub(super) enum Ask {
     GiveUp(Sender<Told<EntryId>>),
     Transfer(Option<NodeId>, Sender<Told<()>>),
     Campaign,
+    Snapshot,
     Report(Sender<Report>),
     Close,
 }
@@ -103,6 +104,7 @@ impl Waiting {
                 Input::Transfer { tag: self.wait(Waits::Resigned(sender)), to }
             }
             Ask::Campaign => Input::Campaign,
+            Ask::Snapshot => Input::TakeSnapshot,
             Ask::Report(_) | Ask::Close => return Err(ask),
         })
     }

@@ -1,5 +1,7 @@
 //! The loop around a node: what arrives goes in, what comes out is carried out.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
@@ -77,7 +79,13 @@ impl Driver {
             outputs: Vec::new(),
             stage: Stage::Runs,
         };
-        (driver, Handle { asks, leadership: leadership_seen, membership: membership_seen })
+        let handle = Handle {
+            asks,
+            leadership: leadership_seen,
+            membership: membership_seen,
+            refusals: Arc::default(),
+        };
+        (driver, handle)
     }
 
     /// Runs until the node is closed or has stopped by itself; then gives back what tells that the
