@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::raft::Config;
 use crate::replica::ReplicaConfig;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::TlsConfig;
 use crate::storage::ClusterId;
 use crate::types::{Address, Member, Membership, NodeId};
 
@@ -29,9 +31,12 @@ pub struct ServerConfig {
     pub network: NetworkConfig,
     /// The most requests of users that wait to be looked at; whoever asks for more waits.
     pub requests_max: usize,
-    /// Whether words may leave this machine in the clear. Without it `listen` must be a loopback
-    /// address.
+    /// Whether words may leave this machine in the clear. Without it, and without TLS, `listen`
+    /// must be a loopback address.
     pub plaintext: bool,
+    /// Certificates: with them nothing is said in the clear, and nobody is heard who has none.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsConfig>,
 }
 
 /// The bounds of connections between nodes.
@@ -130,7 +135,19 @@ impl ServerConfig {
             network: NetworkConfig::default(),
             requests_max: 4096,
             plaintext: false,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    #[cfg(feature = "tls")]
+    fn is_safe(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn is_safe(&self) -> bool {
+        false
     }
 
     /// Says what is wrong with the configuration, if anything is.
@@ -138,7 +155,7 @@ impl ServerConfig {
     /// # Errors
     /// A [`ServerConfigError`] that names the field.
     pub fn check(&self) -> Result<(), ServerConfigError> {
-        if !self.plaintext && !self.listen.ip().is_loopback() {
+        if !self.plaintext && !self.is_safe() && !self.listen.ip().is_loopback() {
             return Err(ServerConfigError::Plaintext(self.listen));
         }
         let network = &self.network;
@@ -200,8 +217,8 @@ impl std::fmt::Display for ServerConfigError {
             ServerConfigError::Twice(id) => write!(f, "{id} is listed twice among the members"),
             ServerConfigError::Plaintext(address) => write!(
                 f,
-                "peers at {address} would be spoken to in the clear: listen on a loopback \
-                 address, or allow it by `plaintext`"
+                "peers at {address} would be spoken to in the clear: give certificates by \
+                 `tls`, listen on a loopback address, or allow it by `plaintext`"
             ),
             ServerConfigError::Zero(field) => write!(f, "{field} is zero: nothing could pass it"),
             ServerConfigError::SilenceTooShort => {

@@ -68,6 +68,7 @@ impl Driver {
         let (leadership, leadership_seen) = watch::channel(leadership);
         let membership = node.raft().log().membership().clone();
         let (membership, membership_seen) = watch::channel(membership);
+        let security = peers.security.clone();
         let driver = Driver {
             node,
             clock,
@@ -85,6 +86,7 @@ impl Driver {
             leadership: leadership_seen,
             membership: membership_seen,
             refusals: Arc::default(),
+            security,
         };
         (driver, handle)
     }

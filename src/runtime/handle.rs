@@ -10,6 +10,9 @@ use crate::machine::Request;
 use crate::raft::RoleName;
 use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
 use crate::runtime::refusal::{Refusal, Refusals};
+#[cfg(feature = "tls")]
+use crate::runtime::tls::TlsError;
+use crate::runtime::transport::link::Security;
 use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
 
 /// A way to a node that runs in this process. Clones share it.
@@ -22,6 +25,8 @@ pub struct Handle {
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
     pub(super) refusals: Arc<Refusals>,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is nothing to reload"))]
+    pub(super) security: Security,
 }
 
 /// What a node knows of who leads.
@@ -137,6 +142,20 @@ impl Handle {
     #[must_use]
     pub fn refusals(&self) -> Vec<(Refusal, u64)> {
         self.refusals.counts()
+    }
+
+    /// Reads the files of [`TlsConfig`](crate::runtime::TlsConfig) again, at once. New connections
+    /// go by them; open ones end whose other side is not trusted any more. A server without TLS
+    /// has none.
+    ///
+    /// # Errors
+    /// A [`TlsError`] that names the file; everything stays as it was.
+    #[cfg(feature = "tls")]
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        match &self.security {
+            Security::Plaintext => Ok(()),
+            Security::Tls(tls) => tls.reload(),
+        }
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {

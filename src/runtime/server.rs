@@ -16,7 +16,10 @@ use crate::runtime::driver::{Driver, Queues};
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::{Arrivals, Door, Greeting, Listener, Peers, Security};
+#[cfg(feature = "tls")]
+use crate::runtime::tls::{Tls, TlsError};
+use crate::runtime::transport::link::Security;
+use crate::runtime::transport::{Arrivals, Door, Greeting, Listener, Peers};
 use crate::storage::{self, Disk, DiskError, Failure, FileDisk, Identity, Storage};
 use crate::types::{Incarnation, Membership};
 
@@ -43,6 +46,9 @@ pub enum ServerError {
     Disk(DiskError),
     /// The node cannot start on it.
     Open(OpenError),
+    /// A file of its certificates cannot be used.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
     /// Nobody can be heard at the address.
     Listen(SocketAddr, io::Error),
     /// The system gives no threads.
@@ -81,6 +87,7 @@ impl Server {
         D: Disk + Clone + Send + 'static,
     {
         config.check().map_err(ServerError::Config)?;
+        let security = security(&config)?;
         let clock = Clock::start();
         found(&mut disk, &config)?;
         let seed = entropy() as u64;
@@ -98,7 +105,6 @@ impl Server {
         let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
         let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
         let arrivals = Arrivals { urgent, bulk };
-        let security = Security::Plaintext;
         let listener = Listener::bind(config.listen).await;
         let listener = listener.map_err(|error| ServerError::Listen(config.listen, error))?;
         let address = listener.address().unwrap_or(config.listen);
@@ -174,6 +180,19 @@ impl Server {
     }
 }
 
+#[cfg(feature = "tls")]
+fn security(config: &ServerConfig) -> Result<Security, ServerError> {
+    let Some(files) = &config.tls else { return Ok(Security::Plaintext) };
+    let tls = Tls::of_node(files.clone(), config.cluster, config.replica.raft.id);
+    Ok(Security::Tls(tls.map_err(ServerError::Tls)?))
+}
+
+#[cfg(not(feature = "tls"))]
+#[expect(clippy::unnecessary_wraps, reason = "files of certificates may be wrong")]
+fn security(_: &ServerConfig) -> Result<Security, ServerError> {
+    Ok(Security::Plaintext)
+}
+
 /// Everybody who is known from the start.
 fn peers(config: &ServerConfig, greeting: Greeting, security: Security, node: &Node) -> Peers {
     let (network, known) = (config.network.clone(), config.peers.clone());
@@ -207,6 +226,8 @@ impl fmt::Display for ServerError {
             ServerError::Config(error) => error.fmt(f),
             ServerError::Disk(error) => error.fmt(f),
             ServerError::Open(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            ServerError::Tls(error) => error.fmt(f),
             ServerError::Listen(address, error) => {
                 write!(f, "cannot listen at {address}: {error}")
             }

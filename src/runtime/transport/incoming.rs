@@ -160,7 +160,9 @@ impl Door {
                         Frame::Hello(_) => return Err(refused(Refusal::Frame, "a second hello")),
                     }
                 }
-                () = sleep_until(end) => return Err(refused(Refusal::Silence, "nothing was heard for long")),
+                () = sleep_until(end) => {
+                    return Err(refused(Refusal::Silence, "nothing was heard for long"));
+                }
                 () = sleep_until(pulse_at) => {}
             }
             if Instant::now() >= pulse_at {

@@ -8,11 +8,10 @@
 mod greeting;
 mod incoming;
 mod lane;
-mod link;
+pub(super) mod link;
 mod outgoing;
 mod peers;
 
 pub(super) use greeting::Greeting;
 pub(super) use incoming::{Arrivals, Door, Listener};
-pub(super) use link::Security;
 pub(super) use peers::Peers;

@@ -17,7 +17,7 @@ use crate::types::{Address, Membership, NodeId, Packet};
 pub(in crate::runtime) struct Peers {
     greeting: Greeting,
     config: NetworkConfig,
-    security: Security,
+    pub(in crate::runtime) security: Security,
     /// Where nodes are that the membership does not name.
     known: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
