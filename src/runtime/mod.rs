@@ -18,3 +18,4 @@ pub use ask::{Answered, AskError, Proposed, Report};
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError};
 pub use handle::{Handle, Leadership};
 pub use server::{Server, ServerError};
+pub use transport::{Inlet, Transport};
