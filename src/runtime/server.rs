@@ -222,6 +222,7 @@ where
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
             let (end, mut lanes) = tokio::select! {
+                biased;
                 ended = driver.run() => ended,
                 never = listening => match never {},
             };
@@ -256,9 +257,15 @@ fn found(disk: &mut impl Disk, config: &ServerConfig) -> Result<(), ServerError>
     }
 }
 
+#[cfg(not(madsim))]
 #[expect(clippy::disallowed_methods, reason = "no two starts of a node draw the same")]
 fn entropy() -> u128 {
     rand::random()
+}
+
+#[cfg(madsim)]
+fn entropy() -> u128 {
+    madsim::rand::random()
 }
 
 impl fmt::Display for ServerError {
