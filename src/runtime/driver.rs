@@ -13,7 +13,8 @@ use crate::runtime::ask::{Ask, Report, Told, Waiting};
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
-use crate::runtime::transport::{Arrivals, Peers};
+use crate::runtime::transport::link::Security;
+use crate::runtime::transport::{Arrivals, Transport};
 use crate::storage::Failure;
 use crate::types::{Membership, Packet};
 
@@ -25,7 +26,7 @@ pub(super) struct Driver {
     node: Node,
     clock: Clock,
     lanes: Lanes,
-    peers: Peers,
+    peers: Box<dyn Transport>,
     waiting: Waiting,
     queues: Queues,
     leadership: watch::Sender<Leadership>,
@@ -59,16 +60,15 @@ impl Driver {
     pub(super) fn new(
         node: Node,
         clock: Clock,
-        (lanes, peers): (Lanes, Peers),
+        (lanes, peers): (Lanes, Box<dyn Transport>),
         queues: Queues,
-        asks: Sender<Ask>,
+        (asks, security): (Sender<Ask>, Security),
     ) -> (Driver, Handle) {
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
         let (leadership, leadership_seen) = watch::channel(leadership);
         let membership = node.raft().log().membership().clone();
         let (membership, membership_seen) = watch::channel(membership);
-        let security = peers.security.clone();
         let driver = Driver {
             node,
             clock,

@@ -28,3 +28,4 @@ pub use refusal::Refusal;
 pub use server::{Server, ServerError};
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsError};
+pub use transport::{Inlet, Transport};

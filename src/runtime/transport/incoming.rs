@@ -9,6 +9,7 @@ use tokio::io::split;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::SendError;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -24,7 +25,7 @@ use crate::types::{NodeId, Packet};
 use crate::wire::{Frame, pulse};
 
 /// Where packets go that have arrived: what keeps the cluster together does not wait behind bulk.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(in crate::runtime) struct Arrivals {
     pub(in crate::runtime) urgent: Sender<Packet>,
     pub(in crate::runtime) bulk: Sender<Packet>,
@@ -37,6 +38,17 @@ pub(in crate::runtime) struct Door {
     pub(in crate::runtime) security: Security,
     pub(in crate::runtime) arrivals: Arrivals,
     pub(in crate::runtime) handle: Handle,
+}
+
+impl Arrivals {
+    /// Waits while the packet's queue is full; an error if nobody takes anything any more.
+    pub(super) async fn take(&self, packet: Packet) -> Result<(), SendError<Packet>> {
+        let queue = match Lane::of(&packet) {
+            Lane::Control => &self.urgent,
+            Lane::Log | Lane::Snapshot => &self.bulk,
+        };
+        queue.send(packet).await
+    }
 }
 
 /// Takes the calls of peers and clients.
@@ -184,10 +196,6 @@ impl Door {
         if to != self.greeting.node {
             return Err(refused(Refusal::Recipient, what()));
         }
-        let queue = match Lane::of(&packet) {
-            Lane::Control => &self.arrivals.urgent,
-            Lane::Log | Lane::Snapshot => &self.arrivals.bulk,
-        };
-        queue.send(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.arrivals.take(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -7,6 +7,7 @@ use tracing::debug;
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::tasks::Tasks;
+use crate::runtime::transport::carrier::Transport;
 use crate::runtime::transport::greeting::Greeting;
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::Security;
@@ -17,7 +18,7 @@ use crate::types::{Address, Membership, NodeId, Packet};
 pub(in crate::runtime) struct Peers {
     greeting: Greeting,
     config: NetworkConfig,
-    pub(in crate::runtime) security: Security,
+    security: Security,
     /// Where nodes are that the membership does not name.
     known: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
@@ -39,36 +40,6 @@ impl Peers {
         Peers { greeting, config, security, known, peers: BTreeMap::new() }
     }
 
-    /// The members are reached where the membership says. Who is none any more is still told what
-    /// is on its way.
-    pub(in crate::runtime) fn meet(&mut self, membership: &Membership) {
-        for member in membership.members() {
-            if !member.address.as_str().is_empty() {
-                self.known.insert(member.id, member.address.clone());
-            }
-        }
-        let known = &self.known;
-        self.peers.retain(|id, peer| known.get(id) == Some(&peer.address));
-    }
-
-    /// Says it to whom it is for, or loses it.
-    pub(in crate::runtime) fn send(&mut self, packet: Packet) {
-        let to = packet.to();
-        if !self.peers.contains_key(&to) {
-            let Some(address) = self.known.get(&to) else {
-                return debug!(%to, "nobody knows where it is");
-            };
-            let peer = self.open(to, address.clone());
-            self.peers.insert(to, peer);
-        }
-        if let Some(peer) = self.peers.get(&to) {
-            let lane = &peer.lanes[Lane::of(&packet) as usize];
-            if lane.try_send(packet).is_err() {
-                debug!(%to, "its queue is full: a packet is lost");
-            }
-        }
-    }
-
     fn open(&self, id: NodeId, address: Address) -> Peer {
         let mut tasks = Tasks::default();
         let lanes = Lane::ALL.map(|lane| {
@@ -85,5 +56,36 @@ impl Peers {
             sender
         });
         Peer { address, lanes, _tasks: tasks }
+    }
+}
+
+impl Transport for Peers {
+    /// The members are reached where the membership says. Who is none any more is still told what
+    /// is on its way.
+    fn meet(&mut self, membership: &Membership) {
+        for member in membership.members() {
+            if !member.address.as_str().is_empty() {
+                self.known.insert(member.id, member.address.clone());
+            }
+        }
+        let known = &self.known;
+        self.peers.retain(|id, peer| known.get(id) == Some(&peer.address));
+    }
+
+    fn send(&mut self, packet: Packet) {
+        let to = packet.to();
+        if !self.peers.contains_key(&to) {
+            let Some(address) = self.known.get(&to) else {
+                return debug!(%to, "nobody knows where it is");
+            };
+            let peer = self.open(to, address.clone());
+            self.peers.insert(to, peer);
+        }
+        if let Some(peer) = self.peers.get(&to) {
+            let lane = &peer.lanes[Lane::of(&packet) as usize];
+            if lane.try_send(packet).is_err() {
+                debug!(%to, "its queue is full: a packet is lost");
+            }
+        }
     }
 }
