@@ -60,6 +60,8 @@ pub struct NetworkConfig {
     pub packets_max: usize,
     /// The most connections whose other end has not said yet who it is.
     pub strangers_max: usize,
+    /// The most connections that other nodes have open to this one, and as many that users have.
+    pub connections_max: usize,
 }
 
 impl Default for NetworkConfig {
@@ -73,6 +75,7 @@ impl Default for NetworkConfig {
             retry_max: Duration::from_secs(1),
             packets_max: 4096,
             strangers_max: 64,
+            connections_max: 1024,
         }
     }
 }
@@ -171,6 +174,7 @@ impl ServerConfig {
         let counts = [
             ("packets_max", network.packets_max),
             ("strangers_max", network.strangers_max),
+            ("connections_max", network.connections_max),
             ("requests_max", self.requests_max),
         ];
         if let Some((field, _)) = counts.iter().find(|(_, count)| *count == 0) {

@@ -13,7 +13,7 @@ use crate::runtime::ask::{Ask, Report, Told, Waiting};
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
-use crate::runtime::transport::link::Security;
+use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::{Arrivals, Transport};
 use crate::storage::Failure;
 use crate::types::{Membership, Packet};
@@ -62,7 +62,7 @@ impl Driver {
         clock: Clock,
         (lanes, peers): (Lanes, Box<dyn Transport>),
         queues: Queues,
-        (asks, security): (Sender<Ask>, Security),
+        (asks, gate): (Sender<Ask>, Arc<Gate>),
     ) -> (Driver, Handle) {
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
@@ -81,13 +81,8 @@ impl Driver {
             outputs: Vec::new(),
             stage: Stage::Runs,
         };
-        let handle = Handle {
-            asks,
-            leadership: leadership_seen,
-            membership: membership_seen,
-            refusals: Arc::default(),
-            security,
-        };
+        let handle =
+            Handle { asks, leadership: leadership_seen, membership: membership_seen, gate };
         (driver, handle)
     }
 

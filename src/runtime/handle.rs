@@ -9,9 +9,11 @@ use tokio::sync::watch;
 use crate::machine::Request;
 use crate::raft::RoleName;
 use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
-use crate::runtime::refusal::{Refusal, Refusals};
+use crate::runtime::refusal::Refusal;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
+use crate::runtime::transport::gate::Gate;
+#[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
 use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
 
@@ -24,9 +26,7 @@ pub struct Handle {
     pub(super) asks: Sender<Ask>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
-    pub(super) refusals: Arc<Refusals>,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is nothing to reload"))]
-    pub(super) security: Security,
+    pub(super) gate: Arc<Gate>,
 }
 
 /// What a node knows of who leads.
@@ -141,7 +141,13 @@ impl Handle {
     /// How many connections were refused or closed for the other side's fault, by reason.
     #[must_use]
     pub fn refusals(&self) -> Vec<(Refusal, u64)> {
-        self.refusals.counts()
+        self.gate.refusals.counts()
+    }
+
+    /// How many connections other nodes and users have open to this one.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.gate.connections()
     }
 
     /// Reads the files of [`TlsConfig`](crate::runtime::TlsConfig) again, at once. New connections
@@ -152,7 +158,7 @@ impl Handle {
     /// A [`TlsError`] that names the file; everything stays as it was.
     #[cfg(feature = "tls")]
     pub fn reload_tls(&self) -> Result<(), TlsError> {
-        match &self.security {
+        match &self.gate.security {
             Security::Plaintext => Ok(()),
             Security::Tls(tls) => tls.reload(),
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::oneshot;
@@ -21,6 +22,7 @@ use crate::runtime::lanes::Lanes;
 use crate::runtime::tasks::Tasks;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{Tls, TlsError};
+use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::link::Security;
 use crate::runtime::transport::{Arrivals, Door, Greeting, Inlet, Listener, Peers, Transport};
 use crate::storage::{self, Disk, DiskError, Failure, FileDisk, Identity, Storage};
@@ -93,19 +95,18 @@ impl Server {
         let (arrivals, arrived) = queues();
         let Opened { config, greeting, .. } = &opened;
         let (greeting, listen, network) = (*greeting, config.listen, config.network.clone());
-        let security = security(config)?;
+        let gate = Arc::new(Gate::new(security(config)?, &network));
         let known = config.peers.clone();
-        let peers = Peers::new(greeting, network.clone(), security.clone(), known);
+        let peers = Peers::new(greeting, network.clone(), Arc::clone(&gate), known);
         let listener = Listener::bind(listen).await;
         let listener = listener.map_err(|error| ServerError::Listen(listen, error))?;
         let address = listener.address().unwrap_or(listen);
         info!(%address, node = %greeting.node, cluster = %greeting.cluster, "listening");
-        let (inside, safe) = (arrivals.clone(), security.clone());
+        let inside = arrivals.clone();
         let listening = move |handle| {
-            let (config, security, arrivals) = (network, safe, inside);
-            listener.run(Door { greeting, config, security, arrivals, handle })
+            listener.run(Door { greeting, config: network, arrivals: inside, handle })
         };
-        opened.run((arrivals, arrived), (Box::new(peers), security), address, listening)
+        opened.run((arrivals, arrived), (Box::new(peers), gate), address, listening)
     }
 
     /// The same with another transport than sockets. `ServerConfig::listen`, `peers` and `network`
@@ -127,7 +128,8 @@ impl Server {
         let (arrivals, arrived) = queues();
         let inlet = Inlet::new(arrivals.clone(), opened.greeting.node);
         let address = opened.config.listen;
-        let transport = (Box::new(transport) as Box<_>, Security::Plaintext);
+        let gate = Arc::new(Gate::new(Security::Plaintext, &opened.config.network));
+        let transport = (Box::new(transport) as Box<_>, gate);
         let server = opened.run((arrivals, arrived), transport, address, |_| future::pending())?;
         Ok((server, inlet))
     }
@@ -222,7 +224,7 @@ where
     fn run<L>(
         self,
         (arrivals, arrived): (Arrivals, Arrived),
-        (mut transport, security): (Box<dyn Transport>, Security),
+        (mut transport, gate): (Box<dyn Transport>, Arc<Gate>),
         address: SocketAddr,
         listening: impl FnOnce(Handle) -> L,
     ) -> Result<Server, ServerError>
@@ -246,8 +248,7 @@ where
             _arrivals: arrivals,
             _asks: asks.clone(),
         };
-        let (driver, handle) =
-            Driver::new(node, clock, (lanes, transport), queues, (asks, security));
+        let (driver, handle) = Driver::new(node, clock, (lanes, transport), queues, (asks, gate));
         let listening = listening(handle.clone());
         let (tell, ended) = oneshot::channel();
         let mut tasks = Tasks::default();

@@ -6,6 +6,7 @@
 //! again.
 
 mod carrier;
+pub(super) mod gate;
 mod greeting;
 mod incoming;
 mod lane;

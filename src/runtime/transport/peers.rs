@@ -1,6 +1,7 @@
 //! The peers, by lane: what is said to each, and where it is reached.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Sender};
 use tracing::debug;
@@ -8,9 +9,9 @@ use tracing::debug;
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::carrier::Transport;
+use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::greeting::Greeting;
 use crate::runtime::transport::lane::Lane;
-use crate::runtime::transport::link::Security;
 use crate::runtime::transport::outgoing::Call;
 use crate::types::{Address, Membership, NodeId, Packet};
 
@@ -18,7 +19,7 @@ use crate::types::{Address, Membership, NodeId, Packet};
 pub(in crate::runtime) struct Peers {
     greeting: Greeting,
     config: NetworkConfig,
-    security: Security,
+    gate: Arc<Gate>,
     /// Where nodes are that the membership does not name.
     known: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
@@ -34,10 +35,10 @@ impl Peers {
     pub(in crate::runtime) fn new(
         greeting: Greeting,
         config: NetworkConfig,
-        security: Security,
+        gate: Arc<Gate>,
         known: BTreeMap<NodeId, Address>,
     ) -> Peers {
-        Peers { greeting, config, security, known, peers: BTreeMap::new() }
+        Peers { greeting, config, gate, known, peers: BTreeMap::new() }
     }
 
     fn open(&self, id: NodeId, address: Address) -> Peer {
@@ -50,7 +51,7 @@ impl Peers {
                 address: address.clone(),
                 lane,
                 config: self.config.clone(),
-                security: self.security.clone(),
+                gate: Arc::clone(&self.gate),
             };
             tasks.spawn(call.run(queue));
             sender
