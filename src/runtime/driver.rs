@@ -12,7 +12,8 @@ use crate::runtime::ask::{Ask, Told, Waiting};
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
-use crate::runtime::transport::{Arrivals, Peers};
+use crate::runtime::transport::gate::Gate;
+use crate::runtime::transport::{Arrivals, Transport};
 use crate::storage::Failure;
 use crate::types::{Membership, Packet, Report, RoleName};
 
@@ -24,7 +25,7 @@ pub(super) struct Driver {
     node: Node,
     clock: Clock,
     lanes: Lanes,
-    peers: Peers,
+    peers: Box<dyn Transport>,
     waiting: Waiting,
     queues: Queues,
     leadership: watch::Sender<Leadership>,
@@ -58,9 +59,9 @@ impl Driver {
     pub(super) fn new(
         node: Node,
         clock: Clock,
-        (lanes, peers): (Lanes, Peers),
+        (lanes, peers): (Lanes, Box<dyn Transport>),
         queues: Queues,
-        asks: Sender<Ask>,
+        (asks, gate): (Sender<Ask>, Arc<Gate>),
     ) -> (Driver, Handle) {
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
@@ -79,12 +80,8 @@ impl Driver {
             outputs: Vec::new(),
             stage: Stage::Runs,
         };
-        let handle = Handle {
-            asks,
-            leadership: leadership_seen,
-            membership: membership_seen,
-            refusals: Arc::default(),
-        };
+        let handle =
+            Handle { asks, leadership: leadership_seen, membership: membership_seen, gate };
         (driver, handle)
     }
 

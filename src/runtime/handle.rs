@@ -8,7 +8,12 @@ use tokio::sync::watch;
 
 use crate::machine::Request;
 use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Told};
-use crate::runtime::refusal::{Refusal, Refusals};
+use crate::runtime::refusal::Refusal;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::TlsError;
+use crate::runtime::transport::gate::Gate;
+#[cfg(feature = "tls")]
+use crate::runtime::transport::link::Security;
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Report, RoleName, Term,
 };
@@ -22,7 +27,7 @@ pub struct Handle {
     pub(super) asks: Sender<Ask>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
-    pub(super) refusals: Arc<Refusals>,
+    pub(super) gate: Arc<Gate>,
 }
 
 /// What a node knows of who leads.
@@ -147,7 +152,27 @@ impl Handle {
     /// How many connections were refused or closed for the other side's fault, by reason.
     #[must_use]
     pub fn refusals(&self) -> Vec<(Refusal, u64)> {
-        self.refusals.counts()
+        self.gate.refusals.counts()
+    }
+
+    /// How many connections other nodes and users have open to this one.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.gate.connections()
+    }
+
+    /// Reads the files of [`TlsConfig`](crate::runtime::TlsConfig) again, at once. New connections
+    /// go by them; open ones end whose other side is not trusted any more. A server without TLS
+    /// has none.
+    ///
+    /// # Errors
+    /// A [`TlsError`] that names the file; everything stays as it was.
+    #[cfg(feature = "tls")]
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        match &self.gate.security {
+            Security::Plaintext => Ok(()),
+            Security::Tls(tls) => tls.reload(),
+        }
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {

@@ -5,6 +5,8 @@
 //! neither.
 
 mod ask;
+#[cfg(feature = "certs")]
+pub mod certs;
 mod client;
 mod clock;
 mod config;
@@ -16,6 +18,8 @@ mod refusal;
 mod server;
 mod service;
 mod tasks;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 pub use ask::{Answered, AskError, Proposed};
@@ -24,8 +28,11 @@ pub use client::{
 };
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};
-pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal};
+pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
 pub use refusal::Refusal;
 pub use server::{Server, ServerError};
+#[cfg(feature = "tls")]
+pub use tls::{TlsConfig, TlsError};
+pub use transport::{Inlet, Transport};
 
 pub use crate::types::Report;

@@ -1,15 +1,17 @@
 //! The peers, by lane: what is said to each, and where it is reached.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Sender};
 use tracing::debug;
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::tasks::Tasks;
+use crate::runtime::transport::carrier::Transport;
+use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::greeting::Greeting;
 use crate::runtime::transport::lane::Lane;
-use crate::runtime::transport::link::Security;
 use crate::runtime::transport::outgoing::Call;
 use crate::types::{Address, Membership, NodeId, Packet};
 
@@ -17,7 +19,7 @@ use crate::types::{Address, Membership, NodeId, Packet};
 pub(in crate::runtime) struct Peers {
     greeting: Greeting,
     config: NetworkConfig,
-    security: Security,
+    gate: Arc<Gate>,
     /// Where nodes are that the membership does not name.
     known: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
@@ -33,15 +35,35 @@ impl Peers {
     pub(in crate::runtime) fn new(
         greeting: Greeting,
         config: NetworkConfig,
-        security: Security,
+        gate: Arc<Gate>,
         known: BTreeMap<NodeId, Address>,
     ) -> Peers {
-        Peers { greeting, config, security, known, peers: BTreeMap::new() }
+        Peers { greeting, config, gate, known, peers: BTreeMap::new() }
     }
 
+    fn open(&self, id: NodeId, address: Address) -> Peer {
+        let mut tasks = Tasks::default();
+        let lanes = Lane::ALL.map(|lane| {
+            let (sender, queue) = mpsc::channel(self.config.packets_max);
+            let call = Call {
+                greeting: self.greeting,
+                peer: id,
+                address: address.clone(),
+                lane,
+                config: self.config.clone(),
+                gate: Arc::clone(&self.gate),
+            };
+            tasks.spawn(call.run(queue));
+            sender
+        });
+        Peer { address, lanes, _tasks: tasks }
+    }
+}
+
+impl Transport for Peers {
     /// The members are reached where the membership says. Who is none any more is still told what
     /// is on its way.
-    pub(in crate::runtime) fn meet(&mut self, membership: &Membership) {
+    fn meet(&mut self, membership: &Membership) {
         for member in membership.members() {
             if !member.address.as_str().is_empty() {
                 self.known.insert(member.id, member.address.clone());
@@ -51,8 +73,7 @@ impl Peers {
         self.peers.retain(|id, peer| known.get(id) == Some(&peer.address));
     }
 
-    /// Says it to whom it is for, or loses it.
-    pub(in crate::runtime) fn send(&mut self, packet: Packet) {
+    fn send(&mut self, packet: Packet) {
         let to = packet.to();
         if !self.peers.contains_key(&to) {
             let Some(address) = self.known.get(&to) else {
@@ -67,23 +88,5 @@ impl Peers {
                 debug!(%to, "its queue is full: a packet is lost");
             }
         }
-    }
-
-    fn open(&self, id: NodeId, address: Address) -> Peer {
-        let mut tasks = Tasks::default();
-        let lanes = Lane::ALL.map(|lane| {
-            let (sender, queue) = mpsc::channel(self.config.packets_max);
-            let call = Call {
-                greeting: self.greeting,
-                peer: id,
-                address: address.clone(),
-                lane,
-                config: self.config.clone(),
-                security: self.security.clone(),
-            };
-            tasks.spawn(call.run(queue));
-            sender
-        });
-        Peer { address, lanes, _tasks: tasks }
     }
 }
