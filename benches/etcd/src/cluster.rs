@@ -1,0 +1,181 @@
+//! Three processes of each, on free ports of this machine, ended with the benchmark.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use quorate::runtime::{Client, ClientConfig};
+use quorate::types::ReadLevel;
+use tokio::time::sleep;
+
+use crate::etcd::Connection;
+use crate::load::{Ask, Kind, Target};
+use crate::node;
+
+/// How long a cluster may take to have a leader.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Processes that are killed when this is dropped.
+struct Processes(Vec<Child>);
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Processes {
+    fn cpu(&self) -> Duration {
+        self.0.iter().map(|child| cpu_of(child.id())).sum()
+    }
+}
+
+/// The time that a process has run, in hundredths of a second.
+fn cpu_of(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(10 * ticks)
+}
+
+fn free_addresses() -> io::Result<Vec<SocketAddr>> {
+    // All are held until all are known, so that no two are the same.
+    let held: io::Result<Vec<TcpListener>> =
+        (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
+    held?.iter().map(TcpListener::local_addr).collect()
+}
+
+/// Three nodes of etcd.
+pub(crate) struct Etcd {
+    processes: Processes,
+    leader: SocketAddr,
+}
+
+impl Etcd {
+    pub(crate) async fn start(root: &Path) -> Result<Etcd, Box<dyn Error>> {
+        let (clients, peers) = (free_addresses()?, free_addresses()?);
+        let all: Vec<String> =
+            peers.iter().enumerate().map(|(at, peer)| format!("e{at}=http://{peer}")).collect();
+        let mut processes = Processes(Vec::new());
+        for (at, (client, peer)) in clients.iter().zip(&peers).enumerate() {
+            let (client, peer) = (format!("http://{client}"), format!("http://{peer}"));
+            let child = Command::new("etcd")
+                .args(["--name", &format!("e{at}"), "--log-level", "error", "--data-dir"])
+                .arg(root.join(format!("etcd-{at}")))
+                .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+                .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+                .args(["--initial-cluster", &all.join(","), "--initial-cluster-state", "new"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .map_err(|error| format!("etcd does not start; is it installed? {error}"))?;
+            processes.0.push(child);
+        }
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            for address in &clients {
+                if let Ok(mut connection) = Connection::open(*address).await
+                    && connection.leads().await.unwrap_or(false)
+                    && connection.put(b"first", b"").await.is_ok()
+                {
+                    return Ok(Etcd { processes, leader: *address });
+                }
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Err("etcd has no leader".into())
+    }
+}
+
+impl Target for Etcd {
+    type Client = Connection;
+
+    async fn client(&self) -> io::Result<Connection> {
+        Connection::open(self.leader).await
+    }
+
+    fn cpu(&self) -> Duration {
+        self.processes.cpu()
+    }
+}
+
+impl Ask for Connection {
+    async fn ask(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> io::Result<()> {
+        match kind {
+            Kind::Put => self.put(key, value).await,
+            Kind::Get => self.get(key).await,
+        }
+    }
+}
+
+/// Three nodes of quorate.
+pub(crate) struct Quorate {
+    processes: Processes,
+    config: ClientConfig,
+}
+
+impl Quorate {
+    pub(crate) async fn start(root: &Path, tls: bool) -> Result<Quorate, Box<dyn Error>> {
+        let addresses = free_addresses()?;
+        let all: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+        let certs = tls.then(|| node::make_certs(&root.join("certs"))).transpose()?;
+        let mut processes = Processes(Vec::new());
+        for id in 1..=addresses.len() {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["node", "--id", &id.to_string(), "--members", &all.join(","), "--dir"]);
+            command.arg(root.join(format!("quorate-{id}")));
+            if let Some(certs) = &certs {
+                command.arg("--certs").arg(certs);
+            }
+            processes.0.push(command.stdin(Stdio::null()).spawn()?);
+        }
+        let config = client_config(all, certs.as_ref())?;
+        let client = Client::new(config.clone())?;
+        let end = Instant::now() + PATIENCE;
+        while client.propose(&node::put(b"first", b"")).await.is_err() {
+            if Instant::now() > end {
+                return Err("quorate has no leader".into());
+            }
+        }
+        Ok(Quorate { processes, config })
+    }
+}
+
+fn client_config(
+    addresses: Vec<String>,
+    certs: Option<&PathBuf>,
+) -> Result<ClientConfig, Box<dyn Error>> {
+    let mut config = ClientConfig::new(node::CLUSTER, addresses);
+    config.tls = certs.map(|certs| node::tls(certs, "client"));
+    config.check()?;
+    Ok(config)
+}
+
+impl Target for Quorate {
+    type Client = Client;
+
+    async fn client(&self) -> io::Result<Client> {
+        Client::new(self.config.clone()).map_err(io::Error::other)
+    }
+
+    fn cpu(&self) -> Duration {
+        self.processes.cpu()
+    }
+}
+
+impl Ask for Client {
+    async fn ask(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let asked = match kind {
+            Kind::Put => self.propose(&node::put(key, value)).await.map(drop),
+            Kind::Get => self.read(ReadLevel::Linearizable, key).await.map(drop),
+        };
+        asked.map_err(io::Error::other)
+    }
+}

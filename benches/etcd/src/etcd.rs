@@ -1,0 +1,123 @@
+//! Just enough of etcd's client: gRPC over one HTTP/2 connection, and three requests.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::client::{self, SendRequest};
+use http::{Request, Version};
+use tokio::net::TcpStream;
+
+/// A connection to one node.
+pub(crate) struct Connection {
+    sender: SendRequest<Bytes>,
+    address: SocketAddr,
+}
+
+fn failed(error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(error.to_string())
+}
+
+/// A field of bytes, as protocol buffers have it.
+fn field(number: u8, bytes: &[u8], into: &mut BytesMut) {
+    into.put_u8(number << 3 | 2);
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        into.put_u8((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    into.put_u8(length as u8);
+    into.put_slice(bytes);
+}
+
+/// The number that stands first in `bytes`, and what follows it.
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let end = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)?;
+    let number = bytes[..=end].iter().rev().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f));
+    Some((number, &bytes[end + 1..]))
+}
+
+/// The number in a field, and the bytes of another, of a message.
+fn fields(mut bytes: &[u8], number: u64, nested: u64) -> (Option<u64>, Option<&[u8]>) {
+    let (mut found, mut inside) = (None, None);
+    while let Some((tag, rest)) = varint(bytes) {
+        let Some((value, rest)) = varint(rest) else { break };
+        bytes = rest;
+        match tag & 7 {
+            0 if tag >> 3 == number => found = Some(value),
+            0 => {}
+            2 => {
+                let Some((content, rest)) = bytes.split_at_checked(value as usize) else { break };
+                if tag >> 3 == nested {
+                    inside = Some(content);
+                }
+                bytes = rest;
+            }
+            _ => break,
+        }
+    }
+    (found, inside)
+}
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> io::Result<Connection> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = client::handshake(stream).await.map_err(failed)?;
+        tokio::spawn(connection);
+        Ok(Connection { sender, address })
+    }
+
+    pub(crate) async fn put(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let mut request = BytesMut::new();
+        field(1, key, &mut request);
+        field(2, value, &mut request);
+        self.ask("KV/Put", &request).await.map(drop)
+    }
+
+    /// Linearizable, as etcd does it unless told otherwise.
+    pub(crate) async fn get(&mut self, key: &[u8]) -> io::Result<()> {
+        let mut request = BytesMut::new();
+        field(1, key, &mut request);
+        self.ask("KV/Range", &request).await.map(drop)
+    }
+
+    /// Whether this node leads.
+    pub(crate) async fn leads(&mut self) -> io::Result<bool> {
+        let answer = self.ask("Maintenance/Status", &[]).await?;
+        let (leader, header) = fields(&answer, 4, 1);
+        let (own, _) = fields(header.unwrap_or_default(), 2, 0);
+        Ok(leader.is_some() && leader == own)
+    }
+
+    async fn ask(&mut self, method: &str, message: &[u8]) -> io::Result<Vec<u8>> {
+        let request = Request::post(format!("http://{}/etcdserverpb.{method}", self.address))
+            .version(Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .map_err(failed)?;
+        let mut body = BytesMut::with_capacity(5 + message.len());
+        body.put_u8(0);
+        body.put_u32(message.len() as u32);
+        body.put_slice(message);
+        let mut sender = self.sender.clone().ready().await.map_err(failed)?;
+        let (response, mut stream) = sender.send_request(request, false).map_err(failed)?;
+        stream.send_data(body.freeze(), true).map_err(failed)?;
+        let response = response.await.map_err(failed)?;
+        let early = response.headers().get("grpc-status").cloned();
+        let mut body = response.into_body();
+        let mut answer = Vec::new();
+        while let Some(chunk) = body.data().await {
+            let chunk = chunk.map_err(failed)?;
+            body.flow_control().release_capacity(chunk.len()).map_err(failed)?;
+            answer.extend_from_slice(&chunk);
+        }
+        let trailers = body.trailers().await.map_err(failed)?;
+        let status = early.or_else(|| trailers?.get("grpc-status").cloned());
+        if status.as_ref().is_none_or(|status| status != "0") {
+            return Err(failed(format_args!("etcd refused {method}: {status:?}")));
+        }
+        Ok(answer.split_off(5.min(answer.len())))
+    }
+}

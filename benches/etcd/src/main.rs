@@ -1,0 +1,76 @@
+//! Throughput and latency of a replicated map, quorate's and etcd's, by one load generator on both:
+//! three processes each on loopback and on one disk, both synchronous, every client with one
+//! request outstanding, rounds of both in turn.
+
+mod cluster;
+mod etcd;
+mod load;
+mod node;
+mod table;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::cluster::{Etcd, Quorate};
+use crate::load::{Kind, Load};
+use crate::table::Table;
+
+/// Compares quorate with etcd
+#[derive(Debug, Parser)]
+struct Args {
+    #[command(subcommand)]
+    order: Option<Order>,
+    /// How many clients there are, each with one request outstanding
+    #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
+    clients: Vec<usize>,
+    /// How long each measurement takes, in seconds
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How often each is repeated; the median counts
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long a value is, in bytes
+    #[arg(long, default_value_t = 128)]
+    value_bytes: usize,
+    /// Where both keep their data; one disk for both
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// TLS between all of quorate's processes; etcd's stay in the clear
+    #[arg(long)]
+    tls: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Order {
+    /// Runs a node of quorate's; the benchmark starts these itself
+    #[command(hide = true)]
+    Node(node::NodeArgs),
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    if let Some(Order::Node(node)) = args.order {
+        return node::run(node).await;
+    }
+    let root = tempfile::Builder::new().prefix("quorate-bench-").tempdir_in(&args.dir)?;
+    let etcd = Etcd::start(root.path()).await?;
+    let quorate = Quorate::start(root.path(), args.tls).await?;
+    let span = Duration::from_secs(args.seconds);
+    let mut table = Table::default();
+    for round in 1..=args.rounds {
+        for clients in &args.clients {
+            for kind in [Kind::Put, Kind::Get] {
+                eprintln!("round {round} of {}: {kind} by {clients}", args.rounds);
+                let load = Load { kind, clients: *clients, span, value_bytes: args.value_bytes };
+                table.add("etcd", kind, *clients, load.run(&etcd).await?);
+                table.add("quorate", kind, *clients, load.run(&quorate).await?);
+            }
+        }
+    }
+    println!("{table}");
+    Ok(())
+}

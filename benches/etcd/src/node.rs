@@ -1,0 +1,90 @@
+//! A node of quorate's: a map in memory, as durable as the log.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{self, Cursor, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use quorate::machine::StateMachine;
+use quorate::runtime::{Server, ServerConfig, TlsConfig};
+use quorate::storage::ClusterId;
+use quorate::types::{Index, NodeId};
+
+pub(crate) const CLUSTER: ClusterId = ClusterId(0xbe9c);
+
+/// What a node is told.
+#[derive(Args, Debug)]
+pub(crate) struct NodeArgs {
+    #[arg(long)]
+    id: u64,
+    #[arg(long)]
+    dir: PathBuf,
+    #[arg(long, value_delimiter = ',')]
+    members: Vec<SocketAddr>,
+    /// Where certificates are
+    #[arg(long)]
+    certs: Option<PathBuf>,
+}
+
+/// A command is the length of the key in a byte, the key, and the value; a query is the key.
+#[derive(Debug, Default)]
+struct Map(BTreeMap<Vec<u8>, Vec<u8>>);
+
+pub(crate) fn put(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(key.len()).expect("keys are short");
+    [&[length], key, value].concat()
+}
+
+impl StateMachine for Map {
+    fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+        if let Some((length, rest)) = command.split_first()
+            && let Some((key, value)) = rest.split_at_checked(usize::from(*length))
+        {
+            self.0.insert(key.to_vec(), value.to_vec());
+        }
+        Vec::new()
+    }
+    fn query(&self, key: &[u8]) -> Vec<u8> {
+        self.0.get(key).cloned().unwrap_or_default()
+    }
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        let mut bytes = Vec::new();
+        for (key, value) in &self.0 {
+            let command = put(key, value);
+            bytes.extend((command.len() as u32).to_le_bytes());
+            bytes.extend(command);
+        }
+        Box::new(Cursor::new(bytes))
+    }
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        snapshot.read_to_end(&mut bytes)?;
+        self.0.clear();
+        let mut rest = &bytes[..];
+        while let Some((length, after)) = rest.split_at_checked(4) {
+            let length = u32::from_le_bytes(length.try_into().expect("four bytes"));
+            let Some((command, after)) = after.split_at_checked(length as usize) else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            self.apply(Index(0), command);
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn tls(certs: &Path, name: &str) -> TlsConfig {
+    let file = |name: &str| certs.join(name);
+    let _ = (name, &file);
+    todo!()
+}
+
+pub(crate) async fn run(args: NodeArgs) -> Result<(), Box<dyn Error>> {
+    let members = (1..).map(NodeId).zip(args.members);
+    let mut config = ServerConfig::new(args.dir, CLUSTER, NodeId(args.id), members)?;
+    config.tls = args.certs.map(|certs| tls(&certs, &format!("node-{}", args.id)));
+    Server::start(config, Map::default()).await?.ended().await?;
+    Ok(())
+}
