@@ -125,7 +125,10 @@ impl Quorate {
     pub(crate) async fn start(root: &Path, tls: bool) -> Result<Quorate, Box<dyn Error>> {
         let addresses = free_addresses()?;
         let all: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-        let certs = tls.then(|| node::make_certs(&root.join("certs"))).transpose()?;
+        let certs = tls.then(|| root.join("certs"));
+        if let Some(certs) = &certs {
+            node::make_certs(certs, addresses.len() as u64)?;
+        }
         let mut processes = Processes(Vec::new());
         for id in 1..=addresses.len() {
             let mut command = Command::new(std::env::current_exe()?);
@@ -153,7 +156,7 @@ fn client_config(
     certs: Option<&PathBuf>,
 ) -> Result<ClientConfig, Box<dyn Error>> {
     let mut config = ClientConfig::new(node::CLUSTER, addresses);
-    config.tls = certs.map(|certs| node::tls(certs, "client"));
+    config.tls = certs.map(|certs| node::tls_of_clients(certs)).transpose()?;
     config.check()?;
     Ok(config)
 }

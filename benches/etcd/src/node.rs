@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use quorate::machine::StateMachine;
-use quorate::runtime::{Server, ServerConfig, TlsConfig};
+use quorate::runtime::certs::{CertsError, Directory};
+use quorate::runtime::{Principal, Server, ServerConfig, TlsConfig};
 use quorate::storage::ClusterId;
 use quorate::types::{Index, NodeId};
 
@@ -75,16 +76,29 @@ impl StateMachine for Map {
     }
 }
 
-pub(crate) fn tls(certs: &Path, name: &str) -> TlsConfig {
-    let file = |name: &str| certs.join(name);
-    let _ = (name, &file);
-    todo!()
+fn client() -> Principal {
+    Principal::Client("bench".into())
+}
+
+/// Makes certificates for all nodes and clients.
+pub(crate) fn make_certs(path: &Path, nodes: u64) -> Result<(), CertsError> {
+    let directory = Directory::open(path)?;
+    for principal in (1..=nodes).map(|id| Principal::Node(NodeId(id))).chain([client()]) {
+        directory.issue(CLUSTER, &principal, 1)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn tls_of_clients(certs: &Path) -> Result<TlsConfig, CertsError> {
+    Ok(Directory::open(certs)?.config(&client()))
 }
 
 pub(crate) async fn run(args: NodeArgs) -> Result<(), Box<dyn Error>> {
     let members = (1..).map(NodeId).zip(args.members);
     let mut config = ServerConfig::new(args.dir, CLUSTER, NodeId(args.id), members)?;
-    config.tls = args.certs.map(|certs| tls(&certs, &format!("node-{}", args.id)));
+    if let Some(certs) = args.certs {
+        config.tls = Some(Directory::open(certs)?.config(&Principal::Node(NodeId(args.id))));
+    }
     Server::start(config, Map::default()).await?.ended().await?;
     Ok(())
 }
