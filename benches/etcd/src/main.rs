@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use crate::cluster::{Etcd, Quorate};
 use crate::load::{Kind, Load};
@@ -50,12 +51,18 @@ enum Order {
     Node(node::NodeArgs),
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
-    if let Some(Order::Node(node)) = args.order {
-        return node::run(node).await;
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = Args::parse();
+    match args.order.take() {
+        // A node has few sockets: one thread for all of them is woken least.
+        Some(Order::Node(node)) => {
+            Builder::new_current_thread().enable_all().build()?.block_on(node::run(node))
+        }
+        None => Builder::new_multi_thread().enable_all().build()?.block_on(compare(args)),
     }
+}
+
+async fn compare(args: Args) -> Result<(), Box<dyn Error>> {
     let root = tempfile::Builder::new().prefix("quorate-bench-").tempdir_in(&args.dir)?;
     let etcd = Etcd::start(root.path()).await?;
     let quorate = Quorate::start(root.path(), args.tls).await?;
