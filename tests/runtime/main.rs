@@ -3,4 +3,8 @@
 mod carrying;
 mod cluster;
 mod failing;
+mod raw;
+mod refusing;
 mod serving;
+#[cfg(feature = "certs")]
+mod tls;
