@@ -62,6 +62,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// Hears whatever comes, until the other side ends it.
+    pub(crate) async fn hear_to_the_end(&mut self) {
+        let heard = async { while self.hear().await.is_some() {} };
+        assert!(tokio::time::timeout(PATIENCE, heard).await.is_ok(), "it never ends");
+    }
+
     /// Shows that it is there, and says nothing else, until the other side ends it.
     pub(crate) async fn pulse_to_the_end(&mut self) {
         let mut bytes = Vec::new();

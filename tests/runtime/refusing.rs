@@ -51,7 +51,7 @@ async fn nobody_votes_for_another() {
     for body in [Body::RequestVoteReply { granted: true }, Body::Vouch] {
         let mut liar = node.greet(2).await;
         liar.send(&message(3, 1, body)).await;
-        while liar.hear().await.is_some() {}
+        liar.hear_to_the_end().await;
     }
     node.refused(Refusal::Sender).await;
     assert_eq!(refusals(&node.server.handle(), Refusal::Sender), 2);
@@ -62,10 +62,10 @@ async fn what_is_for_another_is_not_taken() {
     let node = Node::start(|_| ()).await;
     let mut lost = node.greet(2).await;
     lost.send(&request(2, 3)).await;
-    while lost.hear().await.is_some() {}
+    lost.hear_to_the_end().await;
     let mut lost = Raw::call(node.server.address()).await;
     lost.say(&hello(2, 3)).await;
-    while lost.hear().await.is_some() {}
+    lost.hear_to_the_end().await;
     node.refused(Refusal::Recipient).await;
     assert_eq!(refusals(&node.server.handle(), Refusal::Recipient), 2);
 }
@@ -86,7 +86,7 @@ async fn nobody_is_the_node_itself() {
     let node = Node::start(|_| ()).await;
     let mut twin = Raw::call(node.server.address()).await;
     twin.say(&hello(1, 1)).await;
-    while twin.hear().await.is_some() {}
+    twin.hear_to_the_end().await;
     node.refused(Refusal::Identity).await;
 }
 
@@ -111,7 +111,7 @@ async fn a_body_that_makes_no_sense_ends_its_connection_alone() {
     encode(&request(2, 1), &mut bytes).expect("it is within the bounds");
     bytes[FRAME_HEADER_BYTES..].fill(0xff);
     mad.say(&checked(bytes)).await;
-    while mad.hear().await.is_some() {}
+    mad.hear_to_the_end().await;
     node.refused(Refusal::Frame).await;
     other.send(&request(3, 1)).await;
     assert!(other.hear().await.is_some(), "it is not concerned");
@@ -174,7 +174,7 @@ async fn a_connection_without_pulses_ends() {
     })
     .await;
     let mut silent = node.greet(2).await;
-    while silent.hear().await.is_some() {}
+    silent.hear_to_the_end().await;
     node.refused(Refusal::Silence).await;
 }
 
@@ -224,7 +224,7 @@ async fn a_node_that_connects_without_end_keeps_its_newest() {
         connections.push(node.greet(2).await);
     }
     node.refused(Refusal::Replaced).await;
-    while connections[0].hear().await.is_some() {}
+    connections[0].hear_to_the_end().await;
     assert_eq!(connections[6].hear().await, Some(Frame::Pulse));
 }
 

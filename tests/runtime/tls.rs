@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::cluster::{CLUSTER, Cluster, Lines, eventually, free_address, refusals, refused};
-use crate::raw::{Raw, hello, hello_of, message};
+use crate::raw::{Raw, hello, message};
 
 const NODE: fn(u64) -> Principal = |id| Principal::Node(NodeId(id));
 
@@ -108,7 +108,7 @@ impl Node {
     async fn refuses(&self, own: Option<&TlsConfig>, says: &[u8], why: Refusal) {
         let mut raw = call(self.address, own).await;
         raw.say(says).await;
-        while raw.hear().await.is_some() {}
+        raw.hear_to_the_end().await;
         self.refused(why).await;
     }
 
@@ -168,7 +168,7 @@ async fn nobody_votes_for_another_through_tls_either() {
     let mut liar = call(node.address, Some(&node.issue(&NODE(2)))).await;
     liar.say(&hello(2, 1)).await;
     liar.send(&message(3, 1, Body::RequestVoteReply { granted: true })).await;
-    while liar.hear().await.is_some() {}
+    liar.hear_to_the_end().await;
     node.refused(Refusal::Sender).await;
 }
 
@@ -228,7 +228,7 @@ async fn a_certificate_of_another_cluster_does_not_count() {
     let node = Node::start().await;
     let other = ClusterId(CLUSTER.0 + 1);
     let own = node.certs().issue(other, &NODE(2), 1).expect("it can be made");
-    node.refuses(Some(&own), &hello_of(other.0, 2, 1), Refusal::Cluster).await;
+    node.refuses(Some(&own), &hello(2, 1), Refusal::Cluster).await;
 }
 
 #[tokio::test]
@@ -375,7 +375,7 @@ async fn a_certificate_that_was_taken_back_ends_its_connections() {
     let before = refusals(&handle, Refusal::Untrusted);
     let mut again = call(node.address, Some(&lost)).await;
     again.say(&hello(2, 1)).await;
-    while again.hear().await.is_some() {}
+    again.hear_to_the_end().await;
     eventually("it stays out", async || refusals(&handle, Refusal::Untrusted) > before).await;
     assert_eq!(other.hear().await, Some(Frame::Pulse));
 }
