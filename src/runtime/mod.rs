@@ -7,6 +7,7 @@
 mod ask;
 #[cfg(feature = "certs")]
 pub mod certs;
+mod client;
 mod clock;
 mod config;
 mod driver;
@@ -15,13 +16,17 @@ mod lanes;
 mod principal;
 mod refusal;
 mod server;
+mod service;
 mod tasks;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
 
-pub use ask::{Answered, AskError, Proposed, Report};
-pub use config::{NetworkConfig, ServerConfig, ServerConfigError};
+pub use ask::{Answered, AskError, Proposed};
+pub use client::{
+    Client, ClientConfig, ClientConfigError, ClientError, Rejection, Trouble, blocking,
+};
+pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};
 pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
 pub use refusal::Refusal;
@@ -29,3 +34,5 @@ pub use server::{Server, ServerError};
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsError};
 pub use transport::{Inlet, Transport};
+
+pub use crate::types::Report;
