@@ -3,6 +3,10 @@
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::backup::BackupFlags;
+use crate::inspect::InspectFlags;
+use crate::recover::RecoverFlags;
+use crate::restore::RestoreFlags;
 use crate::serve::ServeFlags;
 
 /// A durable, replicated key-value store on Raft.
@@ -36,6 +40,14 @@ Three nodes on this machine, one command in each of three terminals:
 pub(crate) enum Order {
     /// Run a node
     Serve(Box<ServeFlags>),
+    /// Show what a data directory holds, and what is damaged; changes nothing
+    Inspect(InspectFlags),
+    /// Make a new cluster of what is left after the loss of a quorum
+    Recover(RecoverFlags),
+    /// Write the last snapshot of a data directory to one file
+    Backup(BackupFlags),
+    /// Check a backup, and make a new cluster that begins with it
+    Restore(RestoreFlags),
     /// Print the completions for a shell
     #[command(after_help = "Example:\n  quorate completions bash > /etc/bash_completion.d/quorate")]
     Completions {

@@ -14,6 +14,12 @@ pub(crate) enum Exit {
     No = 1,
     /// The command line, a configuration or a file is wrong.
     Wrong = 2,
+    /// Nothing happened, because nobody could be asked.
+    Unreached = 3,
+    /// It may have happened, or happen yet.
+    Unknown = 4,
+    /// Nothing happened, and nothing will unless something is changed.
+    Refused = 5,
     /// The node stopped by itself.
     Failed = 6,
 }
