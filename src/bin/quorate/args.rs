@@ -5,6 +5,7 @@ use clap_complete::Shell;
 
 use crate::backup::BackupFlags;
 use crate::inspect::InspectFlags;
+use crate::lin_kv;
 use crate::recover::RecoverFlags;
 use crate::restore::RestoreFlags;
 use crate::serve::ServeFlags;
@@ -48,6 +49,9 @@ pub(crate) enum Order {
     Backup(BackupFlags),
     /// Check a backup, and make a new cluster that begins with it
     Restore(RestoreFlags),
+    /// Run a node that speaks JSON lines, for test benches of processes
+    #[command(after_help = lin_kv::AFTER_HELP)]
+    LinKv,
     /// Print the completions for a shell
     #[command(after_help = "Example:\n  quorate completions bash > /etc/bash_completion.d/quorate")]
     Completions {

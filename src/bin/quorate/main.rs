@@ -6,6 +6,7 @@ mod completions;
 mod exit;
 mod inspect;
 mod kv;
+mod lin_kv;
 mod new_cluster;
 mod output;
 mod recover;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Order::Recover(flags) => recover::run(&flags, args.json),
         Order::Backup(flags) => backup::run(&flags, args.json),
         Order::Restore(flags) => restore::run(&flags, args.json),
+        Order::LinKv => lin_kv::run(),
         Order::Completions { shell } => completions::run(shell),
     };
     done.unwrap_or_else(|trouble| trouble.tell(args.json)).into()
