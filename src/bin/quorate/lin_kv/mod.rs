@@ -29,8 +29,8 @@ use crate::lin_kv::speech::{Code, Line, refusal};
 
 pub(crate) const AFTER_HELP: &str = "\
 Reads one JSON message a line from standard input and writes one a line to standard output: `init`,
-`read`, `write`, `cas`, `echo`, and messages of type `packet` between the nodes. What it holds is kept
-in $QUORATE_DATA_DIR, in a directory with the node's name. It ends when standard input does.
+`read`, `write`, `cas`, `echo`, and messages of type `packet` between the nodes. What it holds is
+kept in $QUORATE_DATA_DIR, in a directory with the node's name. It ends when standard input does.
 
 Example:
   QUORATE_DATA_DIR=/tmp/bench quorate lin-kv";
