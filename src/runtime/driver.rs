@@ -1,5 +1,7 @@
 //! The loop around a node: what arrives goes in, what comes out is carried out.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
@@ -11,6 +13,7 @@ use crate::runtime::ask::{Ask, Report, Told, Waiting};
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
+use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::{Arrivals, Transport};
 use crate::storage::Failure;
 use crate::types::{Membership, Packet};
@@ -59,7 +62,7 @@ impl Driver {
         clock: Clock,
         (lanes, peers): (Lanes, Box<dyn Transport>),
         queues: Queues,
-        asks: Sender<Ask>,
+        (asks, gate): (Sender<Ask>, Arc<Gate>),
     ) -> (Driver, Handle) {
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
@@ -78,7 +81,9 @@ impl Driver {
             outputs: Vec::new(),
             stage: Stage::Runs,
         };
-        (driver, Handle { asks, leadership: leadership_seen, membership: membership_seen })
+        let handle =
+            Handle { asks, leadership: leadership_seen, membership: membership_seen, gate };
+        (driver, handle)
     }
 
     /// Runs until the node is closed or has stopped by itself; then gives back what tells that the

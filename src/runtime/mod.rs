@@ -5,17 +5,27 @@
 //! neither.
 
 mod ask;
+#[cfg(feature = "certs")]
+pub mod certs;
 mod clock;
 mod config;
 mod driver;
 mod handle;
 mod lanes;
+mod principal;
+mod refusal;
 mod server;
 mod tasks;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 pub use ask::{Answered, AskError, Proposed, Report};
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError};
 pub use handle::{Handle, Leadership};
+pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
+pub use refusal::Refusal;
 pub use server::{Server, ServerError};
+#[cfg(feature = "tls")]
+pub use tls::{TlsConfig, TlsError};
 pub use transport::{Inlet, Transport};

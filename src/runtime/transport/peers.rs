@@ -1,6 +1,7 @@
 //! The peers, by lane: what is said to each, and where it is reached.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Sender};
 use tracing::debug;
@@ -8,6 +9,7 @@ use tracing::debug;
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::carrier::Transport;
+use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::greeting::Greeting;
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::outgoing::Call;
@@ -17,6 +19,7 @@ use crate::types::{Address, Membership, NodeId, Packet};
 pub(in crate::runtime) struct Peers {
     greeting: Greeting,
     config: NetworkConfig,
+    gate: Arc<Gate>,
     /// Where nodes are that the membership does not name.
     known: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
@@ -32,17 +35,24 @@ impl Peers {
     pub(in crate::runtime) fn new(
         greeting: Greeting,
         config: NetworkConfig,
+        gate: Arc<Gate>,
         known: BTreeMap<NodeId, Address>,
     ) -> Peers {
-        Peers { greeting, config, known, peers: BTreeMap::new() }
+        Peers { greeting, config, gate, known, peers: BTreeMap::new() }
     }
 
     fn open(&self, id: NodeId, address: Address) -> Peer {
         let mut tasks = Tasks::default();
         let lanes = Lane::ALL.map(|lane| {
             let (sender, queue) = mpsc::channel(self.config.packets_max);
-            let (greeting, config) = (self.greeting, self.config.clone());
-            let call = Call { greeting, peer: id, address: address.clone(), lane, config };
+            let call = Call {
+                greeting: self.greeting,
+                peer: id,
+                address: address.clone(),
+                lane,
+                config: self.config.clone(),
+                gate: Arc::clone(&self.gate),
+            };
             tasks.spawn(call.run(queue));
             sender
         });
