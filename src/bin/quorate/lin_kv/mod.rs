@@ -65,7 +65,14 @@ pub(crate) fn run() -> Result<Exit, Trouble> {
 /// One node, from its `init` to the end of the input.
 async fn node(directory: PathBuf) -> Result<Exit, Trouble> {
     let (mut heard, said) = (pipe::heard(), pipe::said());
-    let Some(init) = heard.recv().await else { return Ok(Exit::Done) };
+    let init = loop {
+        match heard.recv().await {
+            Some(line) if line.kind() == "init" => break line,
+            // Others need not know that this node has only just started.
+            Some(_) => {}
+            None => return Ok(Exit::Done),
+        }
+    };
     let (own, names) = named(&init)?;
     let (mut server, inlet) = start(&directory, &own, &names, said.clone())?;
     say(&said, init.answer(&own, json!({ "type": "init_ok" }))).await;
@@ -86,9 +93,8 @@ fn failed_with(failure: impl std::fmt::Display) -> Trouble {
 fn named(init: &Line) -> Result<(String, BTreeMap<NodeId, String>), Trouble> {
     let own = init.body.get("node_id").and_then(Value::as_str);
     let all = init.body.get("node_ids").and_then(Value::as_array);
-    let (Some(own), Some(all), "init") = (own, all, init.kind()) else {
-        let wanted = "`init` with `node_id` and `node_ids`";
-        return Err(Trouble::wrong(format!("the first message is no {wanted}")));
+    let (Some(own), Some(all)) = (own, all) else {
+        return Err(Trouble::wrong("an `init` has `node_id`, a name, and `node_ids`, a list"));
     };
     let mut names: Vec<String> = all.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     names.sort_unstable();
