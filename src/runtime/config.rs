@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::raft::Config;
 use crate::replica::ReplicaConfig;
+use crate::runtime::service::ServiceConfig;
 use crate::storage::ClusterId;
 use crate::types::{Address, Member, Membership, NodeId};
 
@@ -27,6 +28,8 @@ pub struct ServerConfig {
     pub replica: ReplicaConfig,
     /// The bounds of connections.
     pub network: NetworkConfig,
+    /// The bounds of what is done for clients.
+    pub service: ServiceConfig,
     /// The most requests of users that wait to be looked at; whoever asks for more waits.
     pub requests_max: usize,
     /// Whether words may leave this machine in the clear. Without it `listen` must be a loopback
@@ -128,6 +131,7 @@ impl ServerConfig {
             peers: BTreeMap::new(),
             replica: ReplicaConfig::new(raft),
             network: NetworkConfig::default(),
+            service: ServiceConfig::default(),
             requests_max: 4096,
             plaintext: false,
         }
@@ -157,6 +161,9 @@ impl ServerConfig {
             ("requests_max", self.requests_max),
         ];
         if let Some((field, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(ServerConfigError::Zero(field));
+        }
+        if let Some(field) = self.service.zero() {
             return Err(ServerConfigError::Zero(field));
         }
         if network.silence_max < 2 * network.pulse {

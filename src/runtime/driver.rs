@@ -1,19 +1,20 @@
 //! The loop around a node: what arrives goes in, what comes out is carried out.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use crate::raft::RoleName;
 use crate::replica::{Input, Node, Output, Verdict};
-use crate::runtime::ask::{Ask, Report, Told, Waiting};
+use crate::runtime::ask::{Ask, Told, Waiting};
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::transport::{Arrivals, Peers};
 use crate::storage::Failure;
-use crate::types::{Membership, Packet};
+use crate::types::{Membership, Packet, Report, RoleName};
 
 /// How much of one sort is taken before the others get their turn.
 const BATCH: usize = 256;
@@ -78,7 +79,13 @@ impl Driver {
             outputs: Vec::new(),
             stage: Stage::Runs,
         };
-        (driver, Handle { asks, leadership: leadership_seen, membership: membership_seen })
+        let handle = Handle {
+            asks,
+            leadership: leadership_seen,
+            membership: membership_seen,
+            refusals: Arc::default(),
+        };
+        (driver, handle)
     }
 
     /// Runs until the node is closed or has stopped by itself; then gives back what tells that the

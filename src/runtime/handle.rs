@@ -7,9 +7,11 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::machine::Request;
-use crate::raft::RoleName;
-use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
-use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
+use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Told};
+use crate::runtime::refusal::{Refusal, Refusals};
+use crate::types::{
+    Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Report, RoleName, Term,
+};
 
 /// A way to a node that runs in this process. Clones share it.
 ///
@@ -20,6 +22,7 @@ pub struct Handle {
     pub(super) asks: Sender<Ask>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// What a node knows of who leads.
@@ -109,6 +112,16 @@ impl Handle {
         self.asks.send(Ask::Campaign).await.map_err(|_| AskError::Stopped)
     }
 
+    /// Has the node take a snapshot of its state machine, however little was carried out since the
+    /// last one; not if it is taking one already. [`Status::snapshot`](crate::types::Status::snapshot) of a
+    /// report tells when it is there.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub async fn snapshot(&self) -> Result<(), AskError> {
+        self.asks.send(Ask::Snapshot).await.map_err(|_| AskError::Stopped)
+    }
+
     /// How the node is doing.
     ///
     /// # Errors
@@ -129,6 +142,12 @@ impl Handle {
     #[must_use]
     pub fn membership(&self) -> watch::Receiver<Membership> {
         self.membership.clone()
+    }
+
+    /// How many connections were refused or closed for the other side's fault, by reason.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<(Refusal, u64)> {
+        self.refusals.counts()
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {

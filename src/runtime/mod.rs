@@ -10,11 +10,19 @@ mod config;
 mod driver;
 mod handle;
 mod lanes;
+mod principal;
+mod refusal;
 mod server;
+mod service;
 mod tasks;
 mod transport;
 
-pub use ask::{Answered, AskError, Proposed, Report};
+pub use ask::{Answered, AskError, Proposed};
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError};
 pub use handle::{Handle, Leadership};
+pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal};
+pub use refusal::Refusal;
 pub use server::{Server, ServerError};
+pub use service::ServiceConfig;
+
+pub use crate::types::Report;

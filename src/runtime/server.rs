@@ -15,8 +15,9 @@ use crate::runtime::config::{ServerConfig, ServerConfigError};
 use crate::runtime::driver::{Driver, Queues};
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
+use crate::runtime::service::Service;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::{Arrivals, Greeting, Listener, Peers};
+use crate::runtime::transport::{Arrivals, Door, Greeting, Listener, Peers, Security};
 use crate::storage::{self, Disk, DiskError, Failure, FileDisk, Identity, Storage};
 use crate::types::{Incarnation, Membership};
 
@@ -98,32 +99,44 @@ impl Server {
         let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
         let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
         let arrivals = Arrivals { urgent, bulk };
-        let network = config.network.clone();
-        let listener = Listener::bind(config.listen, greeting, network.clone(), arrivals.clone());
-        let listener = listener.await.map_err(|error| ServerError::Listen(config.listen, error))?;
+        let security = Security::Plaintext;
+        let listener = Listener::bind(config.listen).await;
+        let listener = listener.map_err(|error| ServerError::Listen(config.listen, error))?;
         let address = listener.address().unwrap_or(config.listen);
 
         let (done, done_queue) = mpsc::unbounded_channel();
         let lanes = Lanes::start(&disk, worker, &done).map_err(ServerError::Threads)?;
         drop((done, disk));
-        let peers = peers(&config, greeting, &node);
+        let peers = peers(&config, greeting, security.clone(), &node);
         let (asks, asks_queue) = mpsc::channel(config.requests_max);
         let queues = Queues {
             done: done_queue,
             urgent: urgent_queue,
             bulk: bulk_queue,
             asks: asks_queue,
-            _arrivals: arrivals,
+            _arrivals: arrivals.clone(),
             _asks: asks.clone(),
         };
         let (driver, handle) = Driver::new(node, clock, (lanes, peers), queues, asks);
+        let (network, who) = (config.network, (cluster, identity.node));
+        let service = Service::new(who, network.clone(), config.service, handle.clone());
+        let door = Door {
+            greeting,
+            config: network,
+            security,
+            arrivals,
+            handle: handle.clone(),
+            service: service.clone(),
+        };
         let (tell, ended) = oneshot::channel();
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
+            let mut listening = std::pin::pin!(listener.run(door));
             let (end, mut lanes) = tokio::select! {
                 ended = driver.run() => ended,
-                never = listener.run() => match never {},
+                never = &mut listening => match never {},
             };
+            service.drain().await;
             // The directory is free once every lane has let go of it.
             while lanes.recv().await.is_some() {}
             let _ = tell.send(end);
@@ -173,8 +186,9 @@ impl Server {
 }
 
 /// Everybody who is known from the start.
-fn peers(config: &ServerConfig, greeting: Greeting, node: &Node) -> Peers {
-    let mut peers = Peers::new(greeting, config.network.clone(), config.peers.clone());
+fn peers(config: &ServerConfig, greeting: Greeting, security: Security, node: &Node) -> Peers {
+    let (network, known) = (config.network.clone(), config.peers.clone());
+    let mut peers = Peers::new(greeting, network, security, known);
     if let Some(founders) = &config.replica.raft.founders {
         peers.meet(founders);
     }

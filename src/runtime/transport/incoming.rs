@@ -1,4 +1,4 @@
-//! What peers say to this node.
+//! What others say to this node.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,9 +13,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::handle::Handle;
+use crate::runtime::refusal::{Refusal, refused};
+use crate::runtime::service::{Guest, Service};
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::greeting::{Greeting, Reader, invalid, late, say_within};
+use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
 use crate::runtime::transport::lane::Lane;
+use crate::runtime::transport::link::{Link, Security, Stream};
 use crate::types::{NodeId, Packet};
 use crate::wire::{Frame, pulse};
 
@@ -26,85 +30,121 @@ pub(in crate::runtime) struct Arrivals {
     pub(in crate::runtime) bulk: Sender<Packet>,
 }
 
-/// Takes the calls of peers.
-pub(in crate::runtime) struct Listener {
-    listener: TcpListener,
-    greeting: Greeting,
-    config: NetworkConfig,
-    arrivals: Arrivals,
+/// What every connection needs that is taken.
+pub(in crate::runtime) struct Door {
+    pub(in crate::runtime) greeting: Greeting,
+    pub(in crate::runtime) config: NetworkConfig,
+    pub(in crate::runtime) security: Security,
+    pub(in crate::runtime) arrivals: Arrivals,
+    pub(in crate::runtime) handle: Handle,
+    pub(in crate::runtime) service: Service,
 }
 
+/// Takes the calls of peers and clients.
+pub(in crate::runtime) struct Listener(TcpListener);
+
 impl Listener {
-    pub(in crate::runtime) async fn bind(
-        address: SocketAddr,
-        greeting: Greeting,
-        config: NetworkConfig,
-        arrivals: Arrivals,
-    ) -> io::Result<Listener> {
-        let listener = TcpListener::bind(address).await?;
-        Ok(Listener { listener, greeting, config, arrivals })
+    pub(in crate::runtime) async fn bind(address: SocketAddr) -> io::Result<Listener> {
+        Ok(Listener(TcpListener::bind(address).await?))
     }
 
     pub(in crate::runtime) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.0.local_addr()
     }
 
     /// Takes calls until it is dropped.
-    pub(in crate::runtime) async fn run(self) -> Infallible {
-        let strangers = Arc::new(Semaphore::new(self.config.strangers_max));
+    pub(in crate::runtime) async fn run(self, door: Door) -> Infallible {
+        let strangers = Arc::new(Semaphore::new(door.config.strangers_max));
+        let door = Arc::new(door);
         let mut calls = Tasks::default();
         loop {
             // Whoever has to wait here waits in the system's queue.
             let permit = Arc::clone(&strangers).acquire_owned().await;
             let permit = permit.expect("nobody closes it");
-            match self.listener.accept().await {
-                Ok((stream, from)) => {
-                    let (greeting, config) = (self.greeting, self.config.clone());
-                    let arrivals = self.arrivals.clone();
-                    calls.spawn(async move {
-                        let call = Called { greeting, config, arrivals };
-                        call.run(stream, from, permit).await;
-                    });
+            match self.0.accept().await {
+                Ok((tcp, from)) => {
+                    let door = Arc::clone(&door);
+                    calls.spawn(async move { door.open(tcp, from, permit).await });
                 }
                 Err(error) => {
                     // Most often too many files are open: others have to be closed first.
                     warn!(%error, "no connection could be taken");
-                    sleep(self.config.retry_max).await;
+                    sleep(door.config.retry_max).await;
                 }
             }
         }
     }
 }
 
-/// One connection.
-struct Called {
-    greeting: Greeting,
-    config: NetworkConfig,
-    arrivals: Arrivals,
+/// What the first frame of a connection makes of it.
+enum Caller {
+    Peer(NodeId),
+    Client(Guest),
 }
 
-impl Called {
-    async fn run(self, mut stream: TcpStream, from: SocketAddr, stranger: impl Send) {
-        let handshake = async {
-            stream.set_nodelay(true)?;
-            self.greeting.answer(&mut stream).await
-        };
-        let (peer, frames) = match timeout(self.config.handshake_max, handshake).await {
-            Ok(Ok(greeted)) => greeted,
-            Ok(Err(error)) => return info!(%from, %error, "refused a connection"),
-            Err(_) => return info!(%from, "refused a connection: its hello took too long"),
+impl Door {
+    /// One connection, from its first byte to its last.
+    async fn open(&self, tcp: TcpStream, from: SocketAddr, stranger: impl Send) {
+        let greeted = timeout(self.config.handshake_max, self.greet(tcp)).await;
+        let late = |_| Err(refused(Refusal::Late, "its hello took too long"));
+        let (link, frames, caller) = match greeted.unwrap_or_else(late) {
+            Ok(greeted) => greeted,
+            Err(error) => {
+                self.handle.refusals.count(&error);
+                return info!(%from, %error, "refused a connection");
+            }
         };
         drop(stranger);
-        match self.listen(peer, stream, frames).await {
+        let Link { stream, mut trust, .. } = link;
+        let ended = tokio::select! {
+            ended = self.serve(caller, stream, frames) => ended,
+            error = trust.lost() => Err(error),
+        };
+        match ended {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                debug!(%peer, "the peer closed its connection");
+                debug!(%from, "the other side closed its connection");
             }
-            Err(error) => info!(%peer, %from, %error, "closed a connection"),
+            Err(error) => {
+                self.handle.refusals.count(&error);
+                info!(%from, %error, "closed a connection");
+            }
         }
     }
 
-    async fn listen(&self, peer: NodeId, stream: TcpStream, mut frames: Reader) -> io::Result<()> {
+    /// Finds out who is there and what for. The first frame of a connection says it.
+    async fn greet(&self, tcp: TcpStream) -> io::Result<(Link, Reader, Caller)> {
+        let mut link = self.security.accept(tcp).await?;
+        let mut frames = Reader::new();
+        let first = match frames.next(&mut link.stream).await {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(refused(Refusal::Early, "it ended before its hello"));
+            }
+            first => first?,
+        };
+        let caller = match first {
+            Frame::Hello(hello) => {
+                let principal = link.principal.as_ref();
+                Caller::Peer(self.greeting.answer(&mut link.stream, &hello, principal).await?)
+            }
+            Frame::ClientHello(hello) => {
+                let principal = link.principal.as_ref();
+                Caller::Client(self.service.answer(&mut link.stream, &hello, principal).await?)
+            }
+            // A reader of frames takes nothing else first.
+            _ => return Err(refused(Refusal::Frame, "no hello")),
+        };
+        Ok((link, frames, caller))
+    }
+
+    async fn serve(&self, caller: Caller, stream: Stream, frames: Reader) -> io::Result<()> {
+        match caller {
+            Caller::Peer(peer) => self.listen(peer, stream, frames).await,
+            Caller::Client(guest) => self.service.serve(guest, stream, frames).await,
+        }
+    }
+
+    async fn listen(&self, peer: NodeId, stream: Stream, mut frames: Reader) -> io::Result<()> {
         let (mut read, mut write) = split(stream);
         let mut bytes = Vec::new();
         let mut heard = Instant::now();
@@ -118,10 +158,10 @@ impl Called {
                     match frame? {
                         Frame::Packet(packet) => self.take(peer, packet).await?,
                         Frame::Pulse => {}
-                        Frame::Hello(_) => return Err(invalid(&"a second hello")),
+                        _ => return Err(refused(Refusal::Frame, "no node says this")),
                     }
                 }
-                () = sleep_until(end) => return Err(late("pulse")),
+                () = sleep_until(end) => return Err(refused(Refusal::Silence, "nothing was heard for long")),
                 () = sleep_until(pulse_at) => {}
             }
             if Instant::now() >= pulse_at {
@@ -135,9 +175,13 @@ impl Called {
 
     /// Whoever speaks, speaks for itself, and to this node.
     async fn take(&self, peer: NodeId, packet: Packet) -> io::Result<()> {
-        if packet.from() != peer || packet.to() != self.greeting.node {
-            let (from, to) = (packet.from(), packet.to());
-            return Err(invalid(&format_args!("{peer} sends what {from} would say to {to}")));
+        let (from, to) = (packet.from(), packet.to());
+        let what = || format!("{peer} sends what {from} would say to {to}");
+        if from != peer {
+            return Err(refused(Refusal::Sender, what()));
+        }
+        if to != self.greeting.node {
+            return Err(refused(Refusal::Recipient, what()));
         }
         let queue = match Lane::of(&packet) {
             Lane::Control => &self.arrivals.urgent,

@@ -8,9 +8,11 @@
 mod greeting;
 mod incoming;
 mod lane;
+mod link;
 mod outgoing;
 mod peers;
 
-pub(super) use greeting::Greeting;
-pub(super) use incoming::{Arrivals, Listener};
+pub(super) use greeting::{Greeting, Reader, say_within};
+pub(super) use incoming::{Arrivals, Door, Listener};
+pub(super) use link::{Security, Stream};
 pub(super) use peers::Peers;

@@ -3,14 +3,15 @@
 use std::io;
 
 use tokio::io::{AsyncWrite, split};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::runtime::config::NetworkConfig;
-use crate::runtime::transport::greeting::{Greeting, invalid, late, say_within};
+use crate::runtime::refusal::{Refusal, refused};
+use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
 use crate::runtime::transport::lane::Lane;
+use crate::runtime::transport::link::{Link, Security, Stream};
 use crate::types::{Address, NodeId, Packet};
 use crate::wire::{Frame, encode, pulse};
 
@@ -20,13 +21,14 @@ const BATCH: usize = 256;
 const BATCH_BYTES: usize = 256 << 10;
 
 /// One peer, as it is called.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Call {
     pub(super) greeting: Greeting,
     pub(super) peer: NodeId,
     pub(super) address: Address,
     pub(super) lane: Lane,
     pub(super) config: NetworkConfig,
+    pub(super) security: Security,
 }
 
 /// Why a connection is over.
@@ -71,20 +73,32 @@ impl Call {
     }
 
     async fn talk(&self, first: Packet, queue: &mut Receiver<Packet>) -> Result<Over, Failed> {
-        let not_reached = |error| Failed { connected: false, error };
         let handshake = async {
-            let mut stream = TcpStream::connect(self.address.as_str()).await?;
-            stream.set_nodelay(true)?;
-            let reader = self.greeting.call(&mut stream, self.peer).await?;
-            Ok((stream, reader))
+            let mut link = self.security.call(self.address.as_str(), Some(self.peer)).await?;
+            let reader = self.greeting.call(&mut link.stream, self.peer).await?;
+            Ok((link, reader))
         };
-        let connected = timeout(self.config.handshake_max, handshake).await;
-        let (stream, mut frames) =
-            connected.unwrap_or_else(|_| Err(late("hello"))).map_err(not_reached)?;
+        let late = |_| Err(refused(Refusal::Late, "the hello took too long"));
+        let connected = timeout(self.config.handshake_max, handshake).await.unwrap_or_else(late);
+        let (link, frames) = connected.map_err(|error| Failed { connected: false, error })?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
-        let (mut read, mut write) = split(stream);
-        let lost = |error| Failed { connected: true, error };
+        let Link { stream, mut trust, .. } = link;
+        let over = tokio::select! {
+            over = self.say_all(first, queue, stream, frames) => over,
+            error = trust.lost() => Err(error),
+        };
+        over.map_err(|error| Failed { connected: true, error })
+    }
 
+    /// Says what comes from the queue, until there is nothing to say for long.
+    async fn say_all(
+        &self,
+        first: Packet,
+        queue: &mut Receiver<Packet>,
+        stream: Stream,
+        mut frames: Reader,
+    ) -> io::Result<Over> {
+        let (mut read, mut write) = split(stream);
         let mut batch = vec![first];
         let mut bytes = Vec::new();
         let mut heard = Instant::now();
@@ -97,12 +111,12 @@ impl Call {
                         debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
                     }
                     if bytes.len() >= BATCH_BYTES {
-                        self.write(&mut write, &mut bytes).await.map_err(lost)?;
+                        self.write(&mut write, &mut bytes).await?;
                     }
                 }
             }
             if !bytes.is_empty() {
-                self.write(&mut write, &mut bytes).await.map_err(lost)?;
+                self.write(&mut write, &mut bytes).await?;
                 pulse_at = Instant::now() + self.config.pulse;
             }
             let now = Instant::now();
@@ -110,15 +124,15 @@ impl Call {
                 return Ok(Over::Idle);
             }
             if now >= heard + self.config.silence_max {
-                return Err(lost(late("pulse")));
+                return Err(refused(Refusal::Silence, "nothing was heard for long"));
             }
             tokio::select! {
                 biased;
                 // Before the queue, which may never be empty: pulses are few.
-                frame = frames.next(&mut read) => match frame.map_err(lost)? {
+                frame = frames.next(&mut read) => match frame? {
                     Frame::Pulse => heard = Instant::now(),
-                    Frame::Hello(_) | Frame::Packet(_) => {
-                        return Err(lost(invalid(&"it speaks where it should listen")));
+                    _ => {
+                        return Err(refused(Refusal::Frame, "it speaks where it should listen"));
                     }
                 },
                 count = queue.recv_many(&mut batch, BATCH) => {

@@ -9,6 +9,7 @@ use crate::runtime::config::NetworkConfig;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::Greeting;
 use crate::runtime::transport::lane::Lane;
+use crate::runtime::transport::link::Security;
 use crate::runtime::transport::outgoing::Call;
 use crate::types::{Address, Membership, NodeId, Packet};
 
@@ -16,6 +17,7 @@ use crate::types::{Address, Membership, NodeId, Packet};
 pub(in crate::runtime) struct Peers {
     greeting: Greeting,
     config: NetworkConfig,
+    security: Security,
     /// Where nodes are that the membership does not name.
     known: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
@@ -31,9 +33,10 @@ impl Peers {
     pub(in crate::runtime) fn new(
         greeting: Greeting,
         config: NetworkConfig,
+        security: Security,
         known: BTreeMap<NodeId, Address>,
     ) -> Peers {
-        Peers { greeting, config, known, peers: BTreeMap::new() }
+        Peers { greeting, config, security, known, peers: BTreeMap::new() }
     }
 
     /// The members are reached where the membership says. Who is none any more is still told what
@@ -70,8 +73,14 @@ impl Peers {
         let mut tasks = Tasks::default();
         let lanes = Lane::ALL.map(|lane| {
             let (sender, queue) = mpsc::channel(self.config.packets_max);
-            let (greeting, config) = (self.greeting, self.config.clone());
-            let call = Call { greeting, peer: id, address: address.clone(), lane, config };
+            let call = Call {
+                greeting: self.greeting,
+                peer: id,
+                address: address.clone(),
+                lane,
+                config: self.config.clone(),
+                security: self.security.clone(),
+            };
             tasks.spawn(call.run(queue));
             sender
         });

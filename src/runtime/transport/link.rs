@@ -1,0 +1,79 @@
+//! A connection that is ready for frames: in the clear, or through TLS.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::runtime::principal::Principal;
+use crate::types::NodeId;
+
+/// Bytes in both directions.
+pub(in crate::runtime) trait Socket:
+    AsyncRead + AsyncWrite + Send + Unpin
+{
+}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+/// A connection, whatever carries it.
+pub(in crate::runtime) type Stream = Box<dyn Socket>;
+
+/// A connection, and who is at its other end.
+pub(in crate::runtime) struct Link {
+    pub(in crate::runtime) stream: Stream,
+    /// None in the clear: nobody knows.
+    pub(in crate::runtime) principal: Option<Principal>,
+    pub(in crate::runtime) trust: Trust,
+}
+
+/// How connections are protected.
+#[derive(Clone)]
+pub(in crate::runtime) enum Security {
+    /// Not at all.
+    Plaintext,
+}
+
+impl Security {
+    /// Makes a connection that was taken ready.
+    pub(in crate::runtime) async fn accept(&self, tcp: TcpStream) -> io::Result<Link> {
+        tcp.set_nodelay(true)?;
+        match self {
+            Security::Plaintext => Ok(Link::plaintext(tcp)),
+        }
+    }
+
+    /// Connects to a node; to `node` if that is known, and then nobody else will do.
+    pub(in crate::runtime) async fn call(
+        &self,
+        address: &str,
+        node: Option<NodeId>,
+    ) -> io::Result<Link> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        match (self, node) {
+            (Security::Plaintext, _) => Ok(Link::plaintext(tcp)),
+        }
+    }
+}
+
+impl Link {
+    fn plaintext(tcp: TcpStream) -> Link {
+        Link { stream: Box::new(tcp), principal: None, trust: Trust::Plaintext }
+    }
+}
+
+/// Whether the other side is still trusted.
+pub(in crate::runtime) enum Trust {
+    /// Nobody ever asked.
+    Plaintext,
+}
+
+impl Trust {
+    /// Waits until the other side is not trusted any more, and says why.
+    pub(in crate::runtime) async fn lost(&mut self) -> io::Error {
+        match self {
+            Trust::Plaintext => std::future::pending().await,
+        }
+    }
+}
