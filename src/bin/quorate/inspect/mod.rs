@@ -10,8 +10,8 @@ use clap::Args;
 use quorate::storage::{FileDisk, OpenError};
 
 use crate::exit::{Exit, Trouble};
+use crate::inspect::found::Found;
 use crate::output::print;
-use found::Found;
 
 /// What `inspect` takes.
 #[derive(Args, Debug)]
