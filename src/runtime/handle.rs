@@ -113,8 +113,8 @@ impl Handle {
     }
 
     /// Has the node take a snapshot of its state machine, however little was carried out since the
-    /// last one; not if it is taking one already. [`Status::snapshot`](crate::types::Status::snapshot) of a
-    /// report tells when it is there.
+    /// last one; not if it is taking one already. `Status::snapshot` of a report tells when it is
+    /// there.
     ///
     /// # Errors
     /// [`AskError::Stopped`].

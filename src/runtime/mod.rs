@@ -5,6 +5,7 @@
 //! neither.
 
 mod ask;
+mod client;
 mod clock;
 mod config;
 mod driver;
@@ -18,11 +19,13 @@ mod tasks;
 mod transport;
 
 pub use ask::{Answered, AskError, Proposed};
-pub use config::{NetworkConfig, ServerConfig, ServerConfigError};
+pub use client::{
+    Client, ClientConfig, ClientConfigError, ClientError, Rejection, Trouble, blocking,
+};
+pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};
 pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal};
 pub use refusal::Refusal;
 pub use server::{Server, ServerError};
-pub use service::ServiceConfig;
 
 pub use crate::types::Report;

@@ -18,7 +18,7 @@ use crate::runtime::lanes::Lanes;
 use crate::runtime::service::Service;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::{Arrivals, Door, Greeting, Listener, Peers, Security};
-use crate::storage::{self, Disk, DiskError, Failure, FileDisk, Identity, Storage};
+use crate::storage::{self, ClusterId, Disk, DiskError, Failure, FileDisk, Identity, Storage};
 use crate::types::{Incarnation, Membership};
 
 /// How many packets wait to be taken: beyond it a connection is not read on.
@@ -89,13 +89,7 @@ impl Server {
         let opened = Replica::open(&mut disk, cluster, machine, replica, seed, clock.now());
         let Replica { node, worker } = opened.map_err(ServerError::Open)?;
 
-        let (identity, origin) = (node.storage().identity(), node.storage().origin());
-        let greeting = Greeting {
-            cluster,
-            origin: origin.map(|origin| origin.cluster),
-            node: identity.node,
-            incarnation: identity.incarnation,
-        };
+        let greeting = greeting(cluster, &node);
         let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
         let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
         let arrivals = Arrivals { urgent, bulk };
@@ -118,7 +112,7 @@ impl Server {
             _asks: asks.clone(),
         };
         let (driver, handle) = Driver::new(node, clock, (lanes, peers), queues, asks);
-        let (network, who) = (config.network, (cluster, identity.node));
+        let (network, who) = (config.network, (cluster, greeting.node));
         let service = Service::new(who, network.clone(), config.service, handle.clone());
         let door = Door {
             greeting,
@@ -182,6 +176,16 @@ impl Server {
         // A node that has stopped already takes nothing any more.
         let _ = self.handle.asks.send(Ask::Close).await;
         self.ended().await
+    }
+}
+
+fn greeting(cluster: ClusterId, node: &Node) -> Greeting {
+    let (identity, origin) = (node.storage().identity(), node.storage().origin());
+    Greeting {
+        cluster,
+        origin: origin.map(|origin| origin.cluster),
+        node: identity.node,
+        incarnation: identity.incarnation,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Messages as bytes. A connection carries frames: a [`Hello`] first, then packets; or a
-//! [`ClientHello`], then requests and replies. Each stands behind a header with its kind, its length and its checksums. `docs/FORMAT.md` has the layout.
+//! [`ClientHello`], then requests and replies. Each stands behind a header with its kind, its
+//! length and its checksums. `docs/FORMAT.md` has the layout.
 //!
 //! Reading is total: whatever the bytes are, the answer is a packet or a [`WireError`] that says
 //! what is wrong and where, and memory grows with the bytes that have arrived, never with a length

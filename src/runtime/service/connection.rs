@@ -10,12 +10,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::runtime::config::NetworkConfig;
+use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::refusal::{Refusal, refused};
-use crate::runtime::service::config::ServiceConfig;
 use crate::runtime::service::requests::{Bounds, Role, carry_out, too_large};
-use crate::runtime::transport::{Reader, Stream, say_within};
+use crate::runtime::transport::greeting::{Reader, say_within};
+use crate::runtime::transport::link::Stream;
 use crate::wire::{ClientReply, ClientRequest, Denial, Frame, Told, pulse};
 
 /// How many replies are written at once, at most.

@@ -7,14 +7,14 @@ use tokio::io::AsyncWrite;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
-use crate::runtime::config::NetworkConfig;
+use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::Principal;
 use crate::runtime::refusal::{Refusal, refused};
-use crate::runtime::service::config::ServiceConfig;
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Bounds, Role};
-use crate::runtime::transport::{Reader, Stream, say_within};
+use crate::runtime::transport::greeting::{Reader, say_within};
+use crate::runtime::transport::link::Stream;
 use crate::storage::ClusterId;
 use crate::types::NodeId;
 use crate::wire::{ClientHello, Versions};

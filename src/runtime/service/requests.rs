@@ -7,8 +7,8 @@ use tracing::info;
 
 use crate::machine::Outcome;
 use crate::runtime::ask::{Answered, AskError, Proposed};
+use crate::runtime::config::ServiceConfig;
 use crate::runtime::handle::Handle;
-use crate::runtime::service::config::ServiceConfig;
 use crate::types::RejectReason;
 use crate::wire::{Denial, LeaderHint, Told, Wanted};
 

@@ -161,7 +161,9 @@ impl Door {
                         _ => return Err(refused(Refusal::Frame, "no node says this")),
                     }
                 }
-                () = sleep_until(end) => return Err(refused(Refusal::Silence, "nothing was heard for long")),
+                () = sleep_until(end) => {
+                    return Err(refused(Refusal::Silence, "nothing was heard for long"));
+                }
                 () = sleep_until(pulse_at) => {}
             }
             if Instant::now() >= pulse_at {

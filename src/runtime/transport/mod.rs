@@ -5,14 +5,14 @@
 //! may do, this may do too: what does not fit into a queue is lost, and the algorithm says it
 //! again.
 
-mod greeting;
+pub(super) mod greeting;
 mod incoming;
 mod lane;
-mod link;
+pub(super) mod link;
 mod outgoing;
 mod peers;
 
-pub(super) use greeting::{Greeting, Reader, say_within};
+pub(super) use greeting::Greeting;
 pub(super) use incoming::{Arrivals, Door, Listener};
-pub(super) use link::{Security, Stream};
+pub(super) use link::Security;
 pub(super) use peers::Peers;
