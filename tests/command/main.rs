@@ -2,6 +2,9 @@
 #![cfg(unix)]
 
 mod directories;
+mod kills;
+mod load;
 mod nodes;
+mod serving;
 mod settings;
 mod told;
