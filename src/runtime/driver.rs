@@ -1,16 +1,19 @@
 //! The loop around a node: what arrives goes in, what comes out is carried out.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use crate::raft::RoleName;
-use crate::replica::{Input, Node, Output, Verdict};
+use crate::replica::{Input, Node, Output, Verdict, Work};
 use crate::runtime::ask::{Ask, Report, Told, Waiting};
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
+use crate::runtime::metrics::{Counts, SnapshotStep};
 use crate::runtime::transport::{Arrivals, Peers};
 use crate::storage::Failure;
 use crate::types::{Membership, Packet};
@@ -28,6 +31,7 @@ pub(super) struct Driver {
     queues: Queues,
     leadership: watch::Sender<Leadership>,
     membership: watch::Sender<Membership>,
+    counts: Arc<Counts>,
     /// Kept between steps for its memory alone.
     outputs: Vec<Output>,
     stage: Stage,
@@ -59,12 +63,13 @@ impl Driver {
         clock: Clock,
         (lanes, peers): (Lanes, Peers),
         queues: Queues,
-        asks: Sender<Ask>,
+        (asks, counts): (Sender<Ask>, Arc<Counts>),
     ) -> (Driver, Handle) {
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
         let (leadership, leadership_seen) = watch::channel(leadership);
         let membership = node.raft().log().membership().clone();
+        counts.membership(&membership);
         let (membership, membership_seen) = watch::channel(membership);
         let driver = Driver {
             node,
@@ -75,10 +80,12 @@ impl Driver {
             queues,
             leadership,
             membership,
+            counts: Arc::clone(&counts),
             outputs: Vec::new(),
             stage: Stage::Runs,
         };
-        (driver, Handle { asks, leadership: leadership_seen, membership: membership_seen })
+        let (leadership, membership) = (leadership_seen, membership_seen);
+        (driver, Handle { asks, leadership, membership, counts })
     }
 
     /// Runs until the node is closed or has stopped by itself; then gives back what tells that the
@@ -90,7 +97,9 @@ impl Driver {
             self.carry_out(output);
         }
         loop {
+            self.counts.observe(&self.node);
             if let Stage::Over(end) = self.stage {
+                self.counts.state.stopped.set(1);
                 return (end, self.queues.done);
             }
             let first = self.wait().await;
@@ -166,18 +175,24 @@ impl Driver {
     }
 
     fn carry_out(&mut self, output: Output) {
+        if let Output::Work(Work::Restore(_) | Work::Rebuild(_)) = &output {
+            self.counts.events.snapshots.add(&SnapshotStep::Installed, 1);
+        }
         let Some(output) = self.lanes.take(output) else { return };
-        let Some(output) = self.waiting.tell(output) else { return };
+        let Some(output) = self.waiting.tell(output, &self.counts) else { return };
         match output {
             Output::Send(packet) => self.peers.send(packet),
             Output::MembershipChanged(membership) => {
                 info!(%membership, "membership");
                 self.peers.meet(&membership);
+                self.counts.membership(&membership);
                 self.membership.send_replace(membership);
             }
             Output::RoleChanged { role, term, leader } => {
                 info!(?role, %term, leader = leader.map(tracing::field::display), "role");
-                self.leadership.send_replace(Leadership { role, term, leader });
+                let Leadership { term: old_term, leader: old_leader, .. } =
+                    self.leadership.send_replace(Leadership { role, term, leader });
+                self.counts.role(role, (term, leader), (old_term, old_leader));
             }
             Output::Stopped(failure) => {
                 error!(%failure, "the node has stopped");
@@ -186,6 +201,11 @@ impl Driver {
             Output::Closed => self.stage = Stage::Over(Ok(())),
             Output::Refused { from, message, reason } => {
                 debug!(%from, message, ?reason, "refused");
+                self.counts.events.refusals.add(&reason, 1);
+            }
+            Output::Judged(verdict) => {
+                self.counts.events.verdicts.add(&verdict, 1);
+                judged(verdict);
             }
             told => report(&told),
         }
@@ -252,11 +272,18 @@ fn report(output: &Output) {
         Output::OlderImage { node, acknowledged, durable } => {
             error!(%node, %acknowledged, %durable, "its disk is an older image of itself");
         }
-        Output::Judged(verdict @ (Verdict::Sound { .. } | Verdict::Unavailable { .. })) => {
+        other => debug!(?other, "unexpected"),
+    }
+}
+
+fn judged(verdict: Verdict) {
+    match verdict {
+        Verdict::Sound { .. } | Verdict::Unavailable { .. } => {
             debug!(?verdict, "results compared");
         }
-        Output::Judged(verdict @ Verdict::Rebuilt { .. }) => info!(?verdict, "results compared"),
-        Output::Judged(verdict) => warn!(?verdict, "results differ between nodes"),
-        other => debug!(?other, "unexpected"),
+        Verdict::Rebuilt { .. } => info!(?verdict, "results compared"),
+        Verdict::Undecided { .. } | Verdict::Quarantined { .. } | Verdict::Divided { .. } => {
+            warn!(?verdict, "results differ between nodes");
+        }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::machine::Request;
 use crate::raft::RoleName;
 use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
+use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
 
 /// A way to a node that runs in this process. Clones share it.
@@ -20,6 +21,9 @@ pub struct Handle {
     pub(super) asks: Sender<Ask>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
+    /// Only looked at where the feature `metrics` is on.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nobody may ask"))]
+    pub(super) counts: Arc<Counts>,
 }
 
 /// What a node knows of who leads.
@@ -66,7 +70,8 @@ impl Handle {
         command: Command,
         acknowledge: Acknowledge,
     ) -> Result<Proposed, AskError> {
-        self.ask(|sender| Ask::Propose(command, acknowledge, sender)).await
+        let since = Stopwatch::start();
+        self.ask(|sender| Ask::Propose(command, acknowledge, since, sender)).await
     }
 
     /// Asks the state machine, on any node. `docs/READS.md` has the levels and their prices.
@@ -74,7 +79,8 @@ impl Handle {
     /// # Errors
     /// An [`AskError`]; never [`AskError::Unknown`].
     pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<Answered, AskError> {
-        self.ask(|sender| Ask::Read(level, query.to_vec(), sender)).await
+        let since = Stopwatch::start();
+        self.ask(|sender| Ask::Read(level, query.to_vec(), since, sender)).await
     }
 
     /// Changes who counts, and waits until that is complete. Only the leader can.
@@ -129,6 +135,13 @@ impl Handle {
     #[must_use]
     pub fn membership(&self) -> watch::Receiver<Membership> {
         self.membership.clone()
+    }
+
+    /// What the node counts, also after it has stopped.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(&self) -> crate::runtime::metrics::Metrics {
+        crate::runtime::metrics::Metrics::new(Arc::clone(&self.counts))
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {

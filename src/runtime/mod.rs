@@ -10,6 +10,7 @@ mod config;
 mod driver;
 mod handle;
 mod lanes;
+mod metrics;
 mod server;
 mod tasks;
 mod transport;
@@ -17,4 +18,6 @@ mod transport;
 pub use ask::{Answered, AskError, Proposed, Report};
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError};
 pub use handle::{Handle, Leadership};
+#[cfg(feature = "metrics")]
+pub use metrics::{Bucket, Glance, Latencies, Link, Metrics, Timed, Totals};
 pub use server::{Server, ServerError};

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::info;
+use tracing::{Instrument, info, info_span};
 
 use crate::machine::StateMachine;
 use crate::replica::{Node, OpenError, Replica};
@@ -15,6 +16,7 @@ use crate::runtime::config::{ServerConfig, ServerConfigError};
 use crate::runtime::driver::{Driver, Queues};
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
+use crate::runtime::metrics::Counts;
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::{Arrivals, Greeting, Listener, Peers};
 use crate::storage::{self, Disk, DiskError, Failure, FileDisk, Identity, Storage};
@@ -72,7 +74,7 @@ impl Server {
     /// # Errors
     /// A [`ServerError`].
     pub async fn start_on<M, D>(
-        mut disk: D,
+        disk: D,
         config: ServerConfig,
         machine: M,
     ) -> Result<Server, ServerError>
@@ -81,6 +83,20 @@ impl Server {
         D: Disk + Clone + Send + 'static,
     {
         config.check().map_err(ServerError::Config)?;
+        // All that the node says, on whichever thread, says whose it is.
+        let span = info_span!("node", id = %config.replica.raft.id, cluster = %config.cluster);
+        Server::open(disk, config, machine).instrument(span).await
+    }
+
+    async fn open<M, D>(
+        mut disk: D,
+        config: ServerConfig,
+        machine: M,
+    ) -> Result<Server, ServerError>
+    where
+        M: StateMachine + Send + 'static,
+        D: Disk + Clone + Send + 'static,
+    {
         let clock = Clock::start();
         found(&mut disk, &config)?;
         let seed = entropy() as u64;
@@ -97,17 +113,22 @@ impl Server {
         };
         let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
         let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
-        let arrivals = Arrivals { urgent, bulk };
+        let counts = Arc::new(Counts::new(identity.node, cluster));
+        counts.network.watch("urgent", &urgent);
+        counts.network.watch("bulk", &bulk);
+        let arrivals = Arrivals { urgent, bulk, counts: Arc::clone(&counts) };
         let network = config.network.clone();
         let listener = Listener::bind(config.listen, greeting, network.clone(), arrivals.clone());
         let listener = listener.await.map_err(|error| ServerError::Listen(config.listen, error))?;
         let address = listener.address().unwrap_or(config.listen);
 
         let (done, done_queue) = mpsc::unbounded_channel();
-        let lanes = Lanes::start(&disk, worker, &done).map_err(ServerError::Threads)?;
+        let lanes = Lanes::start(&disk, worker, &done, &counts);
+        let lanes = lanes.map_err(ServerError::Threads)?;
         drop((done, disk));
-        let peers = peers(&config, greeting, &node);
+        let peers = peers(&config, greeting, &node, &counts);
         let (asks, asks_queue) = mpsc::channel(config.requests_max);
+        counts.network.watch("asks", &asks);
         let queues = Queues {
             done: done_queue,
             urgent: urgent_queue,
@@ -116,7 +137,7 @@ impl Server {
             _arrivals: arrivals,
             _asks: asks.clone(),
         };
-        let (driver, handle) = Driver::new(node, clock, (lanes, peers), queues, asks);
+        let (driver, handle) = Driver::new(node, clock, (lanes, peers), queues, (asks, counts));
         let (tell, ended) = oneshot::channel();
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
@@ -128,7 +149,7 @@ impl Server {
             while lanes.recv().await.is_some() {}
             let _ = tell.send(end);
         });
-        info!(%address, node = %greeting.node, cluster = %cluster, "listening");
+        info!(%address, "listening");
         Ok(Server { handle, address, ended: Some(ended), _tasks: tasks })
     }
 
@@ -173,8 +194,9 @@ impl Server {
 }
 
 /// Everybody who is known from the start.
-fn peers(config: &ServerConfig, greeting: Greeting, node: &Node) -> Peers {
-    let mut peers = Peers::new(greeting, config.network.clone(), config.peers.clone());
+fn peers(config: &ServerConfig, greeting: Greeting, node: &Node, counts: &Arc<Counts>) -> Peers {
+    let known = config.peers.clone();
+    let mut peers = Peers::new(greeting, config.network.clone(), known, Arc::clone(counts));
     if let Some(founders) = &config.replica.raft.founders {
         peers.meet(founders);
     }

@@ -1,5 +1,7 @@
 //! Nodes that run for real: files, sockets and threads, in one process.
 
 mod cluster;
+#[cfg(feature = "metrics")]
+mod counting;
 mod failing;
 mod serving;

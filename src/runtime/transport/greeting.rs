@@ -91,6 +91,11 @@ impl Reader {
         Reader { frames: FrameReader::new(), buffer: vec![0; READ_BYTES], start: 0, end: 0 }
     }
 
+    /// How many bytes the frames had that were read.
+    pub(super) fn given_bytes(&self) -> u64 {
+        self.frames.given_bytes()
+    }
+
     /// The next frame. Nothing is lost if the future is dropped.
     pub(super) async fn next<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<Frame> {
         loop {

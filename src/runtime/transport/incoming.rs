@@ -13,10 +13,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::metrics::{Counts, Open, SnapshotStep};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::{Greeting, Reader, invalid, late, say_within};
 use crate::runtime::transport::lane::Lane;
-use crate::types::{NodeId, Packet};
+use crate::types::{NodeId, Packet, Transfer, TransferBody};
 use crate::wire::{Frame, pulse};
 
 /// Where packets go that have arrived: what keeps the cluster together does not wait behind bulk.
@@ -24,6 +25,7 @@ use crate::wire::{Frame, pulse};
 pub(in crate::runtime) struct Arrivals {
     pub(in crate::runtime) urgent: Sender<Packet>,
     pub(in crate::runtime) bulk: Sender<Packet>,
+    pub(in crate::runtime) counts: Arc<Counts>,
 }
 
 /// Takes the calls of peers.
@@ -91,10 +93,19 @@ impl Called {
         };
         let (peer, frames) = match timeout(self.config.handshake_max, handshake).await {
             Ok(Ok(greeted)) => greeted,
-            Ok(Err(error)) => return info!(%from, %error, "refused a connection"),
-            Err(_) => return info!(%from, "refused a connection: its hello took too long"),
+            Ok(Err(error)) => {
+                self.arrivals.counts.network.calls_refused.add(1);
+                return info!(%from, %error, "refused a connection");
+            }
+            Err(_) => {
+                self.arrivals.counts.network.calls_refused.add(1);
+                return info!(%from, "refused a connection: its hello took too long");
+            }
         };
         drop(stranger);
+        let network = &self.arrivals.counts.network;
+        network.calls_taken.add(1);
+        let _open = Open::count(&network.calls_open);
         match self.listen(peer, stream, frames).await {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -105,6 +116,8 @@ impl Called {
     }
 
     async fn listen(&self, peer: NodeId, stream: TcpStream, mut frames: Reader) -> io::Result<()> {
+        let own = self.arrivals.counts.network.peer(peer);
+        let mut given = frames.given_bytes();
         let (mut read, mut write) = split(stream);
         let mut bytes = Vec::new();
         let mut heard = Instant::now();
@@ -115,8 +128,13 @@ impl Called {
                 biased;
                 frame = frames.next(&mut read) => {
                     heard = Instant::now();
+                    own.heard.set(self.arrivals.counts.milliseconds().max(1));
+                    let before = std::mem::replace(&mut given, frames.given_bytes());
                     match frame? {
-                        Frame::Packet(packet) => self.take(peer, packet).await?,
+                        Frame::Packet(packet) => {
+                            self.count(&packet, given - before);
+                            self.take(peer, packet).await?;
+                        }
                         Frame::Pulse => {}
                         Frame::Hello(_) => return Err(invalid(&"a second hello")),
                     }
@@ -130,6 +148,14 @@ impl Called {
                 bytes.clear();
                 pulse_at = Instant::now() + self.config.pulse;
             }
+        }
+    }
+
+    fn count(&self, packet: &Packet, bytes: u64) {
+        let counts = &self.arrivals.counts;
+        counts.network.received(packet, bytes);
+        if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
+            counts.events.snapshots.add(&SnapshotStep::PartReceived, 1);
         }
     }
 

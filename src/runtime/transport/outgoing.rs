@@ -1,6 +1,7 @@
 //! What is said to one peer on one lane.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::io::{AsyncWrite, split};
 use tokio::net::TcpStream;
@@ -9,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::metrics::{Counts, Loss, Open, PeerCounts};
 use crate::runtime::transport::greeting::{Greeting, invalid, late, say_within};
 use crate::runtime::transport::lane::Lane;
 use crate::types::{Address, NodeId, Packet};
@@ -27,6 +29,9 @@ pub(super) struct Call {
     pub(super) address: Address,
     pub(super) lane: Lane,
     pub(super) config: NetworkConfig,
+    pub(super) counts: Arc<Counts>,
+    /// The peer's own figures.
+    pub(super) own: Arc<PeerCounts>,
 }
 
 /// Why a connection is over.
@@ -60,13 +65,16 @@ impl Call {
                     if connected {
                         retry = self.config.retry_min;
                     }
+                    self.own.failures.add(1);
                     reached = false;
                 }
             }
             sleep(retry).await;
             retry = (retry * 2).min(self.config.retry_max);
             // What waited meanwhile is old, and said again where it matters.
-            while queue.try_recv().is_ok() {}
+            while queue.try_recv().is_ok() {
+                self.own.losses.add(&Loss::Unreachable, 1);
+            }
         }
     }
 
@@ -82,6 +90,7 @@ impl Call {
         let (stream, mut frames) =
             connected.unwrap_or_else(|_| Err(late("hello"))).map_err(not_reached)?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
+        let _open = Open::count(&self.own.connected[self.lane as usize]);
         let (mut read, mut write) = split(stream);
         let lost = |error| Failed { connected: true, error };
 
@@ -93,9 +102,7 @@ impl Call {
             if !batch.is_empty() {
                 spoke = Instant::now();
                 for packet in batch.drain(..) {
-                    if let Err(error) = encode(&packet, &mut bytes) {
-                        debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
-                    }
+                    self.put(&packet, &mut bytes);
                     if bytes.len() >= BATCH_BYTES {
                         self.write(&mut write, &mut bytes).await.map_err(lost)?;
                     }
@@ -127,6 +134,17 @@ impl Call {
                     }
                 }
                 () = sleep_until(pulse_at) => pulse(&mut bytes),
+            }
+        }
+    }
+
+    fn put(&self, packet: &Packet, bytes: &mut Vec<u8>) {
+        let before = bytes.len();
+        match encode(packet, bytes) {
+            Ok(()) => self.counts.network.sent(packet, bytes.len() - before),
+            Err(error) => {
+                self.own.losses.add(&Loss::TooLong, 1);
+                debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
             }
         }
     }

@@ -1,16 +1,18 @@
 //! The peers, by lane: what is said to each, and where it is reached.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Sender};
 use tracing::debug;
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::metrics::{Counts, Loss, PeerCounts, SnapshotStep};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::Greeting;
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::outgoing::Call;
-use crate::types::{Address, Membership, NodeId, Packet};
+use crate::types::{Address, Membership, NodeId, Packet, Transfer, TransferBody};
 
 /// Whoever this node talks to.
 pub(in crate::runtime) struct Peers {
@@ -19,11 +21,13 @@ pub(in crate::runtime) struct Peers {
     /// Where nodes are that the membership does not name.
     known: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
+    counts: Arc<Counts>,
 }
 
 struct Peer {
     address: Address,
     lanes: [Sender<Packet>; Lane::ALL.len()],
+    counts: Arc<PeerCounts>,
     _tasks: Tasks,
 }
 
@@ -32,8 +36,9 @@ impl Peers {
         greeting: Greeting,
         config: NetworkConfig,
         known: BTreeMap<NodeId, Address>,
+        counts: Arc<Counts>,
     ) -> Peers {
-        Peers { greeting, config, known, peers: BTreeMap::new() }
+        Peers { greeting, config, known, peers: BTreeMap::new(), counts }
     }
 
     /// The members are reached where the membership says. Who is none any more is still told what
@@ -53,6 +58,7 @@ impl Peers {
         let to = packet.to();
         if !self.peers.contains_key(&to) {
             let Some(address) = self.known.get(&to) else {
+                self.counts.network.peer(to).losses.add(&Loss::NoAddress, 1);
                 return debug!(%to, "nobody knows where it is");
             };
             let peer = self.open(to, address.clone());
@@ -60,7 +66,11 @@ impl Peers {
         }
         if let Some(peer) = self.peers.get(&to) {
             let lane = &peer.lanes[Lane::of(&packet) as usize];
+            if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
+                self.counts.events.snapshots.add(&SnapshotStep::PartSent, 1);
+            }
             if lane.try_send(packet).is_err() {
+                peer.counts.losses.add(&Loss::QueueFull, 1);
                 debug!(%to, "its queue is full: a packet is lost");
             }
         }
@@ -68,13 +78,17 @@ impl Peers {
 
     fn open(&self, id: NodeId, address: Address) -> Peer {
         let mut tasks = Tasks::default();
+        let own = self.counts.network.peer(id);
         let lanes = Lane::ALL.map(|lane| {
             let (sender, queue) = mpsc::channel(self.config.packets_max);
+            own.watch(lane.name(), &sender);
             let (greeting, config) = (self.greeting, self.config.clone());
-            let call = Call { greeting, peer: id, address: address.clone(), lane, config };
+            let (counts, own) = (Arc::clone(&self.counts), Arc::clone(&own));
+            let address = address.clone();
+            let call = Call { greeting, peer: id, address, lane, config, counts, own };
             tasks.spawn(call.run(queue));
             sender
         });
-        Peer { address, lanes, _tasks: tasks }
+        Peer { address, lanes, counts: own, _tasks: tasks }
     }
 }
