@@ -14,7 +14,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
-use crate::runtime::transport::{Arrivals, Peers};
+use crate::runtime::transport::{Arrivals, Transport};
 use crate::storage::Failure;
 use crate::types::{Membership, Packet};
 
@@ -26,7 +26,7 @@ pub(super) struct Driver {
     node: Node,
     clock: Clock,
     lanes: Lanes,
-    peers: Peers,
+    peers: Box<dyn Transport>,
     waiting: Waiting,
     queues: Queues,
     leadership: watch::Sender<Leadership>,
@@ -61,7 +61,7 @@ impl Driver {
     pub(super) fn new(
         node: Node,
         clock: Clock,
-        (lanes, peers): (Lanes, Peers),
+        (lanes, peers): (Lanes, Box<dyn Transport>),
         queues: Queues,
         (asks, counts): (Sender<Ask>, Arc<Counts>),
     ) -> (Driver, Handle) {

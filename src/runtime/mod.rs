@@ -21,3 +21,4 @@ pub use handle::{Handle, Leadership};
 #[cfg(feature = "metrics")]
 pub use metrics::{Bucket, Glance, Latencies, Link, Metrics, Timed, Totals};
 pub use server::{Server, ServerError};
+pub use transport::{Inlet, Transport};

@@ -1,15 +1,18 @@
 //! A node that runs: from its directory to its end.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
-use tracing::{Instrument, info, info_span};
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::oneshot;
+use tracing::{info, info_span};
 
 use crate::machine::StateMachine;
-use crate::replica::{Node, OpenError, Replica};
+use crate::replica::{Node, OpenError, Replica, Worker};
 use crate::runtime::ask::Ask;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{ServerConfig, ServerConfigError};
@@ -18,9 +21,9 @@ use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
 use crate::runtime::metrics::Counts;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::{Arrivals, Greeting, Listener, Peers};
+use crate::runtime::transport::{Arrivals, Greeting, Inlet, Listener, Peers, Transport};
 use crate::storage::{self, Disk, DiskError, Failure, FileDisk, Identity, Storage};
-use crate::types::{Incarnation, Membership};
+use crate::types::{Incarnation, Membership, Packet};
 
 /// How many packets wait to be taken: beyond it a connection is not read on.
 const ARRIVALS_MAX: usize = 1024;
@@ -82,75 +85,41 @@ impl Server {
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        config.check().map_err(ServerError::Config)?;
-        // All that the node says, on whichever thread, says whose it is.
-        let span = info_span!("node", id = %config.replica.raft.id, cluster = %config.cluster);
-        Server::open(disk, config, machine).instrument(span).await
+        let opened = Opened::open(disk, config, machine)?;
+        let (arrivals, arrived) = queues(&opened.counts);
+        let Opened { config, greeting, counts, .. } = &opened;
+        let (listen, network) = (config.listen, config.network.clone());
+        let (known, counts) = (config.peers.clone(), Arc::clone(counts));
+        let peers = Peers::new(*greeting, network.clone(), known, counts);
+        let listener = Listener::bind(listen, *greeting, network, arrivals.clone()).await;
+        let listener = listener.map_err(|error| ServerError::Listen(listen, error))?;
+        let address = listener.address().unwrap_or(listen);
+        info!(%address, node = %greeting.node, cluster = %greeting.cluster, "listening");
+        opened.run((arrivals, arrived), Box::new(peers), address, listener.run())
     }
 
-    async fn open<M, D>(
-        mut disk: D,
+    /// The same with another transport than sockets. `ServerConfig::listen`, `peers` and `network`
+    /// are not looked at. What the transport brings to this node goes into the [`Inlet`].
+    ///
+    /// # Errors
+    /// A [`ServerError`].
+    pub fn start_over<M, D>(
+        disk: D,
         config: ServerConfig,
         machine: M,
-    ) -> Result<Server, ServerError>
+        transport: impl Transport + 'static,
+    ) -> Result<(Server, Inlet), ServerError>
     where
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        let clock = Clock::start();
-        found(&mut disk, &config)?;
-        let seed = entropy() as u64;
-        let (cluster, replica) = (config.cluster, config.replica.clone());
-        let opened = Replica::open(&mut disk, cluster, machine, replica, seed, clock.now());
-        let Replica { node, worker } = opened.map_err(ServerError::Open)?;
-
-        let (identity, origin) = (node.storage().identity(), node.storage().origin());
-        let greeting = Greeting {
-            cluster,
-            origin: origin.map(|origin| origin.cluster),
-            node: identity.node,
-            incarnation: identity.incarnation,
-        };
-        let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
-        let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
-        let counts = Arc::new(Counts::new(identity.node, cluster));
-        counts.network.watch("urgent", &urgent);
-        counts.network.watch("bulk", &bulk);
-        let arrivals = Arrivals { urgent, bulk, counts: Arc::clone(&counts) };
-        let network = config.network.clone();
-        let listener = Listener::bind(config.listen, greeting, network.clone(), arrivals.clone());
-        let listener = listener.await.map_err(|error| ServerError::Listen(config.listen, error))?;
-        let address = listener.address().unwrap_or(config.listen);
-
-        let (done, done_queue) = mpsc::unbounded_channel();
-        let lanes = Lanes::start(&disk, worker, &done, &counts);
-        let lanes = lanes.map_err(ServerError::Threads)?;
-        drop((done, disk));
-        let peers = peers(&config, greeting, &node, &counts);
-        let (asks, asks_queue) = mpsc::channel(config.requests_max);
-        counts.network.watch("asks", &asks);
-        let queues = Queues {
-            done: done_queue,
-            urgent: urgent_queue,
-            bulk: bulk_queue,
-            asks: asks_queue,
-            _arrivals: arrivals,
-            _asks: asks.clone(),
-        };
-        let (driver, handle) = Driver::new(node, clock, (lanes, peers), queues, (asks, counts));
-        let (tell, ended) = oneshot::channel();
-        let mut tasks = Tasks::default();
-        tasks.spawn(async move {
-            let (end, mut lanes) = tokio::select! {
-                ended = driver.run() => ended,
-                never = listener.run() => match never {},
-            };
-            // The directory is free once every lane has let go of it.
-            while lanes.recv().await.is_some() {}
-            let _ = tell.send(end);
-        });
-        info!(%address, "listening");
-        Ok(Server { handle, address, ended: Some(ended), _tasks: tasks })
+        let opened = Opened::open(disk, config, machine)?;
+        let (arrivals, arrived) = queues(&opened.counts);
+        let inlet = Inlet::new(arrivals.clone(), opened.greeting.node);
+        let address = opened.config.listen;
+        let server =
+            opened.run((arrivals, arrived), Box::new(transport), address, future::pending())?;
+        Ok((server, inlet))
     }
 
     /// A way to talk to the node.
@@ -193,15 +162,101 @@ impl Server {
     }
 }
 
-/// Everybody who is known from the start.
-fn peers(config: &ServerConfig, greeting: Greeting, node: &Node, counts: &Arc<Counts>) -> Peers {
-    let known = config.peers.clone();
-    let mut peers = Peers::new(greeting, config.network.clone(), known, Arc::clone(counts));
-    if let Some(founders) = &config.replica.raft.founders {
-        peers.meet(founders);
+/// A node that was opened, and does not run yet.
+struct Opened<M, D> {
+    config: ServerConfig,
+    disk: D,
+    node: Node,
+    worker: Worker<M>,
+    clock: Clock,
+    greeting: Greeting,
+    counts: Arc<Counts>,
+}
+
+impl<M, D> Opened<M, D>
+where
+    M: StateMachine + Send + 'static,
+    D: Disk + Clone + Send + 'static,
+{
+    fn open(mut disk: D, config: ServerConfig, machine: M) -> Result<Self, ServerError> {
+        config.check().map_err(ServerError::Config)?;
+        let clock = Clock::start();
+        found(&mut disk, &config)?;
+        let seed = entropy() as u64;
+        let (cluster, replica) = (config.cluster, config.replica.clone());
+        let opened = Replica::open(&mut disk, cluster, machine, replica, seed, clock.now());
+        let Replica { node, worker } = opened.map_err(ServerError::Open)?;
+        let (identity, origin) = (node.storage().identity(), node.storage().origin());
+        let greeting = Greeting {
+            cluster,
+            origin: origin.map(|origin| origin.cluster),
+            node: identity.node,
+            incarnation: identity.incarnation,
+        };
+        let counts = Arc::new(Counts::new(identity.node, cluster));
+        Ok(Opened { config, disk, node, worker, clock, greeting, counts })
     }
-    peers.meet(node.raft().log().membership());
-    peers
+
+    /// Runs the node, and `listening` as long as it does.
+    fn run(
+        self,
+        (arrivals, arrived): (Arrivals, Arrived),
+        mut transport: Box<dyn Transport>,
+        address: SocketAddr,
+        listening: impl Future<Output = Infallible> + Send + 'static,
+    ) -> Result<Server, ServerError> {
+        let Opened { config, disk, node, worker, clock, greeting, counts } = self;
+        // All that the node says, on whichever thread, says whose it is.
+        let span = info_span!("node", id = %greeting.node, cluster = %greeting.cluster);
+        let _within = span.enter();
+        let (done, done_queue) = mpsc::unbounded_channel();
+        let lanes = Lanes::start(&disk, worker, &done, &counts);
+        let lanes = lanes.map_err(ServerError::Threads)?;
+        drop((done, disk));
+        if let Some(founders) = &config.replica.raft.founders {
+            transport.meet(founders);
+        }
+        transport.meet(node.raft().log().membership());
+        let (asks, asks_queue) = mpsc::channel(config.requests_max);
+        counts.network.watch("asks", &asks);
+        let queues = Queues {
+            done: done_queue,
+            urgent: arrived.urgent,
+            bulk: arrived.bulk,
+            asks: asks_queue,
+            _arrivals: arrivals,
+            _asks: asks.clone(),
+        };
+        let (driver, handle) = Driver::new(node, clock, (lanes, transport), queues, (asks, counts));
+        let (tell, ended) = oneshot::channel();
+        let mut tasks = Tasks::default();
+        tasks.spawn(async move {
+            let (end, mut lanes) = tokio::select! {
+                biased;
+                ended = driver.run() => ended,
+                never = listening => match never {},
+            };
+            // The directory is free once every lane has let go of it.
+            while lanes.recv().await.is_some() {}
+            let _ = tell.send(end);
+        });
+        Ok(Server { handle, address, ended: Some(ended), _tasks: tasks })
+    }
+}
+
+/// What has arrived from peers.
+struct Arrived {
+    urgent: Receiver<Packet>,
+    bulk: Receiver<Packet>,
+}
+
+fn queues(counts: &Arc<Counts>) -> (Arrivals, Arrived) {
+    let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
+    let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
+    counts.network.watch("urgent", &urgent);
+    counts.network.watch("bulk", &bulk);
+    let counts = Arc::clone(counts);
+    (Arrivals { urgent, bulk, counts }, Arrived { urgent: urgent_queue, bulk: bulk_queue })
 }
 
 /// An empty directory becomes the node's. What is in any other, opening it tells.
@@ -215,9 +270,15 @@ fn found(disk: &mut impl Disk, config: &ServerConfig) -> Result<(), ServerError>
     }
 }
 
+#[cfg(not(madsim))]
 #[expect(clippy::disallowed_methods, reason = "no two starts of a node draw the same")]
 fn entropy() -> u128 {
     rand::random()
+}
+
+#[cfg(madsim)]
+fn entropy() -> u128 {
+    madsim::rand::random()
 }
 
 impl fmt::Display for ServerError {

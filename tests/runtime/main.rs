@@ -1,5 +1,6 @@
 //! Nodes that run for real: files, sockets and threads, in one process.
 
+mod carrying;
 mod cluster;
 #[cfg(feature = "metrics")]
 mod counting;

@@ -9,6 +9,7 @@ use tokio::io::split;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::SendError;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -21,11 +22,22 @@ use crate::types::{NodeId, Packet, Transfer, TransferBody};
 use crate::wire::{Frame, pulse};
 
 /// Where packets go that have arrived: what keeps the cluster together does not wait behind bulk.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(in crate::runtime) struct Arrivals {
     pub(in crate::runtime) urgent: Sender<Packet>,
     pub(in crate::runtime) bulk: Sender<Packet>,
     pub(in crate::runtime) counts: Arc<Counts>,
+}
+
+impl Arrivals {
+    /// Waits while the packet's queue is full; an error if nobody takes anything any more.
+    pub(super) async fn take(&self, packet: Packet) -> Result<(), SendError<Packet>> {
+        let queue = match Lane::of(&packet) {
+            Lane::Control => &self.urgent,
+            Lane::Log | Lane::Snapshot => &self.bulk,
+        };
+        queue.send(packet).await
+    }
 }
 
 /// Takes the calls of peers.
@@ -165,10 +177,6 @@ impl Called {
             let (from, to) = (packet.from(), packet.to());
             return Err(invalid(&format_args!("{peer} sends what {from} would say to {to}")));
         }
-        let queue = match Lane::of(&packet) {
-            Lane::Control => &self.arrivals.urgent,
-            Lane::Log | Lane::Snapshot => &self.arrivals.bulk,
-        };
-        queue.send(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.arrivals.take(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

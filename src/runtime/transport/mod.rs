@@ -5,12 +5,14 @@
 //! may do, this may do too: what does not fit into a queue is lost, and the algorithm says it
 //! again.
 
+mod carrier;
 mod greeting;
 mod incoming;
 mod lane;
 mod outgoing;
 mod peers;
 
+pub use carrier::{Inlet, Transport};
 pub(super) use greeting::Greeting;
 pub(super) use incoming::{Arrivals, Listener};
 pub(super) use peers::Peers;

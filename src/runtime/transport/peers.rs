@@ -9,6 +9,7 @@ use tracing::debug;
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::metrics::{Counts, Loss, PeerCounts, SnapshotStep};
 use crate::runtime::tasks::Tasks;
+use crate::runtime::transport::carrier::Transport;
 use crate::runtime::transport::greeting::Greeting;
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::outgoing::Call;
@@ -41,9 +42,27 @@ impl Peers {
         Peers { greeting, config, known, peers: BTreeMap::new(), counts }
     }
 
+    fn open(&self, id: NodeId, address: Address) -> Peer {
+        let mut tasks = Tasks::default();
+        let own = self.counts.network.peer(id);
+        let lanes = Lane::ALL.map(|lane| {
+            let (sender, queue) = mpsc::channel(self.config.packets_max);
+            own.watch(lane.name(), &sender);
+            let (greeting, config) = (self.greeting, self.config.clone());
+            let (counts, own) = (Arc::clone(&self.counts), Arc::clone(&own));
+            let address = address.clone();
+            let call = Call { greeting, peer: id, address, lane, config, counts, own };
+            tasks.spawn(call.run(queue));
+            sender
+        });
+        Peer { address, lanes, counts: own, _tasks: tasks }
+    }
+}
+
+impl Transport for Peers {
     /// The members are reached where the membership says. Who is none any more is still told what
     /// is on its way.
-    pub(in crate::runtime) fn meet(&mut self, membership: &Membership) {
+    fn meet(&mut self, membership: &Membership) {
         for member in membership.members() {
             if !member.address.as_str().is_empty() {
                 self.known.insert(member.id, member.address.clone());
@@ -53,8 +72,7 @@ impl Peers {
         self.peers.retain(|id, peer| known.get(id) == Some(&peer.address));
     }
 
-    /// Says it to whom it is for, or loses it.
-    pub(in crate::runtime) fn send(&mut self, packet: Packet) {
+    fn send(&mut self, packet: Packet) {
         let to = packet.to();
         if !self.peers.contains_key(&to) {
             let Some(address) = self.known.get(&to) else {
@@ -74,21 +92,5 @@ impl Peers {
                 debug!(%to, "its queue is full: a packet is lost");
             }
         }
-    }
-
-    fn open(&self, id: NodeId, address: Address) -> Peer {
-        let mut tasks = Tasks::default();
-        let own = self.counts.network.peer(id);
-        let lanes = Lane::ALL.map(|lane| {
-            let (sender, queue) = mpsc::channel(self.config.packets_max);
-            own.watch(lane.name(), &sender);
-            let (greeting, config) = (self.greeting, self.config.clone());
-            let (counts, own) = (Arc::clone(&self.counts), Arc::clone(&own));
-            let address = address.clone();
-            let call = Call { greeting, peer: id, address, lane, config, counts, own };
-            tasks.spawn(call.run(queue));
-            sender
-        });
-        Peer { address, lanes, counts: own, _tasks: tasks }
     }
 }
