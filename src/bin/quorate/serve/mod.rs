@@ -1,0 +1,79 @@
+//! `quorate serve`: one node, until somebody ends it or it cannot go on.
+
+mod plan;
+mod signals;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use quorate::runtime::{Server, ServerConfig};
+use tokio::runtime::Runtime;
+use tracing::{info, level_filters::LevelFilter};
+
+use crate::exit::{Exit, Trouble};
+use crate::kv::Store;
+use crate::settings::{Level, Settings};
+
+/// What `serve` takes.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct ServeFlags {
+    /// A TOML file with settings: its keys are the flags' names. Flags and variables go before it
+    #[arg(long, env = "QUORATE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  One of three nodes that found a cluster:
+    quorate serve --id 1 --data-dir d1 --members 1=127.0.0.1:7101,2=127.0.0.1:7102,3=127.0.0.1:7103
+  A fourth one, which waits until `quorate members add 4=127.0.0.1:7104` lets it in:
+    quorate serve --id 4 --data-dir d4 --listen 127.0.0.1:7104 --join 1=127.0.0.1:7101
+  Any of them again: its directory knows the rest
+    quorate serve --data-dir d1
+  With a file that has `id = 1`, `data-dir = \"d1\"`, `members = [\"1=127.0.0.1:7101\", …]`:
+    quorate serve --config quorate.toml
+
+SIGTERM or Ctrl-C hands the leadership over and ends the node in good order; a second one ends the
+process at once, which loses nothing either.";
+
+pub(crate) fn run(flags: Box<ServeFlags>) -> Result<Exit, Trouble> {
+    let (settings, sources) = flags.settings.with_file(flags.config.as_deref())?;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(filter(settings.log.unwrap_or_default()))
+        .with_target(false)
+        .init();
+    let config = plan::server_config(&settings, &sources)?;
+    let runtime = Runtime::new().map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: ServerConfig) -> Result<Exit, Trouble> {
+    let signals = signals::Signals::listen()
+        .map_err(|error| Trouble::wrong(format!("cannot listen for signals: {error}")))?;
+    let (id, cluster) = (config.replica.raft.id, config.cluster);
+    let mut server = Server::start(config, Store::default()).await.map_err(Trouble::wrong)?;
+    // Nobody has to read it.
+    let _ =
+        writeln!(std::io::stdout(), "{id} of cluster {cluster} listens at {}", server.address());
+    let signal = signals.wait();
+    let failed = |failure| Trouble::new(Exit::Failed, failure);
+    tokio::select! {
+        ended = server.ended() => return ended.map(|()| Exit::Done).map_err(failed),
+        signal = signal => info!(signal, "shutting down"),
+    }
+    server.shutdown().await.map(|()| Exit::Done).map_err(failed)
+}
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+    }
+}

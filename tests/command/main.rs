@@ -1,0 +1,7 @@
+//! The command `quorate`, as a person uses it: real processes, real files, real signals.
+#![cfg(unix)]
+
+mod directories;
+mod nodes;
+mod settings;
+mod told;
