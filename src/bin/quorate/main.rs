@@ -4,6 +4,7 @@ mod args;
 mod backup;
 mod completions;
 mod exit;
+mod http;
 mod inspect;
 mod kv;
 mod new_cluster;
