@@ -14,6 +14,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
 use crate::runtime::metrics::{Counts, SnapshotStep};
+use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::{Arrivals, Transport};
 use crate::storage::Failure;
 use crate::types::{Membership, Packet};
@@ -63,13 +64,13 @@ impl Driver {
         clock: Clock,
         (lanes, peers): (Lanes, Box<dyn Transport>),
         queues: Queues,
-        (asks, counts): (Sender<Ask>, Arc<Counts>),
+        (asks, gate): (Sender<Ask>, Arc<Gate>),
     ) -> (Driver, Handle) {
         let status = node.status();
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
         let (leadership, leadership_seen) = watch::channel(leadership);
         let membership = node.raft().log().membership().clone();
-        counts.membership(&membership);
+        gate.counts.membership(&membership);
         let (membership, membership_seen) = watch::channel(membership);
         let driver = Driver {
             node,
@@ -80,12 +81,13 @@ impl Driver {
             queues,
             leadership,
             membership,
-            counts: Arc::clone(&counts),
+            counts: Arc::clone(&gate.counts),
             outputs: Vec::new(),
             stage: Stage::Runs,
         };
-        let (leadership, membership) = (leadership_seen, membership_seen);
-        (driver, Handle { asks, leadership, membership, counts })
+        let handle =
+            Handle { asks, leadership: leadership_seen, membership: membership_seen, gate };
+        (driver, handle)
     }
 
     /// Runs until the node is closed or has stopped by itself; then gives back what tells that the

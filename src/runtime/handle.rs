@@ -9,7 +9,13 @@ use tokio::sync::watch;
 use crate::machine::Request;
 use crate::raft::RoleName;
 use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
-use crate::runtime::metrics::{Counts, Stopwatch};
+use crate::runtime::metrics::Stopwatch;
+use crate::runtime::refusal::Refusal;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::TlsError;
+use crate::runtime::transport::gate::Gate;
+#[cfg(feature = "tls")]
+use crate::runtime::transport::link::Security;
 use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
 
 /// A way to a node that runs in this process. Clones share it.
@@ -21,9 +27,7 @@ pub struct Handle {
     pub(super) asks: Sender<Ask>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
-    /// Only looked at where the feature `metrics` is on.
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nobody may ask"))]
-    pub(super) counts: Arc<Counts>,
+    pub(super) gate: Arc<Gate>,
 }
 
 /// What a node knows of who leads.
@@ -137,11 +141,37 @@ impl Handle {
         self.membership.clone()
     }
 
+    /// How many connections were refused or closed for the other side's fault, by reason.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<(Refusal, u64)> {
+        self.gate.refusals.counts()
+    }
+
+    /// How many connections other nodes and users have open to this one.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.gate.connections()
+    }
+
+    /// Reads the files of [`TlsConfig`](crate::runtime::TlsConfig) again, at once. New connections
+    /// go by them; open ones end whose other side is not trusted any more. A server without TLS
+    /// has none.
+    ///
+    /// # Errors
+    /// A [`TlsError`] that names the file; everything stays as it was.
+    #[cfg(feature = "tls")]
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        match &self.gate.security {
+            Security::Plaintext => Ok(()),
+            Security::Tls(tls) => tls.reload(),
+        }
+    }
+
     /// What the node counts, also after it has stopped.
     #[cfg(feature = "metrics")]
     #[must_use]
     pub fn metrics(&self) -> crate::runtime::metrics::Metrics {
-        crate::runtime::metrics::Metrics::new(Arc::clone(&self.counts))
+        crate::runtime::metrics::Metrics::new(Arc::clone(&self.gate.counts))
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {

@@ -5,14 +5,20 @@
 //! neither.
 
 mod ask;
+#[cfg(feature = "certs")]
+pub mod certs;
 mod clock;
 mod config;
 mod driver;
 mod handle;
 mod lanes;
 mod metrics;
+mod principal;
+mod refusal;
 mod server;
 mod tasks;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 pub use ask::{Answered, AskError, Proposed, Report};
@@ -20,5 +26,9 @@ pub use config::{NetworkConfig, ServerConfig, ServerConfigError};
 pub use handle::{Handle, Leadership};
 #[cfg(feature = "metrics")]
 pub use metrics::{Bucket, Glance, Latencies, Link, Metrics, Timed, Totals};
+pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
+pub use refusal::Refusal;
 pub use server::{Server, ServerError};
+#[cfg(feature = "tls")]
+pub use tls::{TlsConfig, TlsError};
 pub use transport::{Inlet, Transport};

@@ -21,7 +21,11 @@ use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
 use crate::runtime::metrics::Counts;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::{Arrivals, Greeting, Inlet, Listener, Peers, Transport};
+#[cfg(feature = "tls")]
+use crate::runtime::tls::{Tls, TlsError};
+use crate::runtime::transport::gate::Gate;
+use crate::runtime::transport::link::Security;
+use crate::runtime::transport::{Arrivals, Door, Greeting, Inlet, Listener, Peers, Transport};
 use crate::storage::{self, Disk, DiskError, Failure, FileDisk, Identity, Storage};
 use crate::types::{Incarnation, Membership, Packet};
 
@@ -48,6 +52,9 @@ pub enum ServerError {
     Disk(DiskError),
     /// The node cannot start on it.
     Open(OpenError),
+    /// A file of its certificates cannot be used.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
     /// Nobody can be heard at the address.
     Listen(SocketAddr, io::Error),
     /// The system gives no threads.
@@ -88,14 +95,19 @@ impl Server {
         let opened = Opened::open(disk, config, machine)?;
         let (arrivals, arrived) = queues(&opened.counts);
         let Opened { config, greeting, counts, .. } = &opened;
-        let (listen, network) = (config.listen, config.network.clone());
-        let (known, counts) = (config.peers.clone(), Arc::clone(counts));
-        let peers = Peers::new(*greeting, network.clone(), known, counts);
-        let listener = Listener::bind(listen, *greeting, network, arrivals.clone()).await;
+        let (greeting, listen, network) = (*greeting, config.listen, config.network.clone());
+        let gate = Arc::new(Gate::new(security(config)?, &network, Arc::clone(counts)));
+        let known = config.peers.clone();
+        let peers = Peers::new(greeting, network.clone(), Arc::clone(&gate), known);
+        let listener = Listener::bind(listen).await;
         let listener = listener.map_err(|error| ServerError::Listen(listen, error))?;
         let address = listener.address().unwrap_or(listen);
         info!(%address, node = %greeting.node, cluster = %greeting.cluster, "listening");
-        opened.run((arrivals, arrived), Box::new(peers), address, listener.run())
+        let inside = arrivals.clone();
+        let listening = move |handle| {
+            listener.run(Door { greeting, config: network, arrivals: inside, handle })
+        };
+        opened.run((arrivals, arrived), (Box::new(peers), gate), address, listening)
     }
 
     /// The same with another transport than sockets. `ServerConfig::listen`, `peers` and `network`
@@ -117,8 +129,10 @@ impl Server {
         let (arrivals, arrived) = queues(&opened.counts);
         let inlet = Inlet::new(arrivals.clone(), opened.greeting.node);
         let address = opened.config.listen;
-        let server =
-            opened.run((arrivals, arrived), Box::new(transport), address, future::pending())?;
+        let counts = Arc::clone(&opened.counts);
+        let gate = Arc::new(Gate::new(Security::Plaintext, &opened.config.network, counts));
+        let transport = (Box::new(transport) as Box<_>, gate);
+        let server = opened.run((arrivals, arrived), transport, address, |_| future::pending())?;
         Ok((server, inlet))
     }
 
@@ -162,6 +176,19 @@ impl Server {
     }
 }
 
+#[cfg(feature = "tls")]
+fn security(config: &ServerConfig) -> Result<Security, ServerError> {
+    let Some(files) = &config.tls else { return Ok(Security::Plaintext) };
+    let tls = Tls::of_node(files.clone(), config.cluster, config.replica.raft.id);
+    Ok(Security::Tls(tls.map_err(ServerError::Tls)?))
+}
+
+#[cfg(not(feature = "tls"))]
+#[expect(clippy::unnecessary_wraps, reason = "files of certificates may be wrong")]
+fn security(_: &ServerConfig) -> Result<Security, ServerError> {
+    Ok(Security::Plaintext)
+}
+
 /// A node that was opened, and does not run yet.
 struct Opened<M, D> {
     config: ServerConfig,
@@ -198,13 +225,16 @@ where
     }
 
     /// Runs the node, and `listening` as long as it does.
-    fn run(
+    fn run<L>(
         self,
         (arrivals, arrived): (Arrivals, Arrived),
-        mut transport: Box<dyn Transport>,
+        (mut transport, gate): (Box<dyn Transport>, Arc<Gate>),
         address: SocketAddr,
-        listening: impl Future<Output = Infallible> + Send + 'static,
-    ) -> Result<Server, ServerError> {
+        listening: impl FnOnce(Handle) -> L,
+    ) -> Result<Server, ServerError>
+    where
+        L: Future<Output = Infallible> + Send + 'static,
+    {
         let Opened { config, disk, node, worker, clock, greeting, counts } = self;
         // All that the node says, on whichever thread, says whose it is.
         let span = info_span!("node", id = %greeting.node, cluster = %greeting.cluster);
@@ -227,7 +257,8 @@ where
             _arrivals: arrivals,
             _asks: asks.clone(),
         };
-        let (driver, handle) = Driver::new(node, clock, (lanes, transport), queues, (asks, counts));
+        let (driver, handle) = Driver::new(node, clock, (lanes, transport), queues, (asks, gate));
+        let listening = listening(handle.clone());
         let (tell, ended) = oneshot::channel();
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
@@ -250,13 +281,12 @@ struct Arrived {
     bulk: Receiver<Packet>,
 }
 
-fn queues(counts: &Arc<Counts>) -> (Arrivals, Arrived) {
+fn queues(counts: &Counts) -> (Arrivals, Arrived) {
     let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
     let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
     counts.network.watch("urgent", &urgent);
     counts.network.watch("bulk", &bulk);
-    let counts = Arc::clone(counts);
-    (Arrivals { urgent, bulk, counts }, Arrived { urgent: urgent_queue, bulk: bulk_queue })
+    (Arrivals { urgent, bulk }, Arrived { urgent: urgent_queue, bulk: bulk_queue })
 }
 
 /// An empty directory becomes the node's. What is in any other, opening it tells.
@@ -287,6 +317,8 @@ impl fmt::Display for ServerError {
             ServerError::Config(error) => error.fmt(f),
             ServerError::Disk(error) => error.fmt(f),
             ServerError::Open(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            ServerError::Tls(error) => error.fmt(f),
             ServerError::Listen(address, error) => {
                 write!(f, "cannot listen at {address}: {error}")
             }

@@ -133,7 +133,7 @@ async fn who_is_no_peer_is_counted() {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     stream.write_all(&[0; 64]).await.expect("it takes bytes");
     eventually("it is refused", async || {
-        sample(&metrics, "quorate_connections_refused_total") == 1.0
+        sample(&metrics, "quorate_connection_refusals_total{reason=\"frame\"}") == 1.0
     })
     .await;
     assert_eq!(sample(&metrics, "quorate_connections_accepted_total"), 0.0);

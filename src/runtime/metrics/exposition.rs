@@ -157,8 +157,10 @@ impl Families<'_, '_> {
         self.counters("received", "From peers", bytes, received)?;
         let help = "Connections of others that were greeted";
         self.counter("connections_accepted", help, network.calls_taken.get())?;
-        let help = "Connections of others that were refused before they were greeted";
-        self.counter("connections_refused", help, network.calls_refused.get())?;
+        let refusals = network.refusals.counts().into_iter();
+        let refusals = by("reason", refusals.map(|(reason, count)| (reason.name(), count)));
+        let help = "Connections refused or closed for the other side's fault";
+        self.counters("connection_refusals", help, None, refusals)?;
         let help = "Connections of others that are open";
         self.gauge("connections_open", help, network.calls_open.get())?;
         let waiting = network.waiting().into_iter();

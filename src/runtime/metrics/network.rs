@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Sender;
 use crate::raft::PeerStatus;
 use crate::runtime::metrics::labels::{BySort, Loss};
 use crate::runtime::metrics::value::{COUNTS, Counter, Gauge};
+use crate::runtime::refusal::Refusals;
 use crate::types::{NodeId, Packet};
 
 /// More peers than that have no figures of their own: whoever connects must not be able to fill
@@ -27,7 +28,7 @@ pub(in crate::runtime) struct NetworkCounts {
     pub(in crate::runtime) received_bytes: BySort<Packet>,
     pub(in crate::runtime) calls_taken: Counter,
     pub(in crate::runtime) calls_open: Gauge,
-    pub(in crate::runtime) calls_refused: Counter,
+    pub(in crate::runtime) refusals: Arc<Refusals>,
     peers: Mutex<BTreeMap<NodeId, Arc<PeerCounts>>>,
     queues: Mutex<Vec<Queue>>,
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::runtime::principal::Principal;
+use crate::runtime::refusal::{Refusal, refused};
 use crate::storage::ClusterId;
 use crate::types::{Incarnation, NodeId};
-use crate::wire::{Expected, Frame, FrameReader, Hello, Versions};
+use crate::wire::{Expected, Flaw, Frame, FrameReader, Hello, HelloError, Versions, WireError};
 
 /// Enough for a hello and whatever comes right behind it.
 const READ_BYTES: usize = 64 << 10;
@@ -48,7 +50,7 @@ impl Greeting {
         };
         match hello.check(&expected) {
             Ok(_) => Ok(hello.from),
-            Err(error) => Err(invalid(&error)),
+            Err(error) => Err(refused(reason(&error), error)),
         }
     }
 
@@ -64,21 +66,47 @@ impl Greeting {
         Ok(reader)
     }
 
-    /// Answers whoever called, and says who that is.
-    pub(super) async fn answer<S>(&self, stream: &mut S) -> io::Result<(NodeId, Reader)>
+    /// Answers the hello of whoever called, and says which node that is. Whose certificate it
+    /// has, if it has one, must be that node's own.
+    pub(super) async fn answer<S>(
+        &self,
+        stream: &mut S,
+        hello: &Hello,
+        principal: Option<&Principal>,
+    ) -> io::Result<NodeId>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut reader = Reader::new();
-        let hello = reader.hello(stream).await?;
+        match principal {
+            None => {}
+            Some(Principal::Node(id)) if *id == hello.from => {}
+            Some(Principal::Node(id)) => {
+                let what = format_args!("the certificate of {id} says it is {}", hello.from);
+                return Err(refused(Refusal::Identity, what));
+            }
+            Some(principal) => {
+                let what = format_args!("{principal} wants to be a node, {}", hello.from);
+                return Err(refused(Refusal::Role, what));
+            }
+        }
         // The answer tells the other side what is wrong, if anything is.
         say(stream, &self.hello(hello.from)).await?;
-        Ok((self.check(&hello, None)?, reader))
+        self.check(hello, None)
+    }
+}
+
+/// What a hello is refused for.
+fn reason(error: &HelloError) -> Refusal {
+    match error {
+        HelloError::Cluster { .. } | HelloError::Predecessor { .. } => Refusal::Cluster,
+        HelloError::Node { .. } | HelloError::Twin { .. } => Refusal::Identity,
+        HelloError::Address { .. } => Refusal::Recipient,
+        _ => Refusal::Hello,
     }
 }
 
 /// Reads the frames of a connection.
-pub(super) struct Reader {
+pub(in crate::runtime) struct Reader {
     frames: FrameReader,
     buffer: Vec<u8>,
     /// Which of the buffer's bytes have arrived and were not read.
@@ -87,25 +115,42 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    fn new() -> Reader {
+    pub(in crate::runtime) fn new() -> Reader {
         Reader { frames: FrameReader::new(), buffer: vec![0; READ_BYTES], start: 0, end: 0 }
     }
 
     /// How many bytes the frames had that were read.
-    pub(super) fn given_bytes(&self) -> u64 {
+    pub(in crate::runtime) fn given_bytes(&self) -> u64 {
         self.frames.given_bytes()
     }
 
     /// The next frame. Nothing is lost if the future is dropped.
-    pub(super) async fn next<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<Frame> {
+    pub(in crate::runtime) async fn next<S>(&mut self, stream: &mut S) -> io::Result<Frame>
+    where
+        S: AsyncRead + Unpin,
+    {
+        self.next_within(Duration::MAX, stream).await
+    }
+
+    /// The same, if something of it arrives at least every `silence_max`.
+    pub(in crate::runtime) async fn next_within<S>(
+        &mut self,
+        silence_max: Duration,
+        stream: &mut S,
+    ) -> io::Result<Frame>
+    where
+        S: AsyncRead + Unpin,
+    {
         loop {
             let mut bytes = &self.buffer[self.start..self.end];
             let read = self.frames.read(&mut bytes);
             self.start = self.end - bytes.len();
-            if let Some(frame) = read.map_err(|error| invalid(&error))? {
+            if let Some(frame) = read.map_err(|error| nonsense(&error))? {
                 return Ok(frame);
             }
-            let count = stream.read(&mut self.buffer).await?;
+            let silent = |_| Err(refused(Refusal::Silence, "nothing was heard for long"));
+            let count = timeout(silence_max, stream.read(&mut self.buffer)).await;
+            let count = count.unwrap_or_else(silent)?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -117,30 +162,38 @@ impl Reader {
         match self.next(stream).await? {
             Frame::Hello(hello) => Ok(hello),
             // A reader of frames takes nothing else first.
-            Frame::Packet(_) | Frame::Pulse => Err(io::ErrorKind::InvalidData.into()),
+            Frame::Packet(_) | Frame::Pulse => Err(refused(Refusal::Frame, "no hello")),
         }
     }
 }
 
-async fn say<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
+/// Writes all of it.
+pub(in crate::runtime) async fn say<S>(stream: &mut S, bytes: &[u8]) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
     stream.write_all(bytes).await?;
     stream.flush().await
 }
 
 /// Writes all of it, if the other side takes it in time.
-pub(super) async fn say_within<S>(max: Duration, stream: &mut S, bytes: &[u8]) -> io::Result<()>
+pub(in crate::runtime) async fn say_within<S>(
+    max: Duration,
+    stream: &mut S,
+    bytes: &[u8],
+) -> io::Result<()>
 where
     S: AsyncWrite + Unpin,
 {
-    timeout(max, say(stream, bytes)).await.unwrap_or_else(|_| Err(late("write")))
+    let late = |_| Err(refused(Refusal::Silence, "the write took too long"));
+    timeout(max, say(stream, bytes)).await.unwrap_or_else(late)
 }
 
-/// The other side did not do it in time.
-pub(super) fn late(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("the {what} took too long"))
-}
-
-/// The other side says what nobody may say.
-pub(super) fn invalid(error: &dyn std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+/// The other side's bytes cannot be read.
+fn nonsense(error: &WireError) -> io::Error {
+    let why = match error.flaw {
+        Flaw::TooLong { .. } => Refusal::FrameLength,
+        _ => Refusal::Frame,
+    };
+    refused(why, error)
 }

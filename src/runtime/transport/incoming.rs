@@ -1,23 +1,27 @@
-//! What peers say to this node.
+//! What others say to this node.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::io::split;
+use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::SendError;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
-use crate::runtime::metrics::{Counts, Open, SnapshotStep};
+use crate::runtime::handle::Handle;
+use crate::runtime::metrics::{Open, SnapshotStep};
+use crate::runtime::principal::Principal;
+use crate::runtime::refusal::{Refusal, refused};
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::greeting::{Greeting, Reader, invalid, late, say_within};
+use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
 use crate::runtime::transport::lane::Lane;
+use crate::runtime::transport::link::{Link, Stream};
 use crate::types::{NodeId, Packet, Transfer, TransferBody};
 use crate::wire::{Frame, pulse};
 
@@ -26,7 +30,14 @@ use crate::wire::{Frame, pulse};
 pub(in crate::runtime) struct Arrivals {
     pub(in crate::runtime) urgent: Sender<Packet>,
     pub(in crate::runtime) bulk: Sender<Packet>,
-    pub(in crate::runtime) counts: Arc<Counts>,
+}
+
+/// What every connection needs that is taken.
+pub(in crate::runtime) struct Door {
+    pub(in crate::runtime) greeting: Greeting,
+    pub(in crate::runtime) config: NetworkConfig,
+    pub(in crate::runtime) arrivals: Arrivals,
+    pub(in crate::runtime) handle: Handle,
 }
 
 impl Arrivals {
@@ -40,143 +51,191 @@ impl Arrivals {
     }
 }
 
-/// Takes the calls of peers.
-pub(in crate::runtime) struct Listener {
-    listener: TcpListener,
-    greeting: Greeting,
-    config: NetworkConfig,
-    arrivals: Arrivals,
-}
+/// Takes the calls of peers and clients.
+pub(in crate::runtime) struct Listener(TcpListener);
 
 impl Listener {
-    pub(in crate::runtime) async fn bind(
-        address: SocketAddr,
-        greeting: Greeting,
-        config: NetworkConfig,
-        arrivals: Arrivals,
-    ) -> io::Result<Listener> {
-        let listener = TcpListener::bind(address).await?;
-        Ok(Listener { listener, greeting, config, arrivals })
+    pub(in crate::runtime) async fn bind(address: SocketAddr) -> io::Result<Listener> {
+        Ok(Listener(TcpListener::bind(address).await?))
     }
 
     pub(in crate::runtime) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.0.local_addr()
     }
 
     /// Takes calls until it is dropped.
-    pub(in crate::runtime) async fn run(self) -> Infallible {
-        let strangers = Arc::new(Semaphore::new(self.config.strangers_max));
+    pub(in crate::runtime) async fn run(self, door: Door) -> Infallible {
+        let strangers = Arc::new(Semaphore::new(door.config.strangers_max));
+        let door = Arc::new(door);
         let mut calls = Tasks::default();
         loop {
             // Whoever has to wait here waits in the system's queue.
             let permit = Arc::clone(&strangers).acquire_owned().await;
             let permit = permit.expect("nobody closes it");
-            match self.listener.accept().await {
-                Ok((stream, from)) => {
-                    let (greeting, config) = (self.greeting, self.config.clone());
-                    let arrivals = self.arrivals.clone();
-                    calls.spawn(async move {
-                        let call = Called { greeting, config, arrivals };
-                        call.run(stream, from, permit).await;
-                    });
+            match self.0.accept().await {
+                Ok((tcp, from)) => {
+                    let door = Arc::clone(&door);
+                    calls.spawn(async move { door.open(tcp, from, permit).await });
                 }
                 Err(error) => {
                     // Most often too many files are open: others have to be closed first.
                     warn!(%error, "no connection could be taken");
-                    sleep(self.config.retry_max).await;
+                    sleep(door.config.retry_max).await;
                 }
             }
         }
     }
 }
 
-/// One connection.
-struct Called {
-    greeting: Greeting,
-    config: NetworkConfig,
-    arrivals: Arrivals,
+/// What the first frame of a connection makes of it.
+enum Caller {
+    Peer(NodeId),
 }
 
-impl Called {
-    async fn run(self, mut stream: TcpStream, from: SocketAddr, stranger: impl Send) {
-        let handshake = async {
-            stream.set_nodelay(true)?;
-            self.greeting.answer(&mut stream).await
-        };
-        let (peer, frames) = match timeout(self.config.handshake_max, handshake).await {
-            Ok(Ok(greeted)) => greeted,
-            Ok(Err(error)) => {
-                self.arrivals.counts.network.calls_refused.add(1);
+impl Door {
+    /// One connection, from its first byte to its last.
+    async fn open(&self, tcp: TcpStream, from: SocketAddr, stranger: impl Send) {
+        let greeted = timeout(self.config.handshake_max, self.greet(tcp)).await;
+        let late = |_| Err(refused(Refusal::Late, "its hello took too long"));
+        let (link, frames, caller) = match greeted.unwrap_or_else(late).map_err(early) {
+            Ok(greeted) => greeted,
+            Err(error) => {
+                self.handle.gate.refusals.count(&error);
                 return info!(%from, %error, "refused a connection");
             }
-            Err(_) => {
-                self.arrivals.counts.network.calls_refused.add(1);
-                return info!(%from, "refused a connection: its hello took too long");
+        };
+        let node = match caller {
+            Caller::Peer(id) => Some(id),
+        };
+        let mut pass = match self.handle.gate.enter(node) {
+            Ok(pass) => pass,
+            Err(error) => {
+                self.handle.gate.refusals.count(&error);
+                return info!(%from, %error, "refused a connection");
             }
         };
         drop(stranger);
-        let network = &self.arrivals.counts.network;
+        let network = &self.handle.gate.counts.network;
         network.calls_taken.add(1);
         let _open = Open::count(&network.calls_open);
-        match self.listen(peer, stream, frames).await {
+        let Link { stream, principal, mut trust } = link;
+        let ended = tokio::select! {
+            ended = self.serve(caller, stream, frames, principal) => ended,
+            error = trust.lost() => Err(error),
+            error = pass.replaced() => Err(error),
+        };
+        match ended {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                debug!(%peer, "the peer closed its connection");
+                debug!(%from, "the other side closed its connection");
             }
-            Err(error) => info!(%peer, %from, %error, "closed a connection"),
+            Err(error) => {
+                self.handle.gate.refusals.count(&error);
+                info!(%from, %error, "closed a connection");
+            }
         }
     }
 
-    async fn listen(&self, peer: NodeId, stream: TcpStream, mut frames: Reader) -> io::Result<()> {
-        let own = self.arrivals.counts.network.peer(peer);
-        let mut given = frames.given_bytes();
-        let (mut read, mut write) = split(stream);
-        let mut bytes = Vec::new();
-        let mut heard = Instant::now();
-        let mut pulse_at = heard + self.config.pulse;
-        loop {
-            let end = heard + self.config.silence_max;
-            tokio::select! {
-                biased;
-                frame = frames.next(&mut read) => {
-                    heard = Instant::now();
-                    own.heard.set(self.arrivals.counts.milliseconds().max(1));
-                    let before = std::mem::replace(&mut given, frames.given_bytes());
-                    match frame? {
-                        Frame::Packet(packet) => {
-                            self.count(&packet, given - before);
-                            self.take(peer, packet).await?;
-                        }
-                        Frame::Pulse => {}
-                        Frame::Hello(_) => return Err(invalid(&"a second hello")),
-                    }
-                }
-                () = sleep_until(end) => return Err(late("pulse")),
-                () = sleep_until(pulse_at) => {}
+    /// Finds out who is there and what for. The first frame of a connection says it.
+    async fn greet(&self, tcp: TcpStream) -> io::Result<(Link, Reader, Caller)> {
+        let mut link = self.handle.gate.security.accept(tcp).await?;
+        let mut frames = Reader::new();
+        let caller = match frames.next(&mut link.stream).await? {
+            Frame::Hello(hello) => {
+                let principal = link.principal.as_ref();
+                Caller::Peer(self.greeting.answer(&mut link.stream, &hello, principal).await?)
             }
-            if Instant::now() >= pulse_at {
-                pulse(&mut bytes);
-                say_within(self.config.silence_max, &mut write, &bytes).await?;
-                bytes.clear();
-                pulse_at = Instant::now() + self.config.pulse;
+            // A reader of frames takes nothing else first.
+            Frame::Packet(_) | Frame::Pulse => return Err(refused(Refusal::Frame, "no hello")),
+        };
+        Ok((link, frames, caller))
+    }
+
+    async fn serve(
+        &self,
+        caller: Caller,
+        stream: Stream,
+        frames: Reader,
+        _principal: Option<Principal>,
+    ) -> io::Result<()> {
+        match caller {
+            Caller::Peer(peer) => self.listen(peer, stream, frames).await,
+        }
+    }
+
+    async fn listen(&self, peer: NodeId, stream: Stream, mut frames: Reader) -> io::Result<()> {
+        let (mut read, mut write) = split(stream);
+        // Whoever is slow to take what was heard is there all the same.
+        tokio::select! {
+            ended = self.hear(peer, &mut read, &mut frames) => ended,
+            ended = self.show(&mut write) => ended,
+        }
+    }
+
+    async fn hear<R>(&self, peer: NodeId, read: &mut R, frames: &mut Reader) -> io::Result<()>
+    where
+        R: AsyncRead + Unpin,
+    {
+        // Whoever calls ends a connection that is idle: this is for those who do not.
+        let idle_max = 2 * self.config.idle_max;
+        let mut spoke = Instant::now();
+        let counts = &self.handle.gate.counts;
+        let own = counts.network.peer(peer);
+        loop {
+            let before = frames.given_bytes();
+            let frame = frames.next_within(self.config.silence_max, read).await?;
+            own.heard.set(counts.milliseconds().max(1));
+            match frame {
+                Frame::Packet(packet) => {
+                    self.count(&packet, frames.given_bytes() - before);
+                    self.take(peer, packet).await?;
+                    spoke = Instant::now();
+                }
+                Frame::Pulse if spoke.elapsed() < idle_max => {}
+                Frame::Pulse => return Err(refused(Refusal::Idle, "it only pulsed for long")),
+                Frame::Hello(_) => return Err(refused(Refusal::Frame, "a second hello")),
             }
         }
     }
 
     fn count(&self, packet: &Packet, bytes: u64) {
-        let counts = &self.arrivals.counts;
+        let counts = &self.handle.gate.counts;
         counts.network.received(packet, bytes);
         if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
             counts.events.snapshots.add(&SnapshotStep::PartReceived, 1);
         }
     }
 
+    /// Shows that this node is there, until the other side takes nothing any more.
+    async fn show<W: AsyncWrite + Unpin>(&self, write: &mut W) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        pulse(&mut bytes);
+        loop {
+            sleep(self.config.pulse).await;
+            say_within(self.config.silence_max, write, &bytes).await?;
+        }
+    }
+
     /// Whoever speaks, speaks for itself, and to this node.
     async fn take(&self, peer: NodeId, packet: Packet) -> io::Result<()> {
-        if packet.from() != peer || packet.to() != self.greeting.node {
-            let (from, to) = (packet.from(), packet.to());
-            return Err(invalid(&format_args!("{peer} sends what {from} would say to {to}")));
+        let (from, to) = (packet.from(), packet.to());
+        let what = || format!("{peer} sends what {from} would say to {to}");
+        if from != peer {
+            return Err(refused(Refusal::Sender, what()));
+        }
+        if to != self.greeting.node {
+            return Err(refused(Refusal::Recipient, what()));
         }
         self.arrivals.take(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// An end that came before the other side has said who it is.
+fn early(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            refused(Refusal::Early, "it ended before its hello")
+        }
+        _ => error,
     }
 }

@@ -6,13 +6,15 @@
 //! again.
 
 mod carrier;
+pub(super) mod gate;
 mod greeting;
 mod incoming;
 mod lane;
+pub(super) mod link;
 mod outgoing;
 mod peers;
 
 pub use carrier::{Inlet, Transport};
 pub(super) use greeting::Greeting;
-pub(super) use incoming::{Arrivals, Listener};
+pub(super) use incoming::{Arrivals, Door, Listener};
 pub(super) use peers::Peers;

@@ -3,16 +3,18 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::io::{AsyncWrite, split};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::runtime::config::NetworkConfig;
-use crate::runtime::metrics::{Counts, Loss, Open, PeerCounts};
-use crate::runtime::transport::greeting::{Greeting, invalid, late, say_within};
+use crate::runtime::metrics::{Loss, Open, PeerCounts};
+use crate::runtime::refusal::{Refusal, refused};
+use crate::runtime::transport::gate::Gate;
+use crate::runtime::transport::greeting::{Greeting, Reader, say};
 use crate::runtime::transport::lane::Lane;
+use crate::runtime::transport::link::{Link, Stream};
 use crate::types::{Address, NodeId, Packet};
 use crate::wire::{Frame, encode, pulse};
 
@@ -22,16 +24,16 @@ const BATCH: usize = 256;
 const BATCH_BYTES: usize = 256 << 10;
 
 /// One peer, as it is called.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Call {
     pub(super) greeting: Greeting,
     pub(super) peer: NodeId,
     pub(super) address: Address,
     pub(super) lane: Lane,
     pub(super) config: NetworkConfig,
-    pub(super) counts: Arc<Counts>,
+    pub(super) gate: Arc<Gate>,
     /// The peer's own figures.
-    pub(super) own: Arc<PeerCounts>,
+    pub(super) counts: Arc<PeerCounts>,
 }
 
 /// Why a connection is over.
@@ -55,7 +57,8 @@ impl Call {
                     continue;
                 }
                 Err(Failed { connected, error }) => {
-                    let Call { peer, address, .. } = &self;
+                    let Call { peer, address, gate, .. } = &self;
+                    gate.refusals.count(&error);
                     let lane = self.lane.name();
                     if connected || reached {
                         info!(%peer, %address, lane, %error, "connection lost");
@@ -65,7 +68,7 @@ impl Call {
                     if connected {
                         retry = self.config.retry_min;
                     }
-                    self.own.failures.add(1);
+                    self.counts.failures.add(1);
                     reached = false;
                 }
             }
@@ -73,61 +76,78 @@ impl Call {
             retry = (retry * 2).min(self.config.retry_max);
             // What waited meanwhile is old, and said again where it matters.
             while queue.try_recv().is_ok() {
-                self.own.losses.add(&Loss::Unreachable, 1);
+                self.counts.losses.add(&Loss::Unreachable, 1);
             }
         }
     }
 
     async fn talk(&self, first: Packet, queue: &mut Receiver<Packet>) -> Result<Over, Failed> {
-        let not_reached = |error| Failed { connected: false, error };
         let handshake = async {
-            let mut stream = TcpStream::connect(self.address.as_str()).await?;
-            stream.set_nodelay(true)?;
-            let reader = self.greeting.call(&mut stream, self.peer).await?;
-            Ok((stream, reader))
+            let mut link = self.gate.security.call(self.address.as_str(), Some(self.peer)).await?;
+            let reader = self.greeting.call(&mut link.stream, self.peer).await?;
+            Ok((link, reader))
         };
-        let connected = timeout(self.config.handshake_max, handshake).await;
-        let (stream, mut frames) =
-            connected.unwrap_or_else(|_| Err(late("hello"))).map_err(not_reached)?;
+        let late = |_| Err(refused(Refusal::Late, "the hello took too long"));
+        let connected = timeout(self.config.handshake_max, handshake).await.unwrap_or_else(late);
+        let (link, frames) = connected.map_err(|error| Failed { connected: false, error })?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
-        let _open = Open::count(&self.own.connected[self.lane as usize]);
-        let (mut read, mut write) = split(stream);
-        let lost = |error| Failed { connected: true, error };
+        let _open = Open::count(&self.counts.connected[self.lane as usize]);
+        let Link { stream, mut trust, .. } = link;
+        let over = tokio::select! {
+            over = self.say_all(first, queue, stream, frames) => over,
+            error = trust.lost() => Err(error),
+        };
+        over.map_err(|error| Failed { connected: true, error })
+    }
 
+    /// Says what comes from the queue, until there is nothing to say for long.
+    async fn say_all(
+        &self,
+        first: Packet,
+        queue: &mut Receiver<Packet>,
+        stream: Stream,
+        mut frames: Reader,
+    ) -> io::Result<Over> {
+        let (mut read, mut write) = split(stream);
+        // A write may take long, as long as the other side shows that it is there.
+        tokio::select! {
+            over = self.speak(first, queue, &mut write) => over,
+            error = self.hear(&mut read, &mut frames) => Err(error),
+        }
+    }
+
+    async fn speak<W>(
+        &self,
+        first: Packet,
+        queue: &mut Receiver<Packet>,
+        write: &mut W,
+    ) -> io::Result<Over>
+    where
+        W: AsyncWrite + Unpin,
+    {
         let mut batch = vec![first];
         let mut bytes = Vec::new();
-        let mut heard = Instant::now();
-        let (mut spoke, mut pulse_at) = (heard, heard + self.config.pulse);
+        let mut spoke = Instant::now();
+        let mut pulse_at = spoke + self.config.pulse;
         loop {
             if !batch.is_empty() {
                 spoke = Instant::now();
                 for packet in batch.drain(..) {
                     self.put(&packet, &mut bytes);
                     if bytes.len() >= BATCH_BYTES {
-                        self.write(&mut write, &mut bytes).await.map_err(lost)?;
+                        write_all(write, &mut bytes).await?;
                     }
                 }
             }
             if !bytes.is_empty() {
-                self.write(&mut write, &mut bytes).await.map_err(lost)?;
+                write_all(write, &mut bytes).await?;
                 pulse_at = Instant::now() + self.config.pulse;
             }
-            let now = Instant::now();
-            if now >= spoke + self.config.idle_max {
+            if Instant::now() >= spoke + self.config.idle_max {
                 return Ok(Over::Idle);
-            }
-            if now >= heard + self.config.silence_max {
-                return Err(lost(late("pulse")));
             }
             tokio::select! {
                 biased;
-                // Before the queue, which may never be empty: pulses are few.
-                frame = frames.next(&mut read) => match frame.map_err(lost)? {
-                    Frame::Pulse => heard = Instant::now(),
-                    Frame::Hello(_) | Frame::Packet(_) => {
-                        return Err(lost(invalid(&"it speaks where it should listen")));
-                    }
-                },
                 count = queue.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
                         return Ok(Over::Closed);
@@ -141,24 +161,40 @@ impl Call {
     fn put(&self, packet: &Packet, bytes: &mut Vec<u8>) {
         let before = bytes.len();
         match encode(packet, bytes) {
-            Ok(()) => self.counts.network.sent(packet, bytes.len() - before),
+            Ok(()) => self.gate.counts.network.sent(packet, bytes.len() - before),
             Err(error) => {
-                self.own.losses.add(&Loss::TooLong, 1);
+                self.counts.losses.add(&Loss::TooLong, 1);
                 debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
             }
         }
     }
 
-    /// Writes `bytes`, and keeps their memory unless it is much.
-    async fn write<W>(&self, stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
+    /// Hears that the other side is there, until it is not.
+    async fn hear<R>(&self, read: &mut R, frames: &mut Reader) -> io::Error
     where
-        W: AsyncWrite + Unpin,
+        R: AsyncRead + Unpin,
     {
-        say_within(self.config.silence_max, stream, bytes).await?;
-        bytes.clear();
-        bytes.shrink_to(2 * BATCH_BYTES);
-        Ok(())
+        loop {
+            match frames.next_within(self.config.silence_max, read).await {
+                Ok(Frame::Pulse) => {}
+                Ok(Frame::Hello(_) | Frame::Packet(_)) => {
+                    return refused(Refusal::Frame, "it speaks where it should listen");
+                }
+                Err(error) => return error,
+            }
+        }
     }
+}
+
+/// Writes `bytes`, and keeps their memory unless it is much.
+async fn write_all<W>(stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
+where
+    W: AsyncWrite + Unpin,
+{
+    say(stream, bytes).await?;
+    bytes.clear();
+    bytes.shrink_to(2 * BATCH_BYTES);
+    Ok(())
 }
 
 /// A connection that did not come about, or broke.

@@ -7,9 +7,10 @@ use tokio::sync::mpsc::{self, Sender};
 use tracing::debug;
 
 use crate::runtime::config::NetworkConfig;
-use crate::runtime::metrics::{Counts, Loss, PeerCounts, SnapshotStep};
+use crate::runtime::metrics::{Loss, PeerCounts, SnapshotStep};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::carrier::Transport;
+use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::greeting::Greeting;
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::outgoing::Call;
@@ -19,10 +20,10 @@ use crate::types::{Address, Membership, NodeId, Packet, Transfer, TransferBody};
 pub(in crate::runtime) struct Peers {
     greeting: Greeting,
     config: NetworkConfig,
+    gate: Arc<Gate>,
     /// Where nodes are that the membership does not name.
     known: BTreeMap<NodeId, Address>,
     peers: BTreeMap<NodeId, Peer>,
-    counts: Arc<Counts>,
 }
 
 struct Peer {
@@ -36,26 +37,31 @@ impl Peers {
     pub(in crate::runtime) fn new(
         greeting: Greeting,
         config: NetworkConfig,
+        gate: Arc<Gate>,
         known: BTreeMap<NodeId, Address>,
-        counts: Arc<Counts>,
     ) -> Peers {
-        Peers { greeting, config, known, peers: BTreeMap::new(), counts }
+        Peers { greeting, config, gate, known, peers: BTreeMap::new() }
     }
 
     fn open(&self, id: NodeId, address: Address) -> Peer {
         let mut tasks = Tasks::default();
-        let own = self.counts.network.peer(id);
+        let counts = self.gate.counts.network.peer(id);
         let lanes = Lane::ALL.map(|lane| {
             let (sender, queue) = mpsc::channel(self.config.packets_max);
-            own.watch(lane.name(), &sender);
-            let (greeting, config) = (self.greeting, self.config.clone());
-            let (counts, own) = (Arc::clone(&self.counts), Arc::clone(&own));
-            let address = address.clone();
-            let call = Call { greeting, peer: id, address, lane, config, counts, own };
+            counts.watch(lane.name(), &sender);
+            let call = Call {
+                greeting: self.greeting,
+                peer: id,
+                address: address.clone(),
+                lane,
+                config: self.config.clone(),
+                gate: Arc::clone(&self.gate),
+                counts: Arc::clone(&counts),
+            };
             tasks.spawn(call.run(queue));
             sender
         });
-        Peer { address, lanes, counts: own, _tasks: tasks }
+        Peer { address, lanes, counts, _tasks: tasks }
     }
 }
 
@@ -76,7 +82,7 @@ impl Transport for Peers {
         let to = packet.to();
         if !self.peers.contains_key(&to) {
             let Some(address) = self.known.get(&to) else {
-                self.counts.network.peer(to).losses.add(&Loss::NoAddress, 1);
+                self.gate.counts.network.peer(to).losses.add(&Loss::NoAddress, 1);
                 return debug!(%to, "nobody knows where it is");
             };
             let peer = self.open(to, address.clone());
@@ -85,7 +91,7 @@ impl Transport for Peers {
         if let Some(peer) = self.peers.get(&to) {
             let lane = &peer.lanes[Lane::of(&packet) as usize];
             if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
-                self.counts.events.snapshots.add(&SnapshotStep::PartSent, 1);
+                self.gate.counts.events.snapshots.add(&SnapshotStep::PartSent, 1);
             }
             if lane.try_send(packet).is_err() {
                 peer.counts.losses.add(&Loss::QueueFull, 1);

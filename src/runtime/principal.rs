@@ -1,0 +1,176 @@
+//! Who is at the other end of a connection.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::storage::ClusterId;
+use crate::types::NodeId;
+
+/// Who a certificate is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Principal {
+    /// A node of the cluster.
+    Node(NodeId),
+    /// A user: may propose and read.
+    Client(Arc<str>),
+    /// A user who may do everything that the command can.
+    Admin(Arc<str>),
+}
+
+/// What somebody is to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// One of its nodes.
+    Node,
+    /// A user.
+    Client,
+    /// A user who may do everything.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Role; 3] = [Role::Node, Role::Client, Role::Admin];
+}
+
+/// The longest name of a client or an administrator, in bytes.
+pub const PRINCIPAL_NAME_BYTES_MAX: usize = 64;
+
+impl Principal {
+    /// What the principal is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self {
+            Principal::Node(_) => Role::Node,
+            Principal::Client(_) => Role::Client,
+            Principal::Admin(_) => Role::Admin,
+        }
+    }
+
+    /// The URI that a certificate names the principal by.
+    ///
+    /// ```
+    /// use quorate::runtime::Principal;
+    /// use quorate::storage::ClusterId;
+    /// use quorate::types::NodeId;
+    ///
+    /// let uri = Principal::Node(NodeId(3)).uri(ClusterId(0xc1));
+    /// assert_eq!(uri, "quorate://000000000000000000000000000000c1/node/3");
+    /// assert_eq!(Principal::of_uri(&uri), Some((ClusterId(0xc1), Principal::Node(NodeId(3)))));
+    /// ```
+    #[must_use]
+    pub fn uri(&self, cluster: ClusterId) -> String {
+        match self {
+            Principal::Node(id) => format!("quorate://{cluster}/node/{}", id.0),
+            Principal::Client(name) | Principal::Admin(name) => {
+                format!("quorate://{cluster}/{}/{name}", self.role())
+            }
+        }
+    }
+
+    /// Whom a URI names, and of which cluster. There is one URI of each: any other way to write
+    /// it names nobody.
+    #[must_use]
+    pub fn of_uri(uri: &str) -> Option<(ClusterId, Principal)> {
+        let mut parts = uri.strip_prefix("quorate://")?.split('/');
+        let (cluster, role, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let cluster = ClusterId(u128::from_str_radix(cluster, 16).ok()?);
+        let principal = match role {
+            "node" => Principal::Node(NodeId(name.parse().ok()?)),
+            "client" => Principal::client(name)?,
+            "admin" => Principal::admin(name)?,
+            _ => return None,
+        };
+        (parts.next().is_none() && principal.uri(cluster) == uri).then_some((cluster, principal))
+    }
+
+    /// A client; none if the name is empty, longer than [`PRINCIPAL_NAME_BYTES_MAX`], or of other
+    /// characters than letters and digits of ASCII, `-`, `_` and `.`.
+    #[must_use]
+    pub fn client(name: &str) -> Option<Principal> {
+        is_name(name).then(|| Principal::Client(name.into()))
+    }
+
+    /// An administrator, by the same rules.
+    #[must_use]
+    pub fn admin(name: &str) -> Option<Principal> {
+        is_name(name).then(|| Principal::Admin(name.into()))
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = (1..=PRINCIPAL_NAME_BYTES_MAX).contains(&name.len());
+    fits && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Principal::Node(id) => write!(f, "node {id}"),
+            Principal::Client(name) => write!(f, "client {name}"),
+            Principal::Admin(name) => write!(f, "admin {name}"),
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Node => "node",
+            Role::Client => "client",
+            Role::Admin => "admin",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str = "000000000000000000000000000000c1";
+
+    #[test]
+    fn a_uri_names_one_principal() {
+        let name = "a".repeat(PRINCIPAL_NAME_BYTES_MAX);
+        let principals = [Principal::client("app-1.x_y"), Principal::admin(&name)];
+        for principal in principals.into_iter().flatten().chain([Principal::Node(NodeId(7))]) {
+            let uri = principal.uri(ClusterId(0xc1));
+            assert_eq!(Principal::of_uri(&uri), Some((ClusterId(0xc1), principal)), "{uri}");
+        }
+    }
+
+    #[test]
+    fn any_other_uri_names_nobody() {
+        let long = "a".repeat(PRINCIPAL_NAME_BYTES_MAX + 1);
+        let ends = [
+            "/node/",
+            "/node/01",
+            "/node/+1",
+            "/node/1/",
+            "/node/1/2",
+            "/node/x",
+            "/Node/1",
+            "/other/x",
+            "/client/",
+            "/client/a b",
+            "/client/ä",
+            "/node",
+            "",
+            "/node/1?x",
+            "//node/1",
+            &format!("/client/{long}"),
+        ];
+        for end in ends {
+            let uri = format!("quorate://{CLUSTER}{end}");
+            assert_eq!(Principal::of_uri(&uri), None, "{uri}");
+        }
+        for start in ["", "http://", "QUORATE://"] {
+            assert_eq!(Principal::of_uri(&format!("{start}{CLUSTER}/node/1")), None, "{start}");
+        }
+        for cluster in
+            ["c1", "000000000000000000000000000000C1", "+00000000000000000000000000000c1"]
+        {
+            assert_eq!(Principal::of_uri(&format!("quorate://{cluster}/node/1")), None);
+        }
+    }
+}
