@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod directories;
+mod http;
 mod nodes;
 mod settings;
 mod told;
