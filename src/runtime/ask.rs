@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tokio::sync::oneshot::{self, Sender};
 
 use crate::machine::Outcome;
-use crate::raft::{PeerStatus, RejectReason, Status};
-use crate::replica::{Input, Output, Standing};
+use crate::replica::{Input, Output};
 use crate::runtime::metrics::{Counts, Ending, ReadEnding, Stopwatch};
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Freshness, Index, Membership, NodeId, ReadLevel, Tag,
+    Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
+    Report, Tag,
 };
 
 /// What came of something asked.
@@ -59,19 +59,6 @@ pub struct Answered {
     pub applied: Index,
 }
 
-/// How a node is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The algorithm.
-    pub status: Status,
-    /// How far each peer is; empty unless this node leads.
-    pub peers: Vec<PeerStatus>,
-    /// Who counts.
-    pub membership: Membership,
-    /// What is known of the state machine.
-    pub standing: Standing,
-}
-
 /// One thing that a user wants, and whom to tell.
 pub(super) enum Ask {
     Propose(Command, Acknowledge, Stopwatch, Sender<Told<Proposed>>),
@@ -80,6 +67,7 @@ pub(super) enum Ask {
     GiveUp(Sender<Told<EntryId>>),
     Transfer(Option<NodeId>, Sender<Told<()>>),
     Campaign,
+    Snapshot,
     Report(Sender<Report>),
     Close,
 }
@@ -118,6 +106,7 @@ impl Waiting {
                 Input::Transfer { tag: self.wait(Waits::Resigned(sender)), to }
             }
             Ask::Campaign => Input::Campaign,
+            Ask::Snapshot => Input::TakeSnapshot,
             Ask::Report(_) | Ask::Close => return Err(ask),
         })
     }

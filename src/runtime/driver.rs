@@ -7,9 +7,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use crate::raft::RoleName;
 use crate::replica::{Input, Node, Output, Verdict, Work};
-use crate::runtime::ask::{Ask, Report, Told, Waiting};
+use crate::runtime::ask::{Ask, Told, Waiting};
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
@@ -17,7 +16,7 @@ use crate::runtime::metrics::{Counts, SnapshotStep};
 use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::{Arrivals, Transport};
 use crate::storage::Failure;
-use crate::types::{Membership, Packet};
+use crate::types::{Membership, Packet, Report, RoleName};
 
 /// How much of one sort is taken before the others get their turn.
 const BATCH: usize = 256;

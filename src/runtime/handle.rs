@@ -7,8 +7,7 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::machine::Request;
-use crate::raft::RoleName;
-use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
+use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Told};
 use crate::runtime::metrics::Stopwatch;
 use crate::runtime::refusal::Refusal;
 #[cfg(feature = "tls")]
@@ -16,7 +15,9 @@ use crate::runtime::tls::TlsError;
 use crate::runtime::transport::gate::Gate;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
-use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
+use crate::types::{
+    Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Report, RoleName, Term,
+};
 
 /// A way to a node that runs in this process. Clones share it.
 ///
@@ -117,6 +118,16 @@ impl Handle {
     /// [`AskError::Stopped`].
     pub async fn campaign(&self) -> Result<(), AskError> {
         self.asks.send(Ask::Campaign).await.map_err(|_| AskError::Stopped)
+    }
+
+    /// Has the node take a snapshot of its state machine, however little was carried out since the
+    /// last one; not if it is taking one already. `Status::snapshot` of a report tells when it is
+    /// there.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub async fn snapshot(&self) -> Result<(), AskError> {
+        self.asks.send(Ask::Snapshot).await.map_err(|_| AskError::Stopped)
     }
 
     /// How the node is doing.

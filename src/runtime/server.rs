@@ -20,6 +20,7 @@ use crate::runtime::driver::{Driver, Queues};
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
 use crate::runtime::metrics::Counts;
+use crate::runtime::service::Service;
 use crate::runtime::tasks::Tasks;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{Tls, TlsError};
@@ -104,8 +105,8 @@ impl Server {
         let address = listener.address().unwrap_or(listen);
         info!(%address, node = %greeting.node, cluster = %greeting.cluster, "listening");
         let inside = arrivals.clone();
-        let listening = move |handle| {
-            listener.run(Door { greeting, config: network, arrivals: inside, handle })
+        let listening = move |handle, service| {
+            listener.run(Door { greeting, config: network, arrivals: inside, handle, service })
         };
         opened.run((arrivals, arrived), (Box::new(peers), gate), address, listening)
     }
@@ -132,7 +133,8 @@ impl Server {
         let counts = Arc::clone(&opened.counts);
         let gate = Arc::new(Gate::new(Security::Plaintext, &opened.config.network, counts));
         let transport = (Box::new(transport) as Box<_>, gate);
-        let server = opened.run((arrivals, arrived), transport, address, |_| future::pending())?;
+        let server =
+            opened.run((arrivals, arrived), transport, address, |_, _| future::pending())?;
         Ok((server, inlet))
     }
 
@@ -230,7 +232,7 @@ where
         (arrivals, arrived): (Arrivals, Arrived),
         (mut transport, gate): (Box<dyn Transport>, Arc<Gate>),
         address: SocketAddr,
-        listening: impl FnOnce(Handle) -> L,
+        listening: impl FnOnce(Handle, Service) -> L,
     ) -> Result<Server, ServerError>
     where
         L: Future<Output = Infallible> + Send + 'static,
@@ -258,15 +260,19 @@ where
             _asks: asks.clone(),
         };
         let (driver, handle) = Driver::new(node, clock, (lanes, transport), queues, (asks, gate));
-        let listening = listening(handle.clone());
+        let who = (greeting.cluster, greeting.node);
+        let service = Service::new(who, config.network, config.service, handle.clone());
+        let listening = listening(handle.clone(), service.clone());
         let (tell, ended) = oneshot::channel();
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
+            let mut listening = std::pin::pin!(listening);
             let (end, mut lanes) = tokio::select! {
                 biased;
                 ended = driver.run() => ended,
-                never = listening => match never {},
+                never = &mut listening => match never {},
             };
+            service.drain().await;
             // The directory is free once every lane has let go of it.
             while lanes.recv().await.is_some() {}
             let _ = tell.send(end);

@@ -148,7 +148,8 @@ fn the_page_may_do_nothing_but_ask_its_own_node() {
 #[test]
 fn what_nobody_should_ask_is_refused() {
     let (_nodes, metrics, _) = first_of(1);
-    let told = say(metrics, "POST /health HTTP/1.1\r\nHost: localhost\r\ncontent-length: 0\r\n\r\n");
+    let told =
+        say(metrics, "POST /health HTTP/1.1\r\nHost: localhost\r\ncontent-length: 0\r\n\r\n");
     assert_eq!((told.status, told.header("allow")), (405, "GET, HEAD"));
     // As if a page of a foreign name had been led here.
     let told = say(metrics, "GET /metrics HTTP/1.1\r\nHost: evil.example:80\r\n\r\n");

@@ -101,6 +101,12 @@ impl Cluster {
         .await;
     }
 
+    /// Where the node is reached.
+    pub(crate) fn address(&self, id: NodeId) -> SocketAddr {
+        let member = self.members.iter().find(|(member, _)| *member == id);
+        member.expect("it is one of the first").1
+    }
+
     pub(crate) fn handle(&self, id: NodeId) -> Handle {
         self.servers[&id].handle()
     }

@@ -136,7 +136,7 @@ async fn who_is_no_peer_is_counted() {
         sample(&metrics, "quorate_connection_refusals_total{reason=\"frame\"}") == 1.0
     })
     .await;
-    assert_eq!(sample(&metrics, "quorate_connections_accepted_total"), 0.0);
+    assert_eq!(sample(&metrics, "quorate_connections_accepted_total{caller=\"node\"}"), 0.0);
 }
 
 #[tokio::test]

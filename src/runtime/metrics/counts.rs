@@ -3,13 +3,13 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::raft::{Refusal, RejectReason, RoleName};
+use crate::raft::Refusal;
 use crate::replica::{Node, Verdict};
 use crate::runtime::metrics::labels::{BySort, Ending, ReadEnding, SnapshotStep, Sort};
 use crate::runtime::metrics::network::NetworkCounts;
 use crate::runtime::metrics::value::{COUNTS, Counter, Gauge, Histogram, Stopwatch};
 use crate::storage::{ClusterId, DiskError, FileAction, Lane, Operation};
-use crate::types::{Membership, NodeId, ReadLevel, Term};
+use crate::types::{Membership, NodeId, ReadLevel, RejectReason, RoleName, Term};
 
 /// The points of the log's ladder, upwards.
 pub(in crate::runtime) const LADDER: [&str; 6] =

@@ -8,13 +8,12 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::raft::RoleName;
-use crate::replica::Standing;
 use crate::runtime::metrics::counts::{Counts, LADDER, LANES};
 use crate::runtime::metrics::labels::Sort;
-use crate::runtime::metrics::network::{NetworkCounts, PEER_LANES, PeerCounts};
+use crate::runtime::metrics::network::{CALLERS, NetworkCounts, PEER_LANES, PeerCounts};
 use crate::runtime::metrics::told::{Metrics, Timed};
-use crate::types::NodeId;
+use crate::runtime::metrics::value::{Counter, Gauge};
+use crate::types::{NodeId, RoleName, Standing};
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -155,14 +154,16 @@ impl Families<'_, '_> {
         self.counters("received_packets", "From peers", None, received)?;
         let received = by("kind", network.received_bytes.counts());
         self.counters("received", "From peers", bytes, received)?;
+        let taken = CALLERS.into_iter().zip(network.calls_taken.iter().map(Counter::get));
         let help = "Connections of others that were greeted";
-        self.counter("connections_accepted", help, network.calls_taken.get())?;
+        self.counters("connections_accepted", help, None, by("caller", taken))?;
         let refusals = network.refusals.counts().into_iter();
         let refusals = by("reason", refusals.map(|(reason, count)| (reason.name(), count)));
         let help = "Connections refused or closed for the other side's fault";
         self.counters("connection_refusals", help, None, refusals)?;
         let help = "Connections of others that are open";
-        self.gauge("connections_open", help, network.calls_open.get())?;
+        let open = CALLERS.into_iter().zip(network.calls_open.iter().map(Gauge::get));
+        self.gauges("connections_open", help, None, by("caller", open))?;
         let waiting = network.waiting().into_iter();
         let waiting = waiting.map(|(queue, count)| ([("queue", queue.to_owned())], count as u64));
         self.gauges("queue_depth", "What waits for the node", None, waiting)

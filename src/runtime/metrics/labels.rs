@@ -2,11 +2,11 @@
 
 use std::marker::PhantomData;
 
-use crate::raft::{Refusal, RejectReason, RoleName};
-use crate::replica::{Standing, Verdict};
+use crate::raft::Refusal;
+use crate::replica::Verdict;
 use crate::runtime::metrics::value::Counter;
 use crate::storage::{DiskError, FileAction};
-use crate::types::{Body, Packet, ReadLevel};
+use crate::types::{Body, Packet, ReadLevel, RejectReason, RoleName, Standing};
 
 /// Something of which there are a few sorts.
 pub(in crate::runtime) trait Sort {

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc::Sender;
 
-use crate::raft::PeerStatus;
 use crate::runtime::metrics::labels::{BySort, Loss};
 use crate::runtime::metrics::value::{COUNTS, Counter, Gauge};
 use crate::runtime::refusal::Refusals;
-use crate::types::{NodeId, Packet};
+use crate::types::{NodeId, Packet, PeerStatus};
 
 /// More peers than that have no figures of their own: whoever connects must not be able to fill
 /// the memory.
@@ -19,6 +18,9 @@ const PEERS_MAX: usize = 64;
 /// The lanes of a connection.
 pub(in crate::runtime) const PEER_LANES: [&str; 3] = ["control", "log", "snapshot"];
 
+/// Who calls.
+pub(in crate::runtime) const CALLERS: [&str; 2] = ["node", "client"];
+
 /// What passes between this node and all others.
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct NetworkCounts {
@@ -26,8 +28,9 @@ pub(in crate::runtime) struct NetworkCounts {
     pub(in crate::runtime) sent_bytes: BySort<Packet>,
     pub(in crate::runtime) received: BySort<Packet>,
     pub(in crate::runtime) received_bytes: BySort<Packet>,
-    pub(in crate::runtime) calls_taken: Counter,
-    pub(in crate::runtime) calls_open: Gauge,
+    /// Of each of [`CALLERS`].
+    pub(in crate::runtime) calls_taken: [Counter; CALLERS.len()],
+    pub(in crate::runtime) calls_open: [Gauge; CALLERS.len()],
     pub(in crate::runtime) refusals: Arc<Refusals>,
     peers: Mutex<BTreeMap<NodeId, Arc<PeerCounts>>>,
     queues: Mutex<Vec<Queue>>,

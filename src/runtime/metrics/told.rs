@@ -7,11 +7,10 @@ use std::time::Duration;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-use crate::raft::RoleName;
 use crate::runtime::metrics::counts::Counts;
 use crate::runtime::metrics::network::PEER_LANES;
 use crate::runtime::metrics::value::{BOUNDS, Histogram};
-use crate::types::{Index, NodeId, Term};
+use crate::types::{Index, NodeId, RoleName, Term};
 
 /// What a node counts, live: reading it costs the node nothing. Clones share it.
 ///

@@ -162,7 +162,7 @@ impl Reader {
         match self.next(stream).await? {
             Frame::Hello(hello) => Ok(hello),
             // A reader of frames takes nothing else first.
-            Frame::Packet(_) | Frame::Pulse => Err(refused(Refusal::Frame, "no hello")),
+            _ => Err(refused(Refusal::Frame, "no hello")),
         }
     }
 }

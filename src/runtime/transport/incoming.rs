@@ -16,8 +16,8 @@ use tracing::{debug, info, warn};
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::handle::Handle;
 use crate::runtime::metrics::{Open, SnapshotStep};
-use crate::runtime::principal::Principal;
 use crate::runtime::refusal::{Refusal, refused};
+use crate::runtime::service::{Guest, Service};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
 use crate::runtime::transport::lane::Lane;
@@ -38,6 +38,7 @@ pub(in crate::runtime) struct Door {
     pub(in crate::runtime) config: NetworkConfig,
     pub(in crate::runtime) arrivals: Arrivals,
     pub(in crate::runtime) handle: Handle,
+    pub(in crate::runtime) service: Service,
 }
 
 impl Arrivals {
@@ -90,6 +91,7 @@ impl Listener {
 /// What the first frame of a connection makes of it.
 enum Caller {
     Peer(NodeId),
+    Client(Guest),
 }
 
 impl Door {
@@ -106,6 +108,7 @@ impl Door {
         };
         let node = match caller {
             Caller::Peer(id) => Some(id),
+            Caller::Client(_) => None,
         };
         let mut pass = match self.handle.gate.enter(node) {
             Ok(pass) => pass,
@@ -116,11 +119,12 @@ impl Door {
         };
         drop(stranger);
         let network = &self.handle.gate.counts.network;
-        network.calls_taken.add(1);
-        let _open = Open::count(&network.calls_open);
-        let Link { stream, principal, mut trust } = link;
+        let kind = usize::from(node.is_none());
+        network.calls_taken[kind].add(1);
+        let _open = Open::count(&network.calls_open[kind]);
+        let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
-            ended = self.serve(caller, stream, frames, principal) => ended,
+            ended = self.serve(caller, stream, frames) => ended,
             error = trust.lost() => Err(error),
             error = pass.replaced() => Err(error),
         };
@@ -145,21 +149,20 @@ impl Door {
                 let principal = link.principal.as_ref();
                 Caller::Peer(self.greeting.answer(&mut link.stream, &hello, principal).await?)
             }
+            Frame::ClientHello(hello) => {
+                let principal = link.principal.as_ref();
+                Caller::Client(self.service.answer(&mut link.stream, &hello, principal).await?)
+            }
             // A reader of frames takes nothing else first.
-            Frame::Packet(_) | Frame::Pulse => return Err(refused(Refusal::Frame, "no hello")),
+            _ => return Err(refused(Refusal::Frame, "no hello")),
         };
         Ok((link, frames, caller))
     }
 
-    async fn serve(
-        &self,
-        caller: Caller,
-        stream: Stream,
-        frames: Reader,
-        _principal: Option<Principal>,
-    ) -> io::Result<()> {
+    async fn serve(&self, caller: Caller, stream: Stream, frames: Reader) -> io::Result<()> {
         match caller {
             Caller::Peer(peer) => self.listen(peer, stream, frames).await,
+            Caller::Client(guest) => self.service.serve(guest, stream, frames).await,
         }
     }
 
@@ -193,7 +196,7 @@ impl Door {
                 }
                 Frame::Pulse if spoke.elapsed() < idle_max => {}
                 Frame::Pulse => return Err(refused(Refusal::Idle, "it only pulsed for long")),
-                Frame::Hello(_) => return Err(refused(Refusal::Frame, "a second hello")),
+                _ => return Err(refused(Refusal::Frame, "no node says this")),
             }
         }
     }

@@ -177,7 +177,7 @@ impl Call {
         loop {
             match frames.next_within(self.config.silence_max, read).await {
                 Ok(Frame::Pulse) => {}
-                Ok(Frame::Hello(_) | Frame::Packet(_)) => {
+                Ok(_) => {
                     return refused(Refusal::Frame, "it speaks where it should listen");
                 }
                 Err(error) => return error,
