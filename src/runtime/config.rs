@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::raft::Config;
 use crate::replica::ReplicaConfig;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::TlsConfig;
 use crate::storage::ClusterId;
 use crate::types::{Address, Member, Membership, NodeId};
 
@@ -31,9 +33,12 @@ pub struct ServerConfig {
     pub service: ServiceConfig,
     /// The most requests of users that wait to be looked at; whoever asks for more waits.
     pub requests_max: usize,
-    /// Whether words may leave this machine in the clear. Without it `listen` must be a loopback
-    /// address.
+    /// Whether words may leave this machine in the clear. Without it, and without TLS, `listen`
+    /// must be a loopback address.
     pub plaintext: bool,
+    /// Certificates: with them nothing is said in the clear, and nobody is heard who has none.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsConfig>,
 }
 
 /// The bounds of connections between nodes.
@@ -57,13 +62,13 @@ pub struct NetworkConfig {
     pub packets_max: usize,
     /// The most connections whose other end has not said yet who it is.
     pub strangers_max: usize,
+    /// The most connections that other nodes have open to this one, and as many that users have.
+    pub connections_max: usize,
 }
 
 /// The bounds of a node's service to clients. Whoever is beyond one is told so, or waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
-    /// The most connections of clients. One more is told that the node is full.
-    pub connections_max: usize,
     /// The most requests of one connection that wait for their replies. No more is read from it
     /// until one of them has gone out.
     pub requests_per_connection_max: usize,
@@ -90,6 +95,7 @@ impl Default for NetworkConfig {
             retry_max: Duration::from_secs(1),
             packets_max: 4096,
             strangers_max: 64,
+            connections_max: 1024,
         }
     }
 }
@@ -97,7 +103,6 @@ impl Default for NetworkConfig {
 impl Default for ServiceConfig {
     fn default() -> ServiceConfig {
         ServiceConfig {
-            connections_max: 1024,
             requests_per_connection_max: 512,
             requests_max: 16_384,
             requests_kib_max: 128 << 10,
@@ -111,7 +116,6 @@ impl ServiceConfig {
     /// The field that is zero, if one is: nothing could pass it.
     fn zero(&self) -> Option<&'static str> {
         let counts = [
-            ("service.connections_max", self.connections_max),
             ("service.requests_per_connection_max", self.requests_per_connection_max),
             ("service.requests_max", self.requests_max),
             ("service.requests_kib_max", self.requests_kib_max as usize),
@@ -181,7 +185,19 @@ impl ServerConfig {
             service: ServiceConfig::default(),
             requests_max: 4096,
             plaintext: false,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    #[cfg(feature = "tls")]
+    fn is_safe(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn is_safe(&self) -> bool {
+        false
     }
 
     /// Says what is wrong with the configuration, if anything is.
@@ -189,7 +205,7 @@ impl ServerConfig {
     /// # Errors
     /// A [`ServerConfigError`] that names the field.
     pub fn check(&self) -> Result<(), ServerConfigError> {
-        if !self.plaintext && !self.listen.ip().is_loopback() {
+        if !self.plaintext && !self.is_safe() && !self.listen.ip().is_loopback() {
             return Err(ServerConfigError::Plaintext(self.listen));
         }
         let network = &self.network;
@@ -205,6 +221,7 @@ impl ServerConfig {
         let counts = [
             ("packets_max", network.packets_max),
             ("strangers_max", network.strangers_max),
+            ("connections_max", network.connections_max),
             ("requests_max", self.requests_max),
         ];
         if let Some((field, _)) = counts.iter().find(|(_, count)| *count == 0) {
@@ -254,8 +271,8 @@ impl std::fmt::Display for ServerConfigError {
             ServerConfigError::Twice(id) => write!(f, "{id} is listed twice among the members"),
             ServerConfigError::Plaintext(address) => write!(
                 f,
-                "peers at {address} would be spoken to in the clear: listen on a loopback \
-                 address, or allow it by `plaintext`"
+                "peers at {address} would be spoken to in the clear: give certificates by \
+                 `tls`, listen on a loopback address, or allow it by `plaintext`"
             ),
             ServerConfigError::Zero(field) => write!(f, "{field} is zero: nothing could pass it"),
             ServerConfigError::SilenceTooShort => {

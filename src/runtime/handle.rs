@@ -8,7 +8,13 @@ use tokio::sync::watch;
 
 use crate::machine::Request;
 use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Told};
-use crate::runtime::refusal::{Refusal, Refusals};
+use crate::runtime::metrics::Stopwatch;
+use crate::runtime::refusal::Refusal;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::TlsError;
+use crate::runtime::transport::gate::Gate;
+#[cfg(feature = "tls")]
+use crate::runtime::transport::link::Security;
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Report, RoleName, Term,
 };
@@ -22,7 +28,7 @@ pub struct Handle {
     pub(super) asks: Sender<Ask>,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) membership: watch::Receiver<Membership>,
-    pub(super) refusals: Arc<Refusals>,
+    pub(super) gate: Arc<Gate>,
 }
 
 /// What a node knows of who leads.
@@ -69,7 +75,8 @@ impl Handle {
         command: Command,
         acknowledge: Acknowledge,
     ) -> Result<Proposed, AskError> {
-        self.ask(|sender| Ask::Propose(command, acknowledge, sender)).await
+        let since = Stopwatch::start();
+        self.ask(|sender| Ask::Propose(command, acknowledge, since, sender)).await
     }
 
     /// Asks the state machine, on any node. `docs/READS.md` has the levels and their prices.
@@ -77,7 +84,8 @@ impl Handle {
     /// # Errors
     /// An [`AskError`]; never [`AskError::Unknown`].
     pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<Answered, AskError> {
-        self.ask(|sender| Ask::Read(level, query.to_vec(), sender)).await
+        let since = Stopwatch::start();
+        self.ask(|sender| Ask::Read(level, query.to_vec(), since, sender)).await
     }
 
     /// Changes who counts, and waits until that is complete. Only the leader can.
@@ -147,7 +155,34 @@ impl Handle {
     /// How many connections were refused or closed for the other side's fault, by reason.
     #[must_use]
     pub fn refusals(&self) -> Vec<(Refusal, u64)> {
-        self.refusals.counts()
+        self.gate.refusals.counts()
+    }
+
+    /// How many connections other nodes and users have open to this one.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.gate.connections()
+    }
+
+    /// Reads the files of [`TlsConfig`](crate::runtime::TlsConfig) again, at once. New connections
+    /// go by them; open ones end whose other side is not trusted any more. A server without TLS
+    /// has none.
+    ///
+    /// # Errors
+    /// A [`TlsError`] that names the file; everything stays as it was.
+    #[cfg(feature = "tls")]
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        match &self.gate.security {
+            Security::Plaintext => Ok(()),
+            Security::Tls(tls) => tls.reload(),
+        }
+    }
+
+    /// What the node counts, also after it has stopped.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(&self) -> crate::runtime::metrics::Metrics {
+        crate::runtime::metrics::Metrics::new(Arc::clone(&self.gate.counts))
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {

@@ -5,17 +5,22 @@
 //! neither.
 
 mod ask;
+#[cfg(feature = "certs")]
+pub mod certs;
 mod client;
 mod clock;
 mod config;
 mod driver;
 mod handle;
 mod lanes;
+mod metrics;
 mod principal;
 mod refusal;
 mod server;
 mod service;
 mod tasks;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 
 pub use ask::{Answered, AskError, Proposed};
@@ -24,8 +29,13 @@ pub use client::{
 };
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};
-pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal};
+#[cfg(feature = "metrics")]
+pub use metrics::{Bucket, Glance, Latencies, Link, Metrics, Timed, Totals};
+pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
 pub use refusal::Refusal;
 pub use server::{Server, ServerError};
+#[cfg(feature = "tls")]
+pub use tls::{TlsConfig, TlsError};
+pub use transport::{Inlet, Transport};
 
 pub use crate::types::Report;

@@ -17,10 +17,36 @@ pub enum Principal {
     Admin(Arc<str>),
 }
 
+/// What somebody is to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// One of its nodes.
+    Node,
+    /// A user.
+    Client,
+    /// A user who may do everything.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Role; 3] = [Role::Node, Role::Client, Role::Admin];
+}
+
 /// The longest name of a client or an administrator, in bytes.
 pub const PRINCIPAL_NAME_BYTES_MAX: usize = 64;
 
 impl Principal {
+    /// What the principal is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self {
+            Principal::Node(_) => Role::Node,
+            Principal::Client(_) => Role::Client,
+            Principal::Admin(_) => Role::Admin,
+        }
+    }
+
     /// The URI that a certificate names the principal by.
     ///
     /// ```
@@ -36,8 +62,9 @@ impl Principal {
     pub fn uri(&self, cluster: ClusterId) -> String {
         match self {
             Principal::Node(id) => format!("quorate://{cluster}/node/{}", id.0),
-            Principal::Client(name) => format!("quorate://{cluster}/client/{name}"),
-            Principal::Admin(name) => format!("quorate://{cluster}/admin/{name}"),
+            Principal::Client(name) | Principal::Admin(name) => {
+                format!("quorate://{cluster}/{}/{name}", self.role())
+            }
         }
     }
 
@@ -83,6 +110,16 @@ impl fmt::Display for Principal {
             Principal::Client(name) => write!(f, "client {name}"),
             Principal::Admin(name) => write!(f, "admin {name}"),
         }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Node => "node",
+            Role::Client => "client",
+            Role::Admin => "admin",
+        })
     }
 }
 

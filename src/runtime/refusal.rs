@@ -48,11 +48,13 @@ pub enum Refusal {
     Frame,
     /// Nothing was heard for long.
     Silence,
+    /// Nothing but pulses was heard for longer.
+    Idle,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Refusal; 20] = [
+    pub const ALL: [Refusal; 21] = [
         Refusal::Late,
         Refusal::Early,
         Refusal::Crowd,
@@ -73,6 +75,7 @@ impl Refusal {
         Refusal::FrameLength,
         Refusal::Frame,
         Refusal::Silence,
+        Refusal::Idle,
     ];
 
     /// The reason in one word, as metrics have it.
@@ -99,6 +102,7 @@ impl Refusal {
             Refusal::FrameLength => "frame_length",
             Refusal::Frame => "frame",
             Refusal::Silence => "silence",
+            Refusal::Idle => "idle",
         }
     }
 

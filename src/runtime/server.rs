@@ -1,25 +1,34 @@
 //! A node that runs: from its directory to its end.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
-use tracing::info;
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::oneshot;
+use tracing::{info, info_span};
 
 use crate::machine::StateMachine;
-use crate::replica::{Node, OpenError, Replica};
+use crate::replica::{Node, OpenError, Replica, Worker};
 use crate::runtime::ask::Ask;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{ServerConfig, ServerConfigError};
 use crate::runtime::driver::{Driver, Queues};
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
+use crate::runtime::metrics::Counts;
 use crate::runtime::service::Service;
 use crate::runtime::tasks::Tasks;
-use crate::runtime::transport::{Arrivals, Door, Greeting, Listener, Peers, Security};
-use crate::storage::{self, ClusterId, Disk, DiskError, Failure, FileDisk, Identity, Storage};
-use crate::types::{Incarnation, Membership};
+#[cfg(feature = "tls")]
+use crate::runtime::tls::{Tls, TlsError};
+use crate::runtime::transport::gate::Gate;
+use crate::runtime::transport::link::Security;
+use crate::runtime::transport::{Arrivals, Door, Greeting, Inlet, Listener, Peers, Transport};
+use crate::storage::{self, Disk, DiskError, Failure, FileDisk, Identity, Storage};
+use crate::types::{Incarnation, Membership, Packet};
 
 /// How many packets wait to be taken: beyond it a connection is not read on.
 const ARRIVALS_MAX: usize = 1024;
@@ -44,6 +53,9 @@ pub enum ServerError {
     Disk(DiskError),
     /// The node cannot start on it.
     Open(OpenError),
+    /// A file of its certificates cannot be used.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
     /// Nobody can be heard at the address.
     Listen(SocketAddr, io::Error),
     /// The system gives no threads.
@@ -73,7 +85,7 @@ impl Server {
     /// # Errors
     /// A [`ServerError`].
     pub async fn start_on<M, D>(
-        mut disk: D,
+        disk: D,
         config: ServerConfig,
         machine: M,
     ) -> Result<Server, ServerError>
@@ -81,62 +93,49 @@ impl Server {
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
-        config.check().map_err(ServerError::Config)?;
-        let clock = Clock::start();
-        found(&mut disk, &config)?;
-        let seed = entropy() as u64;
-        let (cluster, replica) = (config.cluster, config.replica.clone());
-        let opened = Replica::open(&mut disk, cluster, machine, replica, seed, clock.now());
-        let Replica { node, worker } = opened.map_err(ServerError::Open)?;
-
-        let greeting = greeting(cluster, &node);
-        let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
-        let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
-        let arrivals = Arrivals { urgent, bulk };
-        let security = Security::Plaintext;
-        let listener = Listener::bind(config.listen).await;
-        let listener = listener.map_err(|error| ServerError::Listen(config.listen, error))?;
-        let address = listener.address().unwrap_or(config.listen);
-
-        let (done, done_queue) = mpsc::unbounded_channel();
-        let lanes = Lanes::start(&disk, worker, &done).map_err(ServerError::Threads)?;
-        drop((done, disk));
-        let peers = peers(&config, greeting, security.clone(), &node);
-        let (asks, asks_queue) = mpsc::channel(config.requests_max);
-        let queues = Queues {
-            done: done_queue,
-            urgent: urgent_queue,
-            bulk: bulk_queue,
-            asks: asks_queue,
-            _arrivals: arrivals.clone(),
-            _asks: asks.clone(),
+        let opened = Opened::open(disk, config, machine)?;
+        let (arrivals, arrived) = queues(&opened.counts);
+        let Opened { config, greeting, counts, .. } = &opened;
+        let (greeting, listen, network) = (*greeting, config.listen, config.network.clone());
+        let gate = Arc::new(Gate::new(security(config)?, &network, Arc::clone(counts)));
+        let known = config.peers.clone();
+        let peers = Peers::new(greeting, network.clone(), Arc::clone(&gate), known);
+        let listener = Listener::bind(listen).await;
+        let listener = listener.map_err(|error| ServerError::Listen(listen, error))?;
+        let address = listener.address().unwrap_or(listen);
+        info!(%address, node = %greeting.node, cluster = %greeting.cluster, "listening");
+        let inside = arrivals.clone();
+        let listening = move |handle, service| {
+            listener.run(Door { greeting, config: network, arrivals: inside, handle, service })
         };
-        let (driver, handle) = Driver::new(node, clock, (lanes, peers), queues, asks);
-        let (network, who) = (config.network, (cluster, greeting.node));
-        let service = Service::new(who, network.clone(), config.service, handle.clone());
-        let door = Door {
-            greeting,
-            config: network,
-            security,
-            arrivals,
-            handle: handle.clone(),
-            service: service.clone(),
-        };
-        let (tell, ended) = oneshot::channel();
-        let mut tasks = Tasks::default();
-        tasks.spawn(async move {
-            let mut listening = std::pin::pin!(listener.run(door));
-            let (end, mut lanes) = tokio::select! {
-                ended = driver.run() => ended,
-                never = &mut listening => match never {},
-            };
-            service.drain().await;
-            // The directory is free once every lane has let go of it.
-            while lanes.recv().await.is_some() {}
-            let _ = tell.send(end);
-        });
-        info!(%address, node = %greeting.node, cluster = %cluster, "listening");
-        Ok(Server { handle, address, ended: Some(ended), _tasks: tasks })
+        opened.run((arrivals, arrived), (Box::new(peers), gate), address, listening)
+    }
+
+    /// The same with another transport than sockets. `ServerConfig::listen`, `peers` and `network`
+    /// are not looked at. What the transport brings to this node goes into the [`Inlet`].
+    ///
+    /// # Errors
+    /// A [`ServerError`].
+    pub fn start_over<M, D>(
+        disk: D,
+        config: ServerConfig,
+        machine: M,
+        transport: impl Transport + 'static,
+    ) -> Result<(Server, Inlet), ServerError>
+    where
+        M: StateMachine + Send + 'static,
+        D: Disk + Clone + Send + 'static,
+    {
+        let opened = Opened::open(disk, config, machine)?;
+        let (arrivals, arrived) = queues(&opened.counts);
+        let inlet = Inlet::new(arrivals.clone(), opened.greeting.node);
+        let address = opened.config.listen;
+        let counts = Arc::clone(&opened.counts);
+        let gate = Arc::new(Gate::new(Security::Plaintext, &opened.config.network, counts));
+        let transport = (Box::new(transport) as Box<_>, gate);
+        let server =
+            opened.run((arrivals, arrived), transport, address, |_, _| future::pending())?;
+        Ok((server, inlet))
     }
 
     /// A way to talk to the node.
@@ -179,25 +178,121 @@ impl Server {
     }
 }
 
-fn greeting(cluster: ClusterId, node: &Node) -> Greeting {
-    let (identity, origin) = (node.storage().identity(), node.storage().origin());
-    Greeting {
-        cluster,
-        origin: origin.map(|origin| origin.cluster),
-        node: identity.node,
-        incarnation: identity.incarnation,
+#[cfg(feature = "tls")]
+fn security(config: &ServerConfig) -> Result<Security, ServerError> {
+    let Some(files) = &config.tls else { return Ok(Security::Plaintext) };
+    let tls = Tls::of_node(files.clone(), config.cluster, config.replica.raft.id);
+    Ok(Security::Tls(tls.map_err(ServerError::Tls)?))
+}
+
+#[cfg(not(feature = "tls"))]
+#[expect(clippy::unnecessary_wraps, reason = "files of certificates may be wrong")]
+fn security(_: &ServerConfig) -> Result<Security, ServerError> {
+    Ok(Security::Plaintext)
+}
+
+/// A node that was opened, and does not run yet.
+struct Opened<M, D> {
+    config: ServerConfig,
+    disk: D,
+    node: Node,
+    worker: Worker<M>,
+    clock: Clock,
+    greeting: Greeting,
+    counts: Arc<Counts>,
+}
+
+impl<M, D> Opened<M, D>
+where
+    M: StateMachine + Send + 'static,
+    D: Disk + Clone + Send + 'static,
+{
+    fn open(mut disk: D, config: ServerConfig, machine: M) -> Result<Self, ServerError> {
+        config.check().map_err(ServerError::Config)?;
+        let clock = Clock::start();
+        found(&mut disk, &config)?;
+        let seed = entropy() as u64;
+        let (cluster, replica) = (config.cluster, config.replica.clone());
+        let opened = Replica::open(&mut disk, cluster, machine, replica, seed, clock.now());
+        let Replica { node, worker } = opened.map_err(ServerError::Open)?;
+        let (identity, origin) = (node.storage().identity(), node.storage().origin());
+        let greeting = Greeting {
+            cluster,
+            origin: origin.map(|origin| origin.cluster),
+            node: identity.node,
+            incarnation: identity.incarnation,
+        };
+        let counts = Arc::new(Counts::new(identity.node, cluster));
+        Ok(Opened { config, disk, node, worker, clock, greeting, counts })
+    }
+
+    /// Runs the node, and `listening` as long as it does.
+    fn run<L>(
+        self,
+        (arrivals, arrived): (Arrivals, Arrived),
+        (mut transport, gate): (Box<dyn Transport>, Arc<Gate>),
+        address: SocketAddr,
+        listening: impl FnOnce(Handle, Service) -> L,
+    ) -> Result<Server, ServerError>
+    where
+        L: Future<Output = Infallible> + Send + 'static,
+    {
+        let Opened { config, disk, node, worker, clock, greeting, counts } = self;
+        // All that the node says, on whichever thread, says whose it is.
+        let span = info_span!("node", id = %greeting.node, cluster = %greeting.cluster);
+        let _within = span.enter();
+        let (done, done_queue) = mpsc::unbounded_channel();
+        let lanes = Lanes::start(&disk, worker, &done, &counts);
+        let lanes = lanes.map_err(ServerError::Threads)?;
+        drop((done, disk));
+        if let Some(founders) = &config.replica.raft.founders {
+            transport.meet(founders);
+        }
+        transport.meet(node.raft().log().membership());
+        let (asks, asks_queue) = mpsc::channel(config.requests_max);
+        counts.network.watch("asks", &asks);
+        let queues = Queues {
+            done: done_queue,
+            urgent: arrived.urgent,
+            bulk: arrived.bulk,
+            asks: asks_queue,
+            _arrivals: arrivals,
+            _asks: asks.clone(),
+        };
+        let (driver, handle) = Driver::new(node, clock, (lanes, transport), queues, (asks, gate));
+        let who = (greeting.cluster, greeting.node);
+        let service = Service::new(who, config.network, config.service, handle.clone());
+        let listening = listening(handle.clone(), service.clone());
+        let (tell, ended) = oneshot::channel();
+        let mut tasks = Tasks::default();
+        tasks.spawn(async move {
+            let mut listening = std::pin::pin!(listening);
+            let (end, mut lanes) = tokio::select! {
+                biased;
+                ended = driver.run() => ended,
+                never = &mut listening => match never {},
+            };
+            service.drain().await;
+            // The directory is free once every lane has let go of it.
+            while lanes.recv().await.is_some() {}
+            let _ = tell.send(end);
+        });
+        Ok(Server { handle, address, ended: Some(ended), _tasks: tasks })
     }
 }
 
-/// Everybody who is known from the start.
-fn peers(config: &ServerConfig, greeting: Greeting, security: Security, node: &Node) -> Peers {
-    let (network, known) = (config.network.clone(), config.peers.clone());
-    let mut peers = Peers::new(greeting, network, security, known);
-    if let Some(founders) = &config.replica.raft.founders {
-        peers.meet(founders);
-    }
-    peers.meet(node.raft().log().membership());
-    peers
+/// What has arrived from peers.
+struct Arrived {
+    urgent: Receiver<Packet>,
+    bulk: Receiver<Packet>,
+}
+
+fn queues(counts: &Counts) -> (Arrivals, Arrived) {
+    let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
+    let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
+    counts.network.watch("urgent", &urgent);
+    counts.network.watch("bulk", &bulk);
+    (Arrivals { urgent, bulk }, Arrived { urgent: urgent_queue, bulk: bulk_queue })
 }
 
 /// An empty directory becomes the node's. What is in any other, opening it tells.
@@ -211,9 +306,15 @@ fn found(disk: &mut impl Disk, config: &ServerConfig) -> Result<(), ServerError>
     }
 }
 
+#[cfg(not(madsim))]
 #[expect(clippy::disallowed_methods, reason = "no two starts of a node draw the same")]
 fn entropy() -> u128 {
     rand::random()
+}
+
+#[cfg(madsim)]
+fn entropy() -> u128 {
+    madsim::rand::random()
 }
 
 impl fmt::Display for ServerError {
@@ -222,6 +323,8 @@ impl fmt::Display for ServerError {
             ServerError::Config(error) => error.fmt(f),
             ServerError::Disk(error) => error.fmt(f),
             ServerError::Open(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            ServerError::Tls(error) => error.fmt(f),
             ServerError::Listen(address, error) => {
                 write!(f, "cannot listen at {address}: {error}")
             }

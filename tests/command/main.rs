@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod directories;
+mod http;
 mod kills;
 mod load;
 mod nodes;

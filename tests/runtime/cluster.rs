@@ -52,13 +52,18 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts nodes 1 to `count`, which found their cluster.
     pub(crate) async fn start(count: u64) -> Cluster {
-        let members = (1..=count).map(|id| (NodeId(id), free_address())).collect();
-        let root = TempDir::new().expect("there is room");
-        let mut cluster = Cluster { root, members, servers: BTreeMap::new() };
+        let mut cluster = Cluster::unstarted(count);
         for id in (1..=count).map(NodeId) {
             cluster.restart(id).await;
         }
         cluster
+    }
+
+    /// Nodes 1 to `count`, none of which runs yet.
+    pub(crate) fn unstarted(count: u64) -> Cluster {
+        let members = (1..=count).map(|id| (NodeId(id), free_address())).collect();
+        let root = TempDir::new().expect("there is room");
+        Cluster { root, members, servers: BTreeMap::new() }
     }
 
     pub(crate) fn config(&self, id: NodeId) -> ServerConfig {

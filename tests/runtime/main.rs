@@ -1,6 +1,9 @@
 //! Nodes that run for real: files, sockets and threads, in one process.
 
+mod carrying;
 mod clients;
 mod cluster;
+#[cfg(feature = "metrics")]
+mod counting;
 mod failing;
 mod serving;

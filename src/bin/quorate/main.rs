@@ -5,6 +5,7 @@ mod backup;
 mod client;
 mod completions;
 mod exit;
+mod http;
 mod inspect;
 mod keys;
 mod kv;

@@ -36,7 +36,7 @@ impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
     }
 }
 
-from_text!(Cluster, NodeAt, Span, Bytes);
+from_text!(Cluster, NodeAt, Span, Bytes, At);
 
 /// A cluster: its id in 32 hexadecimal digits, or a name, which always gives the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,10 @@ pub(crate) struct NodeAt {
     pub(crate) id: NodeId,
     pub(crate) address: SocketAddr,
 }
+
+/// Where something is served: an address, or a port of this machine alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At(pub(crate) SocketAddr);
 
 /// A time: `300ms`, `2s`, `5min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +128,16 @@ impl FromStr for Level {
     }
 }
 
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<At, String> {
+        let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let address = port.ok().or_else(|| text.parse().ok()).map(At);
+        address.ok_or_else(|| format!("`{text}` is no address like 127.0.0.1:9100, and no port"))
+    }
+}
+
 /// A number and the unit after it.
 fn with_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -173,6 +187,13 @@ mod tests {
         assert_eq!("64 KiB".parse(), Ok(Bytes(65536)));
         let node: NodeAt = "4=127.0.0.1:7104".parse().expect("it is one");
         assert_eq!((node.id, node.to_string()), (NodeId(4), "4=127.0.0.1:7104".to_owned()));
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_this_machine() {
+        assert_eq!("9100".parse(), Ok(At(([127, 0, 0, 1], 9100).into())));
+        assert_eq!("0.0.0.0:9100".parse(), Ok(At(([0, 0, 0, 0], 9100).into())));
+        assert!("65536".parse::<At>().expect_err("there is no such port").contains("`65536`"));
     }
 
     #[test]

@@ -57,14 +57,11 @@ pub(super) struct Attempts<'a> {
 }
 
 impl Network {
-    pub(super) fn new(config: ClientConfig) -> Network {
+    pub(super) fn new(config: ClientConfig, security: Security) -> Network {
         let start = usize::from(entropy() as u16);
         let nodes = Nodes::new(config.addresses.clone(), start);
-        let dialer = Dialer {
-            config: Arc::new(config),
-            security: Security::Plaintext,
-            nodes: Arc::new(Mutex::new(nodes)),
-        };
+        let dialer =
+            Dialer { config: Arc::new(config), security, nodes: Arc::new(Mutex::new(nodes)) };
         Network { dialer, connections: Mutex::default() }
     }
 

@@ -37,15 +37,16 @@ struct Shared {
 }
 
 impl Client {
-    /// A client that is not connected yet.
+    /// A client that is not connected yet. Its certificates are read at once, if it has any.
     ///
     /// # Errors
     /// A [`ClientConfigError`].
     pub fn new(config: ClientConfig) -> Result<Client, ClientConfigError> {
         config.check()?;
+        let security = config.security()?;
         let deadline = config.deadline;
         let session = Session::new(config.session, config.acknowledge);
-        let network = Network::new(config);
+        let network = Network::new(config, security);
         Ok(Client { shared: Arc::new(Shared { network, session }), deadline })
     }
 

@@ -4,6 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::machine::SessionLimits;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::{Tls, TlsConfig, TlsError};
+use crate::runtime::transport::link::Security;
 use crate::storage::ClusterId;
 use crate::types::Acknowledge;
 
@@ -39,8 +42,12 @@ pub struct ClientConfig {
     /// The most requests that wait to be written on one connection; whoever has more waits.
     pub requests_max: usize,
     /// Whether words may leave this machine in the clear. Without it only loopback addresses are
-    /// called.
+    /// called; with `tls` nothing is in the clear.
     pub plaintext: bool,
+    /// The client's or the administrator's certificate, and who vouches for nodes. Without it
+    /// everything is said in the clear.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsConfig>,
 }
 
 impl ClientConfig {
@@ -68,6 +75,8 @@ impl ClientConfig {
             retry_max: Duration::from_millis(500),
             requests_max: 1024,
             plaintext: false,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -115,10 +124,44 @@ impl ClientConfig {
     }
 }
 
+impl ClientConfig {
+    /// How connections are protected: files of certificates are read now.
+    #[cfg(feature = "tls")]
+    pub(super) fn security(&self) -> Result<Security, ClientConfigError> {
+        let Some(files) = &self.tls else { return Ok(Security::Plaintext) };
+        let tls = Tls::of_user(files.clone()).map_err(ClientConfigError::Tls)?;
+        match tls.cluster() {
+            cluster if cluster == self.cluster => Ok(Security::Tls(tls)),
+            other => Err(ClientConfigError::Cluster(other)),
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unnecessary_wraps, reason = "files of certificates may be wrong")]
+    pub(super) fn security(&self) -> Result<Security, ClientConfigError> {
+        Ok(Security::Plaintext)
+    }
+
+    /// Whether nodes on other machines may be called.
+    pub(super) fn may_leave(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let safe = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let safe = false;
+        safe || self.plaintext
+    }
+}
+
 /// Why a [`ClientConfig`] is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientConfigError {
+    /// A file of its certificates cannot be used.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
+    /// Its certificate is of this cluster, and not of the one it is to speak to.
+    #[cfg(feature = "tls")]
+    Cluster(ClusterId),
     /// No address is given.
     NoAddress,
     /// The address is not of the form `host:port`.
@@ -138,6 +181,12 @@ pub enum ClientConfigError {
 impl fmt::Display for ClientConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            #[cfg(feature = "tls")]
+            ClientConfigError::Tls(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            ClientConfigError::Cluster(cluster) => {
+                write!(f, "the certificate is of cluster {cluster}: use one of the cluster meant")
+            }
             ClientConfigError::NoAddress => f.write_str("no address of any node is given"),
             ClientConfigError::Address(address) => {
                 write!(f, "\"{address}\" is no address: write host:port")

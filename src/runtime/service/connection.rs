@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
+use crate::runtime::principal::Role;
 use crate::runtime::refusal::{Refusal, refused};
-use crate::runtime::service::requests::{Bounds, Role, carry_out, too_large};
+use crate::runtime::service::requests::{Bounds, carry_out, may, too_large};
 use crate::runtime::transport::greeting::{Reader, say_within};
 use crate::runtime::transport::link::Stream;
 use crate::wire::{ClientReply, ClientRequest, Denial, Frame, Told, pulse};
@@ -133,7 +134,7 @@ impl Connection {
         let ClientRequest { number, wanted } = request;
         let reply = move |told| Outgoing { reply: ClientReply { number, told }, _place: place };
         let share = match self.bounds.share(&wanted) {
-            _ if !self.role.may(&wanted) => Err(Denial::NotAllowed),
+            _ if !may(self.role, &wanted) => Err(Denial::NotAllowed),
             None => Err(Denial::Overloaded),
             Some(share) => Ok(share),
         };

@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
-use crate::runtime::principal::Principal;
+use crate::runtime::principal::{Principal, Role};
 use crate::runtime::refusal::{Refusal, refused};
 use crate::runtime::service::connection::Connection;
-use crate::runtime::service::requests::{Bounds, Role};
+use crate::runtime::service::requests::Bounds;
 use crate::runtime::transport::greeting::{Reader, say_within};
 use crate::runtime::transport::link::Stream;
 use crate::storage::ClusterId;
@@ -45,7 +45,7 @@ impl Service {
         config: ServiceConfig,
         handle: Handle,
     ) -> Service {
-        let connections = Arc::new(Semaphore::new(config.connections_max));
+        let connections = Arc::new(Semaphore::new(network.connections_max));
         let bounds = Bounds::new(&config);
         let closing = Arc::new(watch::Sender::new(false));
         Service { cluster, node, network, config, handle, connections, bounds, closing }
@@ -59,14 +59,10 @@ impl Service {
         hello: &ClientHello,
         principal: Option<&Principal>,
     ) -> io::Result<Guest> {
-        let role = match principal {
-            None | Some(Principal::Admin(_)) => Role::Admin,
-            Some(Principal::Client(_)) => Role::Client,
-            Some(node @ Principal::Node(_)) => {
-                let what = format_args!("{node} wants to be a client");
-                return Err(refused(Refusal::Role, what));
-            }
-        };
+        let role = principal.map_or(Role::Admin, Principal::role);
+        if role == Role::Node {
+            return Err(refused(Refusal::Role, "a node wants to be a client"));
+        }
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
         let (cluster, full) = (self.cluster.0, permit.is_none());
         let versions = Versions::SUPPORTED;
@@ -105,7 +101,7 @@ impl Service {
     /// while.
     pub(in crate::runtime) async fn drain(&self) {
         self.closing.send_replace(true);
-        let all = u32::try_from(self.config.connections_max).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.network.connections_max).unwrap_or(u32::MAX);
         // Who is not done by then learns it from the end of its connection.
         let _ = timeout(self.config.drain_max, self.connections.acquire_many(all)).await;
     }

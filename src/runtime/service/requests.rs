@@ -9,17 +9,9 @@ use crate::machine::Outcome;
 use crate::runtime::ask::{Answered, AskError, Proposed};
 use crate::runtime::config::ServiceConfig;
 use crate::runtime::handle::Handle;
+use crate::runtime::principal::Role;
 use crate::types::RejectReason;
 use crate::wire::{Denial, LeaderHint, Told, Wanted};
-
-/// What a client may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// To propose, to read, and to know how the node is doing.
-    Client,
-    /// Everything.
-    Admin,
-}
 
 /// What waits of all clients together.
 #[derive(Clone)]
@@ -55,17 +47,15 @@ impl Bounds {
     }
 }
 
-impl Role {
-    /// Whether it may ask for this.
-    pub(super) fn may(self, wanted: &Wanted) -> bool {
-        match wanted {
-            Wanted::Propose { .. } | Wanted::Read { .. } | Wanted::Report => true,
-            Wanted::ChangeMembership(_)
-            | Wanted::GiveUpChange
-            | Wanted::Transfer(_)
-            | Wanted::Campaign
-            | Wanted::Snapshot => self == Role::Admin,
-        }
+/// Whether somebody of this role may ask for this.
+pub(super) fn may(role: Role, wanted: &Wanted) -> bool {
+    match wanted {
+        Wanted::Propose { .. } | Wanted::Read { .. } | Wanted::Report => true,
+        Wanted::ChangeMembership(_)
+        | Wanted::GiveUpChange
+        | Wanted::Transfer(_)
+        | Wanted::Campaign
+        | Wanted::Snapshot => role == Role::Admin,
     }
 }
 

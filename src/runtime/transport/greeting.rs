@@ -119,8 +119,25 @@ impl Reader {
         Reader { frames: FrameReader::new(), buffer: vec![0; READ_BYTES], start: 0, end: 0 }
     }
 
+    /// How many bytes the frames had that were read.
+    pub(in crate::runtime) fn given_bytes(&self) -> u64 {
+        self.frames.given_bytes()
+    }
+
     /// The next frame. Nothing is lost if the future is dropped.
     pub(in crate::runtime) async fn next<S>(&mut self, stream: &mut S) -> io::Result<Frame>
+    where
+        S: AsyncRead + Unpin,
+    {
+        self.next_within(Duration::MAX, stream).await
+    }
+
+    /// The same, if something of it arrives at least every `silence_max`.
+    pub(in crate::runtime) async fn next_within<S>(
+        &mut self,
+        silence_max: Duration,
+        stream: &mut S,
+    ) -> io::Result<Frame>
     where
         S: AsyncRead + Unpin,
     {
@@ -131,7 +148,9 @@ impl Reader {
             if let Some(frame) = read.map_err(|error| nonsense(&error))? {
                 return Ok(frame);
             }
-            let count = stream.read(&mut self.buffer).await?;
+            let silent = |_| Err(refused(Refusal::Silence, "nothing was heard for long"));
+            let count = timeout(silence_max, stream.read(&mut self.buffer)).await;
+            let count = count.unwrap_or_else(silent)?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -148,7 +167,11 @@ impl Reader {
     }
 }
 
-async fn say<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
+/// Writes all of it.
+pub(in crate::runtime) async fn say<S>(stream: &mut S, bytes: &[u8]) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
     stream.write_all(bytes).await?;
     stream.flush().await
 }

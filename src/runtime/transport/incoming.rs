@@ -5,26 +5,28 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::io::split;
+use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::sync::mpsc::error::SendError;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::handle::Handle;
+use crate::runtime::metrics::{Open, SnapshotStep};
 use crate::runtime::refusal::{Refusal, refused};
 use crate::runtime::service::{Guest, Service};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
 use crate::runtime::transport::lane::Lane;
-use crate::runtime::transport::link::{Link, Security, Stream};
-use crate::types::{NodeId, Packet};
+use crate::runtime::transport::link::{Link, Stream};
+use crate::types::{NodeId, Packet, Transfer, TransferBody};
 use crate::wire::{Frame, pulse};
 
 /// Where packets go that have arrived: what keeps the cluster together does not wait behind bulk.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(in crate::runtime) struct Arrivals {
     pub(in crate::runtime) urgent: Sender<Packet>,
     pub(in crate::runtime) bulk: Sender<Packet>,
@@ -34,10 +36,20 @@ pub(in crate::runtime) struct Arrivals {
 pub(in crate::runtime) struct Door {
     pub(in crate::runtime) greeting: Greeting,
     pub(in crate::runtime) config: NetworkConfig,
-    pub(in crate::runtime) security: Security,
     pub(in crate::runtime) arrivals: Arrivals,
     pub(in crate::runtime) handle: Handle,
     pub(in crate::runtime) service: Service,
+}
+
+impl Arrivals {
+    /// Waits while the packet's queue is full; an error if nobody takes anything any more.
+    pub(super) async fn take(&self, packet: Packet) -> Result<(), SendError<Packet>> {
+        let queue = match Lane::of(&packet) {
+            Lane::Control => &self.urgent,
+            Lane::Log | Lane::Snapshot => &self.bulk,
+        };
+        queue.send(packet).await
+    }
 }
 
 /// Takes the calls of peers and clients.
@@ -87,18 +99,34 @@ impl Door {
     async fn open(&self, tcp: TcpStream, from: SocketAddr, stranger: impl Send) {
         let greeted = timeout(self.config.handshake_max, self.greet(tcp)).await;
         let late = |_| Err(refused(Refusal::Late, "its hello took too long"));
-        let (link, frames, caller) = match greeted.unwrap_or_else(late) {
+        let (link, frames, caller) = match greeted.unwrap_or_else(late).map_err(early) {
             Ok(greeted) => greeted,
             Err(error) => {
-                self.handle.refusals.count(&error);
+                self.handle.gate.refusals.count(&error);
+                return info!(%from, %error, "refused a connection");
+            }
+        };
+        let node = match caller {
+            Caller::Peer(id) => Some(id),
+            Caller::Client(_) => None,
+        };
+        let mut pass = match self.handle.gate.enter(node) {
+            Ok(pass) => pass,
+            Err(error) => {
+                self.handle.gate.refusals.count(&error);
                 return info!(%from, %error, "refused a connection");
             }
         };
         drop(stranger);
+        let network = &self.handle.gate.counts.network;
+        let kind = usize::from(node.is_none());
+        network.calls_taken[kind].add(1);
+        let _open = Open::count(&network.calls_open[kind]);
         let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
             ended = self.serve(caller, stream, frames) => ended,
             error = trust.lost() => Err(error),
+            error = pass.replaced() => Err(error),
         };
         match ended {
             Ok(()) => {}
@@ -106,7 +134,7 @@ impl Door {
                 debug!(%from, "the other side closed its connection");
             }
             Err(error) => {
-                self.handle.refusals.count(&error);
+                self.handle.gate.refusals.count(&error);
                 info!(%from, %error, "closed a connection");
             }
         }
@@ -114,15 +142,9 @@ impl Door {
 
     /// Finds out who is there and what for. The first frame of a connection says it.
     async fn greet(&self, tcp: TcpStream) -> io::Result<(Link, Reader, Caller)> {
-        let mut link = self.security.accept(tcp).await?;
+        let mut link = self.handle.gate.security.accept(tcp).await?;
         let mut frames = Reader::new();
-        let first = match frames.next(&mut link.stream).await {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(refused(Refusal::Early, "it ended before its hello"));
-            }
-            first => first?,
-        };
-        let caller = match first {
+        let caller = match frames.next(&mut link.stream).await? {
             Frame::Hello(hello) => {
                 let principal = link.principal.as_ref();
                 Caller::Peer(self.greeting.answer(&mut link.stream, &hello, principal).await?)
@@ -146,32 +168,54 @@ impl Door {
 
     async fn listen(&self, peer: NodeId, stream: Stream, mut frames: Reader) -> io::Result<()> {
         let (mut read, mut write) = split(stream);
-        let mut bytes = Vec::new();
-        let mut heard = Instant::now();
-        let mut pulse_at = heard + self.config.pulse;
+        // Whoever is slow to take what was heard is there all the same.
+        tokio::select! {
+            ended = self.hear(peer, &mut read, &mut frames) => ended,
+            ended = self.show(&mut write) => ended,
+        }
+    }
+
+    async fn hear<R>(&self, peer: NodeId, read: &mut R, frames: &mut Reader) -> io::Result<()>
+    where
+        R: AsyncRead + Unpin,
+    {
+        // Whoever calls ends a connection that is idle: this is for those who do not.
+        let idle_max = 2 * self.config.idle_max;
+        let mut spoke = Instant::now();
+        let counts = &self.handle.gate.counts;
+        let own = counts.network.peer(peer);
         loop {
-            let end = heard + self.config.silence_max;
-            tokio::select! {
-                biased;
-                frame = frames.next(&mut read) => {
-                    heard = Instant::now();
-                    match frame? {
-                        Frame::Packet(packet) => self.take(peer, packet).await?,
-                        Frame::Pulse => {}
-                        _ => return Err(refused(Refusal::Frame, "no node says this")),
-                    }
+            let before = frames.given_bytes();
+            let frame = frames.next_within(self.config.silence_max, read).await?;
+            own.heard.set(counts.milliseconds().max(1));
+            match frame {
+                Frame::Packet(packet) => {
+                    self.count(&packet, frames.given_bytes() - before);
+                    self.take(peer, packet).await?;
+                    spoke = Instant::now();
                 }
-                () = sleep_until(end) => {
-                    return Err(refused(Refusal::Silence, "nothing was heard for long"));
-                }
-                () = sleep_until(pulse_at) => {}
+                Frame::Pulse if spoke.elapsed() < idle_max => {}
+                Frame::Pulse => return Err(refused(Refusal::Idle, "it only pulsed for long")),
+                _ => return Err(refused(Refusal::Frame, "no node says this")),
             }
-            if Instant::now() >= pulse_at {
-                pulse(&mut bytes);
-                say_within(self.config.silence_max, &mut write, &bytes).await?;
-                bytes.clear();
-                pulse_at = Instant::now() + self.config.pulse;
-            }
+        }
+    }
+
+    fn count(&self, packet: &Packet, bytes: u64) {
+        let counts = &self.handle.gate.counts;
+        counts.network.received(packet, bytes);
+        if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
+            counts.events.snapshots.add(&SnapshotStep::PartReceived, 1);
+        }
+    }
+
+    /// Shows that this node is there, until the other side takes nothing any more.
+    async fn show<W: AsyncWrite + Unpin>(&self, write: &mut W) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        pulse(&mut bytes);
+        loop {
+            sleep(self.config.pulse).await;
+            say_within(self.config.silence_max, write, &bytes).await?;
         }
     }
 
@@ -185,10 +229,16 @@ impl Door {
         if to != self.greeting.node {
             return Err(refused(Refusal::Recipient, what()));
         }
-        let queue = match Lane::of(&packet) {
-            Lane::Control => &self.arrivals.urgent,
-            Lane::Log | Lane::Snapshot => &self.arrivals.bulk,
-        };
-        queue.send(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.arrivals.take(packet).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// An end that came before the other side has said who it is.
+fn early(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            refused(Refusal::Early, "it ended before its hello")
+        }
+        _ => error,
     }
 }

@@ -6,6 +6,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::runtime::principal::Principal;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::{Checked, Tls};
 use crate::types::NodeId;
 
 /// Bytes in both directions.
@@ -28,10 +30,13 @@ pub(in crate::runtime) struct Link {
 }
 
 /// How connections are protected.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(in crate::runtime) enum Security {
     /// Not at all.
     Plaintext,
+    /// By TLS, and a certificate at each end.
+    #[cfg(feature = "tls")]
+    Tls(Tls),
 }
 
 impl Security {
@@ -40,6 +45,8 @@ impl Security {
         tcp.set_nodelay(true)?;
         match self {
             Security::Plaintext => Ok(Link::plaintext(tcp)),
+            #[cfg(feature = "tls")]
+            Security::Tls(tls) => Ok(Link::checked(tls.accept(tcp).await?)),
         }
     }
 
@@ -53,6 +60,8 @@ impl Security {
         tcp.set_nodelay(true)?;
         match (self, node) {
             (Security::Plaintext, _) => Ok(Link::plaintext(tcp)),
+            #[cfg(feature = "tls")]
+            (Security::Tls(tls), node) => Ok(Link::checked(tls.call(tcp, node).await?)),
         }
     }
 }
@@ -61,12 +70,21 @@ impl Link {
     fn plaintext(tcp: TcpStream) -> Link {
         Link { stream: Box::new(tcp), principal: None, trust: Trust::Plaintext }
     }
+
+    #[cfg(feature = "tls")]
+    fn checked((stream, principal, checked): (impl Socket + 'static, Principal, Checked)) -> Link {
+        let (principal, trust) = (Some(principal), Trust::Checked(checked));
+        Link { stream: Box::new(stream), principal, trust }
+    }
 }
 
 /// Whether the other side is still trusted.
 pub(in crate::runtime) enum Trust {
     /// Nobody ever asked.
     Plaintext,
+    /// It has a certificate.
+    #[cfg(feature = "tls")]
+    Checked(Checked),
 }
 
 impl Trust {
@@ -74,6 +92,8 @@ impl Trust {
     pub(in crate::runtime) async fn lost(&mut self) -> io::Error {
         match self {
             Trust::Plaintext => std::future::pending().await,
+            #[cfg(feature = "tls")]
+            Trust::Checked(checked) => checked.lost().await,
         }
     }
 }

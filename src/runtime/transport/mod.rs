@@ -5,6 +5,8 @@
 //! may do, this may do too: what does not fit into a queue is lost, and the algorithm says it
 //! again.
 
+mod carrier;
+pub(super) mod gate;
 pub(super) mod greeting;
 mod incoming;
 mod lane;
@@ -12,7 +14,7 @@ pub(super) mod link;
 mod outgoing;
 mod peers;
 
+pub use carrier::{Inlet, Transport};
 pub(super) use greeting::Greeting;
 pub(super) use incoming::{Arrivals, Door, Listener};
-pub(super) use link::Security;
 pub(super) use peers::Peers;

@@ -1,17 +1,20 @@
 //! What is said to one peer on one lane.
 
 use std::io;
+use std::sync::Arc;
 
-use tokio::io::{AsyncWrite, split};
+use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::metrics::{Loss, Open, PeerCounts};
 use crate::runtime::refusal::{Refusal, refused};
-use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
+use crate::runtime::transport::gate::Gate;
+use crate::runtime::transport::greeting::{Greeting, Reader, say};
 use crate::runtime::transport::lane::Lane;
-use crate::runtime::transport::link::{Link, Security, Stream};
+use crate::runtime::transport::link::{Link, Stream};
 use crate::types::{Address, NodeId, Packet};
 use crate::wire::{Frame, encode, pulse};
 
@@ -28,7 +31,9 @@ pub(super) struct Call {
     pub(super) address: Address,
     pub(super) lane: Lane,
     pub(super) config: NetworkConfig,
-    pub(super) security: Security,
+    pub(super) gate: Arc<Gate>,
+    /// The peer's own figures.
+    pub(super) counts: Arc<PeerCounts>,
 }
 
 /// Why a connection is over.
@@ -52,7 +57,8 @@ impl Call {
                     continue;
                 }
                 Err(Failed { connected, error }) => {
-                    let Call { peer, address, .. } = &self;
+                    let Call { peer, address, gate, .. } = &self;
+                    gate.refusals.count(&error);
                     let lane = self.lane.name();
                     if connected || reached {
                         info!(%peer, %address, lane, %error, "connection lost");
@@ -62,19 +68,22 @@ impl Call {
                     if connected {
                         retry = self.config.retry_min;
                     }
+                    self.counts.failures.add(1);
                     reached = false;
                 }
             }
             sleep(retry).await;
             retry = (retry * 2).min(self.config.retry_max);
             // What waited meanwhile is old, and said again where it matters.
-            while queue.try_recv().is_ok() {}
+            while queue.try_recv().is_ok() {
+                self.counts.losses.add(&Loss::Unreachable, 1);
+            }
         }
     }
 
     async fn talk(&self, first: Packet, queue: &mut Receiver<Packet>) -> Result<Over, Failed> {
         let handshake = async {
-            let mut link = self.security.call(self.address.as_str(), Some(self.peer)).await?;
+            let mut link = self.gate.security.call(self.address.as_str(), Some(self.peer)).await?;
             let reader = self.greeting.call(&mut link.stream, self.peer).await?;
             Ok((link, reader))
         };
@@ -82,6 +91,7 @@ impl Call {
         let connected = timeout(self.config.handshake_max, handshake).await.unwrap_or_else(late);
         let (link, frames) = connected.map_err(|error| Failed { connected: false, error })?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
+        let _open = Open::count(&self.counts.connected[self.lane as usize]);
         let Link { stream, mut trust, .. } = link;
         let over = tokio::select! {
             over = self.say_all(first, queue, stream, frames) => over,
@@ -99,42 +109,45 @@ impl Call {
         mut frames: Reader,
     ) -> io::Result<Over> {
         let (mut read, mut write) = split(stream);
+        // A write may take long, as long as the other side shows that it is there.
+        tokio::select! {
+            over = self.speak(first, queue, &mut write) => over,
+            error = self.hear(&mut read, &mut frames) => Err(error),
+        }
+    }
+
+    async fn speak<W>(
+        &self,
+        first: Packet,
+        queue: &mut Receiver<Packet>,
+        write: &mut W,
+    ) -> io::Result<Over>
+    where
+        W: AsyncWrite + Unpin,
+    {
         let mut batch = vec![first];
         let mut bytes = Vec::new();
-        let mut heard = Instant::now();
-        let (mut spoke, mut pulse_at) = (heard, heard + self.config.pulse);
+        let mut spoke = Instant::now();
+        let mut pulse_at = spoke + self.config.pulse;
         loop {
             if !batch.is_empty() {
                 spoke = Instant::now();
                 for packet in batch.drain(..) {
-                    if let Err(error) = encode(&packet, &mut bytes) {
-                        debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
-                    }
+                    self.put(&packet, &mut bytes);
                     if bytes.len() >= BATCH_BYTES {
-                        self.write(&mut write, &mut bytes).await?;
+                        write_all(write, &mut bytes).await?;
                     }
                 }
             }
             if !bytes.is_empty() {
-                self.write(&mut write, &mut bytes).await?;
+                write_all(write, &mut bytes).await?;
                 pulse_at = Instant::now() + self.config.pulse;
             }
-            let now = Instant::now();
-            if now >= spoke + self.config.idle_max {
+            if Instant::now() >= spoke + self.config.idle_max {
                 return Ok(Over::Idle);
-            }
-            if now >= heard + self.config.silence_max {
-                return Err(refused(Refusal::Silence, "nothing was heard for long"));
             }
             tokio::select! {
                 biased;
-                // Before the queue, which may never be empty: pulses are few.
-                frame = frames.next(&mut read) => match frame? {
-                    Frame::Pulse => heard = Instant::now(),
-                    _ => {
-                        return Err(refused(Refusal::Frame, "it speaks where it should listen"));
-                    }
-                },
                 count = queue.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
                         return Ok(Over::Closed);
@@ -145,16 +158,43 @@ impl Call {
         }
     }
 
-    /// Writes `bytes`, and keeps their memory unless it is much.
-    async fn write<W>(&self, stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
-    where
-        W: AsyncWrite + Unpin,
-    {
-        say_within(self.config.silence_max, stream, bytes).await?;
-        bytes.clear();
-        bytes.shrink_to(2 * BATCH_BYTES);
-        Ok(())
+    fn put(&self, packet: &Packet, bytes: &mut Vec<u8>) {
+        let before = bytes.len();
+        match encode(packet, bytes) {
+            Ok(()) => self.gate.counts.network.sent(packet, bytes.len() - before),
+            Err(error) => {
+                self.counts.losses.add(&Loss::TooLong, 1);
+                debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
+            }
+        }
     }
+
+    /// Hears that the other side is there, until it is not.
+    async fn hear<R>(&self, read: &mut R, frames: &mut Reader) -> io::Error
+    where
+        R: AsyncRead + Unpin,
+    {
+        loop {
+            match frames.next_within(self.config.silence_max, read).await {
+                Ok(Frame::Pulse) => {}
+                Ok(_) => {
+                    return refused(Refusal::Frame, "it speaks where it should listen");
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+}
+
+/// Writes `bytes`, and keeps their memory unless it is much.
+async fn write_all<W>(stream: &mut W, bytes: &mut Vec<u8>) -> io::Result<()>
+where
+    W: AsyncWrite + Unpin,
+{
+    say(stream, bytes).await?;
+    bytes.clear();
+    bytes.shrink_to(2 * BATCH_BYTES);
+    Ok(())
 }
 
 /// A connection that did not come about, or broke.

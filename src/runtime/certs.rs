@@ -1,0 +1,289 @@
+//! Certificates for a cluster, its clients and its administrators, made without any other tool.
+//!
+//! Each [`Role`] has an authority of its own: whoever can make clients can make no nodes.
+//!
+//! ```
+//! use quorate::runtime::certs::Authority;
+//! use quorate::runtime::{Principal, Role};
+//! use quorate::storage::ClusterId;
+//! use quorate::types::NodeId;
+//!
+//! let nodes = Authority::new(Role::Node)?;
+//! let issued = nodes.issue(ClusterId(0xc1), &Principal::Node(NodeId(1)), 365)?;
+//! assert!(issued.certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+//! # Ok::<(), quorate::runtime::certs::CertsError>(())
+//! ```
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
+
+use crate::runtime::principal::{Principal, Role};
+use crate::runtime::tls::{TlsConfig, check_issued};
+use crate::storage::ClusterId;
+
+/// How long an authority lasts, in days.
+pub const AUTHORITY_DAYS: u32 = 3650;
+
+/// Clocks of machines differ: what is issued now was valid for so long already.
+const EARLIER: Duration = Duration::from_secs(3600);
+
+/// Who vouches for the certificates of one role.
+#[derive(Debug)]
+pub struct Authority {
+    role: Role,
+    certificate: String,
+    key: KeyPair,
+}
+
+/// A certificate and its private key, as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key, which nobody else may read.
+    pub key: String,
+}
+
+/// Why there is no certificate.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CertsError {
+    /// It could not be made, or the authority's key could not be read.
+    Making(String),
+    /// The authority is of one role, and the certificate would be of another.
+    Role {
+        /// The authority's.
+        authority: Role,
+        /// The one that was asked for.
+        asked: Role,
+    },
+    /// The file could not be read or written.
+    File(PathBuf, io::Error),
+}
+
+impl Authority {
+    /// A new authority, valid for [`AUTHORITY_DAYS`].
+    ///
+    /// # Errors
+    /// [`CertsError::Making`].
+    pub fn new(role: Role) -> Result<Authority, CertsError> {
+        let key = KeyPair::generate()?;
+        let certificate = params(role, AUTHORITY_DAYS).self_signed(&key)?.pem();
+        Ok(Authority { role, certificate, key })
+    }
+
+    /// The authority that [`Authority::certificate`] and [`Authority::key`] were of, from PEM.
+    /// What it issues is checked against `certificate`.
+    ///
+    /// # Errors
+    /// [`CertsError::Making`] if the key cannot be read.
+    pub fn of(role: Role, certificate: &str, key: &str) -> Result<Authority, CertsError> {
+        let key = KeyPair::from_pem(key)?;
+        Ok(Authority { role, certificate: certificate.to_owned(), key })
+    }
+
+    /// Its certificate as PEM: what others trust.
+    #[must_use]
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// Its key as PEM: whoever has it makes certificates.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.key.serialize_pem()
+    }
+
+    /// A new certificate of `principal`, valid for `days` from now. With 0 days it has expired
+    /// already.
+    ///
+    /// # Errors
+    /// [`CertsError::Role`] if the principal is not of the authority's role, else
+    /// [`CertsError::Making`]: most often the authority's key is not its certificate's.
+    pub fn issue(
+        &self,
+        cluster: ClusterId,
+        principal: &Principal,
+        days: u32,
+    ) -> Result<Issued, CertsError> {
+        if principal.role() != self.role {
+            let (authority, asked) = (self.role, principal.role());
+            return Err(CertsError::Role { authority, asked });
+        }
+        let mut issued = params(self.role, days);
+        issued.is_ca = IsCa::ExplicitNoCa;
+        issued.distinguished_name = DistinguishedName::new();
+        issued.distinguished_name.push(DnType::CommonName, principal.to_string());
+        let uri = principal.uri(cluster).try_into()?;
+        issued.subject_alt_names = vec![SanType::URI(uri)];
+        issued.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        issued.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if self.role == Role::Node {
+            issued.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        issued.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let authority = params(self.role, AUTHORITY_DAYS);
+        let certificate = issued.signed_by(&key, &Issuer::from_params(&authority, &self.key))?;
+        if days > 0 {
+            check_issued(certificate.der(), &self.certificate).map_err(CertsError::Making)?;
+        }
+        Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+}
+
+/// A directory with the authorities of all roles and what they have issued:
+/// `node-authority.pem` and `.key`, the same of `client` and `admin`, and for each principal a
+/// `.pem` and a `.key`: `node-1`, `client-NAME`, `admin-NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// The directory at `path`, made if it is missing.
+    ///
+    /// # Errors
+    /// [`CertsError::File`].
+    pub fn open(path: impl Into<PathBuf>) -> Result<Directory, CertsError> {
+        let path = path.into();
+        match fs::create_dir_all(&path) {
+            Ok(()) => Ok(Directory(path)),
+            Err(error) => Err(CertsError::File(path, error)),
+        }
+    }
+
+    /// The authority of a role: made, if there is none yet.
+    ///
+    /// # Errors
+    /// A [`CertsError`].
+    pub fn authority(&self, role: Role) -> Result<Authority, CertsError> {
+        let [certificate, key] = self.paths(&format!("{role}-authority"));
+        if !certificate.exists() && !key.exists() {
+            let authority = Authority::new(role)?;
+            write(&certificate, authority.certificate(), 0o644)?;
+            write(&key, &authority.key(), 0o600)?;
+        }
+        Authority::of(role, &read(&certificate)?, &read(&key)?)
+    }
+
+    /// Issues a certificate, in place of one that is there already, and makes the authorities of
+    /// all roles where they are missing. Says where everything is that the principal needs.
+    ///
+    /// # Errors
+    /// A [`CertsError`].
+    pub fn issue(
+        &self,
+        cluster: ClusterId,
+        principal: &Principal,
+        days: u32,
+    ) -> Result<TlsConfig, CertsError> {
+        for role in Role::ALL {
+            self.authority(role)?;
+        }
+        let issued = self.authority(principal.role())?.issue(cluster, principal, days)?;
+        let config = self.config(principal);
+        write(&config.certificate, &issued.certificate, 0o644)?;
+        write(&config.key, &issued.key, 0o600)?;
+        Ok(config)
+    }
+
+    /// Where everything is that the principal needs, once it was issued.
+    #[must_use]
+    pub fn config(&self, principal: &Principal) -> TlsConfig {
+        let [certificate, key] = self.paths(&match principal {
+            Principal::Node(id) => format!("node-{}", id.0),
+            Principal::Client(name) => format!("client-{name}"),
+            Principal::Admin(name) => format!("admin-{name}"),
+        });
+        let [nodes, clients, admins] =
+            Role::ALL.map(|role| self.paths(&format!("{role}-authority"))[0].clone());
+        let mut config = TlsConfig::new(certificate, key, nodes);
+        if principal.role() == Role::Node {
+            (config.clients, config.admins) = (Some(clients), Some(admins));
+        }
+        config
+    }
+
+    /// Of a certificate, and of its key.
+    fn paths(&self, name: &str) -> [PathBuf; 2] {
+        ["pem", "key"].map(|end| self.0.join(format!("{name}.{end}")))
+    }
+}
+
+/// An authority's own certificate.
+fn params(role: Role, days: u32) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, format!("quorate {role} authority"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), now());
+    params.not_before = origin + now - EARLIER;
+    params.not_after = match days {
+        0 => origin + now - EARLIER / 2,
+        days => origin + now + Duration::from_secs(u64::from(days) * 24 * 3600),
+    };
+    params
+}
+
+/// Since 1970.
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "certificates have dates")]
+fn now() -> Duration {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn read(path: &Path) -> Result<String, CertsError> {
+    fs::read_to_string(path).map_err(|error| CertsError::File(path.to_owned(), error))
+}
+
+/// Another file takes its place at once: whoever reads it meanwhile reads the old one or the new.
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
+    let written = || {
+        let aside = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        #[cfg(not(unix))]
+        let _ = mode;
+        let mut file = options.open(&aside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    written().map_err(|error| CertsError::File(path.to_owned(), error))
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for CertsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CertsError::Making(error) => write!(f, "no certificate was made: {error}"),
+            CertsError::Role { authority, asked } => {
+                write!(f, "the {authority} authority vouches for no {asked}")
+            }
+            CertsError::File(path, error) => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for CertsError {}
+
+impl From<rcgen::Error> for CertsError {
+    fn from(error: rcgen::Error) -> CertsError {
+        CertsError::Making(error.to_string())
+    }
+}

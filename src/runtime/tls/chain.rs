@@ -1,0 +1,164 @@
+//! Whether somebody who is trusted vouches for a certificate, and whom it names.
+
+use rustls::CertificateError;
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::{
+    CertRevocationList, EndEntityCert, KeyUsage, RevocationOptionsBuilder, UnknownStatusPolicy,
+};
+
+use crate::runtime::principal::{Principal, Role};
+use crate::runtime::refusal::{Refusal, refused};
+use crate::storage::ClusterId;
+
+/// Who is trusted with what.
+#[derive(Debug)]
+pub(super) struct Trusted {
+    pub(super) nodes: RootCertStore,
+    pub(super) clients: RootCertStore,
+    pub(super) admins: RootCertStore,
+    pub(super) revoked: Vec<CertRevocationList<'static>>,
+}
+
+/// What the other side uses its certificate as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Usage {
+    Client,
+    Server,
+}
+
+impl Trusted {
+    fn roots(&self, role: Role) -> &RootCertStore {
+        match role {
+            Role::Node => &self.nodes,
+            Role::Client => &self.clients,
+            Role::Admin => &self.admins,
+        }
+    }
+
+    /// Whom the certificate is for, if that is somebody of `cluster` and an authority of its role
+    /// vouches for it now.
+    pub(super) fn principal(
+        &self,
+        cluster: ClusterId,
+        certificates: &[CertificateDer<'_>],
+        usage: Usage,
+        now: UnixTime,
+    ) -> Result<Principal, rustls::Error> {
+        let Some((own, between)) = certificates.split_first() else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
+        let (named, principal) = whose(own)?;
+        let parsed = EndEntityCert::try_from(own).map_err(|error| faulty(&error))?;
+        let usage = match usage {
+            Usage::Client => KeyUsage::client_auth(),
+            Usage::Server => KeyUsage::server_auth(),
+        };
+        let revoked: Vec<&CertRevocationList<'_>> = self.revoked.iter().collect();
+        // An authority without a list has taken nothing back.
+        let revocation = RevocationOptionsBuilder::new(&revoked)
+            .ok()
+            .map(|builder| builder.with_status_policy(UnknownStatusPolicy::Allow).build());
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        let roots = &self.roots(principal.role()).roots;
+        parsed
+            .verify_for_usage(algorithms.all, roots, between, now, usage, revocation, None)
+            .map_err(|error| faulty(&error))?;
+        if named != cluster {
+            let what = format_args!("the certificate is of cluster {named}, not of {cluster}");
+            return Err(objection(Refusal::Cluster, what));
+        }
+        Ok(principal)
+    }
+}
+
+/// Whom a certificate names, whoever vouches for it.
+pub(super) fn whose(
+    certificate: &CertificateDer<'_>,
+) -> Result<(ClusterId, Principal), rustls::Error> {
+    let parsed = EndEntityCert::try_from(certificate).map_err(|error| faulty(&error))?;
+    let mut uris = parsed.valid_uri_names();
+    // More than one name would leave it to each reader whom to believe in.
+    match (uris.next().and_then(Principal::of_uri), uris.next()) {
+        (Some(named), None) => Ok(named),
+        _ => {
+            let what = "the certificate does not say by one URI, quorate://CLUSTER/ROLE/NAME, \
+                        whom it is for";
+            Err(objection(Refusal::Nameless, what))
+        }
+    }
+}
+
+/// An error with a reason to count.
+fn objection(why: Refusal, what: impl std::fmt::Display) -> rustls::Error {
+    let error = std::sync::Arc::new(refused(why, what));
+    CertificateError::Other(rustls::OtherError(error)).into()
+}
+
+/// What the library has found, as the other side is told it.
+fn faulty(error: &webpki::Error) -> rustls::Error {
+    use webpki::Error;
+
+    let error = match error {
+        Error::CertExpired { .. } | Error::InvalidCertValidity => CertificateError::Expired,
+        Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
+        Error::UnknownIssuer => CertificateError::UnknownIssuer,
+        Error::CertRevoked => CertificateError::Revoked,
+        Error::BadDer | Error::BadDerTime | Error::TrailingData(_) => CertificateError::BadEncoding,
+        _ => return objection(Refusal::Untrusted, format_args!("the certificate: {error}")),
+    };
+    error.into()
+}
+
+/// What is counted for an error of TLS.
+pub(super) fn reason(error: &rustls::Error) -> Refusal {
+    use rustls::Error;
+
+    match error {
+        Error::InvalidCertificate(error) => match error {
+            CertificateError::Expired | CertificateError::NotValidYet => Refusal::Expired,
+            CertificateError::BadEncoding => Refusal::Nameless,
+            CertificateError::Other(other) => {
+                let refused = other.0.downcast_ref::<std::io::Error>().and_then(Refusal::of);
+                refused.unwrap_or(Refusal::Untrusted)
+            }
+            _ => Refusal::Untrusted,
+        },
+        Error::NoCertificatesPresented => Refusal::NoCertificate,
+        Error::PeerIncompatible(_) => Refusal::TlsVersion,
+        Error::InvalidMessage(_) => Refusal::NotTls,
+        _ => Refusal::Tls,
+    }
+}
+
+/// Whether `authority`, a certificate as PEM, vouches for `certificate`.
+#[cfg(feature = "certs")]
+pub(in crate::runtime) fn check_issued(
+    certificate: &CertificateDer<'_>,
+    authority: &str,
+) -> Result<(), String> {
+    use rustls::pki_types::pem::PemObject;
+
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(authority.as_bytes());
+    let authority = authority.map_err(|error| format!("the authority's certificate: {error}"))?;
+    roots.add(authority).map_err(|error| format!("the authority's certificate: {error}"))?;
+    let trusted = Trusted {
+        nodes: roots.clone(),
+        clients: roots.clone(),
+        admins: roots,
+        revoked: Vec::new(),
+    };
+    let named = whose(certificate);
+    let (cluster, _) = named.map_err(|error| error.to_string())?;
+    match trusted.principal(
+        cluster,
+        std::slice::from_ref(certificate),
+        Usage::Client,
+        UnixTime::now(),
+    ) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("the key is not that of the authority's certificate: {error}")),
+    }
+}
