@@ -77,6 +77,12 @@ impl ClientSession {
         Some(sequence)
     }
 
+    /// The client does not wait for the request any more. Whether it was carried out stays
+    /// unknown; copies of it that reach the log after a later request are not.
+    pub fn give_up(&mut self, sequence: Sequence) {
+        self.waiting.remove(&sequence);
+    }
+
     /// What may be sent now, for the first time or again, lowest number first.
     pub fn calls(&self) -> impl Iterator<Item = Call> + '_ {
         let registers = (self.state == State::Registering).then_some(Call::Register);
@@ -228,6 +234,24 @@ mod tests {
         assert!(client.is_over() && calls(&client).is_empty());
         assert_eq!(client.submit(b"c"), None);
         assert_eq!(client.answer(Call::Request(requests[0]), &reply()), Answer::Nothing);
+    }
+
+    #[test]
+    fn what_is_given_up_makes_room() {
+        let mut client = open();
+        let first = client.submit(b"a").unwrap();
+        client.submit(b"b").unwrap();
+        client.give_up(first);
+        let third = client.submit(b"c").expect("the first is not waited for any more");
+        let command = client.command(Call::Request(third)).unwrap();
+        let Some(Request::InSession { acknowledged, .. }) = Request::decode(&command) else {
+            panic!("a request in a session");
+        };
+        assert_eq!(acknowledged, Sequence(2), "no copy of the first is carried out any more");
+        assert_eq!(client.command(Call::Request(first)), None);
+        assert_eq!(client.answer(Call::Request(first), &reply()), Answer::Nothing);
+        assert_eq!(client.answer(Call::Request(first), &Outcome::SessionExpired), Answer::Nothing);
+        assert!(!client.is_over());
     }
 
     #[test]

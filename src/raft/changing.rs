@@ -6,11 +6,13 @@
 //! the log is not, and any two that follow one another share the voters that decide.
 
 use crate::progress::Progress;
-use crate::raft::action::{Action, RejectReason};
+use crate::raft::action::Action;
 use crate::raft::catch_up::CatchUp;
 use crate::raft::common::Common;
 use crate::raft::leader::Leader;
-use crate::types::{Change, EntryId, Fate, Instant, Membership, NodeId, Payload, Tag};
+use crate::types::{
+    Change, EntryId, Fate, Instant, Membership, NodeId, Payload, RejectReason, Tag,
+};
 
 impl Leader {
     pub(crate) fn on_change(&mut self, common: &mut Common, tag: Tag, change: &Change) {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::log::{Log, Slice};
-use crate::raft::action::{Action, Refusal, RejectReason, RoleName};
+use crate::raft::action::{Action, Refusal};
 use crate::raft::config::{Config, Lease};
 use crate::raft::drift::Drift;
 use crate::raft::founding::Founding;
@@ -18,7 +18,8 @@ use crate::raft::refusals::Refusals;
 use crate::raft::survival::Survival;
 use crate::types::{
     AppendOutcome, Body, Entry, EntryId, Founder, Freshness, HardState, Incarnation, Index,
-    Instant, Membership, Message, NodeId, Payload, ReadLevel, Readiness, SnapshotMeta, Tag, Term,
+    Instant, Membership, Message, NodeId, Payload, ReadLevel, Readiness, RejectReason, RoleName,
+    SnapshotMeta, Tag, Term,
 };
 
 /// What a node has in every role.

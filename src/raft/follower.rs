@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 
 use crate::log::Fit;
-use crate::raft::action::{Action, Refusal, RejectReason, RoleName};
+use crate::raft::action::{Action, Refusal};
 use crate::raft::common::Common;
 use crate::raft::loan::Borrowing;
 use crate::raft::reads::ForwardedReads;
 use crate::raft::transition::Transition;
 use crate::types::{
-    AppendOutcome, Beat, Body, Entry, EntryId, Freshness, Index, Instant, NodeId, ReadLevel, Tag,
+    AppendOutcome, Beat, Body, Entry, EntryId, Freshness, Index, Instant, NodeId, ReadLevel,
+    RejectReason, RoleName, Tag,
 };
 
 /// What only a follower has.

@@ -2,10 +2,10 @@
 //! is stuck (thesis §3.10).
 
 use crate::progress::{Mode, Progress};
-use crate::raft::action::{Action, RejectReason};
+use crate::raft::action::Action;
 use crate::raft::common::Common;
 use crate::raft::leader::{Handover, Leader};
-use crate::types::{Body, NodeId, Tag};
+use crate::types::{Body, NodeId, RejectReason, Tag};
 
 impl Leader {
     pub(crate) fn on_transfer(&mut self, common: &mut Common, tag: Tag, to: Option<NodeId>) {

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::progress::Progress;
 use crate::quorum;
-use crate::raft::action::{Action, Refusal, RejectReason};
+use crate::raft::action::{Action, Refusal};
 use crate::raft::catch_up::Changing;
 use crate::raft::common::Common;
 use crate::raft::lease::Tenure;
@@ -17,7 +17,7 @@ use crate::raft::transition::Transition;
 use crate::raft::unapplied::Unapplied;
 use crate::types::{
     Acknowledge, AppendOutcome, Beat, Body, Command, Entry, EntryId, Freshness, Index, Instant,
-    NodeId, Payload, ReadLevel, Readiness, Tag,
+    NodeId, Payload, ReadLevel, Readiness, RejectReason, Tag,
 };
 
 /// What only a leader has.

@@ -31,7 +31,6 @@ mod replication;
 mod screen;
 mod snapshots;
 mod start;
-mod status;
 mod survival;
 mod telling;
 mod trace;
@@ -39,12 +38,13 @@ mod transition;
 mod unapplied;
 mod upkeep;
 
-pub use action::{Action, Refusal, RejectReason, RoleName};
+pub use action::{Action, Refusal};
 pub use config::{Config, ConfigError, Lease, Removal, Survivor};
 pub use input::{Consumer, Input};
 pub use refusals::Refusals;
 pub use start::StartError;
-pub use status::{PeerStatus, Status};
+
+pub use crate::types::{PeerStatus, RejectReason, RoleName, Status};
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

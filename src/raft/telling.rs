@@ -3,9 +3,8 @@
 use alloc::vec::Vec;
 
 use crate::progress::{Mode, Progress};
-use crate::raft::status::{PeerStatus, Status};
 use crate::raft::{Raft, Role};
-use crate::types::NodeId;
+use crate::types::{NodeId, PeerStatus, Status};
 
 impl Raft {
     /// The node's state at a glance.

@@ -3,10 +3,9 @@
 
 use core::fmt;
 
-use crate::raft::action::{Action, RoleName};
+use crate::raft::action::Action;
 use crate::raft::input::{Consumer, Input};
-use crate::raft::status::Status;
-use crate::types::{Acknowledge, Freshness, Listed, ReadLevel, Write};
+use crate::types::{Acknowledge, Freshness, Listed, ReadLevel, RoleName, Status, Write};
 
 impl fmt::Display for Status {
     /// The columns of a trace line between the time and the event:

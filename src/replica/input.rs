@@ -66,6 +66,9 @@ pub enum Input {
         /// The voter that is to lead; the best one if none is named.
         to: Option<NodeId>,
     },
+    /// Take a snapshot of the state machine, however little was applied since the last one; not
+    /// if one is being taken already.
+    TakeSnapshot,
     /// Campaign now, as if the election timeout had passed.
     Campaign,
     /// Stop in good order: what waits for the disk becomes durable, then `Output::Closed`. What

@@ -27,5 +27,7 @@ pub use input::{Done, Input};
 pub use node::Node;
 pub use open::{OpenError, Replica};
 pub use output::{Note, Output, Verdict, Work};
-pub use validation::{Comparisons, Standing};
+pub use validation::Comparisons;
 pub use worker::Worker;
+
+pub use crate::types::Standing;

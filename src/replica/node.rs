@@ -6,7 +6,7 @@ mod comparing;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::machine::ConflictTest;
-use crate::raft::{self, Action, Consumer, PeerStatus, Raft, RejectReason, Status};
+use crate::raft::{self, Action, Consumer, Raft};
 use crate::replica::chains::Chains;
 use crate::replica::config::ReplicaConfig;
 use crate::replica::conflicts;
@@ -14,9 +14,12 @@ use crate::replica::input::{Done, Input};
 use crate::replica::output::{Note, Output, Verdict, Work};
 use crate::replica::requests::Requests;
 use crate::replica::snapshots::{Heard, Snapshots};
-use crate::replica::validation::{Comparisons, Standing, Validation};
+use crate::replica::validation::{Comparisons, Validation};
 use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
-use crate::types::{Body, Index, Instant, Packet, ReadLevel, SnapshotMeta, Transfer, TransferBody};
+use crate::types::{
+    Body, Index, Instant, Packet, PeerStatus, ReadLevel, RejectReason, SnapshotMeta, Standing,
+    Status, Transfer, TransferBody,
+};
 
 /// A node without its state machine, without clock, network or threads.
 ///
@@ -167,6 +170,13 @@ impl Node {
         self.validation.comparisons
     }
 
+    /// How many snapshots the node took of its own state, and how many it received whole, since
+    /// its start.
+    #[must_use]
+    pub fn snapshots_come(&self) -> (u64, u64) {
+        self.snapshots.come
+    }
+
     /// The algorithm's part.
     #[must_use]
     pub fn raft(&self) -> &Raft {
@@ -248,6 +258,7 @@ impl Node {
                 self.tell(raft::Input::Transfer { tag, to });
             }
             Input::Campaign => self.tell(raft::Input::Campaign),
+            Input::TakeSnapshot => self.snapshots.demand(),
             Input::Close => {
                 self.end_requests();
                 self.stage = Stage::Closes;

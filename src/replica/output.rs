@@ -1,10 +1,11 @@
 //! All that a whole node wants done.
 
 use crate::machine::Outcome;
-use crate::raft::{self, Refusal, RejectReason, RoleName};
+use crate::raft::{self, Refusal};
 use crate::storage::{Failure, Operation};
 use crate::types::{
-    Entry, EntryId, Freshness, Index, Membership, NodeId, Packet, SnapshotMeta, Tag, Term,
+    Entry, EntryId, Freshness, Index, Membership, NodeId, Packet, RejectReason, RoleName,
+    SnapshotMeta, Tag, Term,
 };
 
 /// One thing a node wants done. A driver may carry outputs out at once and in any order, save that

@@ -12,24 +12,8 @@ use crate::replica::imprints::Imprints;
 use crate::replica::output::{Output, Verdict};
 use crate::types::{
     Comparison, ComparisonBody, Hash128, Imprint, Index, Instant, Membership, NodeId, Packet,
-    SnapshotMeta,
+    SnapshotMeta, Standing,
 };
-
-/// What is known of this node's state machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Nothing yet: it started with a state that was not compared since. Reads are rejected, for a
-    /// while at most.
-    Unchecked,
-    /// A majority of the voters had the same results when it asked last and could tell.
-    Sound,
-    /// A majority of the voters had other results: it applies nothing, answers nothing, and waits
-    /// for a snapshot to start over from.
-    Quarantined,
-    /// No results are those of a majority: nobody can tell who is right. It applies nothing and
-    /// answers nothing; a person has to look.
-    Divided,
-}
 
 /// How often a node compared, since its start, and what with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

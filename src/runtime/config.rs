@@ -29,6 +29,8 @@ pub struct ServerConfig {
     pub replica: ReplicaConfig,
     /// The bounds of connections.
     pub network: NetworkConfig,
+    /// The bounds of what is done for clients.
+    pub service: ServiceConfig,
     /// The most requests of users that wait to be looked at; whoever asks for more waits.
     pub requests_max: usize,
     /// Whether words may leave this machine in the clear. Without it, and without TLS, `listen`
@@ -64,6 +66,24 @@ pub struct NetworkConfig {
     pub connections_max: usize,
 }
 
+/// The bounds of a node's service to clients. Whoever is beyond one is told so, or waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// The most requests of one connection that wait for their replies. No more is read from it
+    /// until one of them has gone out.
+    pub requests_per_connection_max: usize,
+    /// The most requests of all connections that wait for their replies. One more is refused as
+    /// overload.
+    pub requests_max: usize,
+    /// The most bytes of commands and queries that all of these requests have together, in KiB.
+    /// What goes beyond it is refused as overload.
+    pub requests_kib_max: u32,
+    /// After how long without a request a connection is closed that waits for none.
+    pub idle_max: Duration,
+    /// How long replies may take to go out when the node is shut down.
+    pub drain_max: Duration,
+}
+
 impl Default for NetworkConfig {
     fn default() -> NetworkConfig {
         NetworkConfig {
@@ -77,6 +97,32 @@ impl Default for NetworkConfig {
             strangers_max: 64,
             connections_max: 1024,
         }
+    }
+}
+
+impl Default for ServiceConfig {
+    fn default() -> ServiceConfig {
+        ServiceConfig {
+            requests_per_connection_max: 512,
+            requests_max: 16_384,
+            requests_kib_max: 128 << 10,
+            idle_max: Duration::from_secs(120),
+            drain_max: Duration::from_secs(1),
+        }
+    }
+}
+
+impl ServiceConfig {
+    /// The field that is zero, if one is: nothing could pass it.
+    fn zero(&self) -> Option<&'static str> {
+        let counts = [
+            ("service.requests_per_connection_max", self.requests_per_connection_max),
+            ("service.requests_max", self.requests_max),
+            ("service.requests_kib_max", self.requests_kib_max as usize),
+        ];
+        let count = counts.into_iter().find(|(_, count)| *count == 0);
+        let idle = self.idle_max.is_zero().then_some("service.idle_max");
+        count.map(|(field, _)| field).or(idle)
     }
 }
 
@@ -136,6 +182,7 @@ impl ServerConfig {
             peers: BTreeMap::new(),
             replica: ReplicaConfig::new(raft),
             network: NetworkConfig::default(),
+            service: ServiceConfig::default(),
             requests_max: 4096,
             plaintext: false,
             #[cfg(feature = "tls")]
@@ -178,6 +225,9 @@ impl ServerConfig {
             ("requests_max", self.requests_max),
         ];
         if let Some((field, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(ServerConfigError::Zero(field));
+        }
+        if let Some(field) = self.service.zero() {
             return Err(ServerConfigError::Zero(field));
         }
         if network.silence_max < 2 * network.pulse {

@@ -7,15 +7,17 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::machine::Request;
-use crate::raft::RoleName;
-use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Report, Told};
+use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Told};
+use crate::runtime::metrics::Stopwatch;
 use crate::runtime::refusal::Refusal;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
 use crate::runtime::transport::gate::Gate;
 #[cfg(feature = "tls")]
 use crate::runtime::transport::link::Security;
-use crate::types::{Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Term};
+use crate::types::{
+    Acknowledge, Change, Command, EntryId, Membership, NodeId, ReadLevel, Report, RoleName, Term,
+};
 
 /// A way to a node that runs in this process. Clones share it.
 ///
@@ -73,7 +75,8 @@ impl Handle {
         command: Command,
         acknowledge: Acknowledge,
     ) -> Result<Proposed, AskError> {
-        self.ask(|sender| Ask::Propose(command, acknowledge, sender)).await
+        let since = Stopwatch::start();
+        self.ask(|sender| Ask::Propose(command, acknowledge, since, sender)).await
     }
 
     /// Asks the state machine, on any node. `docs/READS.md` has the levels and their prices.
@@ -81,7 +84,8 @@ impl Handle {
     /// # Errors
     /// An [`AskError`]; never [`AskError::Unknown`].
     pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<Answered, AskError> {
-        self.ask(|sender| Ask::Read(level, query.to_vec(), sender)).await
+        let since = Stopwatch::start();
+        self.ask(|sender| Ask::Read(level, query.to_vec(), since, sender)).await
     }
 
     /// Changes who counts, and waits until that is complete. Only the leader can.
@@ -114,6 +118,16 @@ impl Handle {
     /// [`AskError::Stopped`].
     pub async fn campaign(&self) -> Result<(), AskError> {
         self.asks.send(Ask::Campaign).await.map_err(|_| AskError::Stopped)
+    }
+
+    /// Has the node take a snapshot of its state machine, however little was carried out since the
+    /// last one; not if it is taking one already. `Status::snapshot` of a report tells when it is
+    /// there.
+    ///
+    /// # Errors
+    /// [`AskError::Stopped`].
+    pub async fn snapshot(&self) -> Result<(), AskError> {
+        self.asks.send(Ask::Snapshot).await.map_err(|_| AskError::Stopped)
     }
 
     /// How the node is doing.
@@ -162,6 +176,13 @@ impl Handle {
             Security::Plaintext => Ok(()),
             Security::Tls(tls) => tls.reload(),
         }
+    }
+
+    /// What the node counts, also after it has stopped.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(&self) -> crate::runtime::metrics::Metrics {
+        crate::runtime::metrics::Metrics::new(Arc::clone(&self.gate.counts))
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {

@@ -7,25 +7,35 @@
 mod ask;
 #[cfg(feature = "certs")]
 pub mod certs;
+mod client;
 mod clock;
 mod config;
 mod driver;
 mod handle;
 mod lanes;
+mod metrics;
 mod principal;
 mod refusal;
 mod server;
+mod service;
 mod tasks;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
 
-pub use ask::{Answered, AskError, Proposed, Report};
-pub use config::{NetworkConfig, ServerConfig, ServerConfigError};
+pub use ask::{Answered, AskError, Proposed};
+pub use client::{
+    Client, ClientConfig, ClientConfigError, ClientError, Rejection, Trouble, blocking,
+};
+pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};
+#[cfg(feature = "metrics")]
+pub use metrics::{Bucket, Glance, Latencies, Link, Metrics, Timed, Totals};
 pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
 pub use refusal::Refusal;
 pub use server::{Server, ServerError};
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsError};
 pub use transport::{Inlet, Transport};
+
+pub use crate::types::Report;

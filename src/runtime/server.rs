@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::oneshot;
-use tracing::info;
+use tracing::{info, info_span};
 
 use crate::machine::StateMachine;
 use crate::replica::{Node, OpenError, Replica, Worker};
@@ -19,6 +19,8 @@ use crate::runtime::config::{ServerConfig, ServerConfigError};
 use crate::runtime::driver::{Driver, Queues};
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
+use crate::runtime::metrics::Counts;
+use crate::runtime::service::Service;
 use crate::runtime::tasks::Tasks;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{Tls, TlsError};
@@ -92,10 +94,10 @@ impl Server {
         D: Disk + Clone + Send + 'static,
     {
         let opened = Opened::open(disk, config, machine)?;
-        let (arrivals, arrived) = queues();
-        let Opened { config, greeting, .. } = &opened;
+        let (arrivals, arrived) = queues(&opened.counts);
+        let Opened { config, greeting, counts, .. } = &opened;
         let (greeting, listen, network) = (*greeting, config.listen, config.network.clone());
-        let gate = Arc::new(Gate::new(security(config)?, &network));
+        let gate = Arc::new(Gate::new(security(config)?, &network, Arc::clone(counts)));
         let known = config.peers.clone();
         let peers = Peers::new(greeting, network.clone(), Arc::clone(&gate), known);
         let listener = Listener::bind(listen).await;
@@ -103,8 +105,8 @@ impl Server {
         let address = listener.address().unwrap_or(listen);
         info!(%address, node = %greeting.node, cluster = %greeting.cluster, "listening");
         let inside = arrivals.clone();
-        let listening = move |handle| {
-            listener.run(Door { greeting, config: network, arrivals: inside, handle })
+        let listening = move |handle, service| {
+            listener.run(Door { greeting, config: network, arrivals: inside, handle, service })
         };
         opened.run((arrivals, arrived), (Box::new(peers), gate), address, listening)
     }
@@ -125,12 +127,14 @@ impl Server {
         D: Disk + Clone + Send + 'static,
     {
         let opened = Opened::open(disk, config, machine)?;
-        let (arrivals, arrived) = queues();
+        let (arrivals, arrived) = queues(&opened.counts);
         let inlet = Inlet::new(arrivals.clone(), opened.greeting.node);
         let address = opened.config.listen;
-        let gate = Arc::new(Gate::new(Security::Plaintext, &opened.config.network));
+        let counts = Arc::clone(&opened.counts);
+        let gate = Arc::new(Gate::new(Security::Plaintext, &opened.config.network, counts));
         let transport = (Box::new(transport) as Box<_>, gate);
-        let server = opened.run((arrivals, arrived), transport, address, |_| future::pending())?;
+        let server =
+            opened.run((arrivals, arrived), transport, address, |_, _| future::pending())?;
         Ok((server, inlet))
     }
 
@@ -195,6 +199,7 @@ struct Opened<M, D> {
     worker: Worker<M>,
     clock: Clock,
     greeting: Greeting,
+    counts: Arc<Counts>,
 }
 
 impl<M, D> Opened<M, D>
@@ -217,7 +222,8 @@ where
             node: identity.node,
             incarnation: identity.incarnation,
         };
-        Ok(Opened { config, disk, node, worker, clock, greeting })
+        let counts = Arc::new(Counts::new(identity.node, cluster));
+        Ok(Opened { config, disk, node, worker, clock, greeting, counts })
     }
 
     /// Runs the node, and `listening` as long as it does.
@@ -226,20 +232,25 @@ where
         (arrivals, arrived): (Arrivals, Arrived),
         (mut transport, gate): (Box<dyn Transport>, Arc<Gate>),
         address: SocketAddr,
-        listening: impl FnOnce(Handle) -> L,
+        listening: impl FnOnce(Handle, Service) -> L,
     ) -> Result<Server, ServerError>
     where
         L: Future<Output = Infallible> + Send + 'static,
     {
-        let Opened { config, disk, node, worker, clock, .. } = self;
+        let Opened { config, disk, node, worker, clock, greeting, counts } = self;
+        // All that the node says, on whichever thread, says whose it is.
+        let span = info_span!("node", id = %greeting.node, cluster = %greeting.cluster);
+        let _within = span.enter();
         let (done, done_queue) = mpsc::unbounded_channel();
-        let lanes = Lanes::start(&disk, worker, &done).map_err(ServerError::Threads)?;
+        let lanes = Lanes::start(&disk, worker, &done, &counts);
+        let lanes = lanes.map_err(ServerError::Threads)?;
         drop((done, disk));
         if let Some(founders) = &config.replica.raft.founders {
             transport.meet(founders);
         }
         transport.meet(node.raft().log().membership());
         let (asks, asks_queue) = mpsc::channel(config.requests_max);
+        counts.network.watch("asks", &asks);
         let queues = Queues {
             done: done_queue,
             urgent: arrived.urgent,
@@ -249,15 +260,19 @@ where
             _asks: asks.clone(),
         };
         let (driver, handle) = Driver::new(node, clock, (lanes, transport), queues, (asks, gate));
-        let listening = listening(handle.clone());
+        let who = (greeting.cluster, greeting.node);
+        let service = Service::new(who, config.network, config.service, handle.clone());
+        let listening = listening(handle.clone(), service.clone());
         let (tell, ended) = oneshot::channel();
         let mut tasks = Tasks::default();
         tasks.spawn(async move {
+            let mut listening = std::pin::pin!(listening);
             let (end, mut lanes) = tokio::select! {
                 biased;
                 ended = driver.run() => ended,
-                never = listening => match never {},
+                never = &mut listening => match never {},
             };
+            service.drain().await;
             // The directory is free once every lane has let go of it.
             while lanes.recv().await.is_some() {}
             let _ = tell.send(end);
@@ -272,9 +287,11 @@ struct Arrived {
     bulk: Receiver<Packet>,
 }
 
-fn queues() -> (Arrivals, Arrived) {
+fn queues(counts: &Counts) -> (Arrivals, Arrived) {
     let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
     let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
+    counts.network.watch("urgent", &urgent);
+    counts.network.watch("bulk", &bulk);
     (Arrivals { urgent, bulk }, Arrived { urgent: urgent_queue, bulk: bulk_queue })
 }
 

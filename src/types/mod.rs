@@ -10,6 +10,8 @@ mod id;
 mod membership;
 mod message;
 mod read;
+mod rejection;
+mod status;
 mod time;
 mod transfer;
 mod validation;
@@ -25,6 +27,8 @@ pub use membership::{
 };
 pub use message::{AppendOutcome, Beat, Body, Bringer, Message, Readiness};
 pub use read::{Freshness, ReadLevel};
+pub use rejection::RejectReason;
+pub use status::{PeerStatus, Report, RoleName, Standing, Status};
 pub use time::Instant;
 pub use transfer::{Packet, Part, Transfer, TransferBody};
 pub use validation::{Comparison, ComparisonBody, Hash128, Imprint};

@@ -58,7 +58,9 @@ pub(super) fn decode_body(header: &Header, body: &[u8]) -> Result<Packet, Flaw> 
     const COMPARISON_MAX: usize = Kind::Comparison.bytes_max();
     let kind = header.kind;
     let packet = match kind {
-        Kind::Hello | Kind::Pulse => return Err(Flaw::Place { found: kind }),
+        Kind::Hello | Kind::Pulse | Kind::ClientHello | Kind::Request | Kind::Reply => {
+            return Err(Flaw::Place { found: kind });
+        }
         Kind::Control => Packet::Message(read::<OwnedMessage, CONTROL_MAX>(kind, body)?.0),
         Kind::Append => Packet::Message(read::<OwnedMessage, APPEND_MAX>(kind, body)?.0),
         Kind::Transfer => Packet::Transfer(read::<OwnedTransfer, TRANSFER_MAX>(kind, body)?.0),
@@ -107,7 +109,8 @@ fn bounded<const MAX: usize>() -> Bounded<MAX> {
     bincode::config::standard().with_fixed_int_encoding().with_limit::<MAX>()
 }
 
-fn write(kind: Kind, value: &impl Serialize, into: &mut Vec<u8>) -> Result<(), Flaw> {
+/// Writes a body.
+pub(super) fn write(kind: Kind, value: &impl Serialize, into: &mut Vec<u8>) -> Result<(), Flaw> {
     // A limit binds only what is read; what is written is measured when its frame is closed.
     let written = bincode::serde::encode_into_std_write(value, into, bounded::<{ usize::MAX }>());
     let refused =
@@ -115,7 +118,8 @@ fn write(kind: Kind, value: &impl Serialize, into: &mut Vec<u8>) -> Result<(), F
     written.map(|_| ()).map_err(refused)
 }
 
-fn read<'de, T: Deserialize<'de>, const MAX: usize>(
+/// Reads the whole of a body, within `MAX` bytes.
+pub(super) fn read<'de, T: Deserialize<'de>, const MAX: usize>(
     kind: Kind,
     body: &'de [u8],
 ) -> Result<T, Flaw> {

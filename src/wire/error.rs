@@ -43,8 +43,8 @@ pub enum Flaw {
         /// What the header says.
         found: u8,
     },
-    /// A connection begins with a hello, and has no second one; or a packet was expected and a
-    /// hello found.
+    /// A connection begins with a hello, has no second one, and then only what goes with it; or a
+    /// packet was expected and something else found.
     Place {
         /// What was found where it has no place.
         found: Kind,

@@ -75,15 +75,15 @@ impl Serialize for SharedTransfer<'_> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "NodeId")]
-struct NodeIdForm(u64);
+pub(super) struct NodeIdForm(u64);
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Term")]
-struct TermForm(u64);
+pub(super) struct TermForm(u64);
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Index")]
-struct IndexForm(u64);
+pub(super) struct IndexForm(u64);
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Root")]
@@ -91,7 +91,7 @@ struct RootForm([u8; 32]);
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "EntryId")]
-struct EntryIdForm {
+pub(super) struct EntryIdForm {
     #[serde(with = "TermForm")]
     term: Term,
     #[serde(with = "IndexForm")]
@@ -221,18 +221,18 @@ struct ReadinessForm {
 }
 
 /// A span as its nanoseconds.
-mod nanos {
+pub(super) mod nanos {
     use core::time::Duration;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(in crate::wire) fn serialize<S: Serializer>(
         span: &Duration,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_nanos)
@@ -283,7 +283,7 @@ struct EntryForm {
 #[serde(remote = "Payload")]
 enum PayloadForm {
     Noop,
-    Command(#[serde(with = "command")] Command),
+    Command(#[serde(with = "bytes")] Command),
     Membership(#[serde(with = "membership")] Membership),
 }
 
@@ -458,14 +458,14 @@ mod entries {
 }
 
 /// A membership as the bytes that [`Membership::encode`] gives.
-mod membership {
+pub(super) mod membership {
     use crate::types::Membership;
     use crate::wire::form::BytesVisitor;
     use serde::de::Error as _;
     use serde::ser::Error as _;
     use serde::{Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(in crate::wire) fn serialize<S: Serializer>(
         membership: &Membership,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -475,7 +475,7 @@ mod membership {
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Membership, D::Error> {
         let bytes = deserializer.deserialize_bytes(BytesVisitor)?;
@@ -483,48 +483,28 @@ mod membership {
     }
 }
 
-/// Bytes that a clone shares.
-mod bytes {
+/// Bytes, whatever holds them.
+pub(super) mod bytes {
     use crate::wire::form::BytesVisitor;
     use serde::{Deserializer, Serializer};
-    use std::sync::Arc;
+    use std::ops::Deref;
 
-    pub(super) fn serialize<S: Serializer>(
-        bytes: &Arc<[u8]>,
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        bytes: &impl Deref<Target = [u8]>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(bytes)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::wire) fn deserialize<'de, T: From<&'de [u8]>, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Arc<[u8]>, D::Error> {
-        deserializer.deserialize_bytes(BytesVisitor).map(Arc::from)
-    }
-}
-
-/// A command as its bytes.
-mod command {
-    use crate::types::Command;
-    use crate::wire::form::BytesVisitor;
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        command: &Command,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(command)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Command, D::Error> {
-        deserializer.deserialize_bytes(BytesVisitor).map(Command::from)
+    ) -> Result<T, D::Error> {
+        deserializer.deserialize_bytes(BytesVisitor).map(T::from)
     }
 }
 
 /// Takes bytes where they lie: nothing is allocated before they are known to be there.
-struct BytesVisitor;
+pub(super) struct BytesVisitor;
 
 impl<'de> Visitor<'de> for BytesVisitor {
     type Value = &'de [u8];
@@ -564,14 +544,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
     }
 }
 
-fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(super) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     items_max: usize,
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
     deserializer.deserialize_seq(ListVisitor { items_max, item: PhantomData })
 }
 
-fn write_list<S: Serializer, T: Serialize>(
+pub(super) fn write_list<S: Serializer, T: Serialize>(
     items: impl ExactSizeIterator<Item = T>,
     items_max: usize,
     serializer: S,

@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(changed(4, 0), Err(Flaw::Version { found: 0 }));
         assert_eq!(changed(5, 1), Err(Flaw::Version { found: 257 }));
         assert_eq!(changed(KIND, 0), Err(Flaw::Kind { found: 0 }));
-        assert_eq!(changed(KIND, 8), Err(Flaw::Kind { found: 8 }));
+        assert_eq!(changed(KIND, 11), Err(Flaw::Kind { found: 11 }));
         assert_eq!(changed(KIND, 7), Err(Flaw::TooLong { kind: Kind::Pulse, length: 300 }));
         assert_eq!(changed(KIND, 1), Err(Flaw::Version { found: 1 }), "a hello has version 0");
         for place in [7, 16, 17, 27] {

@@ -121,6 +121,13 @@ pub enum HelloError {
 impl Versions {
     /// What this library speaks.
     pub const SUPPORTED: Versions = Versions { oldest: WIRE_VERSION, newest: WIRE_VERSION };
+
+    /// The newest version that both know.
+    #[must_use]
+    pub fn common(self, other: Versions) -> Option<u16> {
+        let newest = self.newest.min(other.newest);
+        (newest >= self.oldest.max(other.oldest)).then_some(newest)
+    }
 }
 
 impl Hello {
@@ -207,11 +214,10 @@ impl Hello {
             return Err(HelloError::Incarnation { expected, found });
         }
         let (ours, theirs) = (Versions::SUPPORTED, self.versions);
-        let version = ours.newest.min(theirs.newest);
-        if version < ours.oldest.max(theirs.oldest) {
-            return Err(HelloError::Version { ours, theirs });
+        match ours.common(theirs) {
+            Some(version) => Ok(Accept { version }),
+            None => Err(HelloError::Version { ours, theirs }),
         }
-        Ok(Accept { version })
     }
 }
 

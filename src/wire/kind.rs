@@ -27,11 +27,17 @@ pub enum Kind {
     Comparison = 6,
     /// Nothing but that the sender is there.
     Pulse = 7,
+    /// A [`crate::wire::ClientHello`].
+    ClientHello = 8,
+    /// A [`crate::wire::ClientRequest`].
+    Request = 9,
+    /// A [`crate::wire::ClientReply`].
+    Reply = 10,
 }
 
 impl Kind {
     /// Every kind.
-    pub(super) const ALL: [Kind; 7] = [
+    pub(super) const ALL: [Kind; 10] = [
         Kind::Hello,
         Kind::Control,
         Kind::Append,
@@ -39,6 +45,9 @@ impl Kind {
         Kind::Chained,
         Kind::Comparison,
         Kind::Pulse,
+        Kind::ClientHello,
+        Kind::Request,
+        Kind::Reply,
     ];
 
     /// How long the body may be, in bytes.
@@ -46,9 +55,9 @@ impl Kind {
     pub const fn bytes_max(self) -> usize {
         match self {
             // It comes from someone who has not said yet who it is.
-            Kind::Hello => 4 << 10,
+            Kind::Hello | Kind::ClientHello => 4 << 10,
             Kind::Control | Kind::Comparison => 64 << 10,
-            Kind::Append | Kind::Chained => 8 << 20,
+            Kind::Append | Kind::Chained | Kind::Request | Kind::Reply => 8 << 20,
             // A part of at most 1 MiB, and what it is a part of.
             Kind::Transfer => (1 << 20) + (1 << 10),
             Kind::Pulse => 0,
@@ -57,7 +66,24 @@ impl Kind {
 
     /// The version in the header of such a frame.
     pub(super) fn version(self) -> u16 {
-        if self == Kind::Hello { HELLO_VERSION } else { WIRE_VERSION }
+        if self.greets() { HELLO_VERSION } else { WIRE_VERSION }
+    }
+
+    /// Whether a connection begins with it, and has no second one.
+    pub(super) fn greets(self) -> bool {
+        matches!(self, Kind::Hello | Kind::ClientHello)
+    }
+
+    /// Whether it has a place on a connection that began with `hello`; on a new one if with none.
+    pub(super) fn may_follow(self, hello: Option<Kind>) -> bool {
+        match hello {
+            None => self.greets(),
+            Some(_) if self.greets() => false,
+            Some(hello) => {
+                let is_client = matches!(self, Kind::Request | Kind::Reply);
+                self == Kind::Pulse || is_client == (hello == Kind::ClientHello)
+            }
+        }
     }
 }
 
@@ -71,6 +97,9 @@ impl fmt::Display for Kind {
             Kind::Chained => "chained",
             Kind::Comparison => "comparison",
             Kind::Pulse => "pulse",
+            Kind::ClientHello => "client hello",
+            Kind::Request => "request",
+            Kind::Reply => "reply",
         })
     }
 }

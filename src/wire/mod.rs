@@ -1,5 +1,6 @@
-//! Messages as bytes. A connection carries frames: a [`Hello`] first, then packets, each behind a
-//! header with its kind, its length and its checksums. `docs/FORMAT.md` has the layout.
+//! Messages as bytes. A connection carries frames: a [`Hello`] first, then packets; or a
+//! [`ClientHello`], then requests and replies. Each stands behind a header with its kind, its
+//! length and its checksums. `docs/FORMAT.md` has the layout.
 //!
 //! Reading is total: whatever the bytes are, the answer is a packet or a [`WireError`] that says
 //! what is wrong and where, and memory grows with the bytes that have arrived, never with a length
@@ -24,6 +25,7 @@
 //! # Ok::<(), quorate::wire::WireError>(())
 //! ```
 
+mod client;
 mod codec;
 mod error;
 mod form;
@@ -32,6 +34,9 @@ mod hello;
 mod kind;
 mod reader;
 
+pub use client::{
+    ClientHello, ClientHelloError, ClientReply, ClientRequest, Denial, LeaderHint, Told, Wanted,
+};
 pub use codec::{decode, encode, pulse};
 pub use error::{Flaw, WireError};
 pub use form::APPEND_ENTRIES_MAX;

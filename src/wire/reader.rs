@@ -1,6 +1,7 @@
 //! Frames out of the bytes of a connection, in whatever pieces they arrive.
 
 use crate::types::Packet;
+use crate::wire::client::{ClientHello, ClientReply, ClientRequest};
 use crate::wire::codec::decode_body;
 use crate::wire::error::{Flaw, WireError};
 use crate::wire::frame::{FRAME_HEADER_BYTES, Header};
@@ -13,12 +14,18 @@ const STEP_BYTES: usize = 64 << 10;
 /// What arrives on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// Always the first, and only the first.
+    /// The first one between nodes, and only the first.
     Hello(Hello),
-    /// Anything later that is not a pulse.
+    /// Anything later between nodes that is not a pulse.
     Packet(Packet),
     /// The other side is there, and has nothing to say.
     Pulse,
+    /// The first one between a client and a node, and only the first.
+    ClientHello(ClientHello),
+    /// What a client wants.
+    Request(ClientRequest),
+    /// What a client is told.
+    Reply(ClientReply),
 }
 
 /// Puts the frames of one connection together.
@@ -33,8 +40,8 @@ pub struct FrameReader {
     header: Option<Header>,
     /// Where the frame under way begins in the stream.
     offset: u64,
-    /// Whether the hello is past.
-    greeted: bool,
+    /// The kind of the hello, once that is past.
+    greeted: Option<Kind>,
     failed: Option<WireError>,
 }
 
@@ -63,6 +70,12 @@ impl FrameReader {
         })
     }
 
+    /// How many bytes the frames had that it has given.
+    #[must_use]
+    pub fn given_bytes(&self) -> u64 {
+        self.offset
+    }
+
     /// How much memory it holds, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
@@ -78,7 +91,7 @@ impl FrameReader {
                 }
                 let header = self.arrived.first_chunk().expect("so many were just taken");
                 let header = Header::decode(header)?;
-                if (header.kind == Kind::Hello) == self.greeted {
+                if !header.kind.may_follow(self.greeted) {
                     return Err(Flaw::Place { found: header.kind });
                 }
                 *self.header.insert(header)
@@ -92,10 +105,13 @@ impl FrameReader {
         let frame = match header.kind {
             Kind::Hello => Frame::Hello(Hello::decode_body(body)?),
             Kind::Pulse => Frame::Pulse,
+            Kind::ClientHello => Frame::ClientHello(ClientHello::decode_body(body)?),
+            Kind::Request => Frame::Request(ClientRequest::decode_body(body)?),
+            Kind::Reply => Frame::Reply(ClientReply::decode_body(body)?),
             _ => Frame::Packet(decode_body(&header, body)?),
         };
         self.offset += self.arrived.len() as u64;
-        self.greeted = true;
+        self.greeted = self.greeted.or(Some(header.kind));
         self.header = None;
         self.arrived.clear();
         self.arrived.shrink_to(STEP_BYTES);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 use crate::exit::Trouble;
-use crate::values::{Bytes, Cluster, NodeAt, Span};
+use crate::values::{At, Bytes, Cluster, NodeAt, Span};
 
 macro_rules! settings {
     ($($(#[$attribute:meta])* $field:ident: $kind:ty,)*) => {
@@ -62,6 +62,14 @@ settings! {
     #[arg(long, env = "QUORATE_PLAINTEXT", num_args = 0..=1, default_missing_value = "true",
         require_equals = true, value_name = "BOOL")]
     plaintext: bool,
+    /// Where to serve /metrics and /health: an address, or a port of this machine
+    #[arg(long, env = "QUORATE_METRICS", value_name = "ADDRESS")]
+    metrics: At,
+    /// Where to serve a page that shows the cluster: an address, or a port of this machine
+    ///
+    /// Whoever reaches either can read it, and change nothing: there is no password.
+    #[arg(long, env = "QUORATE_UI", value_name = "ADDRESS")]
+    ui: At,
     /// After how long without a leader a node campaigns; up to twice as long [default: 300ms]
     #[arg(long, env = "QUORATE_ELECTION_TIMEOUT", value_name = "TIME")]
     election_timeout: Span,

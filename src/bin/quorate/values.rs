@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use quorate::storage::ClusterId;
-use quorate::types::NodeId;
+use quorate::types::{NodeId, ReadLevel};
 use serde::de::{Deserialize, Deserializer, Visitor};
 
 /// A value that is read from text, in a file as on the command line. An error comes up while the
@@ -36,7 +36,7 @@ impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
     }
 }
 
-from_text!(Cluster, NodeAt, Span, Bytes);
+from_text!(Cluster, NodeAt, Span, Bytes, At);
 
 /// A cluster: its id in 32 hexadecimal digits, or a name, which always gives the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,10 @@ pub(crate) struct NodeAt {
     pub(crate) address: SocketAddr,
 }
 
+/// Where something is served: an address, or a port of this machine alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At(pub(crate) SocketAddr);
+
 /// A time: `300ms`, `2s`, `5min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -56,6 +60,10 @@ pub(crate) struct Span(pub(crate) Duration);
 /// A size: `4096`, `64KiB`, `16MiB`, `1GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) u64);
+
+/// How fresh a read is: `linearizable`, `lease`, `replica`, `local`, or how old it may be: `2s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Level(pub(crate) ReadLevel);
 
 impl Default for Cluster {
     fn default() -> Cluster {
@@ -97,6 +105,36 @@ impl FromStr for NodeAt {
 impl fmt::Display for NodeAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.id.0, self.address)
+    }
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Level, String> {
+        Ok(Level(match text {
+            "linearizable" => ReadLevel::Linearizable,
+            "lease" => ReadLevel::Lease,
+            "replica" => ReadLevel::Replica,
+            "local" => ReadLevel::Local,
+            _ => {
+                let span: Result<Span, String> = text.parse();
+                let wrong = |_| {
+                    format!("`{text}` is not linearizable, lease, replica, local or a time like 2s")
+                };
+                ReadLevel::Bounded(span.map_err(wrong)?.0)
+            }
+        }))
+    }
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<At, String> {
+        let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let address = port.ok().or_else(|| text.parse().ok()).map(At);
+        address.ok_or_else(|| format!("`{text}` is no address like 127.0.0.1:9100, and no port"))
     }
 }
 
@@ -149,6 +187,13 @@ mod tests {
         assert_eq!("64 KiB".parse(), Ok(Bytes(65536)));
         let node: NodeAt = "4=127.0.0.1:7104".parse().expect("it is one");
         assert_eq!((node.id, node.to_string()), (NodeId(4), "4=127.0.0.1:7104".to_owned()));
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_this_machine() {
+        assert_eq!("9100".parse(), Ok(At(([127, 0, 0, 1], 9100).into())));
+        assert_eq!("0.0.0.0:9100".parse(), Ok(At(([0, 0, 0, 0], 9100).into())));
+        assert!("65536".parse::<At>().expect_err("there is no such port").contains("`65536`"));
     }
 
     #[test]

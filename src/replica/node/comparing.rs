@@ -5,10 +5,9 @@ use crate::raft;
 use crate::replica::chains::Match;
 use crate::replica::node::Node;
 use crate::replica::output::Output;
-use crate::replica::validation::Standing;
 use crate::storage::Failure;
 use crate::types::{
-    Body, Chain, Comparison, ComparisonBody, Index, Message, NodeId, Packet, SnapshotMeta,
+    Body, Chain, Comparison, ComparisonBody, Index, Message, NodeId, Packet, SnapshotMeta, Standing,
 };
 
 impl Node {

@@ -57,7 +57,6 @@ impl Tls {
     }
 
     /// For whoever the certificate names, of whichever cluster.
-    #[allow(dead_code, reason = "a library of clients needs it")]
     pub(in crate::runtime) fn of_user(config: TlsConfig) -> Result<Tls, TlsError> {
         Tls::of(config, None)
     }
@@ -77,7 +76,6 @@ impl Tls {
     }
 
     /// The cluster that the certificate is of.
-    #[allow(dead_code, reason = "a library of clients needs it")]
     pub(in crate::runtime) fn cluster(&self) -> ClusterId {
         self.shared.current.borrow().cluster
     }

@@ -119,6 +119,11 @@ impl Reader {
         Reader { frames: FrameReader::new(), buffer: vec![0; READ_BYTES], start: 0, end: 0 }
     }
 
+    /// How many bytes the frames had that were read.
+    pub(in crate::runtime) fn given_bytes(&self) -> u64 {
+        self.frames.given_bytes()
+    }
+
     /// The next frame. Nothing is lost if the future is dropped.
     pub(in crate::runtime) async fn next<S>(&mut self, stream: &mut S) -> io::Result<Frame>
     where
@@ -157,7 +162,7 @@ impl Reader {
         match self.next(stream).await? {
             Frame::Hello(hello) => Ok(hello),
             // A reader of frames takes nothing else first.
-            Frame::Packet(_) | Frame::Pulse => Err(refused(Refusal::Frame, "no hello")),
+            _ => Err(refused(Refusal::Frame, "no hello")),
         }
     }
 }

@@ -15,13 +15,14 @@ use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::handle::Handle;
-use crate::runtime::principal::Principal;
+use crate::runtime::metrics::{Open, SnapshotStep};
 use crate::runtime::refusal::{Refusal, refused};
+use crate::runtime::service::{Guest, Service};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
-use crate::types::{NodeId, Packet};
+use crate::types::{NodeId, Packet, Transfer, TransferBody};
 use crate::wire::{Frame, pulse};
 
 /// Where packets go that have arrived: what keeps the cluster together does not wait behind bulk.
@@ -37,6 +38,7 @@ pub(in crate::runtime) struct Door {
     pub(in crate::runtime) config: NetworkConfig,
     pub(in crate::runtime) arrivals: Arrivals,
     pub(in crate::runtime) handle: Handle,
+    pub(in crate::runtime) service: Service,
 }
 
 impl Arrivals {
@@ -71,16 +73,27 @@ impl Listener {
             // Whoever has to wait here waits in the system's queue.
             let permit = Arc::clone(&strangers).acquire_owned().await;
             let permit = permit.expect("nobody closes it");
-            match self.0.accept().await {
-                Ok((tcp, from)) => {
-                    let door = Arc::clone(&door);
-                    calls.spawn(async move { door.open(tcp, from, permit).await });
-                }
-                Err(error) => {
-                    // Most often too many files are open: others have to be closed first.
-                    warn!(%error, "no connection could be taken");
-                    sleep(door.config.retry_max).await;
-                }
+            let pause = || sleep(door.config.retry_max);
+            let (tcp, from) = next_call(|| self.0.accept(), pause).await;
+            let door = Arc::clone(&door);
+            calls.spawn(async move { door.open(tcp, from, permit).await });
+        }
+    }
+}
+
+/// The next call that can be taken, with a pause after each that cannot.
+async fn next_call<T, A, P>(mut accept: impl FnMut() -> A, mut pause: impl FnMut() -> P) -> T
+where
+    A: Future<Output = io::Result<T>>,
+    P: Future<Output = ()>,
+{
+    loop {
+        match accept().await {
+            Ok(call) => return call,
+            Err(error) => {
+                // Most often too many files are open: others have to be closed first.
+                warn!(%error, "no connection could be taken");
+                pause().await;
             }
         }
     }
@@ -89,6 +102,7 @@ impl Listener {
 /// What the first frame of a connection makes of it.
 enum Caller {
     Peer(NodeId),
+    Client(Guest),
 }
 
 impl Door {
@@ -105,6 +119,7 @@ impl Door {
         };
         let node = match caller {
             Caller::Peer(id) => Some(id),
+            Caller::Client(_) => None,
         };
         let mut pass = match self.handle.gate.enter(node) {
             Ok(pass) => pass,
@@ -114,9 +129,13 @@ impl Door {
             }
         };
         drop(stranger);
-        let Link { stream, principal, mut trust } = link;
+        let network = &self.handle.gate.counts.network;
+        let kind = usize::from(node.is_none());
+        network.calls_taken[kind].add(1);
+        let _open = Open::count(&network.calls_open[kind]);
+        let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
-            ended = self.serve(caller, stream, frames, principal) => ended,
+            ended = self.serve(caller, stream, frames) => ended,
             error = trust.lost() => Err(error),
             error = pass.replaced() => Err(error),
         };
@@ -141,21 +160,20 @@ impl Door {
                 let principal = link.principal.as_ref();
                 Caller::Peer(self.greeting.answer(&mut link.stream, &hello, principal).await?)
             }
+            Frame::ClientHello(hello) => {
+                let principal = link.principal.as_ref();
+                Caller::Client(self.service.answer(&mut link.stream, &hello, principal).await?)
+            }
             // A reader of frames takes nothing else first.
-            Frame::Packet(_) | Frame::Pulse => return Err(refused(Refusal::Frame, "no hello")),
+            _ => return Err(refused(Refusal::Frame, "no hello")),
         };
         Ok((link, frames, caller))
     }
 
-    async fn serve(
-        &self,
-        caller: Caller,
-        stream: Stream,
-        frames: Reader,
-        _principal: Option<Principal>,
-    ) -> io::Result<()> {
+    async fn serve(&self, caller: Caller, stream: Stream, frames: Reader) -> io::Result<()> {
         match caller {
             Caller::Peer(peer) => self.listen(peer, stream, frames).await,
+            Caller::Client(guest) => self.service.serve(guest, stream, frames).await,
         }
     }
 
@@ -175,16 +193,30 @@ impl Door {
         // Whoever calls ends a connection that is idle: this is for those who do not.
         let idle_max = 2 * self.config.idle_max;
         let mut spoke = Instant::now();
+        let counts = &self.handle.gate.counts;
+        let own = counts.network.peer(peer);
         loop {
-            match frames.next_within(self.config.silence_max, read).await? {
+            let before = frames.given_bytes();
+            let frame = frames.next_within(self.config.silence_max, read).await?;
+            own.heard.set(counts.milliseconds().max(1));
+            match frame {
                 Frame::Packet(packet) => {
+                    self.count(&packet, frames.given_bytes() - before);
                     self.take(peer, packet).await?;
                     spoke = Instant::now();
                 }
                 Frame::Pulse if spoke.elapsed() < idle_max => {}
                 Frame::Pulse => return Err(refused(Refusal::Idle, "it only pulsed for long")),
-                Frame::Hello(_) => return Err(refused(Refusal::Frame, "a second hello")),
+                _ => return Err(refused(Refusal::Frame, "no node says this")),
             }
+        }
+    }
+
+    fn count(&self, packet: &Packet, bytes: u64) {
+        let counts = &self.handle.gate.counts;
+        counts.network.received(packet, bytes);
+        if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
+            counts.events.snapshots.add(&SnapshotStep::PartReceived, 1);
         }
     }
 
@@ -219,5 +251,25 @@ fn early(error: io::Error) -> io::Error {
             refused(Refusal::Early, "it ended before its hello")
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_a_pause_after_each_call_that_cannot_be_taken() {
+        let (mut calls, mut pauses) = (0, 0);
+        let accept = || {
+            calls += 1;
+            std::future::ready(if calls > 3 { Ok(calls) } else { Err(io::Error::other("full")) })
+        };
+        let pause = || {
+            pauses += 1;
+            std::future::ready(())
+        };
+        assert_eq!(next_call(accept, pause).await, 4);
+        assert_eq!(pauses, 3);
     }
 }

@@ -7,7 +7,7 @@
 
 mod carrier;
 pub(super) mod gate;
-mod greeting;
+pub(super) mod greeting;
 mod incoming;
 mod lane;
 pub(super) mod link;

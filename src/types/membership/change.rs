@@ -24,12 +24,12 @@ use crate::types::membership::voters::Voters;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Change {
-    edits: Vec<Edit>,
+    pub(super) edits: Vec<Edit>,
 }
 
 /// One thing that is to be different.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Edit {
+pub(super) enum Edit {
     Role(NodeId, Role),
     Casting(Option<NodeId>),
     Incarnation(NodeId, Incarnation),
@@ -38,7 +38,7 @@ enum Edit {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Role {
+pub(super) enum Role {
     Voter,
     Learner,
     /// A learner until it is heard of again, and then a voter.

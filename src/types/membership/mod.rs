@@ -1,6 +1,7 @@
 //! Who counts.
 
 mod change;
+mod edits;
 mod error;
 mod flaw;
 mod form;

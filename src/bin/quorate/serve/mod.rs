@@ -3,17 +3,21 @@
 mod plan;
 mod signals;
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate::runtime::{Server, ServerConfig};
+use quorate::runtime::{Handle, Server, ServerConfig};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use tracing::{info, level_filters::LevelFilter};
 
 use crate::exit::{Exit, Trouble};
+use crate::http::{Endpoint, Serves};
 use crate::kv::Store;
-use crate::settings::{Level, Settings};
+use crate::settings::{Level, Settings, Sources};
+use crate::values::At;
 
 /// What `serve` takes.
 #[derive(Args, Debug)]
@@ -49,10 +53,14 @@ pub(crate) fn run(flags: Box<ServeFlags>) -> Result<Exit, Trouble> {
         .init();
     let config = plan::server_config(&settings, &sources)?;
     let runtime = Runtime::new().map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, &settings, &sources))
 }
 
-async fn serve(config: ServerConfig) -> Result<Exit, Trouble> {
+async fn serve(
+    config: ServerConfig,
+    settings: &Settings,
+    sources: &Sources,
+) -> Result<Exit, Trouble> {
     let signals = signals::Signals::listen()
         .map_err(|error| Trouble::wrong(format!("cannot listen for signals: {error}")))?;
     let (id, cluster) = (config.replica.raft.id, config.cluster);
@@ -60,6 +68,7 @@ async fn serve(config: ServerConfig) -> Result<Exit, Trouble> {
     // Nobody has to read it.
     let _ =
         writeln!(std::io::stdout(), "{id} of cluster {cluster} listens at {}", server.address());
+    let _endpoints = endpoints(&server.handle(), settings, sources).await?;
     let signal = signals.wait();
     let failed = |failure| Trouble::new(Exit::Failed, failure);
     tokio::select! {
@@ -67,6 +76,29 @@ async fn serve(config: ServerConfig) -> Result<Exit, Trouble> {
         signal = signal => info!(signal, "shutting down"),
     }
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
+}
+
+/// What the node tells over HTTP, until this is dropped.
+async fn endpoints(
+    handle: &Handle,
+    settings: &Settings,
+    sources: &Sources,
+) -> Result<JoinSet<Infallible>, Trouble> {
+    let mut running = JoinSet::new();
+    let wanted =
+        [("metrics", settings.metrics, Serves::Metrics), ("ui", settings.ui, Serves::Page)];
+    for (field, at, serves) in wanted {
+        let Some(At(address)) = at else { continue };
+        let endpoint = Endpoint::bind(address, serves, handle.clone()).await;
+        let endpoint = endpoint.map_err(|error| {
+            sources.mistake(field, format!("cannot listen at {address}: {error}"))
+        })?;
+        let address = endpoint.address().unwrap_or(address);
+        // Nobody has to read it.
+        let _ = writeln!(std::io::stdout(), "{field} at http://{address}/");
+        running.spawn(endpoint.run());
+    }
+    Ok(running)
 }
 
 fn filter(level: Level) -> LevelFilter {

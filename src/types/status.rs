@@ -1,9 +1,12 @@
-//! What a node says of itself.
+//! What a node says of itself, and of its peers.
 
+use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
-use crate::raft::action::RoleName;
-use crate::types::{EntryId, HardState, Index, NodeId, Term};
+use crate::types::id::{EntryId, Index, NodeId, Term};
+use crate::types::membership::Membership;
+use crate::types::write::HardState;
 
 /// A node's state at a glance; cheap to take after every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,4 +78,63 @@ pub struct PeerStatus {
     pub inflight_entries: usize,
     /// Bytes of entries on their way.
     pub inflight_bytes: usize,
+}
+
+/// What a node does now (Raft §5.1; pre-candidate: thesis §9.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RoleName {
+    /// Takes entries from the leader, or waits for one to appear.
+    Follower,
+    /// Asks whether an election could be won.
+    PreCandidate,
+    /// Stands for election.
+    Candidate,
+    /// Decides the order of the log.
+    Leader,
+}
+
+impl RoleName {
+    /// Every role.
+    pub const ALL: [RoleName; 4] =
+        [RoleName::Follower, RoleName::PreCandidate, RoleName::Candidate, RoleName::Leader];
+}
+
+/// What is known of this node's state machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing yet: it started with a state that was not compared since. Reads are rejected, for a
+    /// while at most.
+    Unchecked,
+    /// A majority of the voters had the same results when it asked last and could tell.
+    Sound,
+    /// A majority of the voters had other results: it applies nothing, answers nothing, and waits
+    /// for a snapshot to start over from.
+    Quarantined,
+    /// No results are those of a majority: nobody can tell who is right. It applies nothing and
+    /// answers nothing; a person has to look.
+    Divided,
+}
+
+/// How a node is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The algorithm.
+    pub status: Status,
+    /// How far each peer is; empty unless this node leads.
+    pub peers: Vec<PeerStatus>,
+    /// Who counts.
+    pub membership: Membership,
+    /// What is known of the state machine.
+    pub standing: Standing,
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            RoleName::Follower => "follower",
+            RoleName::PreCandidate => "pre-candidate",
+            RoleName::Candidate => "candidate",
+            RoleName::Leader => "leader",
+        })
+    }
 }

@@ -1,0 +1,249 @@
+//! One call, as many attempts as it takes: which node is asked, and what a reply means for the
+//! next attempt.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::runtime::client::config::ClientConfig;
+use crate::runtime::client::connection::{Connection, Dialer, Failed, Sent, lock};
+use crate::runtime::client::error::{ClientError, Rejection, Trouble};
+use crate::runtime::client::nodes::Nodes;
+use crate::runtime::transport::link::Security;
+use crate::types::RejectReason;
+use crate::wire::{Denial, Told, Wanted};
+
+/// Everything that the clones of a client share to ask nodes.
+pub(super) struct Network {
+    dialer: Dialer,
+    connections: Mutex<BTreeMap<String, Connection>>,
+}
+
+/// Which node is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Route<'a> {
+    /// The leader, and whoever may know it until it is found.
+    Leader,
+    /// Whoever answers.
+    Any,
+    /// This one alone.
+    At(&'a str),
+}
+
+/// What may be asked again after it may have happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeats {
+    /// What changes nothing.
+    Harmless,
+    /// What happens once, however often it is sent.
+    Once,
+    /// Not this.
+    Never,
+}
+
+/// The attempts of one call.
+pub(super) struct Attempts<'a> {
+    network: &'a Network,
+    deadline: Instant,
+    repeats: Repeats,
+    /// Attempts since the last wait.
+    count: usize,
+    retry: Duration,
+    /// Whether an attempt may have been carried out.
+    may_have_happened: bool,
+    trouble: Option<Trouble>,
+}
+
+impl Network {
+    pub(super) fn new(config: ClientConfig, security: Security) -> Network {
+        let start = usize::from(entropy() as u16);
+        let nodes = Nodes::new(config.addresses.clone(), start);
+        let dialer =
+            Dialer { config: Arc::new(config), security, nodes: Arc::new(Mutex::new(nodes)) };
+        Network { dialer, connections: Mutex::default() }
+    }
+
+    pub(super) fn config(&self) -> &ClientConfig {
+        &self.dialer.config
+    }
+
+    pub(super) fn attempts(&self, deadline: Instant, repeats: Repeats) -> Attempts<'_> {
+        Attempts {
+            network: self,
+            deadline,
+            repeats,
+            count: 0,
+            retry: self.config().retry_min,
+            may_have_happened: false,
+            trouble: None,
+        }
+    }
+
+    fn connection(&self, address: &str) -> Connection {
+        let mut connections = lock(&self.connections);
+        connections.retain(|_, connection| !connection.is_over());
+        let open = || Connection::open(address.to_owned(), self.dialer.clone());
+        connections.entry(address.to_owned()).or_insert_with(open).clone()
+    }
+}
+
+/// What comes after an attempt.
+enum Next {
+    /// It is done.
+    Done(Told),
+    /// Another one at once, if there were not too many.
+    Again,
+    /// Another one after a wait.
+    Later,
+}
+
+impl Attempts<'_> {
+    /// Whether an attempt may have been carried out.
+    pub(super) fn may_have_happened(&self) -> bool {
+        self.may_have_happened
+    }
+
+    /// Asks until there is a reply that says what came of it. `wanted` gives the request, anew for
+    /// each attempt; the call is over once it gives none.
+    ///
+    /// # Errors
+    /// A [`ClientError`], once nothing more is to be tried.
+    pub(super) async fn ask(
+        &mut self,
+        route: Route<'_>,
+        mut wanted: impl FnMut() -> Option<Wanted>,
+    ) -> Result<Option<Told>, ClientError> {
+        loop {
+            let Some(wanted) = wanted() else { return Ok(None) };
+            let address = self.address(route);
+            let connection = self.network.connection(&address);
+            let sent = Sent::default();
+            let asked = timeout_at(self.deadline, connection.ask(wanted, &sent)).await;
+            let next = match asked {
+                Err(_) if sent.withdraw() => {
+                    let error = "it took too long".to_owned();
+                    let unreachable = Trouble::Unreachable { address, error };
+                    let trouble = self.trouble.take();
+                    return Err(self.over(trouble.unwrap_or(unreachable)));
+                }
+                Err(_) => {
+                    self.may_have_happened = true;
+                    return Err(self.over(Trouble::Unanswered { address }));
+                }
+                Ok(Err(failed)) => self.failed(address, failed)?,
+                Ok(Ok(told)) => self.told(address, told)?,
+            };
+            match next {
+                Next::Done(told) => return Ok(Some(told)),
+                Next::Again if self.count <= self.nodes().count() => self.count += 1,
+                Next::Again | Next::Later => self.wait().await?,
+            }
+        }
+    }
+
+    /// Waits before the next attempt, longer each time.
+    ///
+    /// # Errors
+    /// A [`ClientError`] if the deadline comes first.
+    pub(super) async fn wait(&mut self) -> Result<(), ClientError> {
+        // Between half of it and the whole: callers that failed together come back one by one.
+        let wait =
+            self.retry.mul_f64(0.5 + f64::from(entropy() as u16) / f64::from(u16::MAX) / 2.0);
+        if Instant::now() + wait >= self.deadline {
+            let trouble = self.trouble.take();
+            return Err(self.over(trouble.unwrap_or(Trouble::WindowFull)));
+        }
+        sleep(wait).await;
+        self.count = 0;
+        self.retry = (self.retry * 2).min(self.network.config().retry_max);
+        Ok(())
+    }
+
+    /// The error of a call that ends with this trouble.
+    pub(super) fn over(&self, trouble: Trouble) -> ClientError {
+        match self.may_have_happened && self.repeats != Repeats::Harmless {
+            true => ClientError::Unknown(trouble),
+            false => ClientError::NotProposed(trouble),
+        }
+    }
+
+    fn nodes(&self) -> std::sync::MutexGuard<'_, Nodes> {
+        lock(&self.network.dialer.nodes)
+    }
+
+    fn address(&self, route: Route<'_>) -> String {
+        match route {
+            Route::Leader => self.nodes().leader(),
+            Route::Any => self.nodes().any(),
+            Route::At(address) => address.to_owned(),
+        }
+    }
+
+    fn failed(&mut self, address: String, failed: Failed) -> Result<Next, ClientError> {
+        self.nodes().failed(&address);
+        match failed {
+            Failed::TooLarge => Err(ClientError::Rejected(Rejection::RequestTooLarge)),
+            Failed::Unreachable(error) => {
+                self.trouble = Some(Trouble::Unreachable { address, error });
+                Ok(Next::Again)
+            }
+            Failed::Lost(error) => self.perhaps(Trouble::Lost { address, error }),
+        }
+    }
+
+    /// It may have happened: that is the end where it must not happen again.
+    fn perhaps(&mut self, trouble: Trouble) -> Result<Next, ClientError> {
+        self.may_have_happened = true;
+        if self.repeats == Repeats::Never {
+            return Err(self.over(trouble));
+        }
+        self.trouble = Some(trouble);
+        Ok(Next::Again)
+    }
+
+    fn told(&mut self, address: String, told: Told) -> Result<Next, ClientError> {
+        match told {
+            Told::Unknown => {
+                self.nodes().failed(&address);
+                self.perhaps(Trouble::Undecided { address })
+            }
+            Told::Refused(Denial::Overloaded) => {
+                self.trouble = Some(Trouble::Overloaded { address });
+                Ok(Next::Later)
+            }
+            Told::Refused(denial) => Err(ClientError::Rejected(Rejection::Denied(denial))),
+            Told::Rejected { reason, leader } => {
+                let redirected = match reason {
+                    RejectReason::NotLeader { .. } => {
+                        self.nodes().redirected(&address, leader.as_ref());
+                        true
+                    }
+                    RejectReason::Stopped | RejectReason::NoLeader | RejectReason::Unverified => {
+                        self.nodes().failed(&address);
+                        true
+                    }
+                    RejectReason::Busy | RejectReason::DiskFull | RejectReason::Transferring => {
+                        false
+                    }
+                    _ => return Err(ClientError::Rejected(Rejection::Reason(reason))),
+                };
+                self.trouble = Some(Trouble::Hindered { address, reason });
+                Ok(if redirected { Next::Again } else { Next::Later })
+            }
+            told => {
+                if let Told::Replied { .. } | Told::Registered { .. } | Told::Changed { .. } = told
+                {
+                    self.nodes().leads(&address);
+                }
+                Ok(Next::Done(told))
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "clients that fail together do not retry together")]
+fn entropy() -> u64 {
+    rand::random()
+}

@@ -1,0 +1,205 @@
+//! The client for programs without an async runtime.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+use crate::runtime::ask::{Answered, Proposed};
+use crate::runtime::client::calls::Client as Inner;
+use crate::runtime::client::config::{ClientConfig, ClientConfigError};
+use crate::runtime::client::error::ClientError;
+use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report};
+
+/// A client that waits in its calls, on a thread of its own for all of its clones. What each call
+/// does, and how it fails, [`crate::runtime::Client`] says.
+///
+/// Its calls must not be made by a task of an async runtime: they would stop its thread.
+#[derive(Clone)]
+pub struct Client {
+    inner: Inner,
+    thread: Arc<Thread>,
+}
+
+/// Why there is no client.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration makes no sense.
+    Config(ClientConfigError),
+    /// The system gives no thread, or no way to wait for sockets.
+    System(io::Error),
+}
+
+/// The thread on which connections live. It ends with the last client.
+struct Thread {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Client {
+    /// A client that is not connected yet.
+    ///
+    /// # Errors
+    /// A [`StartError`].
+    pub fn new(config: ClientConfig) -> Result<Client, StartError> {
+        let inner = Inner::new(config).map_err(StartError::Config)?;
+        let thread = Arc::new(Thread::start().map_err(StartError::System)?);
+        Ok(Client { inner, thread })
+    }
+
+    /// The same client with another deadline for each call.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Client {
+        let inner = self.inner.with_deadline(deadline);
+        Client { inner, thread: Arc::clone(&self.thread) }
+    }
+
+    /// As [`Client::propose`](crate::runtime::Client::propose).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn propose(&self, command: &[u8]) -> Result<Arc<[u8]>, ClientError> {
+        self.thread.wait(self.inner.propose(command))
+    }
+
+    /// As [`Client::propose_at_most_once`](crate::runtime::Client::propose_at_most_once).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn propose_at_most_once(
+        &self,
+        command: &[u8],
+        acknowledge: Acknowledge,
+    ) -> Result<Proposed, ClientError> {
+        self.thread.wait(self.inner.propose_at_most_once(command, acknowledge))
+    }
+
+    /// As [`Client::read`](crate::runtime::Client::read).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn read(&self, level: ReadLevel, query: &[u8]) -> Result<Answered, ClientError> {
+        self.thread.wait(self.inner.read(level, query))
+    }
+
+    /// As [`Client::read_at`](crate::runtime::Client::read_at).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn read_at(
+        &self,
+        address: &str,
+        level: ReadLevel,
+        query: &[u8],
+    ) -> Result<Answered, ClientError> {
+        self.thread.wait(self.inner.read_at(address, level, query))
+    }
+
+    /// As [`Client::report`](crate::runtime::Client::report).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn report(&self, address: &str) -> Result<Report, ClientError> {
+        self.thread.wait(self.inner.report(address))
+    }
+
+    /// As [`Client::report_of_leader`](crate::runtime::Client::report_of_leader).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn report_of_leader(&self) -> Result<Report, ClientError> {
+        self.thread.wait(self.inner.report_of_leader())
+    }
+
+    /// As [`Client::change_membership`](crate::runtime::Client::change_membership).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn change_membership(&self, change: Change) -> Result<EntryId, ClientError> {
+        self.thread.wait(self.inner.change_membership(change))
+    }
+
+    /// As [`Client::give_up_change`](crate::runtime::Client::give_up_change).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn give_up_change(&self) -> Result<EntryId, ClientError> {
+        self.thread.wait(self.inner.give_up_change())
+    }
+
+    /// As [`Client::transfer`](crate::runtime::Client::transfer).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn transfer(&self, to: Option<NodeId>) -> Result<(), ClientError> {
+        self.thread.wait(self.inner.transfer(to))
+    }
+
+    /// As [`Client::campaign`](crate::runtime::Client::campaign).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn campaign(&self, address: &str) -> Result<(), ClientError> {
+        self.thread.wait(self.inner.campaign(address))
+    }
+
+    /// As [`Client::snapshot`](crate::runtime::Client::snapshot).
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub fn snapshot(&self, address: &str) -> Result<(), ClientError> {
+        self.thread.wait(self.inner.snapshot(address))
+    }
+}
+
+impl Thread {
+    fn start() -> io::Result<Thread> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let run = move || {
+            // Ends with the last client.
+            let _ = runtime.block_on(stopped);
+        };
+        let thread = std::thread::Builder::new().name("quorate-client".to_owned()).spawn(run)?;
+        Ok(Thread { handle, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Waits here; the connections go on there.
+    fn wait<T>(&self, call: impl Future<Output = T>) -> T {
+        self.handle.block_on(call)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It has nothing left to do but to close its connections.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "blocking {:?}", self.inner)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Config(error) => error.fmt(f),
+            StartError::System(error) => write!(f, "the client cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,14 @@
+//! Clients of a cluster, in other processes: [`Client`] on tokio, [`blocking::Client`] without.
+
+mod attempts;
+pub mod blocking;
+mod calls;
+mod config;
+mod connection;
+mod error;
+mod nodes;
+mod session;
+
+pub use calls::Client;
+pub use config::{ClientConfig, ClientConfigError};
+pub use error::{ClientError, Rejection, Trouble};

@@ -1,0 +1,191 @@
+//! The session that makes a proposal count once, however often it is sent and to whom.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Mutex as Gate, Notify};
+use tokio::time::{Instant, timeout_at};
+
+use crate::machine::SessionLimits;
+use crate::machine::{Answer, Call, ClientSession, Nonce, Outcome, Sequence, SessionId};
+use crate::runtime::client::attempts::{Attempts, Network, Repeats, Route};
+use crate::runtime::client::connection::lock;
+use crate::runtime::client::error::{ClientError, Rejection, Trouble};
+use crate::types::{Acknowledge, Command};
+use crate::wire::{Told, Wanted};
+
+/// One session at a time, shared by the clones of a client. A proposal takes a place in its window;
+/// there are so many that may be under way together, and the rest wait in their order.
+#[derive(Debug)]
+pub(super) struct Session {
+    limits: SessionLimits,
+    acknowledge: Acknowledge,
+    /// Whoever holds it is the next to take a place, and opens the session if it must.
+    gate: Gate<()>,
+    state: Mutex<State>,
+    /// A place is free, or the session is over.
+    room: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    session: ClientSession,
+    /// Counts the sessions: tells a proposal whether its own is still the one.
+    generation: u64,
+}
+
+/// A proposal's place in the window. It is free again when this is dropped.
+struct Place<'a> {
+    session: &'a Session,
+    generation: u64,
+    sequence: Sequence,
+}
+
+impl Session {
+    pub(super) fn new(limits: SessionLimits, acknowledge: Acknowledge) -> Session {
+        let state = State { session: ClientSession::new(nonce(), limits), generation: 0 };
+        let (gate, state) = (Gate::new(()), Mutex::new(state));
+        Session { limits, acknowledge, gate, state, room: Notify::new() }
+    }
+
+    /// Has the command carried out once, and gives the reply.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub(super) async fn propose(
+        &self,
+        network: &Network,
+        deadline: Instant,
+        command: &[u8],
+    ) -> Result<Arc<[u8]>, ClientError> {
+        let mut attempts = network.attempts(deadline, Repeats::Once);
+        loop {
+            let place = self.enter(network, deadline, command).await?;
+            let told = self.ask(&place, &mut attempts).await?;
+            match told {
+                Some(reply) => return Ok(reply),
+                None if attempts.may_have_happened() => {
+                    return Err(ClientError::Unknown(Trouble::SessionExpired));
+                }
+                // It was never in the log: it may be asked for in another session.
+                None => drop(place),
+            }
+        }
+    }
+
+    /// Takes a place in the window of an open session, in turn.
+    async fn enter(
+        &self,
+        network: &Network,
+        deadline: Instant,
+        command: &[u8],
+    ) -> Result<Place<'_>, ClientError> {
+        let full = |_| ClientError::NotProposed(Trouble::WindowFull);
+        let _turn = timeout_at(deadline, self.gate.lock()).await.map_err(full)?;
+        loop {
+            self.open(network, deadline).await?;
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
+            let taken = {
+                let mut state = lock(&self.state);
+                let sequence = state.session.submit(command);
+                sequence.map(|sequence| (state.generation, sequence))
+            };
+            if let Some((generation, sequence)) = taken {
+                return Ok(Place { session: self, generation, sequence });
+            }
+            timeout_at(deadline, room).await.map_err(full)?;
+        }
+    }
+
+    /// Opens the session if it is not open; another one if it is over.
+    async fn open(&self, network: &Network, deadline: Instant) -> Result<(), ClientError> {
+        let mut attempts = network.attempts(deadline, Repeats::Harmless);
+        loop {
+            {
+                let mut state = lock(&self.state);
+                if state.session.is_over() {
+                    state.session = ClientSession::new(nonce(), self.limits);
+                    state.generation += 1;
+                }
+                if state.session.id().is_some() {
+                    return Ok(());
+                }
+            }
+            let wanted = || {
+                let command = lock(&self.state).session.command(Call::Register);
+                command.map(|command| self.wanted(command))
+            };
+            let outcome = match attempts.ask(Route::Leader, wanted).await? {
+                Some(Told::Registered { session, .. }) => Outcome::Registered(SessionId(session)),
+                Some(_) => return Err(ClientError::Rejected(Rejection::Malformed)),
+                None => continue,
+            };
+            lock(&self.state).session.answer(Call::Register, &outcome);
+        }
+    }
+
+    /// Asks until there is a reply; none if the session is over before.
+    async fn ask(
+        &self,
+        place: &Place<'_>,
+        attempts: &mut Attempts<'_>,
+    ) -> Result<Option<Arc<[u8]>>, ClientError> {
+        loop {
+            let wanted = || place.command().map(|command| self.wanted(command));
+            match attempts.ask(Route::Leader, wanted).await? {
+                None => return Ok(None),
+                Some(Told::Replied { reply, .. }) => {
+                    place.answer(&Outcome::Reply(Arc::clone(&reply)));
+                    return Ok(Some(reply));
+                }
+                Some(Told::SessionExpired { .. }) => {
+                    place.answer(&Outcome::SessionExpired);
+                    return Ok(None);
+                }
+                // Requests before it have not arrived yet.
+                Some(Told::OutsideWindow { .. }) => attempts.wait().await?,
+                Some(_) => return Err(ClientError::Rejected(Rejection::Malformed)),
+            }
+        }
+    }
+
+    fn wanted(&self, command: Command) -> Wanted {
+        Wanted::Propose { acknowledge: self.acknowledge, command }
+    }
+}
+
+impl Place<'_> {
+    /// What to send now; none if the session is over.
+    fn command(&self) -> Option<Command> {
+        let state = lock(&self.session.state);
+        let same = state.generation == self.generation;
+        same.then(|| state.session.command(Call::Request(self.sequence))).flatten()
+    }
+
+    fn answer(&self, outcome: &Outcome) {
+        let mut state = lock(&self.session.state);
+        if state.generation == self.generation {
+            let answer = state.session.answer(Call::Request(self.sequence), outcome);
+            if let Answer::Over(_) = answer {
+                drop(state);
+                self.session.room.notify_waiters();
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.session.state);
+        if state.generation == self.generation {
+            state.session.give_up(self.sequence);
+        }
+        drop(state);
+        self.session.room.notify_waiters();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no two sessions have the same")]
+fn nonce() -> Nonce {
+    Nonce(rand::random())
+}

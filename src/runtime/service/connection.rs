@@ -1,0 +1,199 @@
+//! One client's connection: requests come in, replies go out, and neither waits for the other.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::runtime::config::{NetworkConfig, ServiceConfig};
+use crate::runtime::handle::Handle;
+use crate::runtime::principal::Role;
+use crate::runtime::refusal::{Refusal, refused};
+use crate::runtime::service::requests::{Bounds, carry_out, may, too_large};
+use crate::runtime::transport::greeting::{Reader, say_within};
+use crate::runtime::transport::link::Stream;
+use crate::wire::{ClientReply, ClientRequest, Denial, Frame, Told, pulse};
+
+/// How many replies are written at once, at most.
+const BATCH: usize = 256;
+/// From how many bytes on a batch is written before more is added to it.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// One client's connection.
+pub(super) struct Connection {
+    role: Role,
+    handle: Handle,
+    network: NetworkConfig,
+    idle_max: Duration,
+    drain_max: Duration,
+    bounds: Bounds,
+    /// A permit for each request that may yet wait; each reply brings one back.
+    window: Arc<Semaphore>,
+    window_max: u32,
+}
+
+/// A reply, and the place in the window that it frees.
+struct Outgoing {
+    reply: ClientReply,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    pub(super) fn new(
+        role: Role,
+        handle: Handle,
+        (network, config): (&NetworkConfig, &ServiceConfig),
+        bounds: Bounds,
+    ) -> Connection {
+        let window = config.requests_per_connection_max.min(Semaphore::MAX_PERMITS >> 4);
+        Connection {
+            role,
+            handle,
+            network: network.clone(),
+            idle_max: config.idle_max,
+            drain_max: config.drain_max,
+            bounds,
+            window: Arc::new(Semaphore::new(window)),
+            window_max: u32::try_from(window).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Serves until the client goes, says what it may not, or has nothing to say for long; or
+    /// until `closing` turns true and what waits is done.
+    pub(super) async fn run(
+        self,
+        stream: Stream,
+        frames: Reader,
+        mut closing: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let (read, write) = split(stream);
+        let (replies, queue) = mpsc::unbounded_channel();
+        let writing = self.write(write, queue);
+        let reading = async {
+            // With this set go the requests that wait: nobody is left who would want to know.
+            let mut requests = JoinSet::new();
+            tokio::select! {
+                ended = self.read(read, frames, &replies, &mut requests) => ended?,
+                _ = closing.wait_for(|closing| *closing) => {}
+            }
+            let all = self.window.acquire_many(self.window_max);
+            let _ = timeout(self.drain_max, all).await;
+            Ok(())
+        };
+        tokio::select! {
+            ended = reading => ended,
+            ended = writing => ended,
+        }
+    }
+
+    /// Takes requests as long as there is room for them. The end of all is a connection that
+    /// waits for nothing and brings nothing.
+    async fn read(
+        &self,
+        mut read: impl AsyncRead + Unpin,
+        mut frames: Reader,
+        replies: &UnboundedSender<Outgoing>,
+        requests: &mut JoinSet<()>,
+    ) -> io::Result<()> {
+        let mut asked = Instant::now();
+        loop {
+            let place = Arc::clone(&self.window).acquire_owned().await;
+            let place = place.expect("nobody closes it");
+            let heard = Instant::now();
+            let frame = timeout(self.network.silence_max, frames.next(&mut read)).await;
+            let silence = |_| Err(refused(Refusal::Silence, "nothing was heard for long"));
+            match frame.unwrap_or_else(silence)? {
+                Frame::Request(request) => {
+                    asked = heard;
+                    self.take(request, place, replies, requests);
+                }
+                Frame::Pulse => {
+                    let waits = self.window.available_permits() + 1 < self.window_max as usize;
+                    if !waits && asked + self.idle_max <= heard {
+                        return Ok(());
+                    }
+                }
+                _ => return Err(refused(Refusal::Frame, "no client says this")),
+            }
+            while requests.try_join_next().is_some() {}
+        }
+    }
+
+    fn take(
+        &self,
+        request: ClientRequest,
+        place: OwnedSemaphorePermit,
+        replies: &UnboundedSender<Outgoing>,
+        requests: &mut JoinSet<()>,
+    ) {
+        let ClientRequest { number, wanted } = request;
+        let reply = move |told| Outgoing { reply: ClientReply { number, told }, _place: place };
+        let share = match self.bounds.share(&wanted) {
+            _ if !may(self.role, &wanted) => Err(Denial::NotAllowed),
+            None => Err(Denial::Overloaded),
+            Some(share) => Ok(share),
+        };
+        match share {
+            // Whoever would write it is gone only with the whole connection.
+            Err(denial) => drop(replies.send(reply(Told::Refused(denial)))),
+            Ok(share) => {
+                let (handle, replies) = (self.handle.clone(), replies.clone());
+                requests.spawn(async move {
+                    let told = carry_out(&handle, wanted).await;
+                    drop(share);
+                    drop(replies.send(reply(told)));
+                });
+            }
+        }
+    }
+
+    /// Writes replies, as many together as there are, and pulses where there are none.
+    async fn write(
+        &self,
+        mut write: impl AsyncWrite + Unpin,
+        mut queue: UnboundedReceiver<Outgoing>,
+    ) -> io::Result<()> {
+        let (mut batch, mut bytes) = (Vec::new(), Vec::new());
+        let mut pulse_at = Instant::now() + self.network.pulse;
+        loop {
+            tokio::select! {
+                biased;
+                _ = queue.recv_many(&mut batch, BATCH) => {}
+                () = sleep_until(pulse_at) => pulse(&mut bytes),
+            }
+            // Places are free once the replies are out: what waits here is bounded.
+            let mut places = Vec::with_capacity(batch.len());
+            for Outgoing { mut reply, _place: place } in batch.drain(..) {
+                if reply.encode(&mut bytes).is_err() {
+                    reply.told = too_large();
+                    reply.encode(&mut bytes).expect("a refusal is short");
+                }
+                places.push(place);
+                if bytes.len() >= BATCH_BYTES {
+                    self.send(&mut write, &mut bytes).await?;
+                }
+            }
+            if !bytes.is_empty() {
+                self.send(&mut write, &mut bytes).await?;
+                pulse_at = Instant::now() + self.network.pulse;
+            }
+        }
+    }
+
+    /// Writes `bytes`, and keeps their memory unless it is much.
+    async fn send(
+        &self,
+        write: &mut (impl AsyncWrite + Unpin),
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        say_within(self.network.silence_max, write, bytes).await?;
+        bytes.clear();
+        bytes.shrink_to(2 * BATCH_BYTES);
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! One request of a client: whether it is done, and what came of it.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::info;
+
+use crate::machine::Outcome;
+use crate::runtime::ask::{Answered, AskError, Proposed};
+use crate::runtime::config::ServiceConfig;
+use crate::runtime::handle::Handle;
+use crate::runtime::principal::Role;
+use crate::types::RejectReason;
+use crate::wire::{Denial, LeaderHint, Told, Wanted};
+
+/// What waits of all clients together.
+#[derive(Clone)]
+pub(super) struct Bounds {
+    requests: Arc<Semaphore>,
+    kib: Arc<Semaphore>,
+}
+
+/// A request's share of the bounds.
+pub(super) struct Share {
+    _request: OwnedSemaphorePermit,
+    _kib: OwnedSemaphorePermit,
+}
+
+impl Bounds {
+    pub(super) fn new(config: &ServiceConfig) -> Bounds {
+        let kib = (config.requests_kib_max as usize).min(Semaphore::MAX_PERMITS);
+        let requests = Arc::new(Semaphore::new(config.requests_max));
+        Bounds { requests, kib: Arc::new(Semaphore::new(kib)) }
+    }
+
+    /// The share of a request, if there is that much left.
+    pub(super) fn share(&self, wanted: &Wanted) -> Option<Share> {
+        let bytes = match wanted {
+            Wanted::Propose { command, .. } => command.len(),
+            Wanted::Read { query, .. } => query.len(),
+            _ => 0,
+        };
+        let kib = u32::try_from(bytes.div_ceil(1 << 10)).ok()?;
+        let request = Arc::clone(&self.requests).try_acquire_owned().ok()?;
+        let kib = Arc::clone(&self.kib).try_acquire_many_owned(kib).ok()?;
+        Some(Share { _request: request, _kib: kib })
+    }
+}
+
+/// Whether somebody of this role may ask for this.
+pub(super) fn may(role: Role, wanted: &Wanted) -> bool {
+    match wanted {
+        Wanted::Propose { .. } | Wanted::Read { .. } | Wanted::Report => true,
+        Wanted::ChangeMembership(_)
+        | Wanted::GiveUpChange
+        | Wanted::Transfer(_)
+        | Wanted::Campaign
+        | Wanted::Snapshot => role == Role::Admin,
+    }
+}
+
+/// Has the node do it, and says what came of it.
+pub(super) async fn carry_out(handle: &Handle, wanted: Wanted) -> Told {
+    match wanted {
+        Wanted::Propose { acknowledge, command } => {
+            match handle.command(command, acknowledge).await {
+                Ok(proposed) => told(proposed),
+                Err(error) => failed(handle, &error, Told::Unknown),
+            }
+        }
+        Wanted::Read { level, query } => match handle.read(level, &query).await {
+            Ok(Answered { answer, freshness, index, applied }) => {
+                Told::Answered { freshness, index, applied, answer }
+            }
+            Err(error) => failed(handle, &error, stopped(handle)),
+        },
+        Wanted::Report => match handle.report().await {
+            Ok(report) => Told::Report(report),
+            Err(error) => failed(handle, &error, stopped(handle)),
+        },
+        ordered => obey(handle, ordered).await,
+    }
+}
+
+/// Does what an administrator wants.
+async fn obey(handle: &Handle, ordered: Wanted) -> Told {
+    info!(?ordered, "an administrator's order");
+    let changed = match ordered {
+        Wanted::ChangeMembership(change) => handle.change_membership(change).await,
+        Wanted::GiveUpChange => handle.give_up_change().await,
+        Wanted::Transfer(to) => {
+            let resigned = handle.transfer(to).await.map(|()| Told::Resigned);
+            return resigned.unwrap_or_else(|error| failed(handle, &error, stopped(handle)));
+        }
+        Wanted::Campaign => return begun(handle, handle.campaign().await),
+        Wanted::Snapshot => return begun(handle, handle.snapshot().await),
+        Wanted::Propose { .. } | Wanted::Read { .. } | Wanted::Report => {
+            unreachable!("that is no order")
+        }
+    };
+    match changed {
+        Ok(id) => Told::Changed { id },
+        Err(error) => failed(handle, &error, Told::Unknown),
+    }
+}
+
+fn begun(handle: &Handle, asked: Result<(), AskError>) -> Told {
+    match asked {
+        Ok(()) => Told::Begun,
+        Err(error) => failed(handle, &error, stopped(handle)),
+    }
+}
+
+fn told(proposed: Proposed) -> Told {
+    match proposed {
+        Proposed::MayBeLost { id } => Told::MayBeLost { id },
+        Proposed::Done { id, outcome } => match outcome {
+            Outcome::Reply(reply) => Told::Replied { id, reply },
+            Outcome::Registered(session) => Told::Registered { id, session: session.0 },
+            Outcome::SessionExpired => Told::SessionExpired { id },
+            Outcome::OutsideWindow => Told::OutsideWindow { id },
+            Outcome::Malformed => Told::Malformed { id },
+        },
+    }
+}
+
+/// What a failure is for the client; `stopped` if the node stopped before it knew.
+fn failed(handle: &Handle, error: &AskError, stopped: Told) -> Told {
+    match error {
+        AskError::Rejected(reason) => rejected(handle, *reason),
+        AskError::Unknown => Told::Unknown,
+        AskError::Stopped => stopped,
+    }
+}
+
+fn stopped(handle: &Handle) -> Told {
+    rejected(handle, RejectReason::Stopped)
+}
+
+fn rejected(handle: &Handle, reason: RejectReason) -> Told {
+    let known = match reason {
+        RejectReason::NotLeader { leader } => leader,
+        _ => handle.leadership.borrow().leader,
+    };
+    let membership = handle.membership.borrow();
+    let leader = known.map(|id| {
+        let member = membership.member(id);
+        LeaderHint { id, address: member.map(|member| member.address.clone()).unwrap_or_default() }
+    });
+    Told::Rejected { reason, leader }
+}
+
+/// What does not fit into a reply.
+pub(super) fn too_large() -> Told {
+    Told::Refused(Denial::AnswerTooLarge)
+}

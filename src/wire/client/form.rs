@@ -1,0 +1,276 @@
+//! The form of those words of `types` that only clients and nodes exchange.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{
+    Acknowledge, ChangeError, EntryId, Freshness, Index, Membership, NodeId, PeerStatus, ReadLevel,
+    RejectReason, Report, RoleName, Standing, Status, Term,
+};
+use crate::wire::form::{EntryIdForm, IndexForm, NodeIdForm, TermForm, membership, nanos};
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Acknowledge")]
+pub(super) enum AcknowledgeForm {
+    Default,
+    Quorum,
+    AllLive,
+    LeaderOnly,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ReadLevel")]
+pub(super) enum ReadLevelForm {
+    Linearizable,
+    Lease,
+    Replica,
+    Bounded(#[serde(with = "nanos")] Duration),
+    Local,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Freshness")]
+pub(super) enum FreshnessForm {
+    Linearizable,
+    Within(#[serde(with = "nanos")] Duration),
+    Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "RejectReason")]
+pub(super) enum RejectReasonForm {
+    NotLeader {
+        #[serde(with = "node")]
+        leader: Option<NodeId>,
+    },
+    Busy,
+    TooLarge,
+    NoLeader,
+    Stopped,
+    DiskFull,
+    MembershipChangeInFlight,
+    Membership(#[serde(with = "ChangeErrorForm")] ChangeError),
+    NothingToGiveUp,
+    GivenUp,
+    Transferring,
+    NoSuccessor,
+    TransferAborted,
+    Unverified,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ChangeError")]
+enum ChangeErrorForm {
+    NoVoters,
+    TooManyVoters,
+    TooLarge,
+    IdIsZero,
+    NotMember(#[serde(with = "NodeIdForm")] NodeId),
+    CastingWithoutVote(#[serde(with = "NodeIdForm")] NodeId),
+    Contradiction(#[serde(with = "NodeIdForm")] NodeId),
+    OtherDisk(#[serde(with = "NodeIdForm")] NodeId),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Report")]
+pub(super) struct ReportForm {
+    #[serde(with = "StatusForm")]
+    status: Status,
+    #[serde(with = "peers")]
+    peers: Vec<PeerStatus>,
+    #[serde(with = "membership")]
+    membership: Membership,
+    #[serde(with = "StandingForm")]
+    standing: Standing,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "RoleName")]
+enum RoleNameForm {
+    Follower,
+    PreCandidate,
+    Candidate,
+    Leader,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Standing")]
+enum StandingForm {
+    Unchecked,
+    Sound,
+    Quarantined,
+    Divided,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Status")]
+struct StatusForm {
+    #[serde(with = "NodeIdForm")]
+    id: NodeId,
+    #[serde(with = "RoleNameForm")]
+    role: RoleName,
+    #[serde(with = "TermForm")]
+    term: Term,
+    #[serde(with = "node")]
+    vote: Option<NodeId>,
+    #[serde(with = "nanos")]
+    promise: Duration,
+    #[serde(with = "node")]
+    leader: Option<NodeId>,
+    #[serde(with = "EntryIdForm")]
+    last: EntryId,
+    #[serde(with = "IndexForm")]
+    durable: Index,
+    #[serde(with = "IndexForm")]
+    committed: Index,
+    #[serde(with = "IndexForm")]
+    applied: Index,
+    #[serde(with = "IndexForm")]
+    snapshot: Index,
+    #[serde(with = "IndexForm")]
+    base: Index,
+    disk_full: bool,
+    tail_bytes: usize,
+    unapplied_bytes: usize,
+    outbox_messages: usize,
+    reads_waiting: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "PeerStatus")]
+struct PeerStatusForm {
+    #[serde(with = "NodeIdForm")]
+    id: NodeId,
+    probing: bool,
+    #[serde(with = "index")]
+    snapshot: Option<Index>,
+    disk_full: bool,
+    suspected: bool,
+    #[serde(with = "IndexForm")]
+    matched: Index,
+    #[serde(with = "IndexForm")]
+    next: Index,
+    inflight_entries: usize,
+    inflight_bytes: usize,
+}
+
+/// A node, or none.
+pub(super) mod node {
+    use crate::types::NodeId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        node: &Option<NodeId>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        node.map(|node| node.0).serialize(serializer)
+    }
+
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<NodeId>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(NodeId))
+    }
+}
+
+/// An index, or none.
+mod index {
+    use crate::types::Index;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        index: &Option<Index>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        index.map(|index| index.0).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Index>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Index))
+    }
+}
+
+/// An address as its bytes.
+pub(super) mod address {
+    use crate::types::Address;
+    use crate::wire::form::BytesVisitor;
+    use serde::de::Error as _;
+    use serde::{Deserializer, Serializer};
+
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        address: &Address,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(address.as_str().as_bytes())
+    }
+
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Address, D::Error> {
+        let bytes = deserializer.deserialize_bytes(BytesVisitor)?;
+        let text = std::str::from_utf8(bytes).map_err(D::Error::custom)?;
+        Address::new(text).ok_or_else(|| D::Error::custom("no address is that long"))
+    }
+}
+
+/// A change as the bytes that [`Change::encode`](crate::types::Change::encode) gives.
+pub(super) mod change {
+    use crate::types::Change;
+    use crate::wire::form::BytesVisitor;
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserializer, Serializer};
+
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        change: &Change,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match change.encode() {
+            Some(bytes) => serializer.serialize_bytes(&bytes),
+            None => Err(S::Error::custom("a change names too many differences")),
+        }
+    }
+
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Change, D::Error> {
+        let bytes = deserializer.deserialize_bytes(BytesVisitor)?;
+        Change::decode(bytes).ok_or_else(|| D::Error::custom("no change is so"))
+    }
+}
+
+/// Peers as a list.
+mod peers {
+    use crate::types::{Membership, PeerStatus};
+    use crate::wire::client::form::PeerStatusForm;
+    use crate::wire::form::{list, write_list};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    struct Shared<'a>(&'a PeerStatus);
+
+    #[derive(Deserialize)]
+    struct Owned(#[serde(with = "PeerStatusForm")] PeerStatus);
+
+    impl Serialize for Shared<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            PeerStatusForm::serialize(self.0, serializer)
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        peers: &[PeerStatus],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        write_list(peers.iter().map(Shared), Membership::MEMBERS_MAX, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<PeerStatus>, D::Error> {
+        let owned = list::<Owned, D>(Membership::MEMBERS_MAX, deserializer)?;
+        Ok(owned.into_iter().map(|Owned(peer)| peer).collect())
+    }
+}

@@ -1,0 +1,11 @@
+//! The command `quorate`, as a person uses it: real processes, real files, real signals.
+#![cfg(unix)]
+
+mod directories;
+mod http;
+mod kills;
+mod load;
+mod nodes;
+mod serving;
+mod settings;
+mod told;
