@@ -11,7 +11,7 @@ use clap::Args;
 use quorate::runtime::{Handle, Server, ServerConfig};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
-use tracing::{info, level_filters::LevelFilter};
+use tracing::{info, level_filters::LevelFilter, warn};
 
 use crate::exit::{Exit, Trouble};
 use crate::http::{Endpoint, Serves};
@@ -69,6 +69,11 @@ async fn serve(
     let _ =
         writeln!(std::io::stdout(), "{id} of cluster {cluster} listens at {}", server.address());
     let _endpoints = endpoints(&server.handle(), settings, sources).await?;
+    let handle = server.handle();
+    let _hangups = signals::at_hangup(move || match handle.reload_tls() {
+        Ok(()) => info!("certificates are read anew"),
+        Err(error) => warn!(%error, "certificates stay what they were"),
+    });
     let signal = signals.wait();
     let failed = |failure| Trouble::new(Exit::Failed, failure);
     tokio::select! {
