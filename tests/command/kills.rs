@@ -16,7 +16,7 @@ fn kill_rounds(seed: u64, rounds: u32) {
         nodes.serve(id);
         load.answered(dice.below(40));
     }
-    load.is_linearizable();
+    load.must_be_linearizable();
     nodes.ask(&["put", "end", "reached"]).ok();
     nodes.has(&[1, 2, 3], "end", "reached");
 }
@@ -47,5 +47,5 @@ fn a_leader_that_stood_still_gives_no_old_answers() {
         nodes.signal(leader, "CONT");
         load.answered(30);
     }
-    load.is_linearizable();
+    load.must_be_linearizable();
 }

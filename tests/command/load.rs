@@ -29,6 +29,7 @@ pub(crate) struct Load {
 struct Shared {
     root: PathBuf,
     addresses: Vec<String>,
+    how: Vec<String>,
     recorder: Recorder<KvOp, KvRet>,
     values: Values,
     answered: AtomicU32,
@@ -40,9 +41,17 @@ struct Shared {
 impl Load {
     /// Begins; the seed decides what is asked for.
     pub(crate) fn start(nodes: &Nodes, seed: u64) -> Load {
+        let addresses = nodes.nodes().split(',').map(str::to_owned).collect();
+        Load::on(nodes.root(), addresses, Vec::new(), seed)
+    }
+
+    /// Begins in the directory `root`, on nodes at these addresses; every command has the words of
+    /// `how` as well.
+    pub(crate) fn on(root: &Path, addresses: Vec<String>, how: Vec<String>, seed: u64) -> Load {
         let shared = Arc::new(Shared {
-            root: nodes.root().to_owned(),
-            addresses: nodes.nodes().split(',').map(str::to_owned).collect(),
+            root: root.to_owned(),
+            addresses,
+            how,
             recorder: Recorder::new(),
             values: Values::default(),
             answered: AtomicU32::new(0),
@@ -64,14 +73,13 @@ impl Load {
 
     /// Ends the clients, has every key read once more, and says what all of it comes to: nothing
     /// that was acknowledged may be lost, and no answer may be old.
-    pub(crate) fn is_linearizable(mut self) {
+    pub(crate) fn must_be_linearizable(mut self) {
         self.end();
         let shared = &self.shared;
         for key in 0..KEYS {
             let name = Client(shared.names.fetch_add(1, Ordering::Relaxed));
             let pending = shared.recorder.invoke(name, shared.op(key, KvCall::Get));
-            let told =
-                quorate_in(&shared.root, ["get", &shared.key(key), "--nodes", &shared.nodes()]);
+            let told = shared.ask(vec!["get".to_owned(), shared.key(key)]);
             assert!(told.code <= 1, "{told:?}");
             pending.returned(shared.read(&told));
         }
@@ -117,9 +125,7 @@ impl Shared {
                 _ => (KvCall::Get, vec!["get".to_owned(), self.key(key)]),
             };
             let pending = self.recorder.invoke(Client(name), self.op(key, call));
-            let nodes = self.nodes();
-            let rest = ["--timeout", "3s", "--nodes", &nodes].map(str::to_owned);
-            let told = quorate_in(Path::new(&self.root), words.into_iter().chain(rest));
+            let told = self.ask(words.into_iter().chain(["--timeout", "3s"].map(str::to_owned)));
             match told.code {
                 0 | 1 => self.answered.fetch_add(1, Ordering::Relaxed),
                 3 | 5 => {
@@ -147,8 +153,10 @@ impl Shared {
         }
     }
 
-    fn nodes(&self) -> String {
-        self.addresses.join(",")
+    fn ask(&self, words: impl IntoIterator<Item = String>) -> Told {
+        let nodes = ["--nodes".to_owned(), self.addresses.join(",")];
+        let how = self.how.iter().cloned();
+        quorate_in(&self.root, words.into_iter().chain(nodes).chain(how))
     }
 
     fn key(&self, key: u32) -> String {

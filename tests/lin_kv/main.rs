@@ -3,6 +3,8 @@
 //!
 //! `QUORATE_BENCH_SECONDS` is how long it lasts; a few, unless it is set.
 
+#![expect(clippy::disallowed_methods, reason = "processes and their network are real")]
+
 mod bench;
 mod clients;
 
