@@ -4,4 +4,5 @@ mod carrying;
 mod clients;
 mod cluster;
 mod failing;
+mod service;
 mod serving;
