@@ -4,5 +4,11 @@ mod carrying;
 mod clients;
 mod cluster;
 mod failing;
+mod raw;
+mod refusing;
+#[cfg(feature = "certs")]
+mod safe_clients;
 mod service;
 mod serving;
+#[cfg(feature = "certs")]
+mod tls;
