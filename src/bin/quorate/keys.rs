@@ -20,7 +20,8 @@ Examples:
   quorate put colour blue
   quorate put picture - < picture.png
 
-It is carried out exactly once, whoever leads meanwhile. Exit code 4: that was not learned in time.")]
+It is carried out exactly once, whoever leads meanwhile. Exit code 4: whether it was, or will be,
+was not learned in time.")]
 pub(crate) struct PutFlags {
     key: String,
     /// The value; `-` reads it from the standard input

@@ -84,7 +84,7 @@ impl Row {
 }
 
 impl Seen {
-    /// Asks the nodes named for the members, believes the one that knows most, and asks each member.
+    /// Asks the nodes named for the members, believes whoever knows most, and asks each member.
     async fn through(client: &Client, flags: &ClientFlags) -> Result<Seen, Trouble> {
         let client = client.with_deadline(flags.timeout.0 / PATIENCE);
         let mut latest = None::<Report>;

@@ -111,11 +111,13 @@ async fn work(
 ) {
     let size = usize::try_from(flags.size.0).unwrap_or_default();
     let value = vec![b'v'; size];
-    let mut turn = number;
+    // Every client begins somewhere else, and goes through all keys.
+    let mut turn = number.wrapping_mul(7919);
     while !over.load(Ordering::Relaxed) {
-        turn = turn.wrapping_add(7919);
+        turn = turn.wrapping_add(1);
         let key = format!("bench/{:08}", turn % flags.keys);
-        let reads = turn % 100 < flags.reads;
+        // Spread over the hundred, and not the same keys in each round of them.
+        let reads = turn.wrapping_mul(37).wrapping_add(turn / flags.keys) % 100 < flags.reads;
         let started = Instant::now();
         let done = if reads {
             let query = Query::Get { key: key.as_bytes() }.encode();
