@@ -3,6 +3,9 @@
 
 mod directories;
 mod http;
+mod kills;
+mod load;
 mod nodes;
+mod serving;
 mod settings;
 mod told;

@@ -38,6 +38,13 @@ impl Nodes {
         Nodes { root, founders: Vec::new(), addresses, running: BTreeMap::new() }
     }
 
+    /// Addresses for nodes up to `count`.
+    pub(crate) fn make_room(&mut self, count: u64) {
+        for id in 1..=count {
+            self.addresses.entry(id).or_insert_with(free_address);
+        }
+    }
+
     pub(crate) fn root(&self) -> &Path {
         self.root.path()
     }

@@ -5,9 +5,13 @@ use clap_complete::Shell;
 
 use crate::backup::BackupFlags;
 use crate::inspect::InspectFlags;
+use crate::keys::{CasFlags, DeleteFlags, GetFlags, PutFlags, ScanFlags};
+use crate::lead::{SnapshotFlags, TransferFlags};
+use crate::members::MembersFlags;
 use crate::recover::RecoverFlags;
 use crate::restore::RestoreFlags;
 use crate::serve::ServeFlags;
+use crate::status::StatusFlags;
 
 /// A durable, replicated key-value store on Raft.
 #[derive(Debug, Parser)]
@@ -40,6 +44,24 @@ Three nodes on this machine, one command in each of three terminals:
 pub(crate) enum Order {
     /// Run a node
     Serve(Box<ServeFlags>),
+    /// Give a key a value
+    Put(PutFlags),
+    /// Print the value of a key
+    Get(GetFlags),
+    /// Give a key a value if it has the one expected
+    Cas(CasFlags),
+    /// Delete a key
+    Delete(DeleteFlags),
+    /// List keys and their values
+    Scan(ScanFlags),
+    /// Show every member of the cluster, and how far it is
+    Status(StatusFlags),
+    /// Change who is in the cluster
+    Members(MembersFlags),
+    /// Have the leader hand its leadership over
+    Transfer(TransferFlags),
+    /// Have a node take a snapshot now
+    Snapshot(SnapshotFlags),
     /// Show what a data directory holds, and what is damaged; changes nothing
     Inspect(InspectFlags),
     /// Make a new cluster of what is left after the loss of a quorum

@@ -1,4 +1,4 @@
-//! `quorate backup`: the snapshot of a data directory, of a node that runs or does not, as one file.
+//! `quorate backup`: the snapshot of a data directory as one file, whether its node runs or not.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};

@@ -72,7 +72,7 @@ impl NewCluster {
                 return Err(Trouble::wrong(format!("{place}: the directory is not empty")));
             }
             let disk = FileDisk::open(&directory);
-            let mut disk = disk.map_err(|error| Trouble::wrong(format!("{place}: {error}")))?;
+            let mut disk = disk.map_err(Trouble::wrong)?;
             make(id, &mut disk).map_err(|trouble| Trouble {
                 text: format!("{place}: {}", trouble.text),
                 ..trouble

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use quorate::storage::ClusterId;
-use quorate::types::NodeId;
+use quorate::types::{NodeId, ReadLevel};
 use serde::de::{Deserialize, Deserializer, Visitor};
 
 /// A value that is read from text, in a file as on the command line. An error comes up while the
@@ -61,6 +61,10 @@ pub(crate) struct Span(pub(crate) Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) u64);
 
+/// How fresh a read is: `linearizable`, `lease`, `replica`, `local`, or how old it may be: `2s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Level(pub(crate) ReadLevel);
+
 impl Default for Cluster {
     fn default() -> Cluster {
         "quorate".parse().expect("it is a name")
@@ -111,6 +115,26 @@ impl FromStr for At {
         let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         let address = port.ok().or_else(|| text.parse().ok()).map(At);
         address.ok_or_else(|| format!("`{text}` is no address like 127.0.0.1:9100, and no port"))
+    }
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Level, String> {
+        Ok(Level(match text {
+            "linearizable" => ReadLevel::Linearizable,
+            "lease" => ReadLevel::Lease,
+            "replica" => ReadLevel::Replica,
+            "local" => ReadLevel::Local,
+            _ => {
+                let span: Result<Span, String> = text.parse();
+                let wrong = |_| {
+                    format!("`{text}` is not linearizable, lease, replica, local or a time like 2s")
+                };
+                ReadLevel::Bounded(span.map_err(wrong)?.0)
+            }
+        }))
     }
 }
 

@@ -7,7 +7,7 @@ use quorate::storage::FileDisk;
 use quorate::types::{Entry, EntryId, Index, Payload};
 use serde_json::{Value, json};
 
-use super::found::Found;
+use crate::inspect::found::Found;
 use crate::kv::Command;
 use crate::output::shown;
 

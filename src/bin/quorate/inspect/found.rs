@@ -9,7 +9,7 @@ use quorate::storage::{
 use quorate::types::{Index, Membership};
 use serde_json::{Value, json};
 
-use super::entries::Listed;
+use crate::inspect::entries::Listed;
 use crate::table::Table;
 
 /// A directory that was read to its end.

@@ -10,8 +10,8 @@ use clap::Args;
 use quorate::storage::{FileDisk, OpenError};
 
 use crate::exit::{Exit, Trouble};
+use crate::inspect::found::Found;
 use crate::output::print;
-use found::Found;
 
 /// What `inspect` takes.
 #[derive(Args, Debug)]
@@ -43,7 +43,7 @@ pub(crate) fn run(flags: &InspectFlags, json: bool) -> Result<Exit, Trouble> {
     if !flags.directory.is_dir() {
         return Err(wrong(&"there is no such directory"));
     }
-    let mut disk = FileDisk::look(&flags.directory).map_err(|error| wrong(&error))?;
+    let mut disk = FileDisk::look(&flags.directory).map_err(Trouble::wrong)?;
     let mut found = match Found::of(&mut disk) {
         Ok(found) => found,
         Err(OpenError::Failed(failure)) => {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use quorate::machine::{ConflictTest, StateMachine};
 use quorate::types::Index;
 
-use super::snapshot::{Snapshot, read_snapshot};
-use super::words::{Answer, Command, Pair, Query, Reply};
+use crate::kv::snapshot::{Snapshot, read_snapshot};
+use crate::kv::words::{Answer, Command, Pair, Query, Reply};
 
 /// Keys and values; clones share both.
 pub(super) type Map = BTreeMap<Arc<[u8]>, Arc<[u8]>>;

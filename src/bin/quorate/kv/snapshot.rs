@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::bytes::put;
-use super::machine::Map;
+use crate::kv::bytes::put;
+use crate::kv::machine::Map;
 
 const TITLE: &[u8] = b"quorate kv 1\n";
 /// How much is encoded at a time.

@@ -2,7 +2,7 @@
 //!
 //! A first byte says what it is; byte strings have their length before them.
 
-use super::bytes::{Parts, put, put_option};
+use crate::kv::bytes::{Parts, put, put_option};
 
 /// Something that changes the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
