@@ -28,11 +28,11 @@ impl Watch {
     /// All that is known now. Every number of it is one that the node tells anybody else, too.
     pub(super) async fn seen(&self) -> Value {
         let metrics = self.handle.metrics();
-        let own = timeout(PATIENCE, self.handle.report()).await;
-        let own = own.ok().and_then(Result::ok);
         let membership = self.handle.membership().borrow().clone();
         let glance = metrics.glance();
-        let others = self.others.reports(&membership, glance.id);
+        let others = self.others.reports(&membership, glance.id).await;
+        let own = timeout(PATIENCE, self.handle.report()).await;
+        let own = own.ok().and_then(Result::ok);
         let nodes: Vec<Value> = own.iter().chain(&others).map(node).collect();
         let totals = metrics.totals();
         json!({

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use quorate::runtime::{Client, Report};
 use quorate::types::{Membership, NodeId};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout};
 
 /// How old an answer may be before it is asked for again.
 const FRESH: Duration = Duration::from_millis(500);
+/// How long answers are waited for before those are shown that have come.
+const SOON: Duration = Duration::from_millis(300);
 /// How long a node may take to answer; nothing else waits for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -36,38 +38,43 @@ impl Others {
         Others { client, told: Arc::default() }
     }
 
-    /// What is known; has it asked for anew unless that was just done.
-    pub(super) fn reports(&self, membership: &Membership, own: NodeId) -> Vec<Report> {
-        let mut told = self.told();
-        let stale = told.asked.is_none_or(|asked| asked.elapsed() >= FRESH);
-        if let Some(client) = &self.client
-            && stale
-            && !told.awaited
-        {
-            (told.asked, told.awaited) = (Some(Instant::now()), true);
-            told.reports.retain(|id, _| membership.is_member(*id));
-            let members = membership.members().iter().filter(|member| member.id != own);
-            let members = members.filter(|member| !member.address.as_str().is_empty());
-            let members: Vec<_> =
-                members.map(|member| (member.id, member.address.clone())).collect();
-            let (others, client) = (self.clone(), client.clone());
-            tokio::spawn(async move {
-                let mut asked = JoinSet::new();
-                for (id, address) in members {
-                    let client = client.clone();
-                    asked.spawn(async move { (id, client.report(address.as_str()).await) });
-                }
-                while let Some(answer) = asked.join_next().await {
-                    match answer {
-                        Ok((id, Ok(report))) => drop(others.told().reports.insert(id, report)),
-                        Ok((id, Err(_))) => drop(others.told().reports.remove(&id)),
-                        Err(_) => {}
-                    }
-                }
-                others.told().awaited = false;
-            });
+    /// What is known. Has it asked for anew unless that was just done, and waits a little for the
+    /// answers, so that what different nodes say is of about the same moment.
+    pub(super) async fn reports(&self, membership: &Membership, own: NodeId) -> Vec<Report> {
+        if let Some(round) = self.begin(membership, own) {
+            // Whoever has not answered by then is seen in the next round.
+            let _ = timeout(SOON, round).await;
         }
-        told.reports.values().cloned().collect()
+        self.told().reports.values().cloned().collect()
+    }
+
+    /// Asks every other member, in a task of its own.
+    fn begin(&self, membership: &Membership, own: NodeId) -> Option<JoinHandle<()>> {
+        let client = self.client.as_ref()?;
+        let mut told = self.told();
+        if told.awaited || told.asked.is_some_and(|asked| asked.elapsed() < FRESH) {
+            return None;
+        }
+        (told.asked, told.awaited) = (Some(Instant::now()), true);
+        told.reports.retain(|id, _| membership.is_member(*id));
+        let mut asked = JoinSet::new();
+        for member in membership.members().iter().filter(|member| member.id != own) {
+            let (id, address, client) = (member.id, member.address.clone(), client.clone());
+            if !address.as_str().is_empty() {
+                asked.spawn(async move { (id, client.report(address.as_str()).await) });
+            }
+        }
+        let others = self.clone();
+        Some(tokio::spawn(async move {
+            while let Some(answer) = asked.join_next().await {
+                match answer {
+                    Ok((id, Ok(report))) => drop(others.told().reports.insert(id, report)),
+                    Ok((id, Err(_))) => drop(others.told().reports.remove(&id)),
+                    Err(_) => {}
+                }
+            }
+            others.told().awaited = false;
+        }))
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
