@@ -6,4 +6,8 @@ mod cluster;
 #[cfg(feature = "metrics")]
 mod counting;
 mod failing;
+mod raw;
+mod refusing;
 mod serving;
+#[cfg(feature = "certs")]
+mod tls;

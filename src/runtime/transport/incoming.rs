@@ -73,16 +73,27 @@ impl Listener {
             // Whoever has to wait here waits in the system's queue.
             let permit = Arc::clone(&strangers).acquire_owned().await;
             let permit = permit.expect("nobody closes it");
-            match self.0.accept().await {
-                Ok((tcp, from)) => {
-                    let door = Arc::clone(&door);
-                    calls.spawn(async move { door.open(tcp, from, permit).await });
-                }
-                Err(error) => {
-                    // Most often too many files are open: others have to be closed first.
-                    warn!(%error, "no connection could be taken");
-                    sleep(door.config.retry_max).await;
-                }
+            let pause = || sleep(door.config.retry_max);
+            let (tcp, from) = next_call(|| self.0.accept(), pause).await;
+            let door = Arc::clone(&door);
+            calls.spawn(async move { door.open(tcp, from, permit).await });
+        }
+    }
+}
+
+/// The next call that can be taken, with a pause after each that cannot.
+async fn next_call<T, A, P>(mut accept: impl FnMut() -> A, mut pause: impl FnMut() -> P) -> T
+where
+    A: Future<Output = io::Result<T>>,
+    P: Future<Output = ()>,
+{
+    loop {
+        match accept().await {
+            Ok(call) => return call,
+            Err(error) => {
+                // Most often too many files are open: others have to be closed first.
+                warn!(%error, "no connection could be taken");
+                pause().await;
             }
         }
     }
@@ -240,5 +251,25 @@ fn early(error: io::Error) -> io::Error {
             refused(Refusal::Early, "it ended before its hello")
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_a_pause_after_each_call_that_cannot_be_taken() {
+        let (mut calls, pauses) = (0, Cell::new(0));
+        let accept = || {
+            calls += 1;
+            std::future::ready(if calls > 3 { Ok(calls) } else { Err(io::Error::other("full")) })
+        };
+        // It counts once it is waited for.
+        let pause = || async { pauses.set(pauses.get() + 1) };
+        assert_eq!(next_call(accept, pause).await, 4);
+        assert_eq!(pauses.get(), 3);
     }
 }
