@@ -6,6 +6,7 @@ mod http;
 mod kills;
 mod load;
 mod nodes;
+mod operations;
 mod serving;
 mod settings;
 mod told;

@@ -14,12 +14,81 @@ use crate::told::{Told, command, quorate_in};
 /// How often something is tried before it never comes: for half a minute.
 const TRIES: usize = 1500;
 
-/// The processes that run, killed when this is dropped, and the directories of all.
+/// Processes by name, killed when this is dropped.
+#[derive(Default)]
+pub(crate) struct Processes(BTreeMap<String, Running>);
+
+struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+/// Nodes that run, and the directories of all.
 pub(crate) struct Nodes {
-    root: TempDir,
+    // The processes end before their directories go.
+    running: Processes,
     founders: Vec<u64>,
     addresses: BTreeMap<u64, SocketAddr>,
-    running: BTreeMap<u64, Child>,
+    root: TempDir,
+}
+
+impl Processes {
+    /// Starts a process whose words go to `log`, after those of its earlier lives.
+    pub(crate) fn spawn(&mut self, name: &str, command: &mut Command, log: &Path) {
+        let file = File::options().create(true).append(true).open(log).expect("there is room");
+        let output = file.try_clone().expect("it is open");
+        let child = command.stdout(output).stderr(file).spawn().expect("the command was built");
+        let running = Running { child, log: log.to_owned() };
+        let earlier = self.0.insert(name.to_owned(), running);
+        assert!(earlier.is_none(), "{name} runs already");
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let mut running = self.0.remove(name).expect("it runs");
+        running.child.kill().expect("it is ours");
+        running.child.wait().expect("it is ours");
+    }
+
+    /// Sends `TERM`, `STOP` or `CONT`.
+    pub(crate) fn signal(&self, name: &str, signal: &str) {
+        let pid = self.0[name].child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
+        assert!(sent.expect("there is a kill").success(), "{signal} to {name}");
+    }
+
+    /// How the process ended, once it has by itself.
+    pub(crate) fn ended(&mut self, name: &str) -> ExitStatus {
+        let mut status = None;
+        eventually("the process ends", || {
+            let running = self.0.get_mut(name).expect("it runs");
+            status = running.child.try_wait().expect("it is ours");
+            status.is_some()
+        });
+        self.0.remove(name);
+        status.expect("it was waited for")
+    }
+
+    /// What a process that runs has said so far, in all of its lives.
+    pub(crate) fn words(&self, name: &str) -> String {
+        fs::read_to_string(&self.0[name].log).unwrap_or_default()
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for (name, running) in &mut self.0 {
+            // It may have ended by itself.
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+            if std::thread::panicking() {
+                let log = fs::read_to_string(&running.log).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                let last = &lines[lines.len().saturating_sub(15)..];
+                eprintln!("--- the last words of {name}\n{}", last.join("\n"));
+            }
+        }
+    }
 }
 
 impl Nodes {
@@ -35,7 +104,7 @@ impl Nodes {
     pub(crate) fn none(count: u64) -> Nodes {
         let root = TempDir::new().expect("there is room");
         let addresses = (1..=count).map(|id| (id, free_address())).collect();
-        Nodes { root, founders: Vec::new(), addresses, running: BTreeMap::new() }
+        Nodes { running: Processes::default(), founders: Vec::new(), addresses, root }
     }
 
     /// Addresses for nodes up to `count`.
@@ -77,72 +146,44 @@ impl Nodes {
 
     /// The node with whatever else it is told.
     pub(crate) fn serve_with(&mut self, id: u64, words: &[&str]) {
-        let log = self.root.path().join(format!("d{id}.log"));
-        let log = File::options().create(true).append(true).open(log).expect("there is room");
-        let child = command()
+        let mut command = command();
+        command
             .arg("serve")
             .args(["--id", &id.to_string(), "--data-dir"])
             .arg(self.directory(id))
             .args(["--segment-size", "16MiB", "--segments-ahead", "1"])
             .args(["--snapshot-entries", "200", "--trailing-entries", "50"])
-            .args(words)
-            .stdout(log.try_clone().expect("it is open"))
-            .stderr(log)
-            .spawn();
-        let earlier = self.running.insert(id, child.expect("the command was built"));
-        assert!(earlier.is_none(), "{id} runs already");
+            .args(words);
+        self.running.spawn(&format!("d{id}"), &mut command, &self.log_file(id));
     }
 
     /// `kill -9`.
     pub(crate) fn kill(&mut self, id: u64) {
-        let mut child = self.running.remove(&id).expect("it runs");
-        child.kill().expect("it is ours");
-        child.wait().expect("it is ours");
+        self.running.kill(&format!("d{id}"));
     }
 
     /// Sends `TERM`, `STOP` or `CONT`.
     pub(crate) fn signal(&self, id: u64, signal: &str) {
-        let pid = self.running[&id].id().to_string();
-        let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
-        assert!(sent.expect("there is a kill").success(), "{signal} to {id}");
+        self.running.signal(&format!("d{id}"), signal);
     }
 
     /// How the node ended, once it has by itself.
     pub(crate) fn ended(&mut self, id: u64) -> ExitStatus {
-        let mut child = self.running.remove(&id).expect("it runs");
-        let mut status = None;
-        eventually("the process ends", || {
-            status = child.try_wait().expect("it is ours");
-            status.is_some()
-        });
-        status.expect("it was waited for")
+        self.running.ended(&format!("d{id}"))
     }
 
+    /// What the node has said so far, in all of its lives.
     pub(crate) fn log(&self, id: u64) -> String {
-        fs::read_to_string(self.root.path().join(format!("d{id}.log"))).unwrap_or_default()
+        fs::read_to_string(self.log_file(id)).unwrap_or_default()
+    }
+
+    fn log_file(&self, id: u64) -> PathBuf {
+        self.root.path().join(format!("d{id}.log"))
     }
 
     /// Runs the command until it ends.
     pub(crate) fn quorate(&self, words: &[&str]) -> Told {
         quorate_in(self.root.path(), words)
-    }
-}
-
-impl Drop for Nodes {
-    fn drop(&mut self) {
-        for child in self.running.values_mut() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        if std::thread::panicking() {
-            for id in self.addresses.keys() {
-                let log = self.log(*id);
-                let lines: Vec<&str> = log.lines().collect();
-                let last = &lines[lines.len().saturating_sub(15)..];
-                eprintln!("--- the last words of node {id}\n{}", last.join("\n"));
-            }
-        }
     }
 }
 

@@ -116,7 +116,7 @@ fn members_come_and_go() {
     assert!(!text.contains(&format!("n{gone}")), "{text}");
     nodes.ask(&["put", "k", "w"]).ok();
     nodes.has(&[4, 5], "k", "w");
-    nodes.ask(&["members", "promote", "99", "--timeout", "2s"]).refused(5, "nothing happened");
+    nodes.ask(&["members", "promote", "99"]).refused(5, "n99 is no member");
 }
 
 #[test]
@@ -131,7 +131,9 @@ fn trouble_has_its_exit_code() {
     let leader = nodes.leader();
     (1..=3).filter(|id| *id != leader).for_each(|id| nodes.kill(id));
     // The leader has it in its log, and nobody can tell whether it will count.
-    nodes.ask(&["put", "k", "v", "--timeout", "300ms"]).refused(4, "it may have happened");
+    let other = if leader == 1 { "2" } else { "1" };
+    let remove = ["members", "remove", other, "--timeout", "300ms"];
+    nodes.ask(&remove).refused(4, "it may have happened");
     nodes.kill(leader);
     nodes.ask(&["put", "k", "v", "--timeout", "300ms"]).refused(3, "nothing happened");
     nodes.ask(&["get", "k", "--timeout", "300ms"]).refused(3, "was not reached");
@@ -172,4 +174,57 @@ fn a_backup_begins_another_cluster_while_the_first_one_runs() {
     bytes[middle] ^= 1;
     std::fs::write(nodes.root().join("file"), bytes).expect("there is room");
     nodes.quorate(&["restore", "file"]).refused(1, "file: ");
+}
+
+#[test]
+fn a_load_is_measured() {
+    let nodes = Nodes::start(1);
+    let told =
+        nodes.ask(&["bench", "--json", "--clients", "2", "--time", "300ms", "--reads", "50"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    let measured = told.json();
+    for kind in ["writes", "reads"] {
+        let one = &measured[kind];
+        assert!(one["answered"].as_u64() > Some(0), "{measured}");
+        assert!(one["p50_us"].as_u64() <= one["max_us"].as_u64(), "{measured}");
+    }
+    assert_eq!(measured["failed"], 0, "{measured}");
+    assert!(!nodes.ask(&["scan", "bench/"]).ok().is_empty());
+}
+
+#[test]
+fn certificates_decide_who_may_do_what() {
+    let mut nodes = Nodes::none(1);
+    let made = nodes.quorate(&[
+        "certs",
+        "certs",
+        "--nodes",
+        "1",
+        "--clients",
+        "app",
+        "--admins",
+        "ops",
+        "--days",
+        "1",
+    ]);
+    assert!(made.ok().contains("certs/node-1.pem"));
+    let (certs, members) = (nodes.root().join("certs"), nodes.listed(&[1]));
+    let certs = certs.to_string_lossy().into_owned();
+    nodes.serve_with(1, &["--members", &members, "--certs", &certs]);
+    let at = nodes.address(1).to_string();
+    let ask = |words: &[&str], guest: &str| {
+        let rest = ["--nodes", &at, "--certs", "certs", "--as", guest];
+        nodes.quorate(&words.iter().copied().chain(rest).collect::<Vec<_>>())
+    };
+    assert_eq!(ask(&["put", "k", "v"], "client/app").ok(), "ok\n");
+    assert_eq!(ask(&["get", "k"], "admin/ops").ok(), "v\n");
+    ask(&["snapshot", &at], "client/app").refused(5, "only an administrator");
+    ask(&["snapshot", &at], "admin/ops").ok();
+    nodes.signal(1, "HUP");
+    eventually("it reads them", || nodes.log(1).contains("certificates are read anew"));
+    assert_eq!(ask(&["get", "k"], "client/app").ok(), "v\n");
+    ask(&["get", "k"], "client/nobody").refused(2, "client-nobody.pem");
+    // Whoever shows no certificate is not spoken to.
+    let told = nodes.quorate(&["get", "k", "--nodes", &at, "--timeout", "500ms"]);
+    assert_eq!(told.code, 3, "{told:?}");
 }

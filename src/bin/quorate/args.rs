@@ -4,6 +4,8 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::backup::BackupFlags;
+use crate::bench::BenchFlags;
+use crate::certs::CertsFlags;
 use crate::inspect::InspectFlags;
 use crate::keys::{CasFlags, DeleteFlags, GetFlags, PutFlags, ScanFlags};
 use crate::lead::{SnapshotFlags, TransferFlags};
@@ -62,6 +64,10 @@ pub(crate) enum Order {
     Transfer(TransferFlags),
     /// Have a node take a snapshot now
     Snapshot(SnapshotFlags),
+    /// Measure how many commands a cluster answers, and how fast
+    Bench(BenchFlags),
+    /// Make the certificates of nodes, clients and administrators
+    Certs(CertsFlags),
     /// Show what a data directory holds, and what is damaged; changes nothing
     Inspect(InspectFlags),
     /// Make a new cluster of what is left after the loss of a quorum

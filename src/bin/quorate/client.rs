@@ -1,10 +1,13 @@
 //! What every command has that talks to a cluster: where its nodes are, and how long to wait.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use quorate::runtime::{Client, ClientConfig, ClientError};
 
+use crate::certs;
 use crate::exit::{Exit, Trouble};
-use crate::values::{Cluster, Span};
+use crate::values::{Cluster, Guest, Span};
 
 /// How a cluster is reached.
 #[derive(Args, Clone, Debug)]
@@ -24,6 +27,12 @@ pub(crate) struct ClientFlags {
     /// How long to wait in all
     #[arg(long, env = "QUORATE_TIMEOUT", value_name = "TIME", default_value = "10s")]
     pub(crate) timeout: Span,
+    /// Speak TLS, with the certificates that `quorate certs` made in this directory
+    #[arg(long, env = "QUORATE_CERTS", value_name = "DIR", requires = "principal")]
+    certs: Option<PathBuf>,
+    /// Whose certificate to show: client/NAME or admin/NAME
+    #[arg(long = "as", env = "QUORATE_AS", value_name = "ROLE/NAME")]
+    principal: Option<Guest>,
     /// Let words leave this machine in the clear: without it only loopback addresses are called
     #[arg(long, env = "QUORATE_PLAINTEXT", num_args = 0..=1, default_missing_value = "true",
         default_value_t = false, require_equals = true, value_name = "BOOL")]
@@ -37,6 +46,10 @@ impl ClientFlags {
             ClientConfig::new(self.cluster.unwrap_or_default().0, self.nodes.iter().cloned());
         config.deadline = self.timeout.0;
         config.plaintext = self.plaintext;
+        if let (Some(certs), Some(guest)) = (&self.certs, &self.principal) {
+            let files = certs::files(certs, &guest.0);
+            config.tls = Some(files.map_err(|what| Trouble::wrong(format!("--certs: {what}")))?);
+        }
         Client::new(config).map_err(Trouble::wrong)
     }
 

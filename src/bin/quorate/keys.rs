@@ -11,7 +11,7 @@ use crate::client::ClientFlags;
 use crate::exit::{Exit, Trouble};
 use crate::kv::{Answer, Command, Pair, Query, Reply};
 use crate::output::{print, shown};
-use crate::values::Level;
+use crate::values::Freshness;
 
 /// What `put` takes.
 #[derive(Args, Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct GetFlags {
 pub(crate) struct ReadFlags {
     /// How fresh: linearizable, lease, replica, local, or a time, which the answer may be old
     #[arg(long, value_name = "LEVEL", default_value = "linearizable")]
-    level: Level,
+    level: Freshness,
     /// Ask the node at this address and no other
     #[arg(long, value_name = "ADDRESS")]
     at: Option<String>,

@@ -2,6 +2,8 @@
 
 mod args;
 mod backup;
+mod bench;
+mod certs;
 mod client;
 mod completions;
 mod exit;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Order::Members(flags) => members::run(&flags, args.json),
         Order::Transfer(flags) => lead::transfer(&flags, args.json),
         Order::Snapshot(flags) => lead::snapshot(&flags, args.json),
+        Order::Bench(flags) => bench::run(&flags, args.json),
+        Order::Certs(flags) => certs::run(&flags, args.json),
         Order::Inspect(flags) => inspect::run(&flags, args.json),
         Order::Recover(flags) => recover::run(&flags, args.json),
         Order::Backup(flags) => backup::run(&flags, args.json),

@@ -81,7 +81,17 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, Trouble> {
         }
         Members::GiveUp { client } => (client, None),
     };
+    let promoted = match &flags.order {
+        Members::Promote { id, .. } => Some(NodeId(*id)),
+        _ => None,
+    };
     let (at, membership) = client.run(async |client| {
+        if let Some(id) = promoted
+            && !client.report_of_leader().await?.membership.is_member(id)
+        {
+            // A vote for a node without an address would be waited for until it is given up.
+            return Err(Trouble::new(Exit::Refused, format!("{id} is no member: add it")));
+        }
         let at: EntryId = match change {
             Some(change) => client.change_membership(change).await?,
             None => client.give_up_change().await?,

@@ -58,6 +58,9 @@ settings! {
     /// Where to listen, if not at this node's address among the members
     #[arg(long, env = "QUORATE_LISTEN", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Speak TLS, with the certificates that `quorate certs` made in this directory
+    #[arg(long, env = "QUORATE_CERTS", value_name = "DIR")]
+    certs: PathBuf,
     /// Let words leave this machine in the clear: without it only loopback addresses are taken
     #[arg(long, env = "QUORATE_PLAINTEXT", num_args = 0..=1, default_missing_value = "true",
         require_equals = true, value_name = "BOOL")]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use quorate::runtime::Principal;
 use quorate::storage::ClusterId;
 use quorate::types::{NodeId, ReadLevel};
 use serde::de::{Deserialize, Deserializer, Visitor};
@@ -63,7 +64,11 @@ pub(crate) struct Bytes(pub(crate) u64);
 
 /// How fresh a read is: `linearizable`, `lease`, `replica`, `local`, or how old it may be: `2s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Level(pub(crate) ReadLevel);
+pub(crate) struct Freshness(pub(crate) ReadLevel);
+
+/// Whoever asks a cluster for something: `client/NAME` or `admin/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Guest(pub(crate) Principal);
 
 impl Default for Cluster {
     fn default() -> Cluster {
@@ -108,21 +113,11 @@ impl fmt::Display for NodeAt {
     }
 }
 
-impl FromStr for At {
+impl FromStr for Freshness {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<At, String> {
-        let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let address = port.ok().or_else(|| text.parse().ok()).map(At);
-        address.ok_or_else(|| format!("`{text}` is no address like 127.0.0.1:9100, and no port"))
-    }
-}
-
-impl FromStr for Level {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Level, String> {
-        Ok(Level(match text {
+    fn from_str(text: &str) -> Result<Freshness, String> {
+        Ok(Freshness(match text {
             "linearizable" => ReadLevel::Linearizable,
             "lease" => ReadLevel::Lease,
             "replica" => ReadLevel::Replica,
@@ -135,6 +130,28 @@ impl FromStr for Level {
                 ReadLevel::Bounded(span.map_err(wrong)?.0)
             }
         }))
+    }
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<At, String> {
+        let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let address = port.ok().or_else(|| text.parse().ok()).map(At);
+        address.ok_or_else(|| format!("`{text}` is no address like 127.0.0.1:9100, and no port"))
+    }
+}
+
+impl FromStr for Guest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Guest, String> {
+        match text.split_once('/') {
+            Some(("client", name)) => Ok(Guest(Principal::Client(name.into()))),
+            Some(("admin", name)) => Ok(Guest(Principal::Admin(name.into()))),
+            _ => Err(format!("`{text}` is not client/NAME or admin/NAME")),
+        }
     }
 }
 

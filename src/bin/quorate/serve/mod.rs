@@ -11,7 +11,7 @@ use clap::Args;
 use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
-use tracing::{info, level_filters::LevelFilter};
+use tracing::{info, level_filters::LevelFilter, warn};
 
 use crate::exit::{Exit, Trouble};
 use crate::http::{Endpoint, Serves};
@@ -70,6 +70,11 @@ async fn serve(
     let _ =
         writeln!(std::io::stdout(), "{id} of cluster {cluster} listens at {}", server.address());
     let _endpoints = endpoints(&server.handle(), client, settings, sources).await?;
+    let handle = server.handle();
+    let _hangups = signals::at_hangup(move || match handle.reload_tls() {
+        Ok(()) => info!("certificates are read anew"),
+        Err(error) => warn!(%error, "certificates stay what they were"),
+    });
     let signal = signals.wait();
     let failed = |failure| Trouble::new(Exit::Failed, failure);
     tokio::select! {
@@ -79,8 +84,12 @@ async fn serve(
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
 }
 
-/// How the page asks other nodes how they are; none if it would not be let in.
+/// How the page asks other nodes how they are; none if it would not be let in: a node's certificate
+/// is not a client's. The page shows then what the node knows by itself.
 fn client(config: &ServerConfig) -> Option<Client> {
+    if config.tls.is_some() {
+        return None;
+    }
     let mut told = ClientConfig::new(config.cluster, [config.listen.to_string()]);
     told.plaintext = config.plaintext;
     Client::new(told).ok()

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use quorate::raft::ConfigError;
 use quorate::replica::ReplicaConfigError;
-use quorate::runtime::{ServerConfig, ServerConfigError};
+use quorate::runtime::{Principal, ServerConfig, ServerConfigError};
 use quorate::storage::{FileDisk, Inspection, StorageConfig};
 use quorate::types::NodeId;
 
+use crate::certs;
 use crate::exit::Trouble;
 use crate::settings::{Settings, Sources};
 use crate::values::NodeAt;
@@ -19,6 +20,11 @@ pub(super) fn server_config(
 ) -> Result<ServerConfig, Trouble> {
     let mut config = founding_joining_or_known(settings, sources)?;
     config.plaintext = settings.plaintext.unwrap_or(false);
+    if let Some(certs) = &settings.certs {
+        let node = Principal::Node(config.replica.raft.id);
+        let files = certs::files(certs, &node).map_err(|what| sources.mistake("certs", what))?;
+        config.tls = Some(files);
+    }
     let replica = &mut config.replica;
     if let Some(timeout) = settings.election_timeout {
         replica.raft.election_timeout_min = timeout.0;

@@ -2,13 +2,33 @@
 
 use std::io;
 
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+
 /// Listens for Ctrl-C, and for SIGTERM where there is one.
 #[derive(Debug)]
 pub(super) struct Signals {
     #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
+    terminate: Signal,
     #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    interrupt: Signal,
+}
+
+/// Does this at every SIGHUP, where there is one, until what is returned is dropped.
+pub(super) fn at_hangup(work: impl Fn() + Send + 'static) -> JoinSet<()> {
+    let mut listening = JoinSet::new();
+    #[cfg(unix)]
+    if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+        listening.spawn(async move {
+            while hangup.recv().await.is_some() {
+                work();
+            }
+        });
+    }
+    #[cfg(not(unix))]
+    drop(work);
+    listening
 }
 
 /// What a shell says of a process that Ctrl-C ended.
@@ -18,8 +38,6 @@ const INTERRUPTED: i32 = 130;
 impl Signals {
     /// From here on no signal ends the process by itself.
     pub(super) fn listen() -> io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-
         let terminate = signal(SignalKind::terminate())?;
         Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
