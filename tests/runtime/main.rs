@@ -3,6 +3,8 @@
 mod carrying;
 mod clients;
 mod cluster;
+#[cfg(feature = "metrics")]
+mod counting;
 mod failing;
 mod raw;
 mod refusing;

@@ -15,13 +15,14 @@ use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::handle::Handle;
+use crate::runtime::metrics::{Open, SnapshotStep};
 use crate::runtime::refusal::{Refusal, refused};
 use crate::runtime::service::{Guest, Service};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
-use crate::types::{NodeId, Packet};
+use crate::types::{NodeId, Packet, Transfer, TransferBody};
 use crate::wire::{Frame, pulse};
 
 /// Where packets go that have arrived: what keeps the cluster together does not wait behind bulk.
@@ -128,6 +129,10 @@ impl Door {
             }
         };
         drop(stranger);
+        let network = &self.handle.gate.counts.network;
+        let kind = usize::from(node.is_none());
+        network.calls_taken[kind].add(1);
+        let _open = Open::count(&network.calls_open[kind]);
         let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
             ended = self.serve(caller, stream, frames) => ended,
@@ -188,9 +193,15 @@ impl Door {
         // Whoever calls ends a connection that is idle: this is for those who do not.
         let idle_max = 2 * self.config.idle_max;
         let mut spoke = Instant::now();
+        let counts = &self.handle.gate.counts;
+        let own = counts.network.peer(peer);
         loop {
-            match frames.next_within(self.config.silence_max, read).await? {
+            let before = frames.given_bytes();
+            let frame = frames.next_within(self.config.silence_max, read).await?;
+            own.heard.set(counts.milliseconds().max(1));
+            match frame {
                 Frame::Packet(packet) => {
+                    self.count(&packet, frames.given_bytes() - before);
                     self.take(peer, packet).await?;
                     spoke = Instant::now();
                 }
@@ -198,6 +209,14 @@ impl Door {
                 Frame::Pulse => return Err(refused(Refusal::Idle, "it only pulsed for long")),
                 _ => return Err(refused(Refusal::Frame, "no node says this")),
             }
+        }
+    }
+
+    fn count(&self, packet: &Packet, bytes: u64) {
+        let counts = &self.handle.gate.counts;
+        counts.network.received(packet, bytes);
+        if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
+            counts.events.snapshots.add(&SnapshotStep::PartReceived, 1);
         }
     }
 
