@@ -1,7 +1,7 @@
 //! All that one node counts of itself, where it happens.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::raft::Refusal;
 use crate::replica::{Node, Verdict};
@@ -33,7 +33,9 @@ pub(in crate::runtime) struct Counts {
     pub(in crate::runtime) requests: RequestCounts,
     pub(in crate::runtime) disk: DiskCounts,
     pub(in crate::runtime) network: NetworkCounts,
+    /// When the peers were looked at last, and whether the node led then.
     peers_seen: AtomicU64,
+    led: AtomicBool,
 }
 
 /// How the node is now.
@@ -104,6 +106,7 @@ impl Counts {
             disk: DiskCounts::default(),
             network: NetworkCounts::default(),
             peers_seen: AtomicU64::default(),
+            led: AtomicBool::default(),
         }
     }
 
@@ -145,7 +148,8 @@ impl Counts {
 
         // Whoever ceases to lead must not go on telling how its peers are.
         let (now, leads) = (self.milliseconds(), status.role == RoleName::Leader);
-        if !leads || now >= self.peers_seen.load(Relaxed) + PEERS_EACH {
+        let due = leads && now >= self.peers_seen.load(Relaxed) + PEERS_EACH;
+        if due || leads != self.led.swap(leads, Relaxed) {
             self.peers_seen.store(now, Relaxed);
             self.network.observe(&node.peers());
         }

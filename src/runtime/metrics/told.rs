@@ -8,7 +8,6 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use crate::runtime::metrics::counts::Counts;
-use crate::runtime::metrics::network::PEER_LANES;
 use crate::runtime::metrics::value::{BOUNDS, Histogram};
 use crate::types::{Index, NodeId, RoleName, Term};
 
@@ -162,7 +161,6 @@ impl Metrics {
         let links = peers.map(|(peer, counts)| {
             let heard = counts.heard.get();
             let connected = counts.connected.iter().filter(|gauge| gauge.get() > 0).count();
-            debug_assert!(connected <= PEER_LANES.len());
             Link {
                 peer,
                 heard: (heard > 0).then(|| Duration::from_millis(now.saturating_sub(heard))),

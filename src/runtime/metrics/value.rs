@@ -132,7 +132,9 @@ mod tests {
     fn a_time_falls_into_the_first_bucket_that_holds_it() {
         let histogram = Histogram::default();
         let nanoseconds = [0, 10_000, 10_001, 20_000, 10_000_000_000, 10_000_000_001];
-        nanoseconds.map(|time| histogram.add(Duration::from_nanos(time)));
+        for time in nanoseconds {
+            histogram.add(Duration::from_nanos(time));
+        }
         let buckets = histogram.buckets();
         assert_eq!((buckets[0], buckets[1], buckets[18], buckets[19]), (2, 2, 1, 1));
         assert_eq!(histogram.sum(), Duration::from_nanos(nanoseconds.iter().sum()));

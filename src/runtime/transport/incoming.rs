@@ -256,20 +256,20 @@ fn early(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[tokio::test]
     async fn there_is_a_pause_after_each_call_that_cannot_be_taken() {
-        let (mut calls, mut pauses) = (0, 0);
+        let (mut calls, pauses) = (0, Cell::new(0));
         let accept = || {
             calls += 1;
             std::future::ready(if calls > 3 { Ok(calls) } else { Err(io::Error::other("full")) })
         };
-        let pause = || {
-            pauses += 1;
-            std::future::ready(())
-        };
+        // It counts once it is waited for.
+        let pause = || async { pauses.set(pauses.get() + 1) };
         assert_eq!(next_call(accept, pause).await, 4);
-        assert_eq!(pauses, 3);
+        assert_eq!(pauses.get(), 3);
     }
 }

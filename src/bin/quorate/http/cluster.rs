@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use quorate::runtime::{Handle, Latencies, Metrics, Report, Timed};
+use quorate::runtime::{Client, Handle, Latencies, Metrics, Report, Timed};
 use quorate::types::{Membership, NodeId};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
+
+use crate::http::others::Others;
 
 /// How long the node's own loop may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -14,22 +16,24 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Watch {
     handle: Handle,
+    others: Others,
     start: Instant,
 }
 
 impl Watch {
-    pub(super) fn new(handle: Handle) -> Watch {
-        Watch { handle, start: Instant::now() }
+    pub(super) fn new(handle: Handle, client: Option<Client>) -> Watch {
+        Watch { handle, others: Others::new(client), start: Instant::now() }
     }
 
     /// All that is known now. Every number of it is one that the node tells anybody else, too.
     pub(super) async fn seen(&self) -> Value {
         let metrics = self.handle.metrics();
+        let membership = self.handle.membership().borrow().clone();
+        let glance = metrics.glance();
+        let others = self.others.reports(&membership, glance.id).await;
         let own = timeout(PATIENCE, self.handle.report()).await;
         let own = own.ok().and_then(Result::ok);
-        let membership = self.handle.membership().borrow().clone();
-        let nodes: Vec<Value> = own.iter().map(node).collect();
-        let glance = metrics.glance();
+        let nodes: Vec<Value> = own.iter().chain(&others).map(node).collect();
         let totals = metrics.totals();
         json!({
             "milliseconds": self.start.elapsed().as_millis() as u64,

@@ -4,6 +4,7 @@
 mod answer;
 mod cluster;
 mod health;
+mod others;
 
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use quorate::runtime::Handle;
+use quorate::runtime::{Client, Handle};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -60,14 +61,16 @@ struct Site {
 }
 
 impl Endpoint {
-    /// Listens; nobody is answered before [`Endpoint::run`].
+    /// Listens; nobody is answered before [`Endpoint::run`]. `client` is how the page learns of the
+    /// other nodes, if it may.
     pub(crate) async fn bind(
         address: SocketAddr,
         serves: Serves,
         handle: Handle,
+        client: Option<Client>,
     ) -> io::Result<Endpoint> {
         let listener = TcpListener::bind(address).await?;
-        let (loopback, watch) = (address.ip().is_loopback(), Watch::new(handle.clone()));
+        let (loopback, watch) = (address.ip().is_loopback(), Watch::new(handle.clone(), client));
         let site = Arc::new(Site { serves, loopback, handle, watch });
         Ok(Endpoint { listener, site })
     }

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate::runtime::{Handle, Server, ServerConfig};
+use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tracing::{info, level_filters::LevelFilter, warn};
@@ -64,11 +64,12 @@ async fn serve(
     let signals = signals::Signals::listen()
         .map_err(|error| Trouble::wrong(format!("cannot listen for signals: {error}")))?;
     let (id, cluster) = (config.replica.raft.id, config.cluster);
+    let client = settings.ui.is_some().then(|| client(&config)).flatten();
     let mut server = Server::start(config, Store::default()).await.map_err(Trouble::wrong)?;
     // Nobody has to read it.
     let _ =
         writeln!(std::io::stdout(), "{id} of cluster {cluster} listens at {}", server.address());
-    let _endpoints = endpoints(&server.handle(), settings, sources).await?;
+    let _endpoints = endpoints(&server.handle(), client, settings, sources).await?;
     let handle = server.handle();
     let _hangups = signals::at_hangup(move || match handle.reload_tls() {
         Ok(()) => info!("certificates are read anew"),
@@ -83,9 +84,21 @@ async fn serve(
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
 }
 
+/// How the page asks other nodes how they are; none if it would not be let in: a node's certificate
+/// is not a client's. The page shows then what the node knows by itself.
+fn client(config: &ServerConfig) -> Option<Client> {
+    if config.tls.is_some() {
+        return None;
+    }
+    let mut told = ClientConfig::new(config.cluster, [config.listen.to_string()]);
+    told.plaintext = config.plaintext;
+    Client::new(told).ok()
+}
+
 /// What the node tells over HTTP, until this is dropped.
 async fn endpoints(
     handle: &Handle,
+    client: Option<Client>,
     settings: &Settings,
     sources: &Sources,
 ) -> Result<JoinSet<Infallible>, Trouble> {
@@ -94,7 +107,7 @@ async fn endpoints(
         [("metrics", settings.metrics, Serves::Metrics), ("ui", settings.ui, Serves::Page)];
     for (field, at, serves) in wanted {
         let Some(At(address)) = at else { continue };
-        let endpoint = Endpoint::bind(address, serves, handle.clone()).await;
+        let endpoint = Endpoint::bind(address, serves, handle.clone(), client.clone()).await;
         let endpoint = endpoint.map_err(|error| {
             sources.mistake(field, format!("cannot listen at {address}: {error}"))
         })?;
