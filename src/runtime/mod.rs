@@ -11,6 +11,7 @@ mod client;
 mod clock;
 mod config;
 mod driver;
+mod entropy;
 mod handle;
 mod lanes;
 mod metrics;
@@ -24,9 +25,9 @@ mod tls;
 mod transport;
 
 pub use ask::{Answered, AskError, Proposed};
-pub use client::{
-    Client, ClientConfig, ClientConfigError, ClientError, Rejection, Trouble, blocking,
-};
+#[cfg(not(madsim))]
+pub use client::blocking;
+pub use client::{Client, ClientConfig, ClientConfigError, ClientError, Rejection, Trouble};
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};
 #[cfg(feature = "metrics")]

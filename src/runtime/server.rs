@@ -17,6 +17,7 @@ use crate::runtime::ask::Ask;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{ServerConfig, ServerConfigError};
 use crate::runtime::driver::{Driver, Queues};
+use crate::runtime::entropy::entropy;
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
 use crate::runtime::metrics::Counts;
@@ -304,17 +305,6 @@ fn found(disk: &mut impl Disk, config: &ServerConfig) -> Result<(), ServerError>
         Ok(()) | Err(storage::OpenError::NotEmpty(_)) => Ok(()),
         Err(error) => Err(ServerError::Open(OpenError::Storage(error))),
     }
-}
-
-#[cfg(not(madsim))]
-#[expect(clippy::disallowed_methods, reason = "no two starts of a node draw the same")]
-fn entropy() -> u128 {
-    rand::random()
-}
-
-#[cfg(madsim)]
-fn entropy() -> u128 {
-    madsim::rand::random()
 }
 
 impl fmt::Display for ServerError {

@@ -8,6 +8,9 @@ mod counting;
 mod failing;
 mod raw;
 mod refusing;
+#[cfg(feature = "certs")]
+mod safe_clients;
+mod service;
 mod serving;
 #[cfg(feature = "certs")]
 mod tls;
