@@ -82,6 +82,17 @@ async fn another_cluster_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_node_that_speaks_no_common_version_is_refused() {
+    let node = Node::start(|_| ()).await;
+    let mut newer = Raw::call(node.server.address()).await;
+    let mut bytes = hello(2, 1);
+    bytes[FRAME_HEADER_BYTES..][..4].copy_from_slice(&[9, 0, 9, 0]);
+    newer.say(&checked(bytes)).await;
+    newer.hear_to_the_end().await;
+    node.refused(Refusal::Hello).await;
+}
+
+#[tokio::test]
 async fn nobody_is_the_node_itself() {
     let node = Node::start(|_| ()).await;
     let mut twin = Raw::call(node.server.address()).await;

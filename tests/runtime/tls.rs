@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use quorate::runtime::certs::{Authority, Directory};
-use quorate::runtime::{Principal, Refusal, Role, Server, ServerConfig, ServerError, TlsConfig};
+use quorate::runtime::{
+    Client, ClientError, Principal, Refusal, Role, Server, ServerConfig, ServerError, TlsConfig,
+};
 use quorate::storage::ClusterId;
 use quorate::types::{Body, NodeId};
 use quorate::wire::Frame;
@@ -14,7 +16,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -390,4 +392,49 @@ async fn what_cannot_be_read_again_changes_nothing() {
     let mut peer = call(node.address, Some(&node.issue(&NODE(2)))).await;
     peer.say(&hello(2, 1)).await;
     assert!(matches!(peer.hear().await, Some(Frame::Hello(_))));
+}
+
+#[tokio::test]
+async fn a_handshake_that_breaks_off_is_counted() {
+    let node = Node::start().await;
+    // It trusts nobody, and says so.
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("it is spoken here")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let tcp = TcpStream::connect(node.address).await.expect("it listens");
+    let name = ServerName::try_from("anybody").expect("it is a name");
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+    assert!(connected.is_err(), "it trusts nobody");
+    node.refused(Refusal::Tls).await;
+}
+
+#[tokio::test]
+async fn users_do_what_their_role_allows() {
+    let node = Node::start().await;
+    let address = node.address.to_string();
+    let client = |principal: &Principal| {
+        let mut config = quorate::runtime::ClientConfig::new(CLUSTER, [address.clone()]);
+        config.tls = Some(node.issue(principal));
+        Client::new(config).expect("the configuration makes sense")
+    };
+    let app = client(&Principal::client("app").expect("it is a name"));
+    let admin = client(&Principal::admin("root").expect("it is a name"));
+    app.propose(b"of the app").await.expect("it may propose");
+    let refused = app.campaign(&address).await.expect_err("it may do no more");
+    assert!(matches!(refused, ClientError::Rejected(_)), "{refused}");
+    admin.propose(b"of the administrator").await.expect("it may propose");
+    admin.campaign(&address).await.expect("it may do everything");
+}
+
+#[tokio::test]
+async fn a_node_is_no_user() {
+    let node = Node::start().await;
+    let mut config = quorate::runtime::ClientConfig::new(CLUSTER, [node.address.to_string()]);
+    config.tls = Some(node.issue(&NODE(2)));
+    config.deadline = std::time::Duration::from_millis(200);
+    let client = Client::new(config).expect("the configuration makes sense");
+    client.propose(b"a").await.expect_err("it is refused");
+    node.refused(Refusal::Role).await;
 }
