@@ -26,13 +26,17 @@ struct Totals {
 #[derive(Debug)]
 struct Latencies(Histogram<u64>);
 
+/// The longest that is told apart: an hour.
+const MICROSECONDS_MAX: u64 = 3_600_000_000;
+
 /// What is told of them.
 const QUANTILES: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
 impl Default for Latencies {
     fn default() -> Latencies {
-        Latencies(Histogram::new(3).expect("three digits are possible"))
+        let bounds = Histogram::new_with_bounds(1, MICROSECONDS_MAX, 3);
+        Latencies(bounds.expect("three digits are possible"))
     }
 }
 
@@ -122,5 +126,25 @@ impl Measured {
 impl Latencies {
     fn per_second(&self, took: Duration) -> f64 {
         self.0.len() as f64 / took.as_secs_f64().max(f64::EPSILON)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_wait_is_told_as_it_was() {
+        let measured = Measured::default();
+        assert!(measured.is_empty());
+        measured.add(false, Duration::from_secs(7), None);
+        measured.add(true, Duration::from_millis(3), None);
+        measured.took(Duration::from_secs(2));
+        let told = measured.json();
+        let near = |told: &Value, micros: u64| {
+            told.as_u64().is_some_and(|told| told.abs_diff(micros) <= micros / 500)
+        };
+        assert!(near(&told["writes"]["max_us"], 7_000_000), "{told}");
+        assert!(near(&told["reads"]["p50_us"], 3_000), "{told}");
     }
 }
