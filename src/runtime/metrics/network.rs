@@ -152,33 +152,31 @@ fn watch<T: Send + 'static>(queues: &Mutex<Vec<Queue>>, name: &'static str, queu
 }
 
 #[cfg(feature = "metrics")]
-mod read {
-    use super::*;
-
-    impl NetworkCounts {
-        /// Every peer that has figures of its own.
-        pub(in crate::runtime) fn peers(&self) -> Vec<(NodeId, Arc<PeerCounts>)> {
-            let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-            peers.iter().map(|(id, peer)| (*id, Arc::clone(peer))).collect()
-        }
-
-        /// How much waits in each queue that is watched.
-        pub(in crate::runtime) fn waiting(&self) -> Vec<(&'static str, usize)> {
-            waiting(&self.queues)
-        }
+impl NetworkCounts {
+    /// Every peer that has figures of its own.
+    pub(in crate::runtime) fn peers(&self) -> Vec<(NodeId, Arc<PeerCounts>)> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.iter().map(|(id, peer)| (*id, Arc::clone(peer))).collect()
     }
 
-    impl PeerCounts {
-        /// How much waits on each lane.
-        pub(in crate::runtime) fn waiting(&self) -> Vec<(&'static str, usize)> {
-            waiting(&self.queues)
-        }
+    /// How much waits in each queue that is watched.
+    pub(in crate::runtime) fn waiting(&self) -> Vec<(&'static str, usize)> {
+        waiting(&self.queues)
     }
+}
 
-    fn waiting(queues: &Mutex<Vec<Queue>>) -> Vec<(&'static str, usize)> {
-        let queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.iter().map(|queue| (queue.name, (queue.waiting)().unwrap_or(0))).collect()
+#[cfg(feature = "metrics")]
+impl PeerCounts {
+    /// How much waits on each lane.
+    pub(in crate::runtime) fn waiting(&self) -> Vec<(&'static str, usize)> {
+        waiting(&self.queues)
     }
+}
+
+#[cfg(feature = "metrics")]
+fn waiting(queues: &Mutex<Vec<Queue>>) -> Vec<(&'static str, usize)> {
+    let queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
+    queues.iter().map(|queue| (queue.name, (queue.waiting)().unwrap_or(0))).collect()
 }
 
 impl fmt::Debug for Queue {

@@ -96,35 +96,34 @@ impl Stopwatch {
 }
 
 #[cfg(feature = "metrics")]
-mod read {
-    use super::{AtomicU64, BOUNDS, Counter, Duration, Gauge, Histogram, Relaxed};
-
-    impl Counter {
-        pub(in crate::runtime) fn get(&self) -> u64 {
-            self.0.load(Relaxed)
-        }
-    }
-
-    impl Gauge {
-        pub(in crate::runtime) fn get(&self) -> u64 {
-            self.0.load(Relaxed)
-        }
-    }
-
-    impl Histogram {
-        /// How many fell into each bucket: those of [`BOUNDS`], then whatever took longer.
-        pub(in crate::runtime) fn buckets(&self) -> [u64; BOUNDS.len() + 1] {
-            self.buckets.each_ref().map(|bucket: &AtomicU64| bucket.load(Relaxed))
-        }
-
-        /// How long all of it took together.
-        pub(in crate::runtime) fn sum(&self) -> Duration {
-            Duration::from_nanos(self.nanoseconds.load(Relaxed))
-        }
+impl Counter {
+    pub(in crate::runtime) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 
-#[cfg(all(test, feature = "metrics"))]
+#[cfg(feature = "metrics")]
+impl Gauge {
+    pub(in crate::runtime) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Histogram {
+    /// How many fell into each bucket: those of [`BOUNDS`], then whatever took longer.
+    pub(in crate::runtime) fn buckets(&self) -> [u64; BOUNDS.len() + 1] {
+        self.buckets.each_ref().map(|bucket: &AtomicU64| bucket.load(Relaxed))
+    }
+
+    /// How long all of it took together.
+    pub(in crate::runtime) fn sum(&self) -> Duration {
+        Duration::from_nanos(self.nanoseconds.load(Relaxed))
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "metrics")]
 mod tests {
     use super::*;
 
