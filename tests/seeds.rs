@@ -95,6 +95,11 @@ const SEEDS: &[Seed] = &[
                  the first membership, and never knew who counts: \
                  tests/specs/snapshots/first_membership_is_forgotten.txt",
     },
+    Seed {
+        profile: "reads",
+        seed: 30588,
+        showed: "the world counted on a learner whose lost disk a membership on its way named",
+    },
 ];
 
 #[test]

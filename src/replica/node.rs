@@ -170,6 +170,13 @@ impl Node {
         self.validation.comparisons
     }
 
+    /// How many snapshots the node took of its own state, and how many it received whole, since
+    /// its start.
+    #[must_use]
+    pub fn snapshots_come(&self) -> (u64, u64) {
+        self.snapshots.come
+    }
+
     /// The algorithm's part.
     #[must_use]
     pub fn raft(&self) -> &Raft {

@@ -22,6 +22,8 @@ pub(crate) struct Snapshots {
     taking: Taking,
     receiving: Receiving,
     serving: Serving,
+    /// How many were taken and received, since the start.
+    pub(crate) come: (u64, u64),
 }
 
 /// What others have to know of a snapshot.
@@ -46,6 +48,7 @@ impl Snapshots {
             taking: Taking::new(entries_max, bytes_max, rate, ends),
             receiving: Receiving::new(config.parts_inflight_max, config.part_patience),
             serving: Serving::new(config.parts_inflight_max, rate),
+            come: (0, 0),
         }
     }
 
@@ -146,6 +149,7 @@ impl Snapshots {
 
     /// The node's own snapshot is in force: up to where the log may be forgotten.
     pub(crate) fn on_taken(&mut self, meta: &SnapshotMeta) -> Index {
+        self.come.0 += 1;
         self.taking.end();
         self.taking.ended(meta.last.index);
         self.taking.base(self.trailing)
@@ -186,6 +190,7 @@ impl Snapshots {
                 return Some(Heard::Taken(meta));
             }
             SnapshotEvent::Received(meta) => {
+                self.come.1 += 1;
                 self.receiving.end();
                 return Some(Heard::Received(meta));
             }

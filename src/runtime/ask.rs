@@ -8,6 +8,7 @@ use tokio::sync::oneshot::{self, Sender};
 
 use crate::machine::Outcome;
 use crate::replica::{Input, Output};
+use crate::runtime::metrics::{Counts, Ending, ReadEnding, Stopwatch};
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
     Report, Tag,
@@ -60,8 +61,8 @@ pub struct Answered {
 
 /// One thing that a user wants, and whom to tell.
 pub(super) enum Ask {
-    Propose(Command, Acknowledge, Sender<Told<Proposed>>),
-    Read(ReadLevel, Vec<u8>, Sender<Told<Answered>>),
+    Propose(Command, Acknowledge, Stopwatch, Sender<Told<Proposed>>),
+    Read(ReadLevel, Vec<u8>, Stopwatch, Sender<Told<Answered>>),
     Change(Change, Sender<Told<EntryId>>),
     GiveUp(Sender<Told<EntryId>>),
     Transfer(Option<NodeId>, Sender<Told<()>>),
@@ -80,8 +81,8 @@ pub(super) struct Waiting {
 
 #[derive(Debug)]
 enum Waits {
-    Proposed(Sender<Told<Proposed>>),
-    Answered(Sender<Told<Answered>>),
+    Proposed(Stopwatch, Sender<Told<Proposed>>),
+    Answered(ReadLevel, Stopwatch, Sender<Told<Answered>>),
     Changed(Sender<Told<EntryId>>),
     Resigned(Sender<Told<()>>),
 }
@@ -90,11 +91,12 @@ impl Waiting {
     /// The node's own part of what is asked; what a node has no part in comes back.
     pub(super) fn put(&mut self, ask: Ask) -> Result<Input, Ask> {
         Ok(match ask {
-            Ask::Propose(command, acknowledge, sender) => {
-                Input::Propose { tag: self.wait(Waits::Proposed(sender)), acknowledge, command }
+            Ask::Propose(command, acknowledge, since, sender) => {
+                let tag = self.wait(Waits::Proposed(since, sender));
+                Input::Propose { tag, acknowledge, command }
             }
-            Ask::Read(level, query, sender) => {
-                Input::Read { tag: self.wait(Waits::Answered(sender)), level, query }
+            Ask::Read(level, query, since, sender) => {
+                Input::Read { tag: self.wait(Waits::Answered(level, since, sender)), level, query }
             }
             Ask::Change(change, sender) => {
                 Input::ChangeMembership { tag: self.wait(Waits::Changed(sender)), change }
@@ -122,7 +124,7 @@ impl Waiting {
     }
 
     /// Tells whoever waited for it; what nobody waits for comes back.
-    pub(super) fn tell(&mut self, output: Output) -> Option<Output> {
+    pub(super) fn tell(&mut self, output: Output, counts: &Counts) -> Option<Output> {
         let (tag, told) = match output {
             Output::Replied { tag, id, outcome } => (tag, Ok(End::Done(id, outcome))),
             Output::MayBeLost { tag, id } => (tag, Ok(End::MayBeLost(id))),
@@ -136,6 +138,7 @@ impl Waiting {
             other => return Some(other),
         };
         if let Some(waits) = self.waiting.remove(&tag) {
+            waits.count(&told, counts);
             waits.tell(told);
         }
         None
@@ -152,26 +155,49 @@ enum End {
 }
 
 impl Waits {
+    fn count(&self, told: &Told<End>, counts: &Counts) {
+        match self {
+            Waits::Proposed(since, _) => {
+                let ending = match told {
+                    Ok(End::MayBeLost(_)) => Ending::MayBeLost,
+                    Ok(_) => Ending::Done,
+                    Err(AskError::Rejected(_)) => Ending::Rejected,
+                    Err(AskError::Unknown | AskError::Stopped) => Ending::Unknown,
+                };
+                counts.proposed(ending, *since);
+            }
+            Waits::Answered(level, since, _) => {
+                let answered = told.is_ok();
+                let ending = if answered { ReadEnding::Answered } else { ReadEnding::Rejected };
+                counts.read(*level, ending, *since);
+            }
+            Waits::Changed(_) | Waits::Resigned(_) => {}
+        }
+        if let Err(AskError::Rejected(reason)) = told {
+            counts.requests.rejections.add(reason, 1);
+        }
+    }
+
     /// Whoever gave up waiting is told nothing.
     fn tell(self, told: Told<End>) {
         match (self, told) {
-            (Waits::Proposed(sender), Ok(End::Done(id, outcome))) => {
+            (Waits::Proposed(_, sender), Ok(End::Done(id, outcome))) => {
                 drop(sender.send(Ok(Proposed::Done { id, outcome })));
             }
-            (Waits::Proposed(sender), Ok(End::MayBeLost(id))) => {
+            (Waits::Proposed(_, sender), Ok(End::MayBeLost(id))) => {
                 drop(sender.send(Ok(Proposed::MayBeLost { id })));
             }
-            (Waits::Answered(sender), Ok(End::Answered(answered))) => {
+            (Waits::Answered(_, _, sender), Ok(End::Answered(answered))) => {
                 drop(sender.send(Ok(answered)));
             }
             (Waits::Changed(sender), Ok(End::Changed(id))) => drop(sender.send(Ok(id))),
             (Waits::Resigned(sender), Ok(End::Resigned)) => drop(sender.send(Ok(()))),
-            (Waits::Proposed(sender), Err(error)) => drop(sender.send(Err(error))),
-            (Waits::Answered(sender), Err(error)) => drop(sender.send(Err(error))),
+            (Waits::Proposed(_, sender), Err(error)) => drop(sender.send(Err(error))),
+            (Waits::Answered(_, _, sender), Err(error)) => drop(sender.send(Err(error))),
             (Waits::Changed(sender), Err(error)) => drop(sender.send(Err(error))),
             (Waits::Resigned(sender), Err(error)) => drop(sender.send(Err(error))),
             (
-                Waits::Proposed(_) | Waits::Answered(_) | Waits::Changed(_) | Waits::Resigned(_),
+                Waits::Proposed(..) | Waits::Answered(..) | Waits::Changed(_) | Waits::Resigned(_),
                 _,
             ) => {
                 unreachable!("a node answers what it was asked")

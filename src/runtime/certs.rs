@@ -21,12 +21,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SanType, SerialNumber,
 };
 
 use crate::runtime::principal::{Principal, Role};
-use crate::runtime::tls::{TlsConfig, check_issued};
+use crate::runtime::tls::{TlsConfig, check_issued, serial};
 use crate::storage::ClusterId;
 
 /// How long an authority lasts, in days.
@@ -76,8 +77,9 @@ impl Authority {
     /// [`CertsError::Making`].
     pub fn new(role: Role) -> Result<Authority, CertsError> {
         let key = KeyPair::generate()?;
-        let certificate = params(role, AUTHORITY_DAYS).self_signed(&key)?.pem();
-        Ok(Authority { role, certificate, key })
+        let mut authority = Authority { role, certificate: String::new(), key };
+        authority.certificate = authority.params().self_signed(&authority.key)?.pem();
+        Ok(authority)
     }
 
     /// The authority that [`Authority::certificate`] and [`Authority::key`] were of, from PEM.
@@ -102,6 +104,21 @@ impl Authority {
         self.key.serialize_pem()
     }
 
+    /// The name that it issues under. No two authorities have the same: lists of what one has
+    /// taken back do not concern the other.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let hash = blake3::hash(self.key.public_key_raw()).to_hex();
+        format!("quorate {} authority {}", self.role, &hash[..16])
+    }
+
+    fn params(&self) -> CertificateParams {
+        let mut params = params(&self.name(), AUTHORITY_DAYS);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params
+    }
+
     /// A new certificate of `principal`, valid for `days` from now. With 0 days it has expired
     /// already.
     ///
@@ -118,10 +135,8 @@ impl Authority {
             let (authority, asked) = (self.role, principal.role());
             return Err(CertsError::Role { authority, asked });
         }
-        let mut issued = params(self.role, days);
+        let mut issued = params(&principal.to_string(), days);
         issued.is_ca = IsCa::ExplicitNoCa;
-        issued.distinguished_name = DistinguishedName::new();
-        issued.distinguished_name.push(DnType::CommonName, principal.to_string());
         let uri = principal.uri(cluster).try_into()?;
         issued.subject_alt_names = vec![SanType::URI(uri)];
         issued.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -131,12 +146,40 @@ impl Authority {
         }
         issued.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
-        let authority = params(self.role, AUTHORITY_DAYS);
+        let authority = self.params();
         let certificate = issued.signed_by(&key, &Issuer::from_params(&authority, &self.key))?;
         if days > 0 {
             check_issued(certificate.der(), &self.certificate).map_err(CertsError::Making)?;
         }
         Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+
+    /// The list of all certificates that the authority has taken back, as PEM, for
+    /// `TlsConfig::revoked`. `certificates` are PEM; each list takes the place of the one before.
+    ///
+    /// # Errors
+    /// [`CertsError::Making`] if one of them cannot be read.
+    pub fn revoke(&self, certificates: &[&str]) -> Result<String, CertsError> {
+        let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), now());
+        let revoked = certificates.iter().map(|certificate| {
+            let serial = serial(certificate).map_err(CertsError::Making)?;
+            Ok(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&serial),
+                revocation_time: origin + now,
+                reason_code: None,
+                invalidity_date: None,
+            })
+        });
+        let list = CertificateRevocationListParams {
+            this_update: origin + now - EARLIER,
+            next_update: origin + now + Duration::from_secs(u64::from(AUTHORITY_DAYS) * 24 * 3600),
+            crl_number: SerialNumber::from(now.as_secs()),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect::<Result<_, CertsError>>()?,
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        let authority = self.params();
+        Ok(list.signed_by(&Issuer::from_params(&authority, &self.key))?.pem()?)
     }
 }
 
@@ -217,13 +260,11 @@ impl Directory {
     }
 }
 
-/// An authority's own certificate.
-fn params(role: Role, days: u32) -> CertificateParams {
+/// What every certificate has: whose it is, and for how long.
+fn params(name: &str, days: u32) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("quorate {role} authority"));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name.push(DnType::CommonName, name);
     let (origin, now) = (rcgen::date_time_ymd(1970, 1, 1), now());
     params.not_before = origin + now - EARLIER;
     params.not_after = match days {

@@ -7,11 +7,12 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use crate::replica::{Input, Node, Output, Verdict};
+use crate::replica::{Input, Node, Output, Verdict, Work};
 use crate::runtime::ask::{Ask, Told, Waiting};
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
+use crate::runtime::metrics::{Counts, SnapshotStep};
 use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::{Arrivals, Transport};
 use crate::storage::Failure;
@@ -30,6 +31,7 @@ pub(super) struct Driver {
     queues: Queues,
     leadership: watch::Sender<Leadership>,
     membership: watch::Sender<Membership>,
+    counts: Arc<Counts>,
     /// Kept between steps for its memory alone.
     outputs: Vec<Output>,
     stage: Stage,
@@ -67,6 +69,7 @@ impl Driver {
         let leadership = Leadership { role: status.role, term: status.term, leader: status.leader };
         let (leadership, leadership_seen) = watch::channel(leadership);
         let membership = node.raft().log().membership().clone();
+        gate.counts.membership(&membership);
         let (membership, membership_seen) = watch::channel(membership);
         let driver = Driver {
             node,
@@ -77,6 +80,7 @@ impl Driver {
             queues,
             leadership,
             membership,
+            counts: Arc::clone(&gate.counts),
             outputs: Vec::new(),
             stage: Stage::Runs,
         };
@@ -94,7 +98,9 @@ impl Driver {
             self.carry_out(output);
         }
         loop {
+            self.counts.observe(&self.node);
             if let Stage::Over(end) = self.stage {
+                self.counts.state.stopped.set(1);
                 return (end, self.queues.done);
             }
             let first = self.wait().await;
@@ -170,18 +176,24 @@ impl Driver {
     }
 
     fn carry_out(&mut self, output: Output) {
+        if let Output::Work(Work::Restore(_) | Work::Rebuild(_)) = &output {
+            self.counts.events.snapshots.add(&SnapshotStep::Installed, 1);
+        }
         let Some(output) = self.lanes.take(output) else { return };
-        let Some(output) = self.waiting.tell(output) else { return };
+        let Some(output) = self.waiting.tell(output, &self.counts) else { return };
         match output {
             Output::Send(packet) => self.peers.send(packet),
             Output::MembershipChanged(membership) => {
                 info!(%membership, "membership");
                 self.peers.meet(&membership);
+                self.counts.membership(&membership);
                 self.membership.send_replace(membership);
             }
             Output::RoleChanged { role, term, leader } => {
                 info!(?role, %term, leader = leader.map(tracing::field::display), "role");
-                self.leadership.send_replace(Leadership { role, term, leader });
+                let Leadership { term: old_term, leader: old_leader, .. } =
+                    self.leadership.send_replace(Leadership { role, term, leader });
+                self.counts.role(role, (term, leader), (old_term, old_leader));
             }
             Output::Stopped(failure) => {
                 error!(%failure, "the node has stopped");
@@ -190,6 +202,11 @@ impl Driver {
             Output::Closed => self.stage = Stage::Over(Ok(())),
             Output::Refused { from, message, reason } => {
                 debug!(%from, message, ?reason, "refused");
+                self.counts.events.refusals.add(&reason, 1);
+            }
+            Output::Judged(verdict) => {
+                self.counts.events.verdicts.add(&verdict, 1);
+                judged(verdict);
             }
             told => report(&told),
         }
@@ -256,11 +273,18 @@ fn report(output: &Output) {
         Output::OlderImage { node, acknowledged, durable } => {
             error!(%node, %acknowledged, %durable, "its disk is an older image of itself");
         }
-        Output::Judged(verdict @ (Verdict::Sound { .. } | Verdict::Unavailable { .. })) => {
+        other => debug!(?other, "unexpected"),
+    }
+}
+
+fn judged(verdict: Verdict) {
+    match verdict {
+        Verdict::Sound { .. } | Verdict::Unavailable { .. } => {
             debug!(?verdict, "results compared");
         }
-        Output::Judged(verdict @ Verdict::Rebuilt { .. }) => info!(?verdict, "results compared"),
-        Output::Judged(verdict) => warn!(?verdict, "results differ between nodes"),
-        other => debug!(?other, "unexpected"),
+        Verdict::Rebuilt { .. } => info!(?verdict, "results compared"),
+        Verdict::Undecided { .. } | Verdict::Quarantined { .. } | Verdict::Divided { .. } => {
+            warn!(?verdict, "results differ between nodes");
+        }
     }
 }

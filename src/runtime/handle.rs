@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::machine::Request;
 use crate::runtime::ask::{Answered, Ask, AskError, Proposed, Told};
+use crate::runtime::metrics::Stopwatch;
 use crate::runtime::refusal::Refusal;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::TlsError;
@@ -74,7 +75,8 @@ impl Handle {
         command: Command,
         acknowledge: Acknowledge,
     ) -> Result<Proposed, AskError> {
-        self.ask(|sender| Ask::Propose(command, acknowledge, sender)).await
+        let since = Stopwatch::start();
+        self.ask(|sender| Ask::Propose(command, acknowledge, since, sender)).await
     }
 
     /// Asks the state machine, on any node. `docs/READS.md` has the levels and their prices.
@@ -82,7 +84,8 @@ impl Handle {
     /// # Errors
     /// An [`AskError`]; never [`AskError::Unknown`].
     pub async fn read(&self, level: ReadLevel, query: &[u8]) -> Result<Answered, AskError> {
-        self.ask(|sender| Ask::Read(level, query.to_vec(), sender)).await
+        let since = Stopwatch::start();
+        self.ask(|sender| Ask::Read(level, query.to_vec(), since, sender)).await
     }
 
     /// Changes who counts, and waits until that is complete. Only the leader can.
@@ -173,6 +176,13 @@ impl Handle {
             Security::Plaintext => Ok(()),
             Security::Tls(tls) => tls.reload(),
         }
+    }
+
+    /// What the node counts, also after it has stopped.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(&self) -> crate::runtime::metrics::Metrics {
+        crate::runtime::metrics::Metrics::new(Arc::clone(&self.gate.counts))
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Told<T>>) -> Ask) -> Told<T> {

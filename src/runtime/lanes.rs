@@ -4,11 +4,14 @@
 //! Here, and nowhere else, threads differ from a simulation: there the same work is done at once.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::{Span, warn};
 
 use crate::machine::{Frozen, StateMachine};
 use crate::replica::{Input, Output, Work, Worker};
+use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::{Completion, Disk, Lane as DiskLane, Operation};
 
 /// What comes back from a lane.
@@ -48,19 +51,22 @@ impl Lanes {
         disk: &D,
         mut worker: Worker<M>,
         done: &UnboundedSender<Event>,
+        counts: &Arc<Counts>,
     ) -> io::Result<Lanes>
     where
         M: StateMachine + Send + 'static,
         D: Disk + Clone + Send + 'static,
     {
         let mut files = disk.clone();
-        let log = Lane::start("quorate-log", done, move |operation| {
-            Event::Input(carry_out(&mut files, &operation))
+        let told = Arc::clone(counts);
+        let log = Lane::start(("quorate-log", 0), done, counts, move |operation, asked| {
+            Event::Input(carry_out(&mut files, &operation, asked, &told))
         })?;
+        let told = Arc::clone(counts);
         let (mut files, mut view) = (disk.clone(), None::<Frozen>);
-        let bulk = Lane::start("quorate-bulk", done, move |job| {
+        let bulk = Lane::start(("quorate-bulk", 1), done, counts, move |job, asked| {
             Event::Input(match job {
-                Bulk::File(operation) => carry_out(&mut files, &operation),
+                Bulk::File(operation) => carry_out(&mut files, &operation, asked, &told),
                 Bulk::Keep(frozen) => {
                     let last = frozen.last();
                     view = Some(frozen);
@@ -70,13 +76,22 @@ impl Lanes {
             })
         })?;
         let mut files = disk.clone();
-        let labour = Lane::start("quorate-machine", done, move |job| match job {
-            Labour::Work(work) => Event::Input(Input::Done(worker.execute(work, &mut files))),
-            Labour::Freeze => match worker.freeze() {
-                Some(frozen) => Event::View(frozen),
-                None => Event::Input(Input::ViewFailed),
-            },
-        })?;
+        let told = Arc::clone(counts);
+        let labour =
+            Lane::start(("quorate-machine", 2), done, counts, move |job, asked| match job {
+                Labour::Work(work) => {
+                    let applies = matches!(work, Work::Apply(_));
+                    let done = worker.execute(work, &mut files);
+                    if applies {
+                        told.disk.apply_times.observe(asked);
+                    }
+                    Event::Input(Input::Done(done))
+                }
+                Labour::Freeze => match worker.freeze() {
+                    Some(frozen) => Event::View(frozen),
+                    None => Event::Input(Input::ViewFailed),
+                },
+            })?;
         Ok(Lanes { log, bulk, labour })
     }
 
@@ -101,8 +116,18 @@ impl Lanes {
     }
 }
 
-fn carry_out(disk: &mut impl Disk, operation: &Operation) -> Input {
+fn carry_out(
+    disk: &mut impl Disk,
+    operation: &Operation,
+    asked: Stopwatch,
+    counts: &Counts,
+) -> Input {
+    let begun = Stopwatch::start();
     let result = disk.execute(&operation.action);
+    if let Err(error) = &result {
+        warn!(action = ?operation.action, %error, "a disk operation failed");
+    }
+    counts.operated(operation, result.as_ref().err(), (asked, begun));
     Input::Disk(Completion { id: operation.id, result })
 }
 
@@ -117,22 +142,30 @@ fn read_on(view: Option<&mut Frozen>, bytes: usize) -> Input {
 
 /// Does one kind of work, one thing after the other.
 #[cfg(not(madsim))]
-struct Lane<T>(crossbeam_channel::Sender<T>);
+struct Lane<T> {
+    jobs: crossbeam_channel::Sender<(T, Stopwatch)>,
+    counts: Arc<Counts>,
+    number: usize,
+}
 
 #[cfg(not(madsim))]
 impl<T: Send + 'static> Lane<T> {
     fn start(
-        name: &'static str,
+        (name, number): (&'static str, usize),
         done: &UnboundedSender<Event>,
-        mut work: impl FnMut(T) -> Event + Send + 'static,
+        counts: &Arc<Counts>,
+        mut work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> io::Result<Lane<T>> {
         // The node itself bounds how much it has asked for.
         let (sender, jobs) = crossbeam_channel::unbounded();
-        let done = done.clone();
+        let (done, span, told) = (done.clone(), Span::current(), Arc::clone(counts));
         std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _within = span.entered();
             let mut guard = Guard { name, done: Some(done.clone()) };
-            for job in jobs {
-                if done.send(work(job)).is_err() {
+            for (job, asked) in jobs {
+                let event = work(job, asked);
+                told.disk.depths[number].decrement();
+                if done.send(event).is_err() {
                     break;
                 }
             }
@@ -141,12 +174,13 @@ impl<T: Send + 'static> Lane<T> {
             guard.done = None;
             drop(done);
         })?;
-        Ok(Lane(sender))
+        Ok(Lane { jobs: sender, counts: Arc::clone(counts), number })
     }
 
     fn send(&mut self, job: T) {
+        self.counts.disk.depths[self.number].increment();
         // A lane that is gone panicked: the node hears of it when nothing comes back any more.
-        let _ = self.0.send(job);
+        let _ = self.jobs.send((job, Stopwatch::start()));
     }
 }
 
@@ -169,22 +203,23 @@ impl Drop for Guard {
 
 /// Does one kind of work at once.
 #[cfg(madsim)]
-struct Lane<T>(Box<dyn FnMut(T) + Send>);
+struct Lane<T>(Box<dyn FnMut(T, Stopwatch) + Send>);
 
 #[cfg(madsim)]
 impl<T: Send + 'static> Lane<T> {
     fn start(
-        _name: &str,
+        _name: (&'static str, usize),
         done: &UnboundedSender<Event>,
-        mut work: impl FnMut(T) -> Event + Send + 'static,
+        _counts: &Arc<Counts>,
+        mut work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> io::Result<Lane<T>> {
         let done = done.clone();
-        Ok(Lane(Box::new(move |job| {
-            let _ = done.send(work(job));
+        Ok(Lane(Box::new(move |job, asked| {
+            let _ = done.send(work(job, asked));
         })))
     }
 
     fn send(&mut self, job: T) {
-        (self.0)(job);
+        (self.0)(job, Stopwatch::start());
     }
 }

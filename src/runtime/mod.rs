@@ -11,8 +11,10 @@ mod client;
 mod clock;
 mod config;
 mod driver;
+mod entropy;
 mod handle;
 mod lanes;
+mod metrics;
 mod principal;
 mod refusal;
 mod server;
@@ -23,11 +25,13 @@ mod tls;
 mod transport;
 
 pub use ask::{Answered, AskError, Proposed};
-pub use client::{
-    Client, ClientConfig, ClientConfigError, ClientError, Rejection, Trouble, blocking,
-};
+#[cfg(not(madsim))]
+pub use client::blocking;
+pub use client::{Client, ClientConfig, ClientConfigError, ClientError, Rejection, Trouble};
 pub use config::{NetworkConfig, ServerConfig, ServerConfigError, ServiceConfig};
 pub use handle::{Handle, Leadership};
+#[cfg(feature = "metrics")]
+pub use metrics::{Bucket, Glance, Latencies, Link, Metrics, Timed, Totals};
 pub use principal::{PRINCIPAL_NAME_BYTES_MAX, Principal, Role};
 pub use refusal::Refusal;
 pub use server::{Server, ServerError};

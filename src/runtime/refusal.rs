@@ -115,7 +115,7 @@ impl Refusal {
 /// The other side may not do that: an error that is counted as `why` and says `what`.
 pub(super) fn refused(why: Refusal, what: impl fmt::Display) -> io::Error {
     let kind = match why {
-        Refusal::Late | Refusal::Silence => io::ErrorKind::TimedOut,
+        Refusal::Late | Refusal::Silence | Refusal::Idle => io::ErrorKind::TimedOut,
         _ => io::ErrorKind::InvalidData,
     };
     io::Error::new(kind, Refused { why, what: what.to_string() })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::oneshot;
-use tracing::info;
+use tracing::{info, info_span};
 
 use crate::machine::StateMachine;
 use crate::replica::{Node, OpenError, Replica, Worker};
@@ -17,8 +17,10 @@ use crate::runtime::ask::Ask;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{ServerConfig, ServerConfigError};
 use crate::runtime::driver::{Driver, Queues};
+use crate::runtime::entropy::entropy;
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
+use crate::runtime::metrics::Counts;
 use crate::runtime::service::Service;
 use crate::runtime::tasks::Tasks;
 #[cfg(feature = "tls")]
@@ -93,10 +95,10 @@ impl Server {
         D: Disk + Clone + Send + 'static,
     {
         let opened = Opened::open(disk, config, machine)?;
-        let (arrivals, arrived) = queues();
-        let Opened { config, greeting, .. } = &opened;
+        let (arrivals, arrived) = queues(&opened.counts);
+        let Opened { config, greeting, counts, .. } = &opened;
         let (greeting, listen, network) = (*greeting, config.listen, config.network.clone());
-        let gate = Arc::new(Gate::new(security(config)?, &network));
+        let gate = Arc::new(Gate::new(security(config)?, &network, Arc::clone(counts)));
         let known = config.peers.clone();
         let peers = Peers::new(greeting, network.clone(), Arc::clone(&gate), known);
         let listener = Listener::bind(listen).await;
@@ -126,10 +128,11 @@ impl Server {
         D: Disk + Clone + Send + 'static,
     {
         let opened = Opened::open(disk, config, machine)?;
-        let (arrivals, arrived) = queues();
+        let (arrivals, arrived) = queues(&opened.counts);
         let inlet = Inlet::new(arrivals.clone(), opened.greeting.node);
         let address = opened.config.listen;
-        let gate = Arc::new(Gate::new(Security::Plaintext, &opened.config.network));
+        let counts = Arc::clone(&opened.counts);
+        let gate = Arc::new(Gate::new(Security::Plaintext, &opened.config.network, counts));
         let transport = (Box::new(transport) as Box<_>, gate);
         let server =
             opened.run((arrivals, arrived), transport, address, |_, _| future::pending())?;
@@ -197,6 +200,7 @@ struct Opened<M, D> {
     worker: Worker<M>,
     clock: Clock,
     greeting: Greeting,
+    counts: Arc<Counts>,
 }
 
 impl<M, D> Opened<M, D>
@@ -219,7 +223,8 @@ where
             node: identity.node,
             incarnation: identity.incarnation,
         };
-        Ok(Opened { config, disk, node, worker, clock, greeting })
+        let counts = Arc::new(Counts::new(identity.node, cluster));
+        Ok(Opened { config, disk, node, worker, clock, greeting, counts })
     }
 
     /// Runs the node, and `listening` as long as it does.
@@ -233,15 +238,20 @@ where
     where
         L: Future<Output = Infallible> + Send + 'static,
     {
-        let Opened { config, disk, node, worker, clock, greeting } = self;
+        let Opened { config, disk, node, worker, clock, greeting, counts } = self;
+        // All that the node says, on whichever thread, says whose it is.
+        let span = info_span!("node", id = %greeting.node, cluster = %greeting.cluster);
+        let _within = span.enter();
         let (done, done_queue) = mpsc::unbounded_channel();
-        let lanes = Lanes::start(&disk, worker, &done).map_err(ServerError::Threads)?;
+        let lanes = Lanes::start(&disk, worker, &done, &counts);
+        let lanes = lanes.map_err(ServerError::Threads)?;
         drop((done, disk));
         if let Some(founders) = &config.replica.raft.founders {
             transport.meet(founders);
         }
         transport.meet(node.raft().log().membership());
         let (asks, asks_queue) = mpsc::channel(config.requests_max);
+        counts.network.watch("asks", &asks);
         let queues = Queues {
             done: done_queue,
             urgent: arrived.urgent,
@@ -278,9 +288,11 @@ struct Arrived {
     bulk: Receiver<Packet>,
 }
 
-fn queues() -> (Arrivals, Arrived) {
+fn queues(counts: &Counts) -> (Arrivals, Arrived) {
     let (urgent, urgent_queue) = mpsc::channel(ARRIVALS_MAX);
     let (bulk, bulk_queue) = mpsc::channel(ARRIVALS_MAX);
+    counts.network.watch("urgent", &urgent);
+    counts.network.watch("bulk", &bulk);
     (Arrivals { urgent, bulk }, Arrived { urgent: urgent_queue, bulk: bulk_queue })
 }
 
@@ -293,17 +305,6 @@ fn found(disk: &mut impl Disk, config: &ServerConfig) -> Result<(), ServerError>
         Ok(()) | Err(storage::OpenError::NotEmpty(_)) => Ok(()),
         Err(error) => Err(ServerError::Open(OpenError::Storage(error))),
     }
-}
-
-#[cfg(not(madsim))]
-#[expect(clippy::disallowed_methods, reason = "no two starts of a node draw the same")]
-fn entropy() -> u128 {
-    rand::random()
-}
-
-#[cfg(madsim)]
-fn entropy() -> u128 {
-    madsim::rand::random()
 }
 
 impl fmt::Display for ServerError {

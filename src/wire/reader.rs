@@ -70,6 +70,12 @@ impl FrameReader {
         })
     }
 
+    /// How many bytes the frames had that it has given.
+    #[must_use]
+    pub fn given_bytes(&self) -> u64 {
+        self.offset
+    }
+
     /// How much memory it holds, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

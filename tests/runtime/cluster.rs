@@ -6,7 +6,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use quorate::machine::StateMachine;
-use quorate::runtime::{AskError, Handle, Server, ServerConfig};
+#[cfg(feature = "certs")]
+use quorate::runtime::certs::Directory;
+use quorate::runtime::{AskError, Handle, Refusal, Server, ServerConfig};
+#[cfg(feature = "certs")]
+use quorate::runtime::{Principal, Role};
 use quorate::storage::ClusterId;
 use quorate::types::{Index, NodeId, ReadLevel};
 use tempfile::TempDir;
@@ -14,7 +18,7 @@ use tempfile::TempDir;
 pub(crate) const CLUSTER: ClusterId = ClusterId(0x5e_55_10);
 
 /// Longer than anything here takes; only a test that fails waits so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The state machine: lines, one after the other. Its reply to each is how many there are.
 #[derive(Debug, Default)]
@@ -46,24 +50,34 @@ impl StateMachine for Lines {
 pub(crate) struct Cluster {
     root: TempDir,
     members: Vec<(NodeId, SocketAddr)>,
+    /// Whether its nodes speak TLS, where that is built in.
+    safe: bool,
     pub(crate) servers: BTreeMap<NodeId, Server>,
 }
 
 impl Cluster {
     /// Starts nodes 1 to `count`, which found their cluster.
     pub(crate) async fn start(count: u64) -> Cluster {
-        let mut cluster = Cluster::unstarted(count);
+        Cluster::unstarted(count).start_all(count).await
+    }
+
+    /// The same with TLS.
+    pub(crate) async fn start_safe(count: u64) -> Cluster {
+        Cluster { safe: true, ..Cluster::unstarted(count) }.start_all(count).await
+    }
+
+    async fn start_all(mut self, count: u64) -> Cluster {
         for id in (1..=count).map(NodeId) {
-            cluster.restart(id).await;
+            self.restart(id).await;
         }
-        cluster
+        self
     }
 
     /// Nodes 1 to `count`, none of which runs yet.
     pub(crate) fn unstarted(count: u64) -> Cluster {
         let members = (1..=count).map(|id| (NodeId(id), free_address())).collect();
         let root = TempDir::new().expect("there is room");
-        Cluster { root, members, servers: BTreeMap::new() }
+        Cluster { root, members, safe: false, servers: BTreeMap::new() }
     }
 
     pub(crate) fn config(&self, id: NodeId) -> ServerConfig {
@@ -72,6 +86,7 @@ impl Cluster {
         let mut config =
             ServerConfig::new(directory, CLUSTER, id, members).expect("it is a member");
         small(&mut config);
+        self.secure(&mut config, id);
         config
     }
 
@@ -82,7 +97,37 @@ impl Cluster {
         let own = (id, free_address());
         let mut config = ServerConfig::joining(directory, CLUSTER, own, members);
         small(&mut config);
+        self.secure(&mut config, id);
         config
+    }
+
+    #[cfg(feature = "certs")]
+    fn secure(&self, config: &mut ServerConfig, id: NodeId) {
+        if self.safe {
+            let issued = self.certs().issue(CLUSTER, &Principal::Node(id), 1);
+            let mut tls = issued.expect("there is room");
+            let nobody = self.certs().authority(Role::Node).and_then(|all| all.revoke(&[]));
+            std::fs::write(self.revoked(), nobody.expect("it can be made")).expect("there is room");
+            tls.revoked = Some(self.revoked());
+            config.tls = Some(tls);
+        }
+    }
+
+    /// Which certificates were taken back.
+    #[cfg(feature = "certs")]
+    pub(crate) fn revoked(&self) -> std::path::PathBuf {
+        self.root.path().join("revoked.pem")
+    }
+
+    #[cfg(not(feature = "certs"))]
+    fn secure(&self, _: &mut ServerConfig, _: NodeId) {
+        assert!(!self.safe || !cfg!(feature = "tls"), "it has certificates to test with");
+    }
+
+    /// Where its certificates are.
+    #[cfg(feature = "certs")]
+    pub(crate) fn certs(&self) -> Directory {
+        Directory::open(self.root.path().join("certs")).expect("there is room")
     }
 
     pub(crate) async fn restart(&mut self, id: NodeId) {
@@ -158,6 +203,17 @@ impl Cluster {
         .await;
         String::from_utf8(lines.expect("it was waited for")).expect("lines are text")
     }
+}
+
+/// Waits until the server has refused somebody for that reason.
+pub(crate) async fn refused(handle: &Handle, why: Refusal) {
+    let what = format!("it is counted as {}", why.name());
+    eventually(&what, async || refusals(handle, why) > 0).await;
+}
+
+/// How often the server has refused somebody for that reason.
+pub(crate) fn refusals(handle: &Handle, why: Refusal) -> u64 {
+    handle.refusals().into_iter().find(|(each, _)| *each == why).map_or(0, |(_, count)| count)
 }
 
 /// Waits until it is so.

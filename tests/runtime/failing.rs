@@ -7,7 +7,7 @@ use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
 
 #[tokio::test]
 async fn the_others_go_on_when_the_leader_dies_and_it_comes_back() {
-    let mut cluster = Cluster::start(3).await;
+    let mut cluster = Cluster::start_safe(3).await;
     let mut count = 0;
     for _ in 0..3 {
         for _ in 0..20 {
@@ -41,7 +41,7 @@ async fn all_die_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn a_leader_that_is_shut_down_hands_over_first() {
-    let mut cluster = Cluster::start(3).await;
+    let mut cluster = Cluster::start_safe(3).await;
     cluster.add("one").await;
     let leader = cluster.leader().await;
     let server = cluster.servers.remove(&leader).expect("it runs");

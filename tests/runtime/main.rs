@@ -3,5 +3,14 @@
 mod carrying;
 mod clients;
 mod cluster;
+#[cfg(feature = "metrics")]
+mod counting;
 mod failing;
+mod raw;
+mod refusing;
+#[cfg(feature = "certs")]
+mod safe_clients;
+mod service;
 mod serving;
+#[cfg(feature = "certs")]
+mod tls;

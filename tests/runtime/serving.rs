@@ -15,7 +15,7 @@ async fn one_node_alone_serves() {
 
 #[tokio::test]
 async fn three_nodes_carry_out_commands_and_every_one_of_them_reads() {
-    let cluster = Cluster::start(3).await;
+    let cluster = Cluster::start_safe(3).await;
     for count in 1..=100 {
         assert_eq!(cluster.add(&format!("line {count}")).await, count);
     }
@@ -50,7 +50,7 @@ async fn a_local_read_needs_nobody() {
 
 #[tokio::test]
 async fn leadership_is_handed_over() {
-    let cluster = Cluster::start(3).await;
+    let cluster = Cluster::start_safe(3).await;
     let before = cluster.leader().await;
     cluster.add("one").await;
     cluster.handle(before).transfer(None).await.expect("the others keep up");
@@ -60,7 +60,7 @@ async fn leadership_is_handed_over() {
 
 #[tokio::test]
 async fn a_node_joins_and_another_leaves() {
-    let mut cluster = Cluster::start(3).await;
+    let mut cluster = Cluster::start_safe(3).await;
     for count in 1..=120 {
         cluster.add(&format!("line {count}")).await;
     }

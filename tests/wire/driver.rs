@@ -2,7 +2,8 @@
 
 use quorate::types::NodeId;
 use quorate::wire::{
-    FRAME_HEADER_BYTES, Frame, FrameReader, Hello, Versions, WireError, decode, encode,
+    ClientHello, ClientReply, ClientRequest, FRAME_HEADER_BYTES, Frame, FrameReader, Hello,
+    Versions, WireError, decode, encode,
 };
 
 /// Takes the bytes for a frame as they are; then the first for the kind of a frame and the rest
@@ -22,6 +23,14 @@ pub(crate) fn drive(bytes: &[u8]) {
         assert_eq!(read_in_pieces(&stream, piece), whole, "in pieces of {piece}");
     }
     assert_eq!(whole.0.first(), Some(&Frame::Hello(hello())));
+
+    let mut stream = Vec::new();
+    client_hello().encode(&mut stream);
+    stream.extend_from_slice(&sealed);
+    stream.extend_from_slice(bytes);
+    let whole = read_in_pieces(&stream, stream.len());
+    assert_eq!(read_in_pieces(&stream, usize::from(first).max(2)), whole);
+    assert_eq!(whole.0.first(), Some(&Frame::ClientHello(client_hello())));
 }
 
 /// Bytes that are a packet are the packet's only encoding.
@@ -31,6 +40,15 @@ fn decode_alone(bytes: &[u8]) {
         encode(&packet, &mut again).expect("what decodes is within the bounds");
         assert_eq!(again, bytes, "{packet:?}");
         assert!(Hello::decode(bytes).is_err(), "a frame is one or the other");
+    }
+    let mut again = Vec::new();
+    if let Ok(request) = ClientRequest::decode(bytes) {
+        request.encode(&mut again).expect("what decodes is within the bounds");
+        assert_eq!(again, bytes, "{request:?}");
+    }
+    if let Ok(reply) = ClientReply::decode(bytes) {
+        reply.encode(&mut again).expect("what decodes is within the bounds");
+        assert_eq!(again, bytes, "{reply:?}");
     }
 }
 
@@ -56,9 +74,13 @@ fn hello() -> Hello {
     Hello { versions, cluster: 3, from, to, incarnation: 4 }
 }
 
+fn client_hello() -> ClientHello {
+    ClientHello { versions: Versions::SUPPORTED, cluster: 3, node: None, full: false }
+}
+
 /// A frame with a header as `docs/FORMAT.md` has it.
 pub(crate) fn seal(kind: u8, body: &[u8]) -> Vec<u8> {
-    let version: u16 = if kind == 1 { 0 } else { 1 };
+    let version: u16 = if matches!(kind, 1 | 8) { 0 } else { 1 };
     let mut frame = b"QRT\n".to_vec();
     frame.extend_from_slice(&version.to_le_bytes());
     frame.extend_from_slice(&[kind, 0]);

@@ -13,6 +13,7 @@ use quorate::types::{
 };
 use quorate::wire::{Hello, Versions, decode};
 
+use crate::clients;
 use crate::packets::frame;
 
 const GOLDEN: &str = include_str!("../data/wire/frames.txt");
@@ -232,6 +233,7 @@ fn the_bytes_are_what_they_were() {
     let mut frames = vec![("Hello", Vec::new())];
     hello().encode(&mut frames[0].1);
     frames.extend(samples().iter().map(|(name, packet)| (*name, frame(packet))));
+    frames.extend(clients::frames());
     let lines: String =
         frames.iter().map(|(name, bytes)| format!("{name} {}\n", hex(bytes))).collect();
     let (_, kept) = GOLDEN.split_once('\n').expect("a first line, which says what this is");
@@ -243,9 +245,11 @@ fn the_bytes_of_earlier_releases_are_understood() {
     let golden = golden();
     let (first, rest) = golden.split_first().expect("there are some");
     assert_eq!((first.0, Hello::decode(&first.1)), ("Hello", Ok(hello())));
+    let (rest, of_clients) = rest.split_at(samples().len());
     let packets: Vec<_> = rest.iter().map(|(name, bytes)| (*name, decode(bytes))).collect();
     let expected: Vec<_> = samples().into_iter().map(|(name, packet)| (name, Ok(packet))).collect();
     assert_eq!(packets, expected);
+    clients::understood(of_clients);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Packets and hellos come back from their bytes, nothing else does, and the bytes stay what they
 //! are from one release to the next.
 
+mod clients;
 #[path = "../common/corpus.rs"]
 mod corpus;
 mod driver;

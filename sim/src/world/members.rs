@@ -101,19 +101,25 @@ impl World {
             }
         }
         let members = &self.in_force.membership;
-        let learners = members.learners().filter(|id| self.is_whole(members, *id));
+        let learners = members.learners().filter(|id| self.stays_whole(*id));
         let learners = learners.filter(|_| !draw.chance(200));
         core.extend(learners.filter_map(|id| self.place(id)));
         // Whoever was heard to be back gets its vote again, and is waited for.
         for membership in self.electorates() {
             let back = membership.members().iter().filter(|it| it.fate == Fate::Returns);
-            let back = back.filter(|member| self.is_whole(membership, member.id));
+            let back = back.filter(|member| self.stays_whole(member.id));
             core.extend(back.filter_map(|member| self.place(member.id)));
         }
         core.extend(self.founders_for(&core));
         core.sort_unstable();
         core.dedup();
         core
+    }
+
+    /// Whether the node has the disk that every membership counts on which may come into force: one
+    /// that is on its way may name a disk that the node has lost since.
+    fn stays_whole(&self, id: NodeId) -> bool {
+        self.electorates().all(|membership| self.is_whole(membership, id))
     }
 
     /// A majority of the voters, or half of them with the casting vote.
@@ -140,6 +146,9 @@ impl World {
         let whole = |id: &NodeId| self.is_whole(membership, *id);
         let mut fit: Vec<NodeId> = voters.iter().copied().filter(whole).collect();
         assert!(fit.len() >= majority, "most voters' disks are whole");
+        if fit.iter().filter(|id| self.stays_whole(**id)).count() >= majority {
+            fit.retain(|id| self.stays_whole(*id));
+        }
         let holder =
             voters.casting().filter(|holder| split && voters.can_split() && fit.contains(holder));
         let count = match holder {

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::connection::{Connection, Dialer, Failed, Sent, lock};
 use crate::runtime::client::error::{ClientError, Rejection, Trouble};
 use crate::runtime::client::nodes::Nodes;
+use crate::runtime::entropy::entropy;
 use crate::runtime::transport::link::Security;
 use crate::types::RejectReason;
 use crate::wire::{Denial, Told, Wanted};
@@ -120,7 +121,8 @@ impl Attempts<'_> {
             let address = self.address(route);
             let connection = self.network.connection(&address);
             let sent = Sent::default();
-            let asked = timeout_at(self.deadline, connection.ask(wanted, &sent)).await;
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let asked = timeout(left, connection.ask(wanted, &sent)).await;
             let next = match asked {
                 Err(_) if sent.withdraw() => {
                     let error = "it took too long".to_owned();
@@ -241,9 +243,4 @@ impl Attempts<'_> {
             }
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "clients that fail together do not retry together")]
-fn entropy() -> u64 {
-    rand::random()
 }

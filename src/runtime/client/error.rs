@@ -65,6 +65,8 @@ pub enum Trouble {
     SessionExpired,
     /// As many proposals as the session takes were under way until the deadline.
     WindowFull,
+    /// The cluster opened no session for the client before the deadline.
+    NoSession,
     /// The node replied to something else than it was asked: its version is not this one.
     Nonsense,
 }
@@ -138,6 +140,7 @@ impl fmt::Display for Trouble {
             Trouble::WindowFull => f.write_str(
                 "as many proposals as the session takes were under way: raise its window",
             ),
+            Trouble::NoSession => f.write_str("the cluster opened no session for the client"),
             Trouble::Nonsense => f.write_str("the node replied to something else"),
         }
     }

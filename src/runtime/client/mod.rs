@@ -1,6 +1,7 @@
 //! Clients of a cluster, in other processes: [`Client`] on tokio, [`blocking::Client`] without.
 
 mod attempts;
+#[cfg(not(madsim))]
 pub mod blocking;
 mod calls;
 mod config;

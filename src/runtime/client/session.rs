@@ -1,15 +1,17 @@
 //! The session that makes a proposal count once, however often it is sent and to whom.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Mutex as Gate, Notify};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::machine::SessionLimits;
 use crate::machine::{Answer, Call, ClientSession, Nonce, Outcome, Sequence, SessionId};
 use crate::runtime::client::attempts::{Attempts, Network, Repeats, Route};
 use crate::runtime::client::connection::lock;
 use crate::runtime::client::error::{ClientError, Rejection, Trouble};
+use crate::runtime::entropy::entropy;
 use crate::types::{Acknowledge, Command};
 use crate::wire::{Told, Wanted};
 
@@ -42,7 +44,7 @@ struct Place<'a> {
 
 impl Session {
     pub(super) fn new(limits: SessionLimits, acknowledge: Acknowledge) -> Session {
-        let state = State { session: ClientSession::new(nonce(), limits), generation: 0 };
+        let state = State { session: ClientSession::new(Nonce(entropy()), limits), generation: 0 };
         let (gate, state) = (Gate::new(()), Mutex::new(state));
         Session { limits, acknowledge, gate, state, room: Notify::new() }
     }
@@ -79,8 +81,12 @@ impl Session {
         deadline: Instant,
         command: &[u8],
     ) -> Result<Place<'_>, ClientError> {
-        let full = |_| ClientError::NotProposed(Trouble::WindowFull);
-        let _turn = timeout_at(deadline, self.gate.lock()).await.map_err(full)?;
+        let full = |_| {
+            let is_open = lock(&self.state).session.id().is_some();
+            let trouble = if is_open { Trouble::WindowFull } else { Trouble::NoSession };
+            ClientError::NotProposed(trouble)
+        };
+        let _turn = timeout(until(deadline), self.gate.lock()).await.map_err(full)?;
         loop {
             self.open(network, deadline).await?;
             let mut room = std::pin::pin!(self.room.notified());
@@ -93,7 +99,7 @@ impl Session {
             if let Some((generation, sequence)) = taken {
                 return Ok(Place { session: self, generation, sequence });
             }
-            timeout_at(deadline, room).await.map_err(full)?;
+            timeout(until(deadline), room).await.map_err(full)?;
         }
     }
 
@@ -104,7 +110,7 @@ impl Session {
             {
                 let mut state = lock(&self.state);
                 if state.session.is_over() {
-                    state.session = ClientSession::new(nonce(), self.limits);
+                    state.session = ClientSession::new(Nonce(entropy()), self.limits);
                     state.generation += 1;
                 }
                 if state.session.id().is_some() {
@@ -185,7 +191,6 @@ impl Drop for Place<'_> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "no two sessions have the same")]
-fn nonce() -> Nonce {
-    Nonce(rand::random())
+fn until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
@@ -15,6 +14,7 @@ use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
 use crate::runtime::refusal::{Refusal, refused};
 use crate::runtime::service::requests::{Bounds, carry_out, may, too_large};
+use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::{Reader, say_within};
 use crate::runtime::transport::link::Stream;
 use crate::wire::{ClientReply, ClientRequest, Denial, Frame, Told, pulse};
@@ -76,7 +76,7 @@ impl Connection {
         let writing = self.write(write, queue);
         let reading = async {
             // With this set go the requests that wait: nobody is left who would want to know.
-            let mut requests = JoinSet::new();
+            let mut requests = Tasks::default();
             tokio::select! {
                 ended = self.read(read, frames, &replies, &mut requests) => ended?,
                 _ = closing.wait_for(|closing| *closing) => {}
@@ -98,7 +98,7 @@ impl Connection {
         mut read: impl AsyncRead + Unpin,
         mut frames: Reader,
         replies: &UnboundedSender<Outgoing>,
-        requests: &mut JoinSet<()>,
+        requests: &mut Tasks,
     ) -> io::Result<()> {
         let mut asked = Instant::now();
         loop {
@@ -120,7 +120,6 @@ impl Connection {
                 }
                 _ => return Err(refused(Refusal::Frame, "no client says this")),
             }
-            while requests.try_join_next().is_some() {}
         }
     }
 
@@ -129,7 +128,7 @@ impl Connection {
         request: ClientRequest,
         place: OwnedSemaphorePermit,
         replies: &UnboundedSender<Outgoing>,
-        requests: &mut JoinSet<()>,
+        requests: &mut Tasks,
     ) {
         let ClientRequest { number, wanted } = request;
         let reply = move |told| Outgoing { reply: ClientReply { number, told }, _place: place };

@@ -162,3 +162,14 @@ pub(in crate::runtime) fn check_issued(
         Err(error) => Err(format!("the key is not that of the authority's certificate: {error}")),
     }
 }
+
+/// The number of a certificate, given as PEM.
+#[cfg(feature = "certs")]
+pub(in crate::runtime) fn serial(certificate: &str) -> Result<Vec<u8>, String> {
+    use rustls::pki_types::pem::PemObject;
+
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes());
+    let certificate = certificate.map_err(|error| error.to_string())?;
+    let parsed = EndEntityCert::try_from(&certificate).map_err(|error| error.to_string())?;
+    Ok(parsed.serial().to_vec())
+}

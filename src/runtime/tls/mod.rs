@@ -11,6 +11,6 @@ mod files;
 mod verifier;
 
 #[cfg(feature = "certs")]
-pub(super) use chain::check_issued;
+pub(super) use chain::{check_issued, serial};
 pub use config::{TlsConfig, TlsError};
 pub(super) use context::{Checked, Tls};

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::metrics::Counts;
 use crate::runtime::refusal::{Refusal, Refusals, refused};
 use crate::runtime::transport::link::Security;
 use crate::types::NodeId;
@@ -19,7 +20,8 @@ const EACH_MAX: usize = 6;
 #[derive(Debug)]
 pub(in crate::runtime) struct Gate {
     pub(in crate::runtime) security: Security,
-    pub(in crate::runtime) refusals: Refusals,
+    pub(in crate::runtime) refusals: Arc<Refusals>,
+    pub(in crate::runtime) counts: Arc<Counts>,
     connections_max: usize,
     open: Mutex<Open>,
 }
@@ -47,10 +49,15 @@ pub(in crate::runtime) struct Pass<'a> {
 }
 
 impl Gate {
-    pub(in crate::runtime) fn new(security: Security, config: &NetworkConfig) -> Gate {
+    pub(in crate::runtime) fn new(
+        security: Security,
+        config: &NetworkConfig,
+        counts: Arc<Counts>,
+    ) -> Gate {
         Gate {
             security,
-            refusals: Refusals::default(),
+            refusals: Arc::clone(&counts.network.refusals),
+            counts,
             connections_max: config.connections_max,
             open: Mutex::default(),
         }
@@ -109,10 +116,12 @@ impl Drop for Pass<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::ClusterId;
 
     fn gate(connections_max: usize) -> Gate {
         let config = NetworkConfig { connections_max, ..NetworkConfig::default() };
-        Gate::new(Security::Plaintext, &config)
+        let counts = Arc::new(Counts::new(NodeId(9), ClusterId(9)));
+        Gate::new(Security::Plaintext, &config, counts)
     }
 
     #[test]

@@ -119,6 +119,11 @@ impl Reader {
         Reader { frames: FrameReader::new(), buffer: vec![0; READ_BYTES], start: 0, end: 0 }
     }
 
+    /// How many bytes the frames had that were read.
+    pub(in crate::runtime) fn given_bytes(&self) -> u64 {
+        self.frames.given_bytes()
+    }
+
     /// The next frame. Nothing is lost if the future is dropped.
     pub(in crate::runtime) async fn next<S>(&mut self, stream: &mut S) -> io::Result<Frame>
     where

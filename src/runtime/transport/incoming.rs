@@ -15,13 +15,14 @@ use tracing::{debug, info, warn};
 
 use crate::runtime::config::NetworkConfig;
 use crate::runtime::handle::Handle;
+use crate::runtime::metrics::{Open, SnapshotStep};
 use crate::runtime::refusal::{Refusal, refused};
 use crate::runtime::service::{Guest, Service};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
-use crate::types::{NodeId, Packet};
+use crate::types::{NodeId, Packet, Transfer, TransferBody};
 use crate::wire::{Frame, pulse};
 
 /// Where packets go that have arrived: what keeps the cluster together does not wait behind bulk.
@@ -72,16 +73,27 @@ impl Listener {
             // Whoever has to wait here waits in the system's queue.
             let permit = Arc::clone(&strangers).acquire_owned().await;
             let permit = permit.expect("nobody closes it");
-            match self.0.accept().await {
-                Ok((tcp, from)) => {
-                    let door = Arc::clone(&door);
-                    calls.spawn(async move { door.open(tcp, from, permit).await });
-                }
-                Err(error) => {
-                    // Most often too many files are open: others have to be closed first.
-                    warn!(%error, "no connection could be taken");
-                    sleep(door.config.retry_max).await;
-                }
+            let pause = || sleep(door.config.retry_max);
+            let (tcp, from) = next_call(|| self.0.accept(), pause).await;
+            let door = Arc::clone(&door);
+            calls.spawn(async move { door.open(tcp, from, permit).await });
+        }
+    }
+}
+
+/// The next call that can be taken, with a pause after each that cannot.
+async fn next_call<T, A, P>(mut accept: impl FnMut() -> A, mut pause: impl FnMut() -> P) -> T
+where
+    A: Future<Output = io::Result<T>>,
+    P: Future<Output = ()>,
+{
+    loop {
+        match accept().await {
+            Ok(call) => return call,
+            Err(error) => {
+                // Most often too many files are open: others have to be closed first.
+                warn!(%error, "no connection could be taken");
+                pause().await;
             }
         }
     }
@@ -117,6 +129,10 @@ impl Door {
             }
         };
         drop(stranger);
+        let network = &self.handle.gate.counts.network;
+        let kind = usize::from(node.is_none());
+        network.calls_taken[kind].add(1);
+        let _open = Open::count(&network.calls_open[kind]);
         let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
             ended = self.serve(caller, stream, frames) => ended,
@@ -177,9 +193,15 @@ impl Door {
         // Whoever calls ends a connection that is idle: this is for those who do not.
         let idle_max = 2 * self.config.idle_max;
         let mut spoke = Instant::now();
+        let counts = &self.handle.gate.counts;
+        let own = counts.network.peer(peer);
         loop {
-            match frames.next_within(self.config.silence_max, read).await? {
+            let before = frames.given_bytes();
+            let frame = frames.next_within(self.config.silence_max, read).await?;
+            own.heard.set(counts.milliseconds().max(1));
+            match frame {
                 Frame::Packet(packet) => {
+                    self.count(&packet, frames.given_bytes() - before);
                     self.take(peer, packet).await?;
                     spoke = Instant::now();
                 }
@@ -187,6 +209,14 @@ impl Door {
                 Frame::Pulse => return Err(refused(Refusal::Idle, "it only pulsed for long")),
                 _ => return Err(refused(Refusal::Frame, "no node says this")),
             }
+        }
+    }
+
+    fn count(&self, packet: &Packet, bytes: u64) {
+        let counts = &self.handle.gate.counts;
+        counts.network.received(packet, bytes);
+        if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
+            counts.events.snapshots.add(&SnapshotStep::PartReceived, 1);
         }
     }
 
@@ -221,5 +251,25 @@ fn early(error: io::Error) -> io::Error {
             refused(Refusal::Early, "it ended before its hello")
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn there_is_a_pause_after_each_call_that_cannot_be_taken() {
+        let (mut calls, pauses) = (0, Cell::new(0));
+        let accept = || {
+            calls += 1;
+            std::future::ready(if calls > 3 { Ok(calls) } else { Err(io::Error::other("full")) })
+        };
+        // It counts once it is waited for.
+        let pause = || async { pauses.set(pauses.get() + 1) };
+        assert_eq!(next_call(accept, pause).await, 4);
+        assert_eq!(pauses.get(), 3);
     }
 }

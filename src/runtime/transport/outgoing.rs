@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::metrics::{Loss, Open, PeerCounts};
 use crate::runtime::refusal::{Refusal, refused};
 use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::greeting::{Greeting, Reader, say};
@@ -31,6 +32,8 @@ pub(super) struct Call {
     pub(super) lane: Lane,
     pub(super) config: NetworkConfig,
     pub(super) gate: Arc<Gate>,
+    /// The peer's own figures.
+    pub(super) counts: Arc<PeerCounts>,
 }
 
 /// Why a connection is over.
@@ -65,13 +68,16 @@ impl Call {
                     if connected {
                         retry = self.config.retry_min;
                     }
+                    self.counts.failures.add(1);
                     reached = false;
                 }
             }
             sleep(retry).await;
             retry = (retry * 2).min(self.config.retry_max);
             // What waited meanwhile is old, and said again where it matters.
-            while queue.try_recv().is_ok() {}
+            while queue.try_recv().is_ok() {
+                self.counts.losses.add(&Loss::Unreachable, 1);
+            }
         }
     }
 
@@ -85,6 +91,7 @@ impl Call {
         let connected = timeout(self.config.handshake_max, handshake).await.unwrap_or_else(late);
         let (link, frames) = connected.map_err(|error| Failed { connected: false, error })?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
+        let _open = Open::count(&self.counts.connected[self.lane as usize]);
         let Link { stream, mut trust, .. } = link;
         let over = tokio::select! {
             over = self.say_all(first, queue, stream, frames) => over,
@@ -126,9 +133,7 @@ impl Call {
             if !batch.is_empty() {
                 spoke = Instant::now();
                 for packet in batch.drain(..) {
-                    if let Err(error) = encode(&packet, &mut bytes) {
-                        debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
-                    }
+                    self.put(&packet, &mut bytes);
                     if bytes.len() >= BATCH_BYTES {
                         write_all(write, &mut bytes).await?;
                     }
@@ -149,6 +154,17 @@ impl Call {
                     }
                 }
                 () = sleep_until(pulse_at) => pulse(&mut bytes),
+            }
+        }
+    }
+
+    fn put(&self, packet: &Packet, bytes: &mut Vec<u8>) {
+        let before = bytes.len();
+        match encode(packet, bytes) {
+            Ok(()) => self.gate.counts.network.sent(packet, bytes.len() - before),
+            Err(error) => {
+                self.counts.losses.add(&Loss::TooLong, 1);
+                debug!(peer = %self.peer, %error, "a packet is beyond the bounds");
             }
         }
     }

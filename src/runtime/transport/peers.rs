@@ -7,13 +7,14 @@ use tokio::sync::mpsc::{self, Sender};
 use tracing::debug;
 
 use crate::runtime::config::NetworkConfig;
+use crate::runtime::metrics::{Loss, PeerCounts, SnapshotStep};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::carrier::Transport;
 use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::greeting::Greeting;
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::outgoing::Call;
-use crate::types::{Address, Membership, NodeId, Packet};
+use crate::types::{Address, Membership, NodeId, Packet, Transfer, TransferBody};
 
 /// Whoever this node talks to.
 pub(in crate::runtime) struct Peers {
@@ -28,6 +29,7 @@ pub(in crate::runtime) struct Peers {
 struct Peer {
     address: Address,
     lanes: [Sender<Packet>; Lane::ALL.len()],
+    counts: Arc<PeerCounts>,
     _tasks: Tasks,
 }
 
@@ -43,8 +45,10 @@ impl Peers {
 
     fn open(&self, id: NodeId, address: Address) -> Peer {
         let mut tasks = Tasks::default();
+        let counts = self.gate.counts.network.peer(id);
         let lanes = Lane::ALL.map(|lane| {
             let (sender, queue) = mpsc::channel(self.config.packets_max);
+            counts.watch(lane.name(), &sender);
             let call = Call {
                 greeting: self.greeting,
                 peer: id,
@@ -52,11 +56,12 @@ impl Peers {
                 lane,
                 config: self.config.clone(),
                 gate: Arc::clone(&self.gate),
+                counts: Arc::clone(&counts),
             };
             tasks.spawn(call.run(queue));
             sender
         });
-        Peer { address, lanes, _tasks: tasks }
+        Peer { address, lanes, counts, _tasks: tasks }
     }
 }
 
@@ -77,6 +82,7 @@ impl Transport for Peers {
         let to = packet.to();
         if !self.peers.contains_key(&to) {
             let Some(address) = self.known.get(&to) else {
+                self.gate.counts.network.peer(to).losses.add(&Loss::NoAddress, 1);
                 return debug!(%to, "nobody knows where it is");
             };
             let peer = self.open(to, address.clone());
@@ -84,7 +90,11 @@ impl Transport for Peers {
         }
         if let Some(peer) = self.peers.get(&to) {
             let lane = &peer.lanes[Lane::of(&packet) as usize];
+            if let Packet::Transfer(Transfer { body: TransferBody::Bytes(..), .. }) = packet {
+                self.gate.counts.events.snapshots.add(&SnapshotStep::PartSent, 1);
+            }
             if lane.try_send(packet).is_err() {
+                peer.counts.losses.add(&Loss::QueueFull, 1);
                 debug!(%to, "its queue is full: a packet is lost");
             }
         }

@@ -1,0 +1,90 @@
+//! `quorate transfer` and `quorate snapshot`: what an operator tells a node to do now.
+
+use std::time::Duration;
+
+use clap::Args;
+use quorate::types::NodeId;
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use crate::client::ClientFlags;
+use crate::exit::{Exit, Trouble};
+use crate::output::print;
+
+/// What `transfer` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  quorate transfer
+  quorate transfer 2")]
+pub(crate) struct TransferFlags {
+    /// Who is to lead; without it, the best of the others
+    id: Option<u64>,
+    #[command(flatten)]
+    client: ClientFlags,
+}
+
+/// What `snapshot` takes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  quorate snapshot 127.0.0.1:7101
+
+It ends when the snapshot is on the node's disk. Nodes take snapshots by themselves; this is for a
+backup of all that is there now.")]
+pub(crate) struct SnapshotFlags {
+    /// The node's address
+    address: String,
+    #[command(flatten)]
+    client: ClientFlags,
+}
+
+/// How often a node is asked how far it is.
+const POLL: Duration = Duration::from_millis(20);
+
+pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> Result<Exit, Trouble> {
+    let leader = flags.client.run(async |client| {
+        client.transfer(flags.id.map(NodeId)).await?;
+        let heard = timeout(flags.client.timeout.0, async {
+            loop {
+                let leader = client.report_of_leader().await?.status.leader;
+                if leader.is_some() {
+                    return Ok::<_, Trouble>(leader);
+                }
+                sleep(POLL).await;
+            }
+        });
+        heard.await.unwrap_or(Ok(None))
+    })?;
+    print(&match (json, leader) {
+        (true, leader) => json!({ "leader": leader.map(|leader| leader.0) }).to_string(),
+        (false, Some(leader)) => format!("{leader} leads"),
+        (false, None) => "handed over; who leads now is not known yet".to_owned(),
+    })?;
+    Ok(Exit::Done)
+}
+
+pub(crate) fn snapshot(flags: &SnapshotFlags, json: bool) -> Result<Exit, Trouble> {
+    let address = &flags.address;
+    let taken = flags.client.run(async |client| {
+        let wanted = client.report(address).await?.status.applied;
+        client.snapshot(address).await?;
+        let taken = timeout(flags.client.timeout.0, async {
+            loop {
+                let taken = client.report(address).await?.status.snapshot;
+                if taken >= wanted {
+                    return Ok::<_, Trouble>(taken);
+                }
+                sleep(POLL).await;
+            }
+        });
+        let late =
+            || Trouble::new(Exit::Unknown, format!("{address} is still at it: see `status`"));
+        taken.await.map_err(|_| late())?
+    })?;
+    print(&match json {
+        true => json!({ "snapshot": taken.0 }).to_string(),
+        false => format!("{address} has a snapshot through index {taken}"),
+    })?;
+    Ok(Exit::Done)
+}

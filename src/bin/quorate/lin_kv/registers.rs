@@ -1,0 +1,167 @@
+//! The state machine: a register for each key, and what each client was answered last.
+//!
+//! A network may bring a request twice, and nodes pass requests on. So a request is known by its
+//! client and its number, and what was carried out once is answered from memory.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor, Read};
+
+use quorate::machine::StateMachine;
+use quorate::types::Index;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::lin_kv::speech::{Code, refusal};
+
+/// How many answers are kept for each client. Whoever asks again for an older one is told nothing.
+const ANSWERS_MAX: usize = 256;
+
+/// A request that changes something.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Request {
+    pub(super) client: String,
+    pub(super) number: u64,
+    /// The key's text.
+    pub(super) key: String,
+    pub(super) operation: Operation,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) enum Operation {
+    Write(Value),
+    Cas { from: Value, to: Value },
+}
+
+/// The registers.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(super) struct Registers {
+    values: BTreeMap<String, Value>,
+    answered: BTreeMap<String, Answered>,
+}
+
+/// What one client was answered.
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Answered {
+    answers: BTreeMap<u64, Value>,
+    /// Answers up to this number are forgotten.
+    forgotten: u64,
+}
+
+impl Registers {
+    fn carry_out(&mut self, request: Request) -> Option<Value> {
+        let Request { client, number, key, operation } = request;
+        let answered = self.answered.entry(client).or_default();
+        if let Some(answer) = answered.answers.get(&number) {
+            return Some(answer.clone());
+        }
+        if number <= answered.forgotten {
+            return None;
+        }
+        let answer = match (operation, self.values.get_mut(&key)) {
+            (Operation::Write(value), _) => {
+                self.values.insert(key, value);
+                json!({ "type": "write_ok" })
+            }
+            (Operation::Cas { .. }, None) => refusal(Code::NoKey, "no such key"),
+            (Operation::Cas { from, to }, Some(value)) if *value == from => {
+                *value = to;
+                json!({ "type": "cas_ok" })
+            }
+            (Operation::Cas { from, .. }, Some(value)) => {
+                refusal(Code::Mismatch, &format!("it is {value}, and not {from}"))
+            }
+        };
+        answered.answers.insert(number, answer.clone());
+        if answered.answers.len() > ANSWERS_MAX
+            && let Some((oldest, _)) = answered.answers.pop_first()
+        {
+            answered.forgotten = answered.forgotten.max(oldest);
+        }
+        Some(answer)
+    }
+}
+
+impl StateMachine for Registers {
+    /// The reply is the answer's body, or nothing if the answer is forgotten.
+    fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
+        let request = serde_json::from_slice(command);
+        let answer = request.ok().and_then(|request| self.carry_out(request));
+        answer.map(|answer| answer.to_string().into_bytes()).unwrap_or_default()
+    }
+
+    /// The value of a key as JSON, or nothing.
+    fn query(&self, key: &[u8]) -> Vec<u8> {
+        let value = self.values.get(&*String::from_utf8_lossy(key));
+        value.map(|value| value.to_string().into_bytes()).unwrap_or_default()
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(Cursor::new(serde_json::to_vec(self).expect("all of it is JSON")))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        *self = serde_json::from_reader(snapshot)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(registers: &mut Registers, number: u64, operation: Operation) -> Option<Value> {
+        let (client, key) = ("c1".to_owned(), "0".to_owned());
+        let request = Request { client, number, key, operation };
+        let command = serde_json::to_vec(&request).expect("it is JSON");
+        let reply = registers.apply(Index(number), &command);
+        (!reply.is_empty()).then(|| serde_json::from_slice(&reply).expect("it is JSON"))
+    }
+
+    fn kind(answer: Option<Value>) -> (String, Option<u64>) {
+        let answer = answer.expect("there is one");
+        (answer["type"].as_str().expect("it says").to_owned(), answer["code"].as_u64())
+    }
+
+    #[test]
+    fn a_request_that_comes_twice_is_carried_out_once() {
+        let mut registers = Registers::default();
+        ask(&mut registers, 1, Operation::Write(json!(1)));
+        let swap = || Operation::Cas { from: json!(1), to: json!(2) };
+        assert_eq!(kind(ask(&mut registers, 2, swap())), ("cas_ok".to_owned(), None));
+        assert_eq!(kind(ask(&mut registers, 2, swap())), ("cas_ok".to_owned(), None));
+        assert_eq!(kind(ask(&mut registers, 3, swap())), ("error".to_owned(), Some(22)));
+        ask(&mut registers, 1, Operation::Write(json!(1)));
+        assert_eq!(registers.query(b"0"), b"2");
+    }
+
+    #[test]
+    fn a_request_whose_answer_is_forgotten_changes_nothing() {
+        let mut registers = Registers::default();
+        for number in 1..=ANSWERS_MAX as u64 + 1 {
+            ask(&mut registers, number, Operation::Write(json!(number)));
+        }
+        assert_eq!(ask(&mut registers, 1, Operation::Write(json!("late"))), None);
+        assert_eq!(registers.query(b"0"), (ANSWERS_MAX + 1).to_string().into_bytes());
+    }
+
+    #[test]
+    fn what_a_snapshot_holds_comes_back() {
+        let mut registers = Registers::default();
+        ask(&mut registers, 1, Operation::Write(json!({ "a": [1, null] })));
+        let mut other = Registers::default();
+        other.restore(&mut registers.snapshot()).expect("it is a snapshot");
+        assert_eq!(other.query(b"0"), br#"{"a":[1,null]}"#);
+        assert_eq!(
+            ask(&mut other, 1, Operation::Write(json!(2))),
+            Some(json!({ "type": "write_ok" }))
+        );
+        assert_eq!(other.query(b"0"), br#"{"a":[1,null]}"#);
+    }
+
+    #[test]
+    fn a_missing_key_is_named_so() {
+        let swap = Operation::Cas { from: json!(1), to: json!(2) };
+        let told = ask(&mut Registers::default(), 1, swap);
+        assert_eq!(kind(told), ("error".to_owned(), Some(20)));
+    }
+}

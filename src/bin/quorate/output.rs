@@ -1,0 +1,26 @@
+//! What goes to the standard output.
+
+use std::io::{self, Write};
+
+use crate::exit::Trouble;
+
+/// Prints `text`, and a line's end if it lacks one. Whoever stops reading has seen enough.
+pub(crate) fn print(text: &str) -> Result<(), Trouble> {
+    let mut output = io::stdout().lock();
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let written = write!(output, "{text}{end}").and_then(|()| output.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Trouble::wrong(format!("the output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes as text: what is no printable ASCII is escaped.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => bytes.escape_ascii().to_string(),
+    }
+}

@@ -1,0 +1,239 @@
+//! Values as a person writes them: clusters, nodes with their addresses, times and sizes.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use quorate::runtime::Principal;
+use quorate::storage::ClusterId;
+use quorate::types::{NodeId, ReadLevel};
+use serde::de::{Deserialize, Deserializer, Visitor};
+
+/// A value that is read from text, in a file as on the command line. An error comes up while the
+/// file is read, and so knows its line.
+macro_rules! from_text {
+    ($($name:ident),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<$name, D::Error> {
+                from.deserialize_str(Text(PhantomData))
+            }
+        }
+    )*};
+}
+
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = String>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text in quotes")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+from_text!(Cluster, NodeAt, Span, Bytes, At);
+
+/// A cluster: its id in 32 hexadecimal digits, or a name, which always gives the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cluster(pub(crate) ClusterId);
+
+/// A node's id and where it is reached: `4=10.0.0.4:7100`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NodeAt {
+    pub(crate) id: NodeId,
+    pub(crate) address: SocketAddr,
+}
+
+/// Where something is served: an address, or a port of this machine alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At(pub(crate) SocketAddr);
+
+/// A time: `300ms`, `2s`, `5min`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+/// A size: `4096`, `64KiB`, `16MiB`, `1GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+/// How fresh a read is: `linearizable`, `lease`, `replica`, `local`, or how old it may be: `2s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Freshness(pub(crate) ReadLevel);
+
+/// Whoever asks a cluster for something: `client/NAME` or `admin/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Guest(pub(crate) Principal);
+
+impl Default for Cluster {
+    fn default() -> Cluster {
+        "quorate".parse().expect("it is a name")
+    }
+}
+
+impl FromStr for Cluster {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Cluster, String> {
+        if text.is_empty() {
+            return Err("a cluster's name has at least one letter".to_owned());
+        }
+        if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let id = u128::from_str_radix(text, 16).map_err(|error| error.to_string())?;
+            return Ok(Cluster(ClusterId(id)));
+        }
+        let hash = blake3::hash(text.as_bytes());
+        let first = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+        Ok(Cluster(ClusterId(u128::from_be_bytes(*first))))
+    }
+}
+
+impl FromStr for NodeAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NodeAt, String> {
+        let (id, address) =
+            text.split_once('=').ok_or_else(|| format!("`{text}` is not ID=ADDRESS:PORT"))?;
+        let id = id.trim().parse::<u64>().ok().filter(|id| *id > 0);
+        let id = id.ok_or_else(|| format!("`{text}`: a node's id is a number from 1"))?;
+        let address = address.trim().parse();
+        let address = address.map_err(|_| format!("`{text}`: no address like 127.0.0.1:7101"))?;
+        Ok(NodeAt { id: NodeId(id), address })
+    }
+}
+
+impl fmt::Display for NodeAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.id.0, self.address)
+    }
+}
+
+impl FromStr for Freshness {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Freshness, String> {
+        Ok(Freshness(match text {
+            "linearizable" => ReadLevel::Linearizable,
+            "lease" => ReadLevel::Lease,
+            "replica" => ReadLevel::Replica,
+            "local" => ReadLevel::Local,
+            _ => {
+                let span: Result<Span, String> = text.parse();
+                let wrong = |_| {
+                    format!("`{text}` is not linearizable, lease, replica, local or a time like 2s")
+                };
+                ReadLevel::Bounded(span.map_err(wrong)?.0)
+            }
+        }))
+    }
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<At, String> {
+        let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let address = port.ok().or_else(|| text.parse().ok()).map(At);
+        address.ok_or_else(|| format!("`{text}` is no address like 127.0.0.1:9100, and no port"))
+    }
+}
+
+impl FromStr for Guest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Guest, String> {
+        match text.split_once('/') {
+            Some(("client", name)) => Ok(Guest(Principal::Client(name.into()))),
+            Some(("admin", name)) => Ok(Guest(Principal::Admin(name.into()))),
+            _ => Err(format!("`{text}` is not client/NAME or admin/NAME")),
+        }
+    }
+}
+
+/// A number and the unit after it.
+fn with_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim()))
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        let milliseconds = with_unit(text).and_then(|(number, unit)| match unit {
+            "ms" => Some(number),
+            "s" => number.checked_mul(1000),
+            "min" => number.checked_mul(60_000),
+            _ => None,
+        });
+        let span = milliseconds.map(|number| Span(Duration::from_millis(number)));
+        span.ok_or_else(|| format!("`{text}` is no time like 300ms, 2s or 5min"))
+    }
+}
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let bytes = with_unit(text).and_then(|(number, unit)| match unit {
+            "" | "B" => Some(number),
+            "KiB" => number.checked_mul(1 << 10),
+            "MiB" => number.checked_mul(1 << 20),
+            "GiB" => number.checked_mul(1 << 30),
+            _ => None,
+        });
+        let bytes = bytes.map(Bytes);
+        bytes.ok_or_else(|| format!("`{text}` is no size like 4096, 64KiB, 16MiB or 1GiB"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_they_are_written() {
+        assert_eq!("300ms".parse(), Ok(Span(Duration::from_millis(300))));
+        assert_eq!("5min".parse(), Ok(Span(Duration::from_secs(300))));
+        assert_eq!("64 KiB".parse(), Ok(Bytes(65536)));
+        let node: NodeAt = "4=127.0.0.1:7104".parse().expect("it is one");
+        assert_eq!((node.id, node.to_string()), (NodeId(4), "4=127.0.0.1:7104".to_owned()));
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_this_machine() {
+        assert_eq!("9100".parse(), Ok(At(([127, 0, 0, 1], 9100).into())));
+        assert_eq!("0.0.0.0:9100".parse(), Ok(At(([0, 0, 0, 0], 9100).into())));
+        assert!("65536".parse::<At>().expect_err("there is no such port").contains("`65536`"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for text in ["", "ms", "3", "3h", "99999999999999999999s"] {
+            let error = text.parse::<Span>().expect_err(text);
+            assert!(error.contains(&format!("`{text}`")), "{error}");
+        }
+        for text in ["", "3MB", "KiB", "99999999999GiB"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+        for text in ["127.0.0.1:1", "0=127.0.0.1:1", "x=127.0.0.1:1", "1=localhost"] {
+            let error = text.parse::<NodeAt>().expect_err(text);
+            assert!(error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_has_a_name_or_an_id() {
+        let id: Cluster = "000000000000000000000000000000ff".parse().expect("it is an id");
+        assert_eq!(id.0, ClusterId(255));
+        assert_eq!("orders".parse::<Cluster>(), "orders".parse());
+        assert_ne!("orders".parse::<Cluster>(), "Orders".parse());
+        assert!("".parse::<Cluster>().is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! The command `quorate`, as a person uses it: real processes, real files, real signals.
+#![cfg(unix)]
+
+mod directories;
+mod faults;
+mod http;
+mod kills;
+mod load;
+#[path = "../real_disk/mount.rs"]
+mod mount;
+mod nodes;
+mod operations;
+#[path = "../real_disk/program.rs"]
+mod program;
+mod serving;
+mod settings;
+#[path = "../common/skip.rs"]
+mod skip;
+mod told;

@@ -1,0 +1,231 @@
+//! A cluster in use: keys, members, leaders that go, and backups.
+
+use serde_json::Value;
+
+use crate::nodes::{Nodes, eventually};
+use crate::told::Told;
+
+impl Nodes {
+    /// Runs a command of a client.
+    pub(crate) fn ask(&self, words: &[&str]) -> Told {
+        let nodes = self.nodes();
+        let all: Vec<&str> = words.iter().copied().chain(["--nodes", &nodes]).collect();
+        self.quorate(&all)
+    }
+
+    /// Who leads, once somebody does.
+    pub(crate) fn leader(&self) -> u64 {
+        let mut leader = None;
+        eventually("somebody leads", || {
+            let told = self.ask(&["status", "--json"]);
+            let status: Option<Value> = serde_json::from_str(&told.out).ok();
+            leader = status.and_then(|status| status["leader"].as_u64());
+            leader.is_some()
+        });
+        leader.expect("it was waited for")
+    }
+
+    /// What every one of these nodes has for the key, once it has something.
+    pub(crate) fn has(&self, ids: &[u64], key: &str, value: &str) {
+        for id in ids {
+            let at = self.address(*id).to_string();
+            let told = self.quorate(&["get", key, "--at", &at, "--nodes", &at]);
+            assert_eq!(told.ok(), format!("{value}\n"), "at {id}");
+        }
+    }
+}
+
+#[test]
+fn keys_are_put_compared_scanned_and_deleted() {
+    let nodes = Nodes::start(1);
+    assert_eq!(nodes.ask(&["put", "a/1", "one"]).ok(), "ok\n");
+    assert_eq!(nodes.ask(&["get", "a/1"]).ok(), "one\n");
+    assert_eq!(nodes.ask(&["get", "a/1", "--raw", "--level", "local"]).ok(), "one");
+    assert_eq!(nodes.ask(&["get", "b", "--json"]).json()["value"], Value::Null);
+    assert_eq!(nodes.ask(&["get", "b"]).code, 1);
+    let told = nodes.ask(&["cas", "a/1", "--from", "two", "--to", "three"]);
+    assert_eq!((told.code, told.out.as_str()), (1, "one\n"));
+    assert_eq!(nodes.ask(&["cas", "a/1", "--from", "one", "--to", "two"]).ok(), "ok\n");
+    assert_eq!(nodes.ask(&["cas", "a/2", "--to", "new"]).ok(), "ok\n");
+    nodes.ask(&["put", "z", "last"]).ok();
+    assert_eq!(nodes.ask(&["scan", "a/"]).ok(), "a/1\ttwo\na/2\tnew\n");
+    assert_eq!(nodes.ask(&["scan", "--after", "a/1", "--limit", "1"]).ok(), "a/2\tnew\n");
+    assert_eq!(nodes.ask(&["delete", "a/1"]).code, 0);
+    assert_eq!(nodes.ask(&["delete", "a/1"]).code, 1);
+}
+
+#[test]
+fn the_others_go_on_without_the_leader_and_it_comes_back_with_everything() {
+    let mut nodes = Nodes::start(3);
+    nodes.ask(&["put", "before", "1"]).ok();
+    let leader = nodes.leader();
+    nodes.kill(leader);
+    nodes.ask(&["put", "after", "2"]).ok();
+    let told = nodes.ask(&["status"]);
+    assert_eq!(told.code, 1, "{told:?}");
+    let silent = format!("n{leader}    {}  silent", nodes.address(leader));
+    assert!(told.out.contains(&silent), "{silent:?} is not in {told:?}");
+    nodes.serve(leader);
+    nodes.has(&[1, 2, 3], "before", "1");
+    nodes.has(&[1, 2, 3], "after", "2");
+    eventually("all are well", || {
+        let told = nodes.ask(&["status", "--json"]);
+        let lags = |node: &Value| node["lag"] == 0 && node["error"].is_null();
+        told.code == 0 && told.json()["nodes"].as_array().is_some_and(|all| all.iter().all(lags))
+    });
+}
+
+#[test]
+fn a_node_that_is_ended_hands_over_and_ends_well() {
+    let mut nodes = Nodes::start(3);
+    let leader = nodes.leader();
+    nodes.ask(&["put", "k", "v"]).ok();
+    nodes.signal(leader, "TERM");
+    assert!(nodes.ended(leader).success(), "{}", nodes.log(leader));
+    let next = nodes.leader();
+    assert_ne!(next, leader);
+    // Who was handed the leadership did not wait for a silence.
+    assert!(!nodes.log(next).contains("role=PreCandidate term=t1"), "{}", nodes.log(next));
+    nodes.ask(&["put", "k", "w"]).ok();
+    nodes.serve(leader);
+    nodes.has(&[leader], "k", "w");
+    let other = (1..=3).find(|id| *id != nodes.leader()).expect("there are three");
+    let told = nodes.ask(&["transfer", &other.to_string(), "--json"]);
+    assert_eq!(told.json()["leader"], other, "{told:?}");
+}
+
+#[test]
+fn members_come_and_go() {
+    let mut nodes = Nodes::start(3);
+    nodes.make_room(5);
+    nodes.ask(&["put", "k", "v"]).ok();
+    let founders = nodes.listed(&[1, 2, 3]);
+    for id in [4, 5] {
+        let listen = nodes.address(id).to_string();
+        nodes.serve_with(id, &["--listen", &listen, "--join", &founders]);
+    }
+    let text = nodes.ask(&["members", "add", &nodes.listed(&[4])]).ok();
+    assert!(text.starts_with("members: {n1") && text.contains("n4"), "{text}");
+    nodes.has(&[4], "k", "v");
+    let text = nodes.ask(&["members", "add", &nodes.listed(&[5]), "--learner"]).ok();
+    assert!(text.contains("learners {n5}"), "{text}");
+    let text = nodes.ask(&["members", "promote", "5"]).ok();
+    assert!(!text.contains("learners"), "{text}");
+    let gone = nodes.leader();
+    let text = nodes.ask(&["members", "remove", &gone.to_string()]).ok();
+    assert!(!text.contains(&format!("n{gone}")), "{text}");
+    nodes.ask(&["put", "k", "w"]).ok();
+    nodes.has(&[4, 5], "k", "w");
+    nodes.ask(&["members", "promote", "99"]).refused(5, "n99 is no member");
+}
+
+#[test]
+fn trouble_has_its_exit_code() {
+    let mut nodes = Nodes::start(3);
+    let large = nodes.root().join("large");
+    std::fs::write(&large, vec![b'x'; 2 << 20]).expect("there is room");
+    let mut put = crate::told::command();
+    put.args(["put", "k", "-", "--nodes", &nodes.nodes()]);
+    put.stdin(std::fs::File::open(&large).expect("it was written"));
+    Told::of(&mut put).refused(5, "nothing happened");
+    let leader = nodes.leader();
+    (1..=3).filter(|id| *id != leader).for_each(|id| nodes.kill(id));
+    // The leader has it in its log, and nobody can tell whether it will count.
+    let other = if leader == 1 { "2" } else { "1" };
+    let remove = ["members", "remove", other, "--timeout", "300ms"];
+    nodes.ask(&remove).refused(4, "it may have happened");
+    nodes.kill(leader);
+    nodes.ask(&["put", "k", "v", "--timeout", "300ms"]).refused(3, "nothing happened");
+    nodes.ask(&["get", "k", "--timeout", "300ms"]).refused(3, "was not reached");
+    nodes.ask(&["status", "--timeout", "300ms"]).refused(3, "was not reached");
+}
+
+#[test]
+fn a_backup_begins_another_cluster_while_the_first_one_runs() {
+    let mut nodes = Nodes::start(1);
+    nodes.make_room(3);
+    nodes.ask(&["put", "k", "old"]).ok();
+    nodes.quorate(&["backup", "d1", "file"]).refused(2, "there is no snapshot yet");
+    let at = nodes.address(1).to_string();
+    nodes.ask(&["snapshot", &at]).ok();
+    nodes.ask(&["put", "k", "new"]).ok();
+    let made = nodes.quorate(&["backup", "d1", "file", "--json"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let checked = nodes.quorate(&["restore", "file", "--json"]).json();
+    assert_eq!(
+        (&made.json()["root"], &made.json()["index"]),
+        (&checked["root"], &checked["index"])
+    );
+    let members = nodes.listed(&[2, 3]);
+    let words = ["restore", "file", "--members", &members, "--out", "r", "--new-cluster", "copy"];
+    nodes.quorate(&words).ok();
+    for id in [2, 3] {
+        std::fs::rename(nodes.root().join(format!("r/{id}")), nodes.directory(id)).expect("made");
+        nodes.serve_with(id, &[]);
+    }
+    let listed = format!("{},{}", nodes.address(2), nodes.address(3));
+    let get = ["get", "k", "--cluster", "copy", "--nodes", &listed];
+    assert_eq!(nodes.quorate(&get).ok(), "old\n");
+    assert_eq!(nodes.ask(&["get", "k"]).ok(), "new\n", "the first one goes on");
+    let told = nodes.quorate(&["get", "k", "--nodes", &listed, "--timeout", "500ms"]);
+    told.refused(3, "cluster");
+    let mut bytes = std::fs::read(nodes.root().join("file")).expect("it is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(nodes.root().join("file"), bytes).expect("there is room");
+    nodes.quorate(&["restore", "file"]).refused(1, "file: ");
+}
+
+#[test]
+fn a_load_is_measured() {
+    let nodes = Nodes::start(1);
+    // Somebody leads before the time runs.
+    nodes.ask(&["put", "k", "v"]).ok();
+    let told = nodes.ask(&["bench", "--json", "--clients", "2", "--time", "1s", "--reads", "50"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    let measured = told.json();
+    for kind in ["writes", "reads"] {
+        let one = &measured[kind];
+        assert!(one["answered"].as_u64() > Some(0), "{measured}");
+        assert!(one["p50_us"].as_u64() <= one["max_us"].as_u64(), "{measured}");
+    }
+    assert_eq!(measured["failed"], 0, "{measured}");
+    assert!(!nodes.ask(&["scan", "bench/"]).ok().is_empty());
+}
+
+#[test]
+fn certificates_decide_who_may_do_what() {
+    let mut nodes = Nodes::none(1);
+    let made = nodes.quorate(&[
+        "certs",
+        "certs",
+        "--nodes",
+        "1",
+        "--clients",
+        "app",
+        "--admins",
+        "ops",
+        "--days",
+        "1",
+    ]);
+    assert!(made.ok().contains("certs/node-1.pem"));
+    let (certs, members) = (nodes.root().join("certs"), nodes.listed(&[1]));
+    let certs = certs.to_string_lossy().into_owned();
+    nodes.serve_with(1, &["--members", &members, "--certs", &certs]);
+    let at = nodes.address(1).to_string();
+    let ask = |words: &[&str], guest: &str| {
+        let rest = ["--nodes", &at, "--certs", "certs", "--as", guest];
+        nodes.quorate(&words.iter().copied().chain(rest).collect::<Vec<_>>())
+    };
+    assert_eq!(ask(&["put", "k", "v"], "client/app").ok(), "ok\n");
+    assert_eq!(ask(&["get", "k"], "admin/ops").ok(), "v\n");
+    ask(&["snapshot", &at], "client/app").refused(5, "only an administrator");
+    ask(&["snapshot", &at], "admin/ops").ok();
+    nodes.signal(1, "HUP");
+    eventually("it reads them", || nodes.log(1).contains("certificates are read anew"));
+    assert_eq!(ask(&["get", "k"], "client/app").ok(), "v\n");
+    ask(&["get", "k"], "client/nobody").refused(2, "client-nobody.pem");
+    // Whoever shows no certificate is not spoken to.
+    let told = nodes.quorate(&["get", "k", "--nodes", &at, "--timeout", "500ms"]);
+    assert_eq!(told.code, 3, "{told:?}");
+}

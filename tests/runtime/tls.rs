@@ -1,0 +1,440 @@
+//! Nodes that speak TLS: who is let in, and who is not.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use quorate::runtime::certs::{Authority, Directory};
+use quorate::runtime::{
+    Client, ClientError, Principal, Refusal, Role, Server, ServerConfig, ServerError, TlsConfig,
+};
+use quorate::storage::ClusterId;
+use quorate::types::{Body, NodeId};
+use quorate::wire::Frame;
+use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair, SanType};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::cluster::{CLUSTER, Cluster, Lines, eventually, free_address, refusals, refused};
+use crate::raw::{Raw, hello, message};
+
+const NODE: fn(u64) -> Principal = |id| Principal::Node(NodeId(id));
+
+/// Takes any server for the one that was meant: what is tested is the server.
+#[derive(Debug)]
+struct Gullible;
+
+impl ServerCertVerifier for Gullible {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        unreachable!("there is no such version here")
+    }
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Connects with the certificate, or with none.
+async fn call(address: SocketAddr, own: Option<&TlsConfig>) -> Raw<TlsStream<TcpStream>> {
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("it is spoken here")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible));
+    let config = match own {
+        None => config.with_no_client_auth(),
+        Some(own) => {
+            let certificate = CertificateDer::from_pem_file(&own.certificate).expect("it is PEM");
+            let key = PrivateKeyDer::from_pem_file(&own.key).expect("it is PEM");
+            config.with_client_auth_cert(vec![certificate], key).expect("they belong together")
+        }
+    };
+    let tcp = TcpStream::connect(address).await.expect("it listens");
+    let name = ServerName::try_from("anybody").expect("it is a name");
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+    Raw::new(connected.expect("the server shows its certificate first"))
+}
+
+/// One node that speaks TLS.
+struct Node {
+    cluster: Cluster,
+    address: SocketAddr,
+}
+
+impl Node {
+    async fn start() -> Node {
+        let cluster = Cluster::start_safe(1).await;
+        let address = cluster.servers[&NodeId(1)].address();
+        Node { cluster, address }
+    }
+
+    fn certs(&self) -> Directory {
+        self.cluster.certs()
+    }
+
+    fn issue(&self, principal: &Principal) -> TlsConfig {
+        self.certs().issue(CLUSTER, principal, 1).expect("there is room")
+    }
+
+    /// Whoever has this certificate and says this is refused for that reason, and no other.
+    async fn refuses(&self, own: Option<&TlsConfig>, says: &[u8], why: Refusal) {
+        let mut raw = call(self.address, own).await;
+        raw.say(says).await;
+        raw.hear_to_the_end().await;
+        self.refused(why).await;
+    }
+
+    async fn refused(&self, why: Refusal) {
+        let handle = self.cluster.handle(NodeId(1));
+        refused(&handle, why).await;
+        let all: u64 = handle.refusals().into_iter().map(|(_, count)| count).sum();
+        assert_eq!(all, refusals(&handle, why), "{:?}", handle.refusals());
+        self.cluster.add("it serves").await;
+    }
+}
+
+/// A certificate with these names, whatever they are: no authority would make it by itself.
+fn forge(node: &Node, by: &Authority, uris: &[String]) -> TlsConfig {
+    let name = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let key = KeyPair::generate().expect("it can be made");
+    let authority = name(&by.name());
+    let vouches = KeyPair::from_pem(&by.key()).expect("it is PEM");
+    let mut params = name("somebody");
+    let uri = |uri: &String| SanType::URI(uri.as_str().try_into().expect("it is ASCII"));
+    params.subject_alt_names = uris.iter().map(uri).collect();
+    let issuer = Issuer::from_params(&authority, vouches);
+    let certificate = params.signed_by(&key, &issuer).expect("it can be made");
+    let mut config = node.certs().config(&NODE(2));
+    config.certificate.set_extension("forged.pem");
+    config.key.set_extension("forged.key");
+    fs::write(&config.certificate, certificate.pem()).expect("there is room");
+    fs::write(&config.key, key.serialize_pem()).expect("there is room");
+    config
+}
+
+#[tokio::test]
+async fn a_node_with_its_own_certificate_is_heard() {
+    let node = Node::start().await;
+    let own = node.issue(&NODE(2));
+    let mut peer = call(node.address, Some(&own)).await;
+    peer.say(&hello(2, 1)).await;
+    assert!(matches!(peer.hear().await, Some(Frame::Hello(_))));
+    assert_eq!(peer.hear().await, Some(Frame::Pulse));
+}
+
+#[tokio::test]
+async fn a_certificate_speaks_for_one_node() {
+    let node = Node::start().await;
+    let own = node.issue(&NODE(2));
+    node.refuses(Some(&own), &hello(3, 1), Refusal::Identity).await;
+}
+
+#[tokio::test]
+async fn nobody_votes_for_another_through_tls_either() {
+    let node = Node::start().await;
+    let mut liar = call(node.address, Some(&node.issue(&NODE(2)))).await;
+    liar.say(&hello(2, 1)).await;
+    liar.send(&message(3, 1, Body::RequestVoteReply { granted: true })).await;
+    liar.hear_to_the_end().await;
+    node.refused(Refusal::Sender).await;
+}
+
+#[tokio::test]
+async fn users_are_no_nodes() {
+    let node = Node::start().await;
+    for user in [Principal::client("app"), Principal::admin("root")].into_iter().flatten() {
+        let own = node.issue(&user);
+        node.refuses(Some(&own), &hello(2, 1), Refusal::Role).await;
+    }
+}
+
+#[tokio::test]
+async fn an_authority_vouches_for_its_own_role_alone() {
+    let node = Node::start().await;
+    for role in [Role::Client, Role::Admin] {
+        let authority = node.certs().authority(role).expect("it is there");
+        let own = forge(&node, &authority, &[NODE(2).uri(CLUSTER)]);
+        node.refuses(Some(&own), &hello(2, 1), Refusal::Untrusted).await;
+    }
+    let authority = node.certs().authority(Role::Node).expect("it is there");
+    let right = forge(&node, &authority, &[NODE(2).uri(CLUSTER)]);
+    let mut peer = call(node.address, Some(&right)).await;
+    peer.say(&hello(2, 1)).await;
+    assert!(peer.hear().await.is_some(), "it is the authority that was wrong");
+}
+
+#[tokio::test]
+async fn an_authority_that_nobody_knows_vouches_for_nobody() {
+    let node = Node::start().await;
+    let authority = Authority::new(Role::Node).expect("it can be made");
+    let own = forge(&node, &authority, &[NODE(2).uri(CLUSTER)]);
+    node.refuses(Some(&own), &hello(2, 1), Refusal::Untrusted).await;
+}
+
+#[tokio::test]
+async fn a_certificate_names_one_principal() {
+    let node = Node::start().await;
+    let authority = node.certs().authority(Role::Node).expect("it is there");
+    let two = [NODE(2).uri(CLUSTER), NODE(3).uri(CLUSTER)];
+    let other = ["https://quorate.example/node/2".to_owned()];
+    for uris in [&[][..], &two, &other] {
+        let own = forge(&node, &authority, uris);
+        node.refuses(Some(&own), &hello(2, 1), Refusal::Nameless).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_over_does_not_count() {
+    let node = Node::start().await;
+    let own = node.certs().issue(CLUSTER, &NODE(2), 0).expect("it can be made");
+    node.refuses(Some(&own), &hello(2, 1), Refusal::Expired).await;
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_cluster_does_not_count() {
+    let node = Node::start().await;
+    let other = ClusterId(CLUSTER.0 + 1);
+    let own = node.certs().issue(other, &NODE(2), 1).expect("it can be made");
+    node.refuses(Some(&own), &hello(2, 1), Refusal::Cluster).await;
+}
+
+#[tokio::test]
+async fn without_a_certificate_nobody_is_heard() {
+    let node = Node::start().await;
+    node.refuses(None, &hello(2, 1), Refusal::NoCertificate).await;
+}
+
+#[tokio::test]
+async fn nothing_is_heard_in_the_clear() {
+    let node = Node::start().await;
+    let mut plain = Raw::call(node.address).await;
+    plain.say(&hello(2, 1)).await;
+    // What it gets is an alert.
+    let mut alert = Vec::new();
+    let _ = plain.stream.read_to_end(&mut alert).await;
+    node.refused(Refusal::NotTls).await;
+}
+
+#[tokio::test]
+async fn older_versions_of_tls_are_not_spoken() {
+    // A hello of TLS 1.2: two suites, and the extensions that every client of the day has.
+    let extensions: &[&[u8]] = &[
+        &[0x00, 0x0a, 0x00, 0x04, 0x00, 0x02, 0x00, 0x1d],
+        &[0x00, 0x0b, 0x00, 0x02, 0x01, 0x00],
+        &[0x00, 0x0d, 0x00, 0x06, 0x00, 0x04, 0x04, 0x03, 0x08, 0x04],
+    ];
+    let extensions = extensions.concat();
+    let mut body = vec![0x03, 0x03];
+    body.extend([7; 32]);
+    body.extend([0x00, 0x00, 0x04, 0xc0, 0x2b, 0xc0, 0x2f, 0x01, 0x00]);
+    body.extend([0x00, u8::try_from(extensions.len()).expect("it is short")]);
+    body.extend(extensions);
+    let length = u8::try_from(body.len()).expect("it is short");
+    let mut bytes = vec![0x16, 0x03, 0x01, 0x00, length + 4, 0x01, 0x00, 0x00, length];
+    bytes.extend(body);
+
+    let node = Node::start().await;
+    let mut old = Raw::call(node.address).await;
+    old.say(&bytes).await;
+    let mut alert = Vec::new();
+    let _ = old.stream.read_to_end(&mut alert).await;
+    node.refused(Refusal::TlsVersion).await;
+}
+
+#[tokio::test]
+async fn who_is_called_must_answer_as_itself() {
+    // Node 3 listens where node 2 should.
+    let mut cluster = Cluster::start_safe(1).await;
+    let third = cluster.joining(NodeId(3));
+    let address = third.listen;
+    cluster.servers.insert(NodeId(3), Server::start(third, Lines::default()).await.expect("new"));
+    let members = [(NodeId(1), free_address()), (NodeId(2), address)];
+    let root = TempDir::new().expect("there is room");
+    let config = ServerConfig::new(root.path(), CLUSTER, NodeId(1), members);
+    let mut config = config.expect("it is a member");
+    config.tls = Some(cluster.certs().config(&NODE(1)));
+    let server = Server::start(config, Lines::default()).await.expect("it is new");
+    refused(&server.handle(), Refusal::Identity).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_wrong_is_named() {
+    let cluster = Cluster::start_safe(1).await;
+    let (id, certs) = (NodeId(2), cluster.certs());
+    let authority = certs.config(&NODE(1)).nodes;
+    let other = certs.issue(CLUSTER, &NODE(3), 1).expect("there is room");
+    let told = async |change: fn(&mut TlsConfig, &TlsConfig)| {
+        let mut config = cluster.joining(id);
+        change(config.tls.as_mut().expect("it is safe"), &other);
+        match Server::start(config, Lines::default()).await {
+            Err(ServerError::Tls(error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let missing = told(|config, _| config.nodes = config.nodes.with_extension("gone")).await;
+    assert!(missing.contains("node-authority.gone: No such file"), "{missing}");
+    let swapped = told(|config, _| config.certificate = config.key.clone()).await;
+    assert!(swapped.contains("node-2.key: there is no certificate in it"), "{swapped}");
+    let key = told(|config, other| config.key = other.key.clone()).await;
+    assert!(key.contains("node-3.key: not the key of"), "{key}");
+    let named = told(|config, other| *config = other.clone()).await;
+    assert!(named.contains("node-3.pem: it is for quorate://"), "{named}");
+    let roots = told(|config, _| config.nodes = config.clients.clone().expect("it is there")).await;
+    assert!(roots.contains("node-2.pem: no other node will take it"), "{roots}");
+    assert!(fs::metadata(authority).is_ok());
+}
+
+#[tokio::test]
+async fn authorities_are_replaced_while_the_cluster_runs() {
+    let cluster = Cluster::start_safe(3).await;
+    cluster.add("before").await;
+    let ids = [1, 2, 3].map(NodeId);
+    let old = cluster.certs().issue(CLUSTER, &NODE(4), 1).expect("there is room");
+    let mut outsider = call(cluster.servers[&ids[0]].address(), Some(&old)).await;
+    outsider.say(&hello(4, 1)).await;
+    assert!(outsider.hear().await.is_some());
+    let reload = || {
+        for id in ids {
+            cluster.handle(id).reload_tls().expect("the files are right");
+        }
+    };
+
+    // First all trust both, then each gets a certificate of the new one, then the old one goes.
+    let files = cluster.certs().config(&NODE(1));
+    let before = fs::read_to_string(&files.nodes).expect("it is there");
+    let new = Authority::new(Role::Node).expect("it can be made");
+    fs::write(&files.nodes, before + new.certificate()).expect("there is room");
+    reload();
+    for id in ids {
+        let config = cluster.certs().config(&Principal::Node(id));
+        let issued = new.issue(CLUSTER, &Principal::Node(id), 1).expect("it can be made");
+        fs::write(&config.certificate, issued.certificate).expect("there is room");
+        fs::write(&config.key, issued.key).expect("there is room");
+    }
+    reload();
+    cluster.add("meanwhile").await;
+    fs::write(&files.nodes, new.certificate()).expect("there is room");
+    reload();
+    outsider.pulse_to_the_end().await;
+    refused(&cluster.handle(ids[0]), Refusal::Untrusted).await;
+    eventually("all goes on", async || cluster.add("after").await >= 3).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_taken_back_ends_its_connections() {
+    let node = Node::start().await;
+    let handle = node.cluster.handle(NodeId(1));
+    let lost = node.issue(&NODE(2));
+    let mut peer = call(node.address, Some(&lost)).await;
+    peer.say(&hello(2, 1)).await;
+    let kept = node.certs().issue(CLUSTER, &NODE(3), 1).expect("there is room");
+    let mut other = call(node.address, Some(&kept)).await;
+    other.say(&hello(3, 1)).await;
+    assert!(peer.hear().await.is_some() && other.hear().await.is_some());
+
+    let certificate = fs::read_to_string(&lost.certificate).expect("it is there");
+    let authority = node.certs().authority(Role::Node).expect("it is there");
+    let list = authority.revoke(&[&certificate]).expect("it can be made");
+    fs::write(node.cluster.revoked(), list).expect("there is room");
+    handle.reload_tls().expect("the files are right");
+    peer.pulse_to_the_end().await;
+    node.refused(Refusal::Untrusted).await;
+    let before = refusals(&handle, Refusal::Untrusted);
+    let mut again = call(node.address, Some(&lost)).await;
+    again.say(&hello(2, 1)).await;
+    again.hear_to_the_end().await;
+    eventually("it stays out", async || refusals(&handle, Refusal::Untrusted) > before).await;
+    assert_eq!(other.hear().await, Some(Frame::Pulse));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_again_changes_nothing() {
+    let node = Node::start().await;
+    let files = node.certs().config(&NODE(1));
+    fs::write(&files.certificate, "nothing").expect("there is room");
+    let error = node.cluster.handle(NodeId(1)).reload_tls().expect_err("it is no certificate");
+    assert_eq!(error.file(), files.certificate);
+    let mut peer = call(node.address, Some(&node.issue(&NODE(2)))).await;
+    peer.say(&hello(2, 1)).await;
+    assert!(matches!(peer.hear().await, Some(Frame::Hello(_))));
+}
+
+#[tokio::test]
+async fn a_handshake_that_breaks_off_is_counted() {
+    let node = Node::start().await;
+    // It trusts nobody, and says so.
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("it is spoken here")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let tcp = TcpStream::connect(node.address).await.expect("it listens");
+    let name = ServerName::try_from("anybody").expect("it is a name");
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+    assert!(connected.is_err(), "it trusts nobody");
+    node.refused(Refusal::Tls).await;
+}
+
+#[tokio::test]
+async fn users_do_what_their_role_allows() {
+    let node = Node::start().await;
+    let address = node.address.to_string();
+    let client = |principal: &Principal| {
+        let mut config = quorate::runtime::ClientConfig::new(CLUSTER, [address.clone()]);
+        config.tls = Some(node.issue(principal));
+        Client::new(config).expect("the configuration makes sense")
+    };
+    let app = client(&Principal::client("app").expect("it is a name"));
+    let admin = client(&Principal::admin("root").expect("it is a name"));
+    app.propose(b"of the app").await.expect("it may propose");
+    let refused = app.campaign(&address).await.expect_err("it may do no more");
+    assert!(matches!(refused, ClientError::Rejected(_)), "{refused}");
+    admin.propose(b"of the administrator").await.expect("it may propose");
+    admin.campaign(&address).await.expect("it may do everything");
+}
+
+#[tokio::test]
+async fn a_node_is_no_user() {
+    let node = Node::start().await;
+    let mut config = quorate::runtime::ClientConfig::new(CLUSTER, [node.address.to_string()]);
+    config.tls = Some(node.issue(&NODE(2)));
+    config.deadline = std::time::Duration::from_millis(200);
+    let client = Client::new(config).expect("the configuration makes sense");
+    client.propose(b"a").await.expect_err("it is refused");
+    node.refused(Refusal::Role).await;
+}
