@@ -129,7 +129,12 @@ impl Reader {
     where
         S: AsyncRead + Unpin,
     {
-        self.next_within(Duration::MAX, stream).await
+        loop {
+            if let Some(frame) = self.arrived()? {
+                return Ok(frame);
+            }
+            self.more(stream).await?;
+        }
     }
 
     /// The same, if something of it arrives at least every `silence_max`.
@@ -142,20 +147,30 @@ impl Reader {
         S: AsyncRead + Unpin,
     {
         loop {
-            let mut bytes = &self.buffer[self.start..self.end];
-            let read = self.frames.read(&mut bytes);
-            self.start = self.end - bytes.len();
-            if let Some(frame) = read.map_err(|error| nonsense(&error))? {
+            if let Some(frame) = self.arrived()? {
                 return Ok(frame);
             }
             let silent = |_| Err(refused(Refusal::Silence, "nothing was heard for long"));
-            let count = timeout(silence_max, stream.read(&mut self.buffer)).await;
-            let count = count.unwrap_or_else(silent)?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            (self.start, self.end) = (0, count);
+            timeout(silence_max, self.more(stream)).await.unwrap_or_else(silent)?;
         }
+    }
+
+    /// The next frame, if all of it is here.
+    fn arrived(&mut self) -> io::Result<Option<Frame>> {
+        let mut bytes = &self.buffer[self.start..self.end];
+        let read = self.frames.read(&mut bytes);
+        self.start = self.end - bytes.len();
+        read.map_err(|error| nonsense(&error))
+    }
+
+    /// Reads into the buffer, all of which was taken.
+    async fn more<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<()> {
+        let count = stream.read(&mut self.buffer).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        (self.start, self.end) = (0, count);
+        Ok(())
     }
 
     async fn hello<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<Hello> {
