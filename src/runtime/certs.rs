@@ -66,6 +66,8 @@ pub enum CertsError {
         /// The one that was asked for.
         asked: Role,
     },
+    /// The principal's files would take the place of an authority's.
+    Reserved,
     /// The file could not be read or written.
     File(PathBuf, io::Error),
 }
@@ -183,6 +185,9 @@ impl Authority {
     }
 }
 
+/// What the files of an authority are called after its role: nobody else's name.
+const AUTHORITY: &str = "authority";
+
 /// A directory with the authorities of all roles and what they have issued:
 /// `node-authority.pem` and `.key`, the same of `client` and `admin`, and for each principal a
 /// `.pem` and a `.key`: `node-1`, `client-NAME`, `admin-NAME`.
@@ -207,7 +212,7 @@ impl Directory {
     /// # Errors
     /// A [`CertsError`].
     pub fn authority(&self, role: Role) -> Result<Authority, CertsError> {
-        let [certificate, key] = self.paths(&format!("{role}-authority"));
+        let [certificate, key] = self.paths(&format!("{role}-{AUTHORITY}"));
         if !certificate.exists() && !key.exists() {
             let authority = Authority::new(role)?;
             write(&certificate, authority.certificate(), 0o644)?;
@@ -227,6 +232,11 @@ impl Directory {
         principal: &Principal,
         days: u32,
     ) -> Result<TlsConfig, CertsError> {
+        if let Principal::Client(name) | Principal::Admin(name) = principal
+            && &**name == AUTHORITY
+        {
+            return Err(CertsError::Reserved);
+        }
         for role in Role::ALL {
             self.authority(role)?;
         }
@@ -246,7 +256,7 @@ impl Directory {
             Principal::Admin(name) => format!("admin-{name}"),
         });
         let [nodes, clients, admins] =
-            Role::ALL.map(|role| self.paths(&format!("{role}-authority"))[0].clone());
+            Role::ALL.map(|role| self.paths(&format!("{role}-{AUTHORITY}"))[0].clone());
         let mut config = TlsConfig::new(certificate, key, nodes);
         if principal.role() == Role::Node {
             (config.clients, config.admins) = (Some(clients), Some(admins));
@@ -316,6 +326,7 @@ impl fmt::Display for CertsError {
             CertsError::Role { authority, asked } => {
                 write!(f, "the {authority} authority vouches for no {asked}")
             }
+            CertsError::Reserved => write!(f, "`{AUTHORITY}` is the authorities' own name"),
             CertsError::File(path, error) => write!(f, "{}: {error}", path.display()),
         }
     }

@@ -250,7 +250,8 @@ impl Driver {
     }
 }
 
-fn broken(lane: &str) -> Failure {
+/// The failure of a node some part of which panicked.
+pub(super) fn broken(lane: &str) -> Failure {
     Failure { file: None, offset: 0, what: format!("{lane} panicked"), advice: Failure::PANIC }
 }
 

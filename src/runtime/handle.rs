@@ -173,7 +173,7 @@ impl Handle {
     #[cfg(feature = "tls")]
     pub fn reload_tls(&self) -> Result<(), TlsError> {
         match &self.gate.security {
-            Security::Plaintext => Ok(()),
+            Security::Plaintext { .. } => Ok(()),
             Security::Tls(tls) => tls.reload(),
         }
     }

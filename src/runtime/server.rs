@@ -16,7 +16,7 @@ use crate::replica::{Node, OpenError, Replica, Worker};
 use crate::runtime::ask::Ask;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{ServerConfig, ServerConfigError};
-use crate::runtime::driver::{Driver, Queues};
+use crate::runtime::driver::{Driver, Queues, broken};
 use crate::runtime::entropy::entropy;
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
@@ -132,7 +132,11 @@ impl Server {
         let inlet = Inlet::new(arrivals.clone(), opened.greeting.node);
         let address = opened.config.listen;
         let counts = Arc::clone(&opened.counts);
-        let gate = Arc::new(Gate::new(Security::Plaintext, &opened.config.network, counts));
+        let gate = Arc::new(Gate::new(
+            Security::Plaintext { leaves: false },
+            &opened.config.network,
+            counts,
+        ));
         let transport = (Box::new(transport) as Box<_>, gate);
         let server =
             opened.run((arrivals, arrived), transport, address, |_, _| future::pending())?;
@@ -162,7 +166,7 @@ impl Server {
             Some(ended) => {
                 let end = ended.await;
                 self.ended = None;
-                end.unwrap_or(Ok(()))
+                end.unwrap_or_else(|_| Err(broken("the loop around the node")))
             }
         }
     }
@@ -181,15 +185,17 @@ impl Server {
 
 #[cfg(feature = "tls")]
 fn security(config: &ServerConfig) -> Result<Security, ServerError> {
-    let Some(files) = &config.tls else { return Ok(Security::Plaintext) };
+    let Some(files) = &config.tls else {
+        return Ok(Security::Plaintext { leaves: config.plaintext });
+    };
     let tls = Tls::of_node(files.clone(), config.cluster, config.replica.raft.id);
     Ok(Security::Tls(tls.map_err(ServerError::Tls)?))
 }
 
 #[cfg(not(feature = "tls"))]
 #[expect(clippy::unnecessary_wraps, reason = "files of certificates may be wrong")]
-fn security(_: &ServerConfig) -> Result<Security, ServerError> {
-    Ok(Security::Plaintext)
+fn security(config: &ServerConfig) -> Result<Security, ServerError> {
+    Ok(Security::Plaintext { leaves: config.plaintext })
 }
 
 /// A node that was opened, and does not run yet.

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use quorate::runtime::certs::{Authority, Directory};
+use quorate::runtime::certs::{Authority, CertsError, Directory};
 use quorate::runtime::{
     Client, ClientError, Principal, Refusal, Role, Server, ServerConfig, ServerError, TlsConfig,
 };
@@ -196,6 +196,17 @@ async fn an_authority_vouches_for_its_own_role_alone() {
     let mut peer = call(node.address, Some(&right)).await;
     peer.say(&hello(2, 1)).await;
     assert!(peer.hear().await.is_some(), "it is the authority that was wrong");
+}
+
+#[test]
+fn nobody_takes_the_place_of_an_authority() {
+    let root = TempDir::new().expect("there is room");
+    let directory = Directory::open(root.path()).expect("there is room");
+    let before = directory.authority(Role::Client).expect("it is made").key();
+    let named = Principal::client("authority").expect("it is a name");
+    let told = directory.issue(CLUSTER, &named, 1);
+    assert!(matches!(told, Err(CertsError::Reserved)), "{told:?}");
+    assert_eq!(directory.authority(Role::Client).expect("it is there").key(), before);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `quorate put`, `get`, `cas`, `delete` and `scan`: keys and their values.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use clap::Args;
 use quorate::runtime::Client;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::ClientFlags;
 use crate::exit::{Exit, Trouble};
 use crate::kv::{Answer, Command, Pair, Query, Reply};
-use crate::output::{print, shown};
+use crate::output::{print, print_bytes, shown};
 use crate::values::Freshness;
 
 /// What `put` takes.
@@ -164,8 +164,7 @@ pub(crate) fn get(flags: &GetFlags, json: bool) -> Result<Exit, Trouble> {
         return said(json, json!({ "value": null }), "", Exit::No);
     };
     if flags.raw {
-        // Whoever stops reading has seen enough.
-        let _ = io::stdout().lock().write_all(&value);
+        print_bytes(&value)?;
         return Ok(Exit::Done);
     }
     said(json, json!({ "value": shown(&value) }), &shown(&value), Exit::Done)

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use quorate::types::NodeId;
+use quorate::types::{NodeId, ReadLevel};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use crate::client::ClientFlags;
 use crate::exit::{Exit, Trouble};
+use crate::kv::Query;
 use crate::output::print;
 
 /// What `transfer` takes.
@@ -67,14 +68,18 @@ pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> Result<Exit, Troubl
 pub(crate) fn snapshot(flags: &SnapshotFlags, json: bool) -> Result<Exit, Trouble> {
     let address = &flags.address;
     let taken = flags.client.run(async |client| {
-        let wanted = client.report(address).await?.status.applied;
-        client.snapshot(address).await?;
+        // As far as anything was acknowledged before: a node that lags catches up first.
+        let query = Query::Get { key: b"" }.encode();
+        let level = ReadLevel::Linearizable;
+        let wanted = client.read_at(address, level, &query).await?.index;
         let taken = timeout(flags.client.timeout.0, async {
             loop {
                 let taken = client.report(address).await?.status.snapshot;
                 if taken >= wanted {
                     return Ok::<_, Trouble>(taken);
                 }
+                // One that was under way already may not go so far.
+                client.snapshot(address).await?;
                 sleep(POLL).await;
             }
         });

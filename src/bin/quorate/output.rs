@@ -6,9 +6,14 @@ use crate::exit::Trouble;
 
 /// Prints `text`, and a line's end if it lacks one. Whoever stops reading has seen enough.
 pub(crate) fn print(text: &str) -> Result<(), Trouble> {
-    let mut output = io::stdout().lock();
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let written = write!(output, "{text}{end}").and_then(|()| output.flush());
+    print_bytes(format!("{text}{end}").as_bytes())
+}
+
+/// Prints the bytes as they are. Whoever stops reading has seen enough.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Trouble> {
+    let mut output = io::stdout().lock();
+    let written = output.write_all(bytes).and_then(|()| output.flush());
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Trouble::wrong(format!("the output: {error}")))

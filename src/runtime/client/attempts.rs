@@ -171,6 +171,14 @@ impl Attempts<'_> {
         }
     }
 
+    /// The error of a call that is refused, which says nothing of its earlier attempts.
+    fn refused(&self, rejection: Rejection) -> ClientError {
+        match self.may_have_happened && self.repeats != Repeats::Harmless {
+            true => ClientError::Unknown(Trouble::Refused(rejection)),
+            false => ClientError::Rejected(rejection),
+        }
+    }
+
     fn nodes(&self) -> std::sync::MutexGuard<'_, Nodes> {
         lock(&self.network.dialer.nodes)
     }
@@ -186,7 +194,7 @@ impl Attempts<'_> {
     fn failed(&mut self, address: String, failed: Failed) -> Result<Next, ClientError> {
         self.nodes().failed(&address);
         match failed {
-            Failed::TooLarge => Err(ClientError::Rejected(Rejection::RequestTooLarge)),
+            Failed::TooLarge => Err(self.refused(Rejection::RequestTooLarge)),
             Failed::Unreachable(error) => {
                 self.trouble = Some(Trouble::Unreachable { address, error });
                 Ok(Next::Again)
@@ -215,7 +223,11 @@ impl Attempts<'_> {
                 self.trouble = Some(Trouble::Overloaded { address });
                 Ok(Next::Later)
             }
-            Told::Refused(denial) => Err(ClientError::Rejected(Rejection::Denied(denial))),
+            Told::Refused(denial) => {
+                // Only its answer is refused: what was asked for is done.
+                self.may_have_happened |= denial == Denial::AnswerTooLarge;
+                Err(self.refused(Rejection::Denied(denial)))
+            }
             Told::Rejected { reason, leader } => {
                 let redirected = match reason {
                     RejectReason::NotLeader { .. } => {
@@ -229,7 +241,7 @@ impl Attempts<'_> {
                     RejectReason::Busy | RejectReason::DiskFull | RejectReason::Transferring => {
                         false
                     }
-                    _ => return Err(ClientError::Rejected(Rejection::Reason(reason))),
+                    _ => return Err(self.refused(Rejection::Reason(reason))),
                 };
                 self.trouble = Some(Trouble::Hindered { address, reason });
                 Ok(if redirected { Next::Again } else { Next::Later })
@@ -242,5 +254,45 @@ impl Attempts<'_> {
                 Ok(Next::Done(told))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::ClusterId;
+
+    /// What comes of a refusal that follows what `before` says.
+    fn refused(repeats: Repeats, before: Option<Told>, denial: Denial) -> ClientError {
+        let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+        let network = Network::new(config, Security::Plaintext { leaves: false });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut attempts = network.attempts(deadline, repeats);
+        let address = || "127.0.0.1:1".to_owned();
+        if let Some(before) = before {
+            assert!(attempts.told(address(), before).is_ok(), "it is tried again");
+        }
+        match attempts.told(address(), Told::Refused(denial)) {
+            Err(error) => error,
+            Ok(_) => panic!("a refusal is the end"),
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_says_nothing_of_what_it_answers() {
+        let denied = Rejection::Denied(Denial::AnswerTooLarge);
+        let proposed = refused(Repeats::Once, None, Denial::AnswerTooLarge);
+        assert_eq!(proposed, ClientError::Unknown(Trouble::Refused(denied)));
+        let read = refused(Repeats::Harmless, None, Denial::AnswerTooLarge);
+        assert_eq!(read, ClientError::Rejected(denied));
+    }
+
+    #[test]
+    fn a_refusal_says_nothing_of_an_earlier_attempt() {
+        let denied = Rejection::Denied(Denial::NotAllowed);
+        let later = refused(Repeats::Once, Some(Told::Unknown), Denial::NotAllowed);
+        assert_eq!(later, ClientError::Unknown(Trouble::Refused(denied)));
+        let first = refused(Repeats::Once, None, Denial::NotAllowed);
+        assert_eq!(first, ClientError::Rejected(denied));
     }
 }

@@ -128,7 +128,9 @@ impl ClientConfig {
     /// How connections are protected: files of certificates are read now.
     #[cfg(feature = "tls")]
     pub(super) fn security(&self) -> Result<Security, ClientConfigError> {
-        let Some(files) = &self.tls else { return Ok(Security::Plaintext) };
+        let Some(files) = &self.tls else {
+            return Ok(Security::Plaintext { leaves: self.plaintext });
+        };
         let tls = Tls::of_user(files.clone()).map_err(ClientConfigError::Tls)?;
         match tls.cluster() {
             cluster if cluster == self.cluster => Ok(Security::Tls(tls)),
@@ -139,7 +141,7 @@ impl ClientConfig {
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unnecessary_wraps, reason = "files of certificates may be wrong")]
     pub(super) fn security(&self) -> Result<Security, ClientConfigError> {
-        Ok(Security::Plaintext)
+        Ok(Security::Plaintext { leaves: self.plaintext })
     }
 
     /// Whether nodes on other machines may be called.

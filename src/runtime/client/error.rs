@@ -69,6 +69,8 @@ pub enum Trouble {
     NoSession,
     /// The node replied to something else than it was asked: its version is not this one.
     Nonsense,
+    /// What was asked last was refused, after an attempt that may have been carried out.
+    Refused(Rejection),
 }
 
 /// Why the cluster does not do what was asked.
@@ -142,6 +144,7 @@ impl fmt::Display for Trouble {
             ),
             Trouble::NoSession => f.write_str("the cluster opened no session for the client"),
             Trouble::Nonsense => f.write_str("the node replied to something else"),
+            Trouble::Refused(rejection) => rejection.fmt(f),
         }
     }
 }

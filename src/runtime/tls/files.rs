@@ -84,8 +84,16 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
 fn revoked(file: &Path) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
     let lists: Vec<CertificateRevocationListDer<'static>> = items(file, "revocation list")?;
     let parsed = lists.iter().map(|list| Ok(OwnedCertRevocationList::from_der(list)?.into()));
-    let parsed: Result<_, webpki::Error> = parsed.collect();
-    parsed.map_err(|error| TlsError::new(file, error))
+    let parsed: Result<Vec<CertRevocationList<'static>>, webpki::Error> = parsed.collect();
+    let lists = parsed.map_err(|error| TlsError::new(file, error))?;
+    for (place, list) in lists.iter().enumerate() {
+        // Only the first one would be looked at.
+        if lists[..place].iter().any(|earlier| earlier.issuer() == list.issuer()) {
+            let what = "it has two lists of one authority: keep the newer one, which has all";
+            return Err(TlsError::new(file, what));
+        }
+    }
+    Ok(lists)
 }
 
 /// Everything of one sort in a file: at least one.

@@ -121,7 +121,7 @@ mod tests {
     fn gate(connections_max: usize) -> Gate {
         let config = NetworkConfig { connections_max, ..NetworkConfig::default() };
         let counts = Arc::new(Counts::new(NodeId(9), ClusterId(9)));
-        Gate::new(Security::Plaintext, &config, counts)
+        Gate::new(Security::Plaintext { leaves: false }, &config, counts)
     }
 
     #[test]

@@ -33,7 +33,10 @@ pub(in crate::runtime) struct Link {
 #[derive(Clone, Debug)]
 pub(in crate::runtime) enum Security {
     /// Not at all.
-    Plaintext,
+    Plaintext {
+        /// Whether words may leave this machine so.
+        leaves: bool,
+    },
     /// By TLS, and a certificate at each end.
     #[cfg(feature = "tls")]
     Tls(Tls),
@@ -44,7 +47,7 @@ impl Security {
     pub(in crate::runtime) async fn accept(&self, tcp: TcpStream) -> io::Result<Link> {
         tcp.set_nodelay(true)?;
         match self {
-            Security::Plaintext => Ok(Link::plaintext(tcp)),
+            Security::Plaintext { .. } => Ok(Link::plaintext(tcp)),
             #[cfg(feature = "tls")]
             Security::Tls(tls) => Ok(Link::checked(tls.accept(tcp).await?)),
         }
@@ -59,7 +62,11 @@ impl Security {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         match (self, node) {
-            (Security::Plaintext, _) => Ok(Link::plaintext(tcp)),
+            (Security::Plaintext { leaves: false }, _) if !tcp.peer_addr()?.ip().is_loopback() => {
+                let what = format!("{address} is not on this machine: use TLS, or allow plaintext");
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
+            }
+            (Security::Plaintext { .. }, _) => Ok(Link::plaintext(tcp)),
             #[cfg(feature = "tls")]
             (Security::Tls(tls), node) => Ok(Link::checked(tls.call(tcp, node).await?)),
         }

@@ -106,7 +106,7 @@ pub enum Told {
     },
     /// It may have happened, or happen yet.
     Unknown,
-    /// Nothing happened: this node does not do it for this client now.
+    /// This node does not do it for this client now.
     Refused(Denial),
 }
 
@@ -121,7 +121,8 @@ pub struct LeaderHint {
     pub address: Address,
 }
 
-/// Why a node does not do something for a client. Nothing happened.
+/// Why a node does not do something for a client. Nothing happened, save for an answer that is too
+/// large: what it answers was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Denial {
