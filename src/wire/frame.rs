@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::wire::error::Flaw;
+use crate::wire::error::{Flaw, WireError};
 use crate::wire::kind::{Kind, WIRE_VERSION};
 
 /// The size of a frame's header.
@@ -96,9 +96,14 @@ impl Header {
 }
 
 fn number(bytes: &[u8; FRAME_HEADER_BYTES], place: Range<usize>) -> u32 {
-    let mut number = [0; 4];
-    number.copy_from_slice(&bytes[place]);
-    u32::from_le_bytes(number)
+    u32::from_le_bytes(field(bytes, place))
+}
+
+/// The `N` bytes at `place`.
+pub(super) fn field<const N: usize>(bytes: &[u8], place: Range<usize>) -> [u8; N] {
+    let mut field = [0; N];
+    field.copy_from_slice(&bytes[place]);
+    field
 }
 
 /// Appends a frame to `into`: `write` writes its body. After an error `into` is as it was.
@@ -120,6 +125,28 @@ pub(super) fn append(
             Err(flaw)
         }
     }
+}
+
+/// Appends the frame of a hello, whose body is far shorter than any bound.
+pub(super) fn append_hello(kind: Kind, body: &[u8], into: &mut Vec<u8>) {
+    let written = append(kind, into, |into| {
+        into.extend_from_slice(body);
+        Ok(())
+    });
+    written.expect("a hello is far shorter than its bound");
+}
+
+/// Reads bytes that must be one whole frame of this kind: `read` reads its body.
+pub(super) fn read_whole<T>(
+    kind: Kind,
+    bytes: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<T, Flaw>,
+) -> Result<T, WireError> {
+    let opened = open(bytes).and_then(|(header, body)| match header.kind {
+        found if found == kind => read(body),
+        found => Err(Flaw::Place { found }),
+    });
+    opened.map_err(|flaw| WireError { offset: 0, flaw })
 }
 
 /// Takes bytes that must be one whole frame apart.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::types::NodeId;
 use crate::wire::error::{Flaw, WireError};
-use crate::wire::frame::{append, open};
+use crate::wire::frame::{append_hello, field, read_whole};
 use crate::wire::kind::{Kind, WIRE_VERSION};
 
 /// How the body is laid out; integers are little-endian. What follows in a hello of a later
@@ -128,23 +128,34 @@ impl Versions {
         let newest = self.newest.min(other.newest);
         (newest >= self.oldest.max(other.oldest)).then_some(newest)
     }
+
+    /// Writes them where every hello's body has them.
+    pub(super) fn write(self, body: &mut [u8]) {
+        body[OLDEST].copy_from_slice(&self.oldest.to_le_bytes());
+        body[NEWEST].copy_from_slice(&self.newest.to_le_bytes());
+    }
+
+    /// Reads them from a hello's body, or says what is wrong with them.
+    pub(super) fn read(body: &[u8]) -> Result<Versions, String> {
+        let oldest = u16::from_le_bytes(field(body, OLDEST));
+        let versions = Versions { oldest, newest: u16::from_le_bytes(field(body, NEWEST)) };
+        match versions.oldest > versions.newest {
+            true => Err(format!("{versions} is no range")),
+            false => Ok(versions),
+        }
+    }
 }
 
 impl Hello {
     /// Appends the hello's frame to `into`.
     pub fn encode(&self, into: &mut Vec<u8>) {
         let mut body = [0; BODY_BYTES];
-        body[OLDEST].copy_from_slice(&self.versions.oldest.to_le_bytes());
-        body[NEWEST].copy_from_slice(&self.versions.newest.to_le_bytes());
+        self.versions.write(&mut body);
         body[FROM].copy_from_slice(&self.from.0.to_le_bytes());
         body[TO].copy_from_slice(&self.to.0.to_le_bytes());
         body[CLUSTER].copy_from_slice(&self.cluster.to_le_bytes());
         body[INCARNATION].copy_from_slice(&self.incarnation.to_le_bytes());
-        let written = append(Kind::Hello, into, |into| {
-            into.extend_from_slice(&body);
-            Ok(())
-        });
-        written.expect("a hello is far shorter than its bound");
+        append_hello(Kind::Hello, &body, into);
     }
 
     /// Reads bytes that are one frame with a hello.
@@ -152,11 +163,7 @@ impl Hello {
     /// # Errors
     /// A [`WireError`] if they are anything else.
     pub fn decode(bytes: &[u8]) -> Result<Hello, WireError> {
-        let opened = open(bytes).and_then(|(header, body)| match header.kind {
-            Kind::Hello => Hello::decode_body(body),
-            found => Err(Flaw::Place { found }),
-        });
-        opened.map_err(|flaw| WireError { offset: 0, flaw })
+        read_whole(Kind::Hello, bytes, Hello::decode_body)
     }
 
     pub(super) fn decode_body(body: &[u8]) -> Result<Hello, Flaw> {
@@ -164,13 +171,10 @@ impl Hello {
         let Some(body) = body.first_chunk::<BODY_BYTES>() else {
             return refuse(format!("{} bytes of {BODY_BYTES}", body.len()));
         };
-        let versions = Versions {
-            oldest: u16::from_le_bytes(field(body, OLDEST)),
-            newest: u16::from_le_bytes(field(body, NEWEST)),
+        let versions = match Versions::read(body) {
+            Ok(versions) => versions,
+            Err(reason) => return refuse(reason),
         };
-        if versions.oldest > versions.newest {
-            return refuse(format!("{versions} is no range"));
-        }
         if body[RESERVED] != [0; 4] {
             return refuse("a reserved byte is not zero".to_owned());
         }
@@ -221,12 +225,6 @@ impl Hello {
     }
 }
 
-fn field<const N: usize>(body: &[u8; BODY_BYTES], place: Range<usize>) -> [u8; N] {
-    let mut field = [0; N];
-    field.copy_from_slice(&body[place]);
-    field
-}
-
 impl fmt::Display for Versions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}..={}", self.oldest, self.newest)
@@ -274,6 +272,7 @@ impl std::error::Error for HelloError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::frame::{append, open};
 
     const HELLO: Hello = Hello {
         versions: Versions::SUPPORTED,

@@ -5,14 +5,12 @@ use std::ops::Range;
 
 use crate::types::NodeId;
 use crate::wire::error::{Flaw, WireError};
-use crate::wire::frame::{append, open};
+use crate::wire::frame::{append_hello, field, read_whole};
 use crate::wire::hello::Versions;
 use crate::wire::kind::Kind;
 
 /// How the body is laid out; integers are little-endian. What follows in a hello of a later
 /// version is not read.
-const OLDEST: Range<usize> = 0..2;
-const NEWEST: Range<usize> = 2..4;
 const FULL: usize = 4;
 const RESERVED: Range<usize> = 5..8;
 const NODE: Range<usize> = 8..16;
@@ -65,17 +63,12 @@ impl ClientHello {
     /// Appends the hello's frame to `into`.
     pub fn encode(&self, into: &mut Vec<u8>) {
         let mut body = [0; BODY_BYTES];
-        body[OLDEST].copy_from_slice(&self.versions.oldest.to_le_bytes());
-        body[NEWEST].copy_from_slice(&self.versions.newest.to_le_bytes());
+        self.versions.write(&mut body);
         body[FULL] = u8::from(self.full);
         let node = self.node.map_or(0, |node| node.0);
         body[NODE].copy_from_slice(&node.to_le_bytes());
         body[CLUSTER].copy_from_slice(&self.cluster.to_le_bytes());
-        let written = append(Kind::ClientHello, into, |into| {
-            into.extend_from_slice(&body);
-            Ok(())
-        });
-        written.expect("a hello is far shorter than its bound");
+        append_hello(Kind::ClientHello, &body, into);
     }
 
     /// Reads bytes that are one frame with a client's hello.
@@ -83,11 +76,7 @@ impl ClientHello {
     /// # Errors
     /// A [`WireError`] if they are anything else.
     pub fn decode(bytes: &[u8]) -> Result<ClientHello, WireError> {
-        let opened = open(bytes).and_then(|(header, body)| match header.kind {
-            Kind::ClientHello => ClientHello::decode_body(body),
-            found => Err(Flaw::Place { found }),
-        });
-        opened.map_err(|flaw| WireError { offset: 0, flaw })
+        read_whole(Kind::ClientHello, bytes, ClientHello::decode_body)
     }
 
     pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientHello, Flaw> {
@@ -95,13 +84,10 @@ impl ClientHello {
         let Some(body) = body.first_chunk::<BODY_BYTES>() else {
             return refuse(format!("{} bytes of {BODY_BYTES}", body.len()));
         };
-        let versions = Versions {
-            oldest: u16::from_le_bytes(field(body, OLDEST)),
-            newest: u16::from_le_bytes(field(body, NEWEST)),
+        let versions = match Versions::read(body) {
+            Ok(versions) => versions,
+            Err(reason) => return refuse(reason),
         };
-        if versions.oldest > versions.newest {
-            return refuse(format!("{versions} is no range"));
-        }
         if body[FULL] > 1 || body[RESERVED] != [0; 3] {
             return refuse("a byte has no meaning".to_owned());
         }
@@ -136,12 +122,6 @@ impl ClientHello {
     }
 }
 
-fn field<const N: usize>(body: &[u8; BODY_BYTES], place: Range<usize>) -> [u8; N] {
-    let mut field = [0; N];
-    field.copy_from_slice(&body[place]);
-    field
-}
-
 impl fmt::Display for ClientHelloError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -173,6 +153,7 @@ impl std::error::Error for ClientHelloError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::frame::open;
 
     const HELLO: ClientHello = ClientHello {
         versions: Versions::SUPPORTED,

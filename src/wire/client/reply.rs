@@ -10,7 +10,7 @@ use crate::wire::client::form::{FreshnessForm, RejectReasonForm, ReportForm, add
 use crate::wire::codec::{read, write};
 use crate::wire::error::{Flaw, WireError};
 use crate::wire::form::{EntryIdForm, IndexForm, NodeIdForm, bytes};
-use crate::wire::frame::{append, open};
+use crate::wire::frame::{append, read_whole};
 use crate::wire::kind::Kind;
 
 /// The one reply to a request.
@@ -149,11 +149,7 @@ impl ClientReply {
     /// # Errors
     /// A [`WireError`] if they are anything else.
     pub fn decode(bytes: &[u8]) -> Result<ClientReply, WireError> {
-        let opened = open(bytes).and_then(|(header, body)| match header.kind {
-            Kind::Reply => ClientReply::decode_body(body),
-            found => Err(Flaw::Place { found }),
-        });
-        opened.map_err(|flaw| WireError { offset: 0, flaw })
+        read_whole(Kind::Reply, bytes, ClientReply::decode_body)
     }
 
     pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientReply, Flaw> {

@@ -7,7 +7,7 @@ use crate::wire::client::form::{AcknowledgeForm, ReadLevelForm, change, node};
 use crate::wire::codec::{read, write};
 use crate::wire::error::{Flaw, WireError};
 use crate::wire::form::bytes;
-use crate::wire::frame::{append, open};
+use crate::wire::frame::{append, read_whole};
 use crate::wire::kind::Kind;
 
 /// One request. Many may wait for their replies on one connection.
@@ -72,11 +72,7 @@ impl ClientRequest {
     /// # Errors
     /// A [`WireError`] if they are anything else.
     pub fn decode(bytes: &[u8]) -> Result<ClientRequest, WireError> {
-        let opened = open(bytes).and_then(|(header, body)| match header.kind {
-            Kind::Request => ClientRequest::decode_body(body),
-            found => Err(Flaw::Place { found }),
-        });
-        opened.map_err(|flaw| WireError { offset: 0, flaw })
+        read_whole(Kind::Request, bytes, ClientRequest::decode_body)
     }
 
     pub(in crate::wire) fn decode_body(body: &[u8]) -> Result<ClientRequest, Flaw> {
