@@ -143,15 +143,6 @@ impl ClientConfig {
     pub(super) fn security(&self) -> Result<Security, ClientConfigError> {
         Ok(Security::Plaintext { leaves: self.plaintext })
     }
-
-    /// Whether nodes on other machines may be called.
-    pub(super) fn may_leave(&self) -> bool {
-        #[cfg(feature = "tls")]
-        let safe = self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        let safe = false;
-        safe || self.plaintext
-    }
 }
 
 /// Why a [`ClientConfig`] is refused.

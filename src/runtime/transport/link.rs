@@ -3,7 +3,7 @@
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 
 use crate::runtime::principal::Principal;
 #[cfg(feature = "tls")]
@@ -53,19 +53,33 @@ impl Security {
         }
     }
 
+    /// A connection to the first of the name's addresses that takes one, and may be called.
+    async fn connect(&self, address: &str) -> io::Result<TcpStream> {
+        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for found in lookup_host(address).await? {
+            let stays = matches!(self, Security::Plaintext { leaves: false });
+            if stays && !found.ip().is_loopback() {
+                let what = format!("{found} is not on this machine: use TLS, or allow `plaintext`");
+                failed = io::Error::new(io::ErrorKind::PermissionDenied, what);
+                continue;
+            }
+            match TcpStream::connect(found).await {
+                Ok(tcp) => return Ok(tcp),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
     /// Connects to a node; to `node` if that is known, and then nobody else will do.
     pub(in crate::runtime) async fn call(
         &self,
         address: &str,
         node: Option<NodeId>,
     ) -> io::Result<Link> {
-        let tcp = TcpStream::connect(address).await?;
+        let tcp = self.connect(address).await?;
         tcp.set_nodelay(true)?;
         match (self, node) {
-            (Security::Plaintext { leaves: false }, _) if !tcp.peer_addr()?.ip().is_loopback() => {
-                let what = format!("{address} is not on this machine: use TLS, or allow plaintext");
-                Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
-            }
             (Security::Plaintext { .. }, _) => Ok(Link::plaintext(tcp)),
             #[cfg(feature = "tls")]
             (Security::Tls(tls), node) => Ok(Link::checked(tls.call(tcp, node).await?)),
