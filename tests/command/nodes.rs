@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::told::{Told, command, quorate_in};
@@ -147,13 +148,7 @@ impl Nodes {
     /// The node with whatever else it is told.
     pub(crate) fn serve_with(&mut self, id: u64, words: &[&str]) {
         let mut command = command();
-        command
-            .arg("serve")
-            .args(["--id", &id.to_string(), "--data-dir"])
-            .arg(self.directory(id))
-            .args(["--segment-size", "16MiB", "--segments-ahead", "1"])
-            .args(["--snapshot-entries", "200", "--trailing-entries", "50"])
-            .args(words);
+        serving(&mut command, id, &self.directory(id)).args(words);
         self.running.spawn(&format!("d{id}"), &mut command, &self.log_file(id));
     }
 
@@ -185,6 +180,27 @@ impl Nodes {
     pub(crate) fn quorate(&self, words: &[&str]) -> Told {
         quorate_in(self.root.path(), words)
     }
+}
+
+/// Has the command serve this node on its directory, with small files and frequent snapshots.
+pub(crate) fn serving<'a>(command: &'a mut Command, id: u64, directory: &Path) -> &'a mut Command {
+    command
+        .arg("serve")
+        .args(["--id", &id.to_string(), "--data-dir"])
+        .arg(directory)
+        .args(["--segment-size", "16MiB", "--segments-ahead", "1"])
+        .args(["--snapshot-entries", "200", "--trailing-entries", "50"])
+}
+
+/// Who leads, once somebody does, as a client is told that asks so.
+pub(crate) fn leader(ask: impl Fn(&[&str]) -> Told) -> u64 {
+    let mut leader = None;
+    eventually("somebody leads", || {
+        let status: Option<Value> = serde_json::from_str(&ask(&["status", "--json"]).out).ok();
+        leader = status.and_then(|status| status["leader"].as_u64());
+        leader.is_some()
+    });
+    leader.expect("it was waited for")
 }
 
 /// Waits until it is so.

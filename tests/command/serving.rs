@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::nodes::{Nodes, eventually};
+use crate::nodes::{Nodes, eventually, leader};
 use crate::told::Told;
 
 impl Nodes {
@@ -15,14 +15,7 @@ impl Nodes {
 
     /// Who leads, once somebody does.
     pub(crate) fn leader(&self) -> u64 {
-        let mut leader = None;
-        eventually("somebody leads", || {
-            let told = self.ask(&["status", "--json"]);
-            let status: Option<Value> = serde_json::from_str(&told.out).ok();
-            leader = status.and_then(|status| status["leader"].as_u64());
-            leader.is_some()
-        });
-        leader.expect("it was waited for")
+        leader(|words| self.ask(words))
     }
 
     /// What every one of these nodes has for the key, once it has something.

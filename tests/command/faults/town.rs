@@ -6,11 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::load::Load;
-use crate::nodes::{Processes, eventually};
+use crate::nodes::{Processes, leader, serving};
 use crate::told::{Told, command, quorate_in};
 
 /// Where a node is.
@@ -70,13 +69,13 @@ impl Town {
                 command
             }
         };
-        command
-            .current_dir(self.root.path())
-            .args(["serve", "--id", &id.to_string(), "--members", &members.join(",")])
-            .args(["--listen", &place.listen.to_string(), "--data-dir"])
-            .arg(&place.directory)
-            .args(["--segment-size", "16MiB", "--segments-ahead", "1"])
-            .args(["--snapshot-entries", "200", "--trailing-entries", "50"]);
+        command.current_dir(self.root.path());
+        serving(&mut command, id, &place.directory).args([
+            "--members",
+            &members.join(","),
+            "--listen",
+            &place.listen.to_string(),
+        ]);
         if self.tls {
             command.args(["--certs", "certs"]);
         } else {
@@ -101,14 +100,7 @@ impl Town {
 
     /// Whoever leads, as soon as somebody does.
     pub(crate) fn leader(&self) -> u64 {
-        let mut leader = None;
-        eventually("somebody leads", || {
-            let told = self.ask(&["status", "--json", "--timeout", "5s"]);
-            let status: Option<Value> = serde_json::from_str(&told.out).ok();
-            leader = status.and_then(|status| status["leader"].as_u64());
-            leader.is_some()
-        });
-        leader.expect("it was waited for")
+        leader(|words| self.ask(&[words, &["--timeout", "5s"]].concat()))
     }
 
     pub(crate) fn load(&self, seed: u64) -> Load {
