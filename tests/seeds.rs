@@ -100,6 +100,12 @@ const SEEDS: &[Seed] = &[
         seed: 30588,
         showed: "the world counted on a learner whose lost disk a membership on its way named",
     },
+    Seed {
+        profile: "default",
+        seed: 1283,
+        showed: "a client that was told whom to ask went astray again and again, until the core \
+                 counted as standing still",
+    },
 ];
 
 #[test]

@@ -161,7 +161,8 @@ impl World {
     /// The node a client turns to: whom it takes for the leader, mostly.
     fn target(&self, client: u16, draw: &mut Draw<'_>) -> Place {
         let any = NodeId(draw.between(1, u64::from(self.settings.nodes())));
-        let astray = draw.chance(200);
+        // Who waits after the storm has the time to try every node, and none to go astray.
+        let astray = draw.chance(200) && self.calm.is_none();
         match self.clients.leader(client) {
             Some(leader) if !astray => self.place(leader).unwrap_or(Place(0)),
             None if self.calm.is_some() => {
