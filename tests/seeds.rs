@@ -102,6 +102,13 @@ const SEEDS: &[Seed] = &[
     },
     Seed {
         profile: "default",
+        seed: 1228,
+        showed: "the checks wanted an answer for all live voters that one of them, outside the \
+                 core, held back: it answers, and its disk stays full: \
+                 tests/specs/acknowledge/slow_voter_holds_the_answer_back.txt",
+    },
+    Seed {
+        profile: "default",
         seed: 1283,
         showed: "a client that was told whom to ask went astray again and again, until the core \
                  counted as standing still",

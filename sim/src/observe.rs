@@ -187,6 +187,11 @@ pub enum Seen<'a> {
         /// The request.
         tag: Tag,
     },
+    /// A node is handed a proposal that it is to answer only once every live voter has it.
+    ForAllLive {
+        /// The request.
+        tag: Tag,
+    },
     /// A node gave its one answer to a request.
     Answered {
         /// The request.

@@ -8,7 +8,8 @@ use quorate::types::{Index, SnapshotMeta, Tag};
 use crate::check::bounds::Bounds;
 use crate::check::costs::Volume;
 use crate::check::finding::{L2, L5, Verdict};
-use crate::check::model::Model;
+use crate::check::log::Log;
+use crate::check::model::{Model, Which};
 use crate::check::nodes::{Nodes, Slot};
 use crate::check::waits::waits;
 use crate::time::SimTime;
@@ -16,11 +17,20 @@ use crate::time::SimTime;
 /// What is due of the core.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Due {
-    /// The requests that nodes took and did not answer, and when.
-    asked: BTreeMap<Tag, (Slot, SimTime)>,
+    /// The requests that nodes took and did not answer.
+    asked: BTreeMap<Tag, Asked>,
     /// The bytes of the largest snapshot so far.
     snapshot_bytes: u64,
     calm: Option<Calm>,
+}
+
+/// A request that a node took.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    slot: Slot,
+    at: SimTime,
+    /// Whether it is to be answered only once every live voter has it.
+    for_all_live: bool,
 }
 
 /// Since the storm is over.
@@ -30,6 +40,8 @@ struct Calm {
     since: SimTime,
     /// Each node of the core that lags: since when, and how far it has to get.
     behind: BTreeMap<Slot, (SimTime, Index)>,
+    /// Until when each leader takes a voter outside the core for alive that lacks an entry.
+    held_back: BTreeMap<Slot, SimTime>,
     /// The least that any of the core had applied at first.
     applied: Index,
     /// Nothing is overdue before this.
@@ -39,9 +51,16 @@ struct Calm {
 impl Due {
     /// A node took a request.
     pub(super) fn asked(&mut self, slot: Slot, tag: Tag, now: SimTime) {
-        self.asked.insert(tag, (slot, now));
+        self.asked.insert(tag, Asked { slot, at: now, for_all_live: false });
         if let Some(calm) = &mut self.calm {
             calm.next = calm.next.min(now);
+        }
+    }
+
+    /// A request is to be answered only once every live voter has it.
+    pub(super) fn for_all_live(&mut self, tag: Tag) {
+        if let Some(asked) = self.asked.get_mut(&tag) {
+            asked.for_all_live = true;
         }
     }
 
@@ -52,7 +71,29 @@ impl Due {
 
     /// A node forgets what it was asked.
     pub(super) fn crashed(&mut self, slot: Slot) {
-        self.asked.retain(|_, (at, _)| *at != slot);
+        self.asked.retain(|_, asked| asked.slot != slot);
+    }
+
+    /// A leader took a peer's answer. A voter that answers and does not get what is committed holds
+    /// back what all live voters are to have, for ever if a fault outside the core stays.
+    pub(super) fn counted(
+        &mut self,
+        model: &Model,
+        bounds: &Bounds,
+        (leader, peer): (Slot, Slot),
+        now: SimTime,
+    ) {
+        let Some(calm) = self.calm.as_mut().filter(|calm| !calm.core.contains(peer)) else {
+            return;
+        };
+        let electorate = model.electorate(leader);
+        let committed = model.node(leader).status.map_or(Index::ZERO, |status| status.committed);
+        let which = model.node(peer).named_by(&electorate.membership);
+        let lacks = |of: &Log| of.chain_at(committed) != model.committed.chain_at(committed);
+        let answers = which == Some(Which::Present) && electorate.is_voter(peer);
+        if answers && lacks(&model.node(peer).disk.log) {
+            calm.held_back.insert(leader, now.after(bounds.config.election_timeout_max));
+        }
     }
 
     pub(super) fn snapshot(&mut self, meta: &SnapshotMeta) {
@@ -68,7 +109,8 @@ impl Due {
         let applied = |slot| model.node(slot).status.map_or(Index::ZERO, |status| status.applied);
         let behind = slots().filter(|slot| applied(*slot) < target);
         let behind = behind.map(|slot| (slot, (now, target))).collect();
-        self.calm = Some(Calm { core, since: now, behind, applied: least, next: now });
+        let (since, held_back, next) = (now, BTreeMap::new(), now);
+        self.calm = Some(Calm { core, since, behind, held_back, applied: least, next });
     }
 
     /// A node of the core starts, and has applied so much.
@@ -95,11 +137,12 @@ impl Due {
         let Some(calm) = self.calm.as_mut().filter(|calm| calm.next <= now) else { return Ok(()) };
         let bound = bounds.due(calm.volume(model, self.snapshot_bytes));
         calm.next = SimTime(u64::MAX);
-        for (tag, (slot, asked)) in &self.asked {
+        for (tag, Asked { slot, at, for_all_live }) in &self.asked {
             if !calm.core.contains(*slot) {
                 continue;
             }
-            let since = calm.since.max(*asked);
+            let held_back = calm.held_back.get(slot).filter(|_| *for_all_live);
+            let since = calm.since.max(*at).max(held_back.copied().unwrap_or_default());
             if now.since(since) >= bound {
                 let (id, waits) = (model.node(*slot).id, waits(model, calm.core, *slot));
                 return L2.broken(format!(

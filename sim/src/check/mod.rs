@@ -165,17 +165,14 @@ impl Checks {
                 self.stepped(now, node, status, membership)
             }
             Seen::Changed { node, id } => membership::changed(&self.model, node, id),
-            Seen::Counted { node, peer, matched } => {
-                let (leader, peer) = (self.model.slot(node), self.model.slot(peer));
-                self.acknowledgements.counted(&self.model, leader, peer, matched)
-            }
+            Seen::Counted { node, peer, matched } => self.counted(now, (node, peer), matched),
             Seen::Submitted { node, write } => self.submitted(node, write),
             Seen::Durable { node, write } => self.durable(node, write),
             Seen::Sent { message } => self.sent(now, message),
             Seen::Applied { node, entries, executed, states } => {
                 self.applied(node, entries, executed, states)
             }
-            Seen::Asked { .. } | Seen::Answered { .. } | Seen::Idle => {
+            Seen::Asked { .. } | Seen::ForAllLive { .. } | Seen::Answered { .. } | Seen::Idle => {
                 self.note(now, seen);
                 Ok(())
             }
@@ -208,6 +205,18 @@ impl Checks {
             | Seen::Rejected { .. }
             | Seen::Unknown { .. } => self.client(now, seen),
         }
+    }
+
+    /// Takes that a leader counts on what a peer has.
+    fn counted(
+        &mut self,
+        now: SimTime,
+        (leader, peer): (NodeId, NodeId),
+        matched: Index,
+    ) -> Verdict {
+        let (leader, peer) = (self.model.slot(leader), self.model.slot(peer));
+        self.due.counted(&self.model, &self.bounds, (leader, peer), now);
+        self.acknowledgements.counted(&self.model, leader, peer, matched)
     }
 
     /// Takes what happened to a state machine.
@@ -281,6 +290,7 @@ impl Checks {
     fn note(&mut self, now: SimTime, seen: Seen<'_>) {
         match seen {
             Seen::Asked { node, tag } => self.due.asked(self.model.slot(node), tag, now),
+            Seen::ForAllLive { tag } => self.due.for_all_live(tag),
             Seen::Answered { tag } => self.due.answered(tag),
             _ => self.quiet.idle(now),
         }

@@ -151,7 +151,10 @@ impl World {
         let mut draw = self.choices.draw(key);
         let to = self.target(client, &mut draw);
         let travels = draw.within(self.settings.latency) / 2;
-        let acknowledge = self.acknowledge(tag, true);
+        // What a voter outside the core holds back is asked for again as a quorum can answer it.
+        let held_back = self.calm.as_ref().is_some_and(|calm| self.is_held_back(calm, to));
+        let certain = held_back.then_some(Acknowledge::Quorum);
+        let acknowledge = certain.unwrap_or_else(|| self.acknowledge(tag, true));
         let slot =
             self.clients.dispatch(Request { to, tag, ask: Asked::Propose(command, acknowledge) });
         self.queue.push(self.now.after(travels), Event::Request { slot });
@@ -360,9 +363,10 @@ impl World {
         let Some(running) = self.nodes[place.0 as usize].started_as(incarnation) else { return };
         let proposals = core::mem::take(&mut running.gathered);
         let membership = running.node.raft().membership();
-        for proposal in &proposals {
-            if proposal.acknowledge.resolved(membership) == Acknowledge::AllLive {
-                running.for_all_live.insert(proposal.tag);
+        for Proposal { tag, acknowledge, .. } in &proposals {
+            if acknowledge.resolved(membership) == Acknowledge::AllLive {
+                running.for_all_live.insert(*tag);
+                witness.see(self.now, Seen::ForAllLive { tag: *tag });
             }
         }
         if proposals.len() > 1 {

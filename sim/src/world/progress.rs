@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use quorate::raft::{Removal, RoleName};
-use quorate::types::{Fate, Index, Membership, NodeId};
+use quorate::types::{Fate, Index, Membership, NodeId, Tag};
 
 use crate::coverage::Spot;
 use crate::observe::{Seen, Violation};
@@ -182,7 +182,9 @@ impl World {
             if self.has_slips() && self.states_differ(node.place, leader) {
                 return Some(format!("the states of {id} and {} differ", leader.id()));
             }
-            if let Some(tag) = running.unanswered.first() {
+            let held_back = self.is_held_back(calm, node.place);
+            let due = |tag: &&Tag| !(held_back && running.for_all_live.contains(*tag));
+            if let Some(tag) = running.unanswered.iter().find(due) {
                 return Some(format!("{id} has not answered {tag}"));
             }
         }
@@ -224,6 +226,22 @@ impl World {
     /// Whether a leader of the core hears from the node, in a run in which it counts.
     fn is_heard(&self, calm: &Calm, id: NodeId) -> bool {
         self.place(id).is_some_and(|place| calm.core.contains(&place))
+    }
+
+    /// Whether the node leads and takes a voter outside the core for alive that lacks what is
+    /// committed: for ever, if its disk is full. What all live voters are to have waits for it.
+    pub(super) fn is_held_back(&self, calm: &Calm, place: Place) -> bool {
+        let node = &self.nodes[place.0 as usize];
+        let Some(running) = node.running.as_deref() else { return false };
+        let (status, raft) = (&running.status, running.node.raft());
+        let (own, patience) =
+            (node.clock.read(self.now), self.settings.config.election_timeout_max);
+        running.heard.iter().any(|(peer, (term, at))| {
+            let outside = !self.is_heard(calm, *peer) && raft.membership().is_voter(*peer);
+            let alive = *term == status.term && own < at.after(patience);
+            let lacks = raft.matched(*peer).is_some_and(|matched| matched < status.committed);
+            outside && alive && lacks
+        })
     }
 
     /// The core voter that should lead in the leader's place.

@@ -9,6 +9,9 @@ use crate::stage::{Stage, noop, voted};
 /// Longer than anything may take in the clusters below.
 const LONG: Duration = Duration::from_secs(60);
 
+/// Within how long the clusters below answer.
+const BOUND: Duration = Duration::from_micros(9_773_000);
+
 /// Node 1 leads term 1; its entry is committed, and node 3 does not have it. The storm is over for
 /// nodes 1 to 3.
 fn lagging() -> Stage {
@@ -24,6 +27,20 @@ fn lagging() -> Stage {
         });
     }
     stage.calms(&[1, 2, 3]);
+    stage
+}
+
+/// As [`level`], and one entry more is committed, which node 4 does not get, though it answers.
+fn held_back() -> Stage {
+    let mut stage = level();
+    stage.all_hold(&[1, 2, 3], &[noop(2, 1)]);
+    for node in [1, 2, 3] {
+        stage.commits(node, 2);
+        stage.applies(node, 2);
+        stage.says(node, |status| status.applied = Index(2));
+    }
+    stage.acknowledges(4, 1, 1, 1);
+    stage.counts(1, 4, 1);
     stage
 }
 
@@ -63,6 +80,44 @@ crate::forgeries! {
         stage.is_asked(2, 9);
         stage.waits(LONG);
         stage.steps(1);
+    }
+
+    L2 nobody_holds_back_what_all_live_voters_have on level
+    "n1 has not answered #9 within 9.773s of 1.005800s: it waits for n1 to answer: all of \
+     its log is committed; n1  leader         t1   1/1/1/1, its disk to 1@t1; n2  \
+     follower       t1   1/1/1/1, its disk to 1@t1; n3  follower       t1   1/1/1/1, its disk \
+     to 1@t1"
+    |stage| {
+        stage.is_asked_for_all_live(1, 9);
+        stage.acknowledges(4, 1, 1, 1);
+        stage.waits(BOUND);
+        stage.counts(1, 4, 1);
+    }
+
+    L2 a_voter_holds_an_answer_back_only_while_it_is_alive on held_back
+    "n1 has not answered #9 within 9.773s of 30.927800s: it waits for n1 to answer: all of \
+     its log is committed; n1  leader         t1   2/2/2/2, its disk to 2@t1; n2  \
+     follower       t1   2/2/2/2, its disk to 2@t1; n3  follower       t1   2/2/2/2, its disk \
+     to 2@t1"
+    |stage| {
+        stage.is_asked_for_all_live(1, 9);
+        for _ in 0..3 {
+            stage.waits(BOUND);
+            stage.counts(1, 4, 1);
+        }
+        stage.waits(LONG);
+        stage.steps(1);
+    }
+
+    L2 a_voter_holds_back_nothing_else on held_back
+    "n1 has not answered #9 within 9.773s of 1.008400s: it waits for n1 to answer: all of \
+     its log is committed; n1  leader         t1   2/2/2/2, its disk to 2@t1; n2  \
+     follower       t1   2/2/2/2, its disk to 2@t1; n3  follower       t1   2/2/2/2, its disk \
+     to 2@t1"
+    |stage| {
+        stage.is_asked(1, 9);
+        stage.waits(BOUND);
+        stage.counts(1, 4, 1);
     }
 
     L5 a_node_does_not_catch_up on lagging

@@ -93,6 +93,12 @@ impl Stage {
         self.sees(Seen::Asked { node: NodeId(node), tag: Tag(tag) });
     }
 
+    /// A request reaches the node that is to be answered once every live voter has it.
+    pub(crate) fn is_asked_for_all_live(&mut self, node: u64, tag: u64) {
+        self.is_asked(node, tag);
+        self.sees(Seen::ForAllLive { tag: Tag(tag) });
+    }
+
     /// The node has answered a request.
     pub(crate) fn has_answered(&mut self, tag: u64) {
         self.sees(Seen::Answered { tag: Tag(tag) });
