@@ -80,7 +80,8 @@ pub struct ServiceConfig {
     pub requests_kib_max: u32,
     /// After how long without a request a connection is closed that waits for none.
     pub idle_max: Duration,
-    /// How long replies may take to go out when the node is shut down.
+    /// How long replies may take to go out, and clients to take them, when the node is shut down or
+    /// a connection is closed.
     pub drain_max: Duration,
 }
 

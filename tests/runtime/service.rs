@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use quorate::runtime::{Refusal, Server, ServerConfig};
-use quorate::types::{Acknowledge, Command, NodeId, ReadLevel};
+use quorate::types::{Acknowledge, Address, Change, Command, NodeId, ReadLevel};
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, Denial, Frame, FrameReader, Told, Versions, Wanted,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::clients::{client_of, text};
 use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
@@ -28,13 +28,25 @@ impl Line {
 
     /// The same, and both have greeted.
     async fn greeted(cluster: &Cluster, id: NodeId) -> Line {
-        let mut line = Line::open(cluster, id).await;
-        line.greet(hello()).await;
-        match line.next().await {
+        Line::open(cluster, id).await.greeting(id).await
+    }
+
+    /// The same with little room for what arrives and is not read yet.
+    async fn narrow(cluster: &Cluster, id: NodeId) -> Line {
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        socket.set_recv_buffer_size(4096).expect("it may be as small");
+        let stream = socket.connect(cluster.address(id)).await.expect("it listens");
+        let line = Line { stream, frames: FrameReader::new(), arrived: Vec::new() };
+        line.greeting(id).await
+    }
+
+    async fn greeting(mut self, id: NodeId) -> Line {
+        self.greet(hello()).await;
+        match self.next().await {
             Some(Frame::ClientHello(answer)) => assert_eq!(answer.node, Some(id)),
             other => panic!("{other:?}"),
         }
-        line
+        self
     }
 
     async fn greet(&mut self, hello: ClientHello) {
@@ -257,4 +269,76 @@ async fn whoever_wants_nothing_for_long_is_left() {
     let mut silent = Line::greeted(&cluster, NodeId(1)).await;
     silent.ends().await;
     eventually("it is counted", async || refusals(&cluster, Refusal::Silence) == 1).await;
+}
+
+/// A node with some lines, and a client whose reply of all of them is on its way, unread.
+async fn unread(change: impl FnOnce(&mut ServerConfig)) -> (Cluster, Line) {
+    let cluster = start(change).await;
+    let client = client_of(&cluster, [1]);
+    for _ in 0..2 {
+        client.propose(&vec![b'x'; (1 << 20) - 100]).await.expect("a command may be as long");
+    }
+    let mut line = Line::narrow(&cluster, NodeId(1)).await;
+    line.ask(1, read(ReadLevel::Local)).await;
+    (cluster, line)
+}
+
+impl Line {
+    /// The reply comes that was on its way.
+    async fn read_on(&mut self) {
+        let reply = self.told().await;
+        assert_eq!(reply.number, 1);
+        assert!(matches!(reply.told, Told::Answered { answer, .. } if answer.len() > 2_000_000));
+    }
+}
+
+/// Pulses, so many that no buffer of a node takes them all.
+fn pulses() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < 512 << 10 {
+        quorate::wire::pulse(&mut bytes);
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn what_was_replied_arrives_though_the_node_is_shut_down() {
+    let (mut cluster, mut line) = unread(|config| {
+        config.service.requests_per_connection_max = 1;
+        config.service.drain_max = Duration::from_secs(30);
+    })
+    .await;
+    // The one after that waits for a node that is nowhere, and what follows is not read.
+    let nowhere = Address::new("127.0.0.1:1").expect("it is short");
+    let change = Change::new().voter(NodeId(9)).address(NodeId(9), nowhere);
+    line.ask(2, Wanted::ChangeMembership(change)).await;
+    eventually("it has begun", async || {
+        cluster.handle(NodeId(1)).membership().borrow().is_staged()
+    })
+    .await;
+    line.write(&pulses()).await;
+    let server = cluster.servers.remove(&NodeId(1)).expect("it runs");
+    let stopped = tokio::spawn(server.shutdown());
+    line.read_on().await;
+    let last = line.told().await;
+    assert_eq!((last.number, last.told), (2, Told::Unknown), "it stopped meanwhile");
+    line.ends().await;
+    drop(line);
+    stopped.await.expect("no panic").expect("nothing failed");
+}
+
+#[tokio::test]
+async fn what_was_replied_arrives_though_nothing_else_is_wanted() {
+    let (_cluster, mut line) = unread(|config| {
+        config.service.idle_max = Duration::from_millis(100);
+        config.service.drain_max = Duration::from_secs(30);
+    })
+    .await;
+    let pulses = pulses();
+    for _ in 0..20 {
+        line.write(&pulses).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    line.read_on().await;
+    line.ends().await;
 }

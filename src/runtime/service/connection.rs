@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
@@ -71,24 +71,27 @@ impl Connection {
         frames: Reader,
         mut closing: watch::Receiver<bool>,
     ) -> io::Result<()> {
-        let (read, write) = split(stream);
+        let (mut read, mut write) = split(stream);
         let (replies, queue) = mpsc::unbounded_channel();
-        let writing = self.write(write, queue);
         let reading = async {
             // With this set go the requests that wait: nobody is left who would want to know.
             let mut requests = Tasks::default();
             tokio::select! {
-                ended = self.read(read, frames, &replies, &mut requests) => ended?,
+                ended = self.read(&mut read, frames, &replies, &mut requests) => ended?,
                 _ = closing.wait_for(|closing| *closing) => {}
             }
+            let by = Instant::now() + self.drain_max;
             let all = self.window.acquire_many(self.window_max);
-            let _ = timeout(self.drain_max, all).await;
-            Ok(())
+            let _ = timeout_at(by, all).await;
+            io::Result::Ok(by)
         };
-        tokio::select! {
-            ended = reading => ended,
-            ended = writing => ended,
-        }
+        let by = tokio::select! {
+            ended = reading => ended?,
+            ended = self.write(&mut write, queue) => return ended,
+        };
+        // Whoever takes longer than that has had its time.
+        let _ = timeout_at(by, part(&mut read, &mut write)).await;
+        Ok(())
     }
 
     /// Takes requests as long as there is room for them. The end of all is a connection that
@@ -195,4 +198,16 @@ impl Connection {
         bytes.shrink_to(2 * BATCH_BYTES);
         Ok(())
     }
+}
+
+/// Says that this was all, and waits until the other side has heard it. A socket that is closed
+/// while bytes of the other side's are unread takes back what it has not delivered yet.
+async fn part(
+    read: &mut (impl AsyncRead + Unpin),
+    write: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    write.shutdown().await?;
+    let mut unread = vec![0; 16 << 10];
+    while read.read(&mut unread).await? > 0 {}
+    Ok(())
 }
