@@ -72,12 +72,16 @@ pub struct ServiceConfig {
     /// The most requests of one connection that wait for their replies. No more is read from it
     /// until one of them has gone out.
     pub requests_per_connection_max: usize,
-    /// The most requests of all connections that wait for their replies. One more is refused as
-    /// overload.
+    /// The most requests of all connections that wait for their replies to go out. One more is
+    /// refused as overload.
     pub requests_max: usize,
-    /// The most bytes of commands and queries that all of these requests have together, in KiB.
-    /// What goes beyond it is refused as overload.
+    /// The most bytes of commands and queries that all of these requests have together, and of
+    /// replies and answers that wait to go out, in KiB. A request that goes beyond it is refused
+    /// as overload, and so is a read whose answer does. The reply to a proposal that is done is
+    /// given all the same.
     pub requests_kib_max: u32,
+    /// After how long a connection is closed that takes nothing of what is written to it.
+    pub stall_max: Duration,
     /// After how long without a request a connection is closed that waits for none.
     pub idle_max: Duration,
     /// How long replies may take to go out, and clients to take them, when the node is shut down or
@@ -107,6 +111,7 @@ impl Default for ServiceConfig {
             requests_per_connection_max: 512,
             requests_max: 16_384,
             requests_kib_max: 128 << 10,
+            stall_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(120),
             drain_max: Duration::from_secs(1),
         }
@@ -122,8 +127,9 @@ impl ServiceConfig {
             ("service.requests_kib_max", self.requests_kib_max as usize),
         ];
         let count = counts.into_iter().find(|(_, count)| *count == 0);
-        let idle = self.idle_max.is_zero().then_some("service.idle_max");
-        count.map(|(field, _)| field).or(idle)
+        let spans = [("service.idle_max", self.idle_max), ("service.stall_max", self.stall_max)];
+        let span = spans.into_iter().find(|(_, span)| span.is_zero());
+        count.map(|(field, _)| field).or(span.map(|(field, _)| field))
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::debug;
 
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::nodes::Nodes;
-use crate::runtime::transport::greeting::{Reader, say_within};
+use crate::runtime::transport::greeting::{Reader, say};
 use crate::runtime::transport::link::{Security, Stream};
 use crate::wire::{ClientHello, ClientRequest, Frame, Told, Versions, Wanted, pulse};
 
@@ -113,11 +113,7 @@ impl Dialer {
             Err(error) => Err(error),
             Ok((stream, frames)) => {
                 debug!(%address, "connected");
-                let (read, write) = split(stream);
-                tokio::select! {
-                    ended = self.read(read, frames, &waiting) => ended,
-                    ended = self.write(write, &mut queue, &waiting) => ended,
-                }
+                self.talk(stream, frames, &mut queue, &waiting).await
             }
         };
         let error = match ended {
@@ -153,7 +149,7 @@ impl Dialer {
         let hello = ClientHello { versions, cluster, node: None, full: false };
         let mut bytes = Vec::new();
         hello.encode(&mut bytes);
-        say_within(self.config.connect_max, &mut stream, &bytes).await?;
+        say(&mut stream, &bytes).await?;
         let mut frames = Reader::new();
         let answer = match frames.next(&mut stream).await? {
             Frame::ClientHello(answer) => answer,
@@ -163,6 +159,20 @@ impl Dialer {
         Ok((stream, frames))
     }
 
+    async fn talk(
+        &self,
+        stream: Stream,
+        frames: Reader,
+        queue: &mut Receiver<Request>,
+        waiting: &Mutex<Waiting>,
+    ) -> io::Result<()> {
+        let (read, write) = split(stream);
+        tokio::select! {
+            ended = self.read(read, frames, waiting) => ended,
+            ended = self.write(write, queue, waiting) => ended,
+        }
+    }
+
     async fn read(
         &self,
         mut read: impl AsyncRead + Unpin,
@@ -170,9 +180,7 @@ impl Dialer {
         waiting: &Mutex<Waiting>,
     ) -> io::Result<()> {
         loop {
-            let frame = timeout(self.config.silence_max, frames.next(&mut read)).await;
-            let silence = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "it fell silent"));
-            match frame.unwrap_or_else(silence)? {
+            match frames.next_within(self.config.silence_max, &mut read).await? {
                 Frame::Reply(reply) => {
                     if reply.number == Waiting::REPORT {
                         if let Told::Report(report) = &reply.told {
@@ -192,7 +200,8 @@ impl Dialer {
     }
 
     /// Writes requests, as many together as there are, and pulses where there are none; until
-    /// nobody can ask any more, or nobody has for long.
+    /// nobody can ask any more, or nobody has for long. A write may take long, as long as the
+    /// other side shows that it is there.
     async fn write(
         &self,
         mut write: impl AsyncWrite + Unpin,
@@ -207,11 +216,11 @@ impl Dialer {
             for request in batch.drain(..) {
                 lock(waiting).encode(request, &mut bytes);
                 if bytes.len() >= BATCH_BYTES {
-                    self.send(&mut write, &mut bytes).await?;
+                    send(&mut write, &mut bytes).await?;
                 }
             }
             if !bytes.is_empty() {
-                self.send(&mut write, &mut bytes).await?;
+                send(&mut write, &mut bytes).await?;
             }
             let pulse_at = Instant::now() + self.config.pulse;
             tokio::select! {
@@ -232,18 +241,14 @@ impl Dialer {
             }
         }
     }
+}
 
-    /// Writes `bytes`, and keeps their memory unless it is much.
-    async fn send(
-        &self,
-        write: &mut (impl AsyncWrite + Unpin),
-        bytes: &mut Vec<u8>,
-    ) -> io::Result<()> {
-        say_within(self.config.silence_max, write, bytes).await?;
-        bytes.clear();
-        bytes.shrink_to(2 * BATCH_BYTES);
-        Ok(())
-    }
+/// Writes `bytes`, and keeps their memory unless it is much.
+async fn send(write: &mut (impl AsyncWrite + Unpin), bytes: &mut Vec<u8>) -> io::Result<()> {
+    say(write, bytes).await?;
+    bytes.clear();
+    bytes.shrink_to(2 * BATCH_BYTES);
+    Ok(())
 }
 
 impl Waiting {
@@ -273,4 +278,150 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::storage::ClusterId;
+    use crate::types::{Freshness, Index, ReadLevel};
+    use crate::wire::ClientReply;
+
+    const MIB: usize = 1 << 20;
+
+    /// A connection to a node that is played by `stream`, of which `frames` reads.
+    struct Line {
+        connection: Connection,
+        stream: DuplexStream,
+        frames: Reader,
+    }
+
+    impl Line {
+        async fn open() -> Line {
+            let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+            let nodes = Nodes::new(config.addresses.clone(), 0);
+            let dialer = Dialer {
+                config: Arc::new(config),
+                security: Security::Plaintext { leaves: false },
+                nodes: Arc::new(Mutex::new(nodes)),
+            };
+            let (stream, near) = duplex(64 << 10);
+            let (sender, mut queue) = mpsc::channel(16);
+            let frames = greeted().await;
+            tokio::spawn(async move {
+                let waiting = Mutex::new(Waiting::default());
+                let talked = dialer.talk(Box::new(near), frames, &mut queue, &waiting);
+                let error = talked.await.expect_err("it is not left alone").to_string();
+                for caller in std::mem::take(&mut lock(&waiting).callers).into_values() {
+                    drop(caller.send(Err(Failed::Lost(error.clone()))));
+                }
+            });
+            Line { connection: Connection(sender), stream, frames: greeted().await }
+        }
+
+        /// Asks, and gives the request's number as the node sees it.
+        async fn ask(&mut self, query: Vec<u8>) -> (u64, tokio::task::JoinHandle<Asked>) {
+            let connection = self.connection.clone();
+            let wanted = Wanted::Read { level: ReadLevel::Local, query };
+            let asked = tokio::spawn(async move { connection.ask(wanted, &Sent::default()).await });
+            (self.asked().await, asked)
+        }
+
+        /// The number of the next request that is not the connection's own.
+        async fn asked(&mut self) -> u64 {
+            loop {
+                match self.frames.next(&mut self.stream).await {
+                    Ok(Frame::Request(request)) if request.number != Waiting::REPORT => {
+                        return request.number;
+                    }
+                    Ok(Frame::Request(_) | Frame::Pulse) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    async fn greeted() -> Reader {
+        let mut bytes = Vec::new();
+        let versions = Versions::SUPPORTED;
+        ClientHello { versions, cluster: 7, node: None, full: false }.encode(&mut bytes);
+        let mut frames = Reader::new();
+        frames.next(&mut &bytes[..]).await.expect("it is a hello");
+        frames
+    }
+
+    fn answer(number: u64, bytes: usize) -> Vec<u8> {
+        let (index, applied) = (Index(1), Index(1));
+        let (answer, freshness) = (vec![7; bytes], Freshness::Unknown);
+        let told = Told::Answered { freshness, index, applied, answer };
+        let mut bytes = Vec::new();
+        ClientReply { number, told }.encode(&mut bytes).expect("it is not too long");
+        bytes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_may_come_slowly_but_it_must_come() {
+        let mut line = Line::open().await;
+        let silence_max = ClientConfig::new(ClusterId(7), ["x:1"]).silence_max;
+        let (number, asked) = line.ask(Vec::new()).await;
+        for piece in answer(number, MIB).chunks(64 << 10) {
+            sleep(silence_max / 4 * 3).await;
+            line.stream.write_all(piece).await.expect("it is taken");
+        }
+        assert!(matches!(asked.await, Ok(Ok(Told::Answered { .. }))));
+
+        let (number, asked) = line.ask(Vec::new()).await;
+        line.stream.write_all(&answer(number, MIB)[..100]).await.expect("it is taken");
+        let failed = asked.await.expect("no panic").expect_err("the rest never comes");
+        assert!(matches!(&failed, Failed::Lost(error) if error.contains("nothing was heard")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_may_be_taken_slowly_as_long_as_the_node_is_there() {
+        let mut line = Line::open().await;
+        let silence_max = ClientConfig::new(ClusterId(7), ["x:1"]).silence_max;
+        let connection = line.connection.clone();
+        let wanted = Wanted::Read { level: ReadLevel::Local, query: vec![7; MIB] };
+        let asked = tokio::spawn(async move { connection.ask(wanted, &Sent::default()).await });
+        let mut pulses = Vec::new();
+        pulse(&mut pulses);
+        for _ in 0..10 {
+            sleep(silence_max / 2).await;
+            line.stream.write_all(&pulses).await.expect("it is taken");
+        }
+        let number = line.asked().await;
+        line.stream.write_all(&answer(number, 1)).await.expect("it is taken");
+        assert!(matches!(asked.await, Ok(Ok(Told::Answered { .. }))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_to_no_request_ends_the_connection() {
+        let mut line = Line::open().await;
+        let (number, asked) = line.ask(Vec::new()).await;
+        line.stream.write_all(&answer(number + 1, 1)).await.expect("it is taken");
+        let failed = asked.await.expect("no panic").expect_err("it is not its reply");
+        assert!(matches!(&failed, Failed::Lost(error) if error == "it replies to nothing"));
+        let mut rest = Vec::new();
+        line.stream.read_to_end(&mut rest).await.expect("it is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_caller_gets_the_reply_to_its_own_request() {
+        let mut line = Line::open().await;
+        let (first, first_asked) = line.ask(Vec::new()).await;
+        let (second, second_asked) = line.ask(Vec::new()).await;
+        assert_ne!(first, second);
+        for (number, bytes) in [(second, 2), (first, 1)] {
+            line.stream.write_all(&answer(number, bytes)).await.expect("it is taken");
+        }
+        for (asked, bytes) in [(first_asked, 1), (second_asked, 2)] {
+            let told = asked.await.expect("no panic").expect("it is replied to");
+            assert!(matches!(told, Told::Answered { answer, .. } if answer.len() == bytes));
+        }
+    }
 }
