@@ -44,7 +44,8 @@ pub struct ServerConfig {
 /// The bounds of connections between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
-    /// How long a connection may take to come about, hellos included.
+    /// How long a connection may take to come about, hellos included. The addresses of one name
+    /// are tried in turn, and share it.
     pub handshake_max: Duration,
     /// How often a side that has nothing to say shows that it is there.
     pub pulse: Duration,

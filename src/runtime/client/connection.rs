@@ -3,19 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
-use tokio::net::lookup_host;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::nodes::Nodes;
 use crate::runtime::transport::greeting::{Reader, say};
-use crate::runtime::transport::link::{Security, Stream};
+use crate::runtime::transport::link::{Link, Security, Stream};
 use crate::wire::{ClientHello, ClientRequest, Frame, Told, Versions, Wanted, pulse};
 
 /// How many requests are written at once, at most.
@@ -107,13 +107,16 @@ impl Sent {
 impl Dialer {
     async fn run(self, address: String, mut queue: Receiver<Request>) {
         let waiting = Mutex::new(Waiting::default());
-        let connected = timeout(self.config.connect_max, self.connect(&address)).await;
-        let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long"));
-        let ended = match connected.unwrap_or_else(late) {
+        let greet = |found| self.greet(found);
+        let connected = self.security.reach(&address, self.config.connect_max, greet).await;
+        let ended = match connected {
             Err(error) => Err(error),
-            Ok((stream, frames)) => {
+            Ok((Link { stream, mut trust, .. }, frames)) => {
                 debug!(%address, "connected");
-                self.talk(stream, frames, &mut queue, &waiting).await
+                tokio::select! {
+                    ended = self.talk(stream, frames, &mut queue, &waiting) => ended,
+                    error = trust.lost() => Err(error),
+                }
             }
         };
         let error = match ended {
@@ -131,32 +134,21 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, address: &str) -> io::Result<(Stream, Reader)> {
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for found in lookup_host(address).await? {
-            match self.greet(&found.to_string()).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
-    }
-
-    async fn greet(&self, address: &str) -> io::Result<(Stream, Reader)> {
-        let mut stream = self.security.call(address, None).await?.stream;
+    async fn greet(&self, address: SocketAddr) -> io::Result<(Link, Reader)> {
+        let mut link = self.security.call(address, None).await?;
         let cluster = self.config.cluster.0;
         let versions = Versions::SUPPORTED;
         let hello = ClientHello { versions, cluster, node: None, full: false };
         let mut bytes = Vec::new();
         hello.encode(&mut bytes);
-        say(&mut stream, &bytes).await?;
+        say(&mut link.stream, &bytes).await?;
         let mut frames = Reader::new();
-        let answer = match frames.next(&mut stream).await? {
+        let answer = match frames.next(&mut link.stream).await? {
             Frame::ClientHello(answer) => answer,
             _ => return Err(invalid("it answers as no node does")),
         };
         hello.check(&answer).map_err(|error| invalid(&error.to_string()))?;
-        Ok((stream, frames))
+        Ok((link, frames))
     }
 
     async fn talk(
@@ -282,8 +274,6 @@ fn invalid(what: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::sleep;
 

@@ -81,7 +81,9 @@ impl Share {
 /// Whether somebody of this role may ask for this.
 pub(super) fn may(role: Role, wanted: &Wanted) -> bool {
     match wanted {
-        Wanted::Propose { .. } | Wanted::Read { .. } | Wanted::Report => true,
+        // Nodes ask how others are, for whoever looks at one of them.
+        Wanted::Report => true,
+        Wanted::Propose { .. } | Wanted::Read { .. } => role != Role::Node,
         Wanted::ChangeMembership(_)
         | Wanted::GiveUpChange
         | Wanted::Transfer(_)

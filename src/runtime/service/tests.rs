@@ -164,8 +164,11 @@ async fn what_a_node_was_told_before_it_stopped_may_have_happened() {
 
 #[test]
 fn each_role_may_ask_for_its_own() {
-    let allowed = |role| everything().iter().filter(|wanted| may(role, wanted)).count();
-    assert_eq!([Role::Client, Role::Admin].map(allowed), [3, 8]);
+    let allowed = |role| everything().into_iter().filter(|wanted| may(role, wanted)).collect();
+    let [node, client, admin]: [Vec<Wanted>; 3] = Role::ALL.map(allowed);
+    assert_eq!(node, [Wanted::Report]);
+    assert_eq!(client, [propose(1), read(), Wanted::Report]);
+    assert_eq!(admin, everything());
 }
 
 #[tokio::test(start_paused = true)]
