@@ -63,6 +63,9 @@ pub struct NetworkConfig {
     pub packets_max: usize,
     /// The most connections whose other end has not said yet who it is.
     pub strangers_max: usize,
+    /// The most of these from one address, or from one /64 of version 6. One more is refused, so
+    /// that one host does not keep out all others.
+    pub strangers_per_address_max: usize,
     /// The most connections that other nodes have open to this one, and as many that users have.
     pub connections_max: usize,
 }
@@ -101,6 +104,7 @@ impl Default for NetworkConfig {
             retry_max: Duration::from_secs(1),
             packets_max: 4096,
             strangers_max: 64,
+            strangers_per_address_max: 16,
             connections_max: 1024,
         }
     }
@@ -229,6 +233,7 @@ impl ServerConfig {
         let counts = [
             ("packets_max", network.packets_max),
             ("strangers_max", network.strangers_max),
+            ("strangers_per_address_max", network.strangers_per_address_max),
             ("connections_max", network.connections_max),
             ("requests_max", self.requests_max),
         ];

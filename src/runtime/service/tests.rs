@@ -1,6 +1,5 @@
 //! One client's connection to a node that is played, on a clock that is turned by hand.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{self, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -11,35 +10,18 @@ use tokio::time::{sleep, timeout};
 use crate::machine::Outcome;
 use crate::runtime::ask::{Answered, Ask, Proposed};
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
-use crate::runtime::handle::{Handle, Leadership};
-use crate::runtime::metrics::Counts;
+use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
 use crate::runtime::refusal::Refusal;
 use crate::runtime::service::connection::Connection;
 use crate::runtime::service::requests::{Bounds, carry_out, may};
-use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::greeting::Reader;
-use crate::runtime::transport::link::Security;
-use crate::storage::ClusterId;
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Freshness, Index, Membership, NodeId, ReadLevel,
-    RejectReason, RoleName, Term,
+    Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
 };
 use crate::wire::{ClientHello, ClientRequest, Denial, Frame, Told, Versions, Wanted, pulse};
 
 const MIB: usize = 1 << 20;
-
-/// A handle, and where what it is asked for goes.
-fn handle() -> (Handle, mpsc::Receiver<Ask>) {
-    let (asks, asked) = mpsc::channel(16);
-    let leadership = Leadership { role: RoleName::Follower, term: Term(1), leader: None };
-    let (_, leadership) = watch::channel(leadership);
-    let (_, membership) = watch::channel(Membership::default());
-    let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
-    let security = Security::Plaintext { leaves: false };
-    let gate = Arc::new(Gate::new(security, &NetworkConfig::default(), counts));
-    (Handle { asks, leadership, membership, gate }, asked)
-}
 
 /// A node that answers and replies with a MiB, whatever it is asked.
 async fn play(mut asked: mpsc::Receiver<Ask>) {
@@ -69,7 +51,7 @@ struct Line {
 
 impl Line {
     async fn open(config: ServiceConfig) -> Line {
-        let (handle, asked) = handle();
+        let (handle, asked) = Handle::played();
         tokio::spawn(play(asked));
         let (stream, far) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
@@ -147,7 +129,7 @@ async fn what_a_node_was_told_before_it_stopped_may_have_happened() {
     for wanted in everything() {
         let begins_at_once = matches!(wanted, Wanted::Campaign | Wanted::Snapshot);
         let is_harmless = matches!(wanted, Wanted::Read { .. } | Wanted::Report);
-        let (handle, mut asked) = handle();
+        let (handle, mut asked) = Handle::played();
         // It takes the request, and never says what came of it.
         let stopping = tokio::spawn(async move { drop(asked.recv().await) });
         let expected = match (begins_at_once, is_harmless) {

@@ -164,7 +164,8 @@ impl Current {
     }
 }
 
-/// After how long at the latest a certificate is looked at again: clocks are set, and machines sleep.
+/// After how long at the latest a certificate is looked at again: clocks are set, and machines
+/// sleep.
 const RECHECK: Duration = Duration::from_secs(3600);
 
 /// Somebody whose certificate was checked, and is again whenever the files are read, and once it is
