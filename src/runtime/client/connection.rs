@@ -389,6 +389,20 @@ mod tests {
         assert!(matches!(asked.await, Ok(Ok(Told::Answered { .. }))));
     }
 
+    #[test]
+    fn what_was_withdrawn_is_not_sent_and_what_was_sent_is_not_withdrawn() {
+        let mut waiting = Waiting::default();
+        let mut bytes = Vec::new();
+        let (sent, (asked, _told)) = (Sent::default(), oneshot::channel());
+        assert!(sent.withdraw());
+        waiting.encode(Request { wanted: Wanted::GiveUpChange, sent, asked }, &mut bytes);
+        assert!(bytes.is_empty() && waiting.callers.is_empty());
+        let (sent, (asked, _told)) = (Sent::default(), oneshot::channel());
+        let request = Request { wanted: Wanted::GiveUpChange, sent: sent.clone(), asked };
+        waiting.encode(request, &mut bytes);
+        assert!(!sent.withdraw() && !bytes.is_empty());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_reply_to_no_request_ends_the_connection() {
         let mut line = Line::open().await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
@@ -95,7 +95,8 @@ async fn bulk_that_waits_holds_up_neither_pulses_nor_what_is_urgent() {
         log.is_alive(&config).await;
         let urgent = Body::RequestVote { last: EntryId::ZERO, transfer: false };
         control.say(urgent.clone()).await;
-        assert_eq!(urgent_queue.recv().await, Some(packet(urgent)));
+        let taken = timeout(config.silence_max, urgent_queue.recv()).await;
+        assert_eq!(taken.expect("it does not wait"), Some(packet(urgent)));
         control.is_alive(&config).await;
     }
     assert_eq!((bulk_queue.len(), log.served.is_finished()), (1, false));
