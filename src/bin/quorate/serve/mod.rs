@@ -69,9 +69,13 @@ async fn serve(
     // Nobody has to read it.
     let _ =
         writeln!(std::io::stdout(), "{id} of cluster {cluster} listens at {}", server.address());
-    let _endpoints = endpoints(&server.handle(), client, settings, sources).await?;
+    let _endpoints = endpoints(&server.handle(), client.clone(), settings, sources).await?;
     let handle = server.handle();
-    let _hangups = signals::at_hangup(move || match handle.reload_tls() {
+    let reload = move || {
+        handle.reload_tls()?;
+        client.as_ref().map_or(Ok(()), Client::reload_tls)
+    };
+    let _hangups = signals::at_hangup(move || match reload() {
         Ok(()) => info!("certificates are read anew"),
         Err(error) => warn!(%error, "certificates stay what they were"),
     });
@@ -84,14 +88,11 @@ async fn serve(
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
 }
 
-/// How the page asks other nodes how they are; none if it would not be let in: a node's certificate
-/// is not a client's. The page shows then what the node knows by itself.
+/// How the page asks other nodes how they are: by the node's own certificate, if it has one. That
+/// may ask for nothing else.
 fn client(config: &ServerConfig) -> Option<Client> {
-    if config.tls.is_some() {
-        return None;
-    }
     let mut told = ClientConfig::new(config.cluster, [config.listen.to_string()]);
-    told.plaintext = config.plaintext;
+    (told.plaintext, told.tls) = (config.plaintext, config.tls.clone());
     Client::new(told).ok()
 }
 
