@@ -31,8 +31,8 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  done
   1  the answer is no: no such key, another value than expected, damage found
-  2  the command line, a configuration or a file is wrong
-  3  nothing happened, because nobody could be asked: safe to try again
+  2  the command line, a configuration or a file is wrong, or what was asked for cannot be printed
+  3  nothing happened, because nobody could be asked, or it was interrupted: safe to try again
   4  unknown: it may have happened, or happen yet
   5  refused: nothing happened, and nothing will unless something is changed
   6  the node stopped by itself: its last words say why
