@@ -5,6 +5,7 @@ use crate::storage::ahead::Ahead;
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::Disk;
 use crate::storage::failure::{Failure, OpenError};
+use crate::storage::identity::Identity;
 use crate::storage::keeper::Keeper;
 use crate::storage::log::LogStart;
 use crate::storage::open::{Directory, Opened, snapshots};
@@ -61,6 +62,14 @@ impl Inspection {
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
         Ok(Inspection { opened, damage, damaged_snapshot, storage })
+    }
+
+    /// Whose directory it is, which the superblock alone says.
+    ///
+    /// # Errors
+    /// It is not formatted, its superblock is damaged or of a newer version, or the disk failed.
+    pub fn identity(disk: &mut impl Disk) -> Result<Identity, OpenError> {
+        Ok(Directory::read(disk)?.superblock.identity)
     }
 
     /// Entries from `first` on, at least one and none after `last`: as many as the configuration's

@@ -90,7 +90,7 @@ fn a_directory_in_use_knows_its_node_its_cluster_and_its_address() {
     let told = nodes.quorate(&["serve", "--data-dir", "d1", "--id", "2"]);
     told.refused(2, "--id: d1 is n1's, and not n2's");
     let told = nodes.quorate(&["serve", "--data-dir", "d1", "--cluster", "another"]);
-    told.refused(2, "its cluster is");
+    told.refused(2, "--cluster: d1 is of cluster ");
 }
 
 #[test]

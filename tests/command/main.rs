@@ -1,6 +1,7 @@
 //! The command `quorate`, as a person uses it: real processes, real files, real signals.
 #![cfg(unix)]
 
+mod away;
 mod backups;
 mod directories;
 mod faults;

@@ -79,6 +79,14 @@ fn a_node_founds_or_joins_as_whatever_goes_first_says() {
     serve(&[&join[..], &members[..]].concat(), &[]).refused(2, both);
     let variables = [("QUORATE_MEMBERS", "9=127.0.0.1:1"), ("QUORATE_JOIN", "9=127.0.0.1:1")];
     serve(&[], &variables).refused(2, both);
+    for (listed, said) in [
+        ("5=127.0.0.1:5", "--join: n5 is this node: list members of the cluster"),
+        ("1=127.0.0.1:1,1=127.0.0.1:2", "--join: n1 is listed twice"),
+        ("1=127.0.0.1:1,5=127.0.0.1:1", "--join: 127.0.0.1:1 is n1's"),
+    ] {
+        serve(&["--join", listed], &[]).refused(2, said);
+    }
+    serve(&["--join", "1=127.0.0.1:1", "--listen", "127.0.0.1:1"], &[]).refused(2, "is n1's");
 }
 
 #[test]

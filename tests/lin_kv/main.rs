@@ -25,6 +25,9 @@ use crate::clients::{CLIENTS, Clients};
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
 
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn seconds() -> Duration {
     let seconds = env::var("QUORATE_BENCH_SECONDS").map(|text| text.parse().expect("a number"));
     Duration::from_secs(seconds.unwrap_or(8))
@@ -53,6 +56,30 @@ fn hurt(bench: &Bench) {
     sleep(Duration::from_millis(rng.random_range(0..1000)));
 }
 
+/// Nobody has the entries any more that the last node lacks, and then nobody can write without it:
+/// it was given a snapshot.
+fn one_is_away_until_the_others_have_forgotten(bench: &Bench, clients: &Clients) {
+    let [one, other, away] = NODES;
+    bench.kill(away);
+    let last = bench.inspect(away)["last"]["index"].as_u64().expect("it has a log");
+    let end = Instant::now() + PATIENCE;
+    for name in [one, other] {
+        let mut base = 0;
+        while base <= last {
+            assert!(Instant::now() < end, "{name} keeps its log after {base}, and not {last}");
+            clients.until_all_write();
+            bench.kill(name);
+            base = bench.inspect(name)["base"].as_u64().expect("its log begins somewhere");
+            bench.start(name);
+        }
+    }
+    bench.start(away);
+    clients.until_all_write();
+    bench.kill(one);
+    clients.until_all_write();
+    bench.start(one);
+}
+
 #[test]
 fn what_clients_see_is_linearizable_whatever_becomes_of_nodes_and_network() {
     let bench = Bench::new();
@@ -63,6 +90,7 @@ fn what_clients_see_is_linearizable_whatever_becomes_of_nodes_and_network() {
         hurt(&bench);
     }
     clients.until_all_write();
+    one_is_away_until_the_others_have_forgotten(&bench, &clients);
     let history = clients.end();
     let done = history.operations().iter().filter(|operation| operation.ret().is_some()).count();
     assert!(done >= CLIENTS, "{done} operations ended");

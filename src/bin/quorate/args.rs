@@ -9,7 +9,7 @@ use crate::certs::CertsFlags;
 use crate::inspect::InspectFlags;
 use crate::keys::{CasFlags, DeleteFlags, GetFlags, PutFlags, ScanFlags};
 use crate::lead::{SnapshotFlags, TransferFlags};
-use crate::lin_kv;
+use crate::lin_kv::LinKvFlags;
 use crate::members::MembersFlags;
 use crate::recover::RecoverFlags;
 use crate::restore::RestoreFlags;
@@ -78,8 +78,7 @@ pub(crate) enum Order {
     /// Check a backup, and make a new cluster that begins with it
     Restore(RestoreFlags),
     /// Run a node that speaks JSON lines, for test benches of processes
-    #[command(after_help = lin_kv::AFTER_HELP)]
-    LinKv,
+    LinKv(LinKvFlags),
     /// Print the completions for a shell
     #[command(after_help = "Example:\n  quorate completions bash > /etc/bash_completion.d/quorate")]
     Completions {

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Order::Recover(flags) => recover::run(&flags, args.json),
         Order::Backup(flags) => backup::run(&flags, args.json),
         Order::Restore(flags) => restore::run(&flags, args.json),
-        Order::LinKv => lin_kv::run(),
+        Order::LinKv(flags) => lin_kv::run(&flags),
         Order::Completions { shell } => completions::run(shell),
     };
     done.unwrap_or_else(|trouble| trouble.tell(args.json)).into()

@@ -1,6 +1,7 @@
 //! `quorate members`: who is in the cluster.
 
 use clap::{Args, Subcommand};
+use quorate::runtime::ClientError;
 use quorate::types::{Address, Change, EntryId, Membership, NodeId};
 use serde_json::json;
 
@@ -16,6 +17,8 @@ pub(crate) struct MembersFlags {
     order: Members,
 }
 
+const WAITS: &str = "see `quorate status`: a new voter is waited for until it has the log, or \
+     until `quorate members give-up`";
 const NOT_HEARD: &str = "the change is complete, but who is in the cluster now was not heard";
 
 /// How the members are changed. Each waits until the change is complete.
@@ -94,10 +97,11 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, Trouble> {
             // A vote for a node without an address would be waited for until it is given up.
             return Err(Trouble::new(Exit::Refused, format!("{id} is no member: add it")));
         }
-        let at: EntryId = match change {
-            Some(change) => client.change_membership(change).await?,
-            None => client.give_up_change().await?,
+        let at: Result<EntryId, ClientError> = match change {
+            Some(change) => client.change_membership(change).await,
+            None => client.give_up_change().await,
         };
+        let at = at.map_err(|error| waits(error.into()))?;
         Ok((at, client.report_of_leader().await.map(|report| report.membership)))
     })?;
     if let Err(error) = &now {
@@ -105,6 +109,14 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, Trouble> {
     }
     report(json, &told(at, now.ok().as_ref(), json));
     Ok(Exit::Done)
+}
+
+/// The same trouble, with what may be the matter if a change is not complete in time.
+fn waits(trouble: Trouble) -> Trouble {
+    match trouble.exit {
+        Exit::Unknown => Trouble { text: format!("{}; {WAITS}", trouble.text), ..trouble },
+        _ => trouble,
+    }
 }
 
 /// What is said of a change that is complete, and of the members it led to, if they are known.
