@@ -79,6 +79,7 @@ fn what_is_no_directory_of_a_node_is_refused() {
     let listen = ["--listen", "127.0.0.1:0", "--members", &members];
     let serve = [&["serve", "--id", "1", "--data-dir", "d1"], &listen[..]].concat();
     nodes.quorate(&serve).refused(2, used);
+    nodes.quorate(&["serve", "--data-dir", "d1"]).refused(2, &format!("error: {used}"));
 }
 
 #[test]

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often nodes take snapshots.
+pub(crate) const SNAPSHOT_ENTRIES: u8 = 40;
+
 /// How much later a message may come for the second time.
 const TWICE_AFTER_MAX: Duration = Duration::from_secs(1);
 
@@ -92,7 +95,8 @@ impl Bench {
         let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
             .arg("lin-kv")
             .env("QUORATE_DATA_DIR", self.root.path())
-            .args(["--snapshot-entries", "50", "--trailing-entries", "10"])
+            .args(["--snapshot-entries", &SNAPSHOT_ENTRIES.to_string()])
+            .args(["--trailing-entries", "10"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

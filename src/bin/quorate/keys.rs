@@ -42,9 +42,9 @@ Examples:
   quorate get colour --level local --at 127.0.0.1:7103
   quorate get picture --raw > picture.png
 
-What is no plain text is printed with escapes, one way for each value: \\\\ for a backslash, \\t, \\n
-and \\r, and \\xff for any other byte. --escaped reads keys and values so. --json gives a string, or
-{\"base64\": \"…\"} for bytes that are not UTF-8.
+What is no plain text is printed with escapes, one way for each value: \\\\ for a backslash, \\t,
+\\n and \\r, and \\xff for any other byte. --escaped reads keys and values so. --json gives a
+string, or {\"base64\": \"…\"} for bytes that are not UTF-8.
 
 Exit code 1: there is no such key.")]
 pub(crate) struct GetFlags {

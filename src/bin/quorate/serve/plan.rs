@@ -6,7 +6,7 @@ use std::path::Path;
 use quorate::raft::ConfigError;
 use quorate::replica::ReplicaConfigError;
 use quorate::runtime::{Principal, ServerConfig, ServerConfigError};
-use quorate::storage::{ClusterId, FileDisk, Inspection, StorageConfig};
+use quorate::storage::{ClusterId, FileDisk, FileName, Inspection, OpenError, StorageConfig};
 use quorate::types::NodeId;
 
 use crate::certs;
@@ -136,9 +136,16 @@ fn known(settings: &Settings, directory: &Path) -> Result<ServerConfig, Trouble>
     let missing = |why: &dyn std::fmt::Display| {
         Trouble::wrong(format!("say --members or --join: {at} does not tell: {why}"))
     };
-    let mut disk = FileDisk::look(directory).map_err(|error| missing(&error))?;
+    let used = directory.join(FileName::Superblock.to_string()).exists();
+    let disk = FileDisk::look(directory);
+    let mut disk =
+        disk.map_err(|error| if used { Trouble::wrong(error) } else { missing(&error) })?;
     let found = Inspection::of(&mut disk, &StorageConfig::default());
-    let opened = found.map_err(|error| missing(&error))?.opened;
+    let found = found.map_err(|error| match error {
+        OpenError::NotFormatted => missing(&error),
+        error => Trouble::wrong(format!("{at}: {error}")),
+    });
+    let opened = found?.opened;
     let id = opened.identity.node;
     let membership = opened.memberships.last().map(|(_, membership)| membership);
     let membership = membership.unwrap_or(&opened.snapshot.membership);
