@@ -24,15 +24,21 @@ impl Part {
     pub(crate) fn of(target: &Path) -> io::Result<Part> {
         let prefix = prefix(target)?;
         let directory = directory(target);
-        remove_abandoned(directory, &prefix);
+        // Elsewhere a lock keeps readers out, too, and what was left is removed by hand.
+        let locks = cfg!(unix);
+        if locks {
+            remove_abandoned(directory, &prefix);
+        }
         let mut builder = Builder::new();
         builder.prefix(&prefix).rand_bytes(UNIQUE).suffix(SUFFIX);
         // As any other file; a temporary one is nobody else's to read.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let part = builder.tempfile_in(directory)?;
-        // Where nothing can be locked nothing is found abandoned either.
-        let _ = part.as_file().try_lock();
+        if locks {
+            // Where nothing can be locked nothing is found abandoned either.
+            let _ = part.as_file().try_lock();
+        }
         Ok(Part { target: target.to_owned(), part })
     }
 
@@ -117,6 +123,7 @@ mod tests {
         assert_eq!(names(root.path()), ["file"]);
     }
 
+    #[cfg(unix)]
     #[test]
     fn what_was_left_goes_with_the_next_one() {
         let root = tempfile::tempdir().expect("there is room");
