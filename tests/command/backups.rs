@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::nodes::{Nodes, pause};
 use crate::told::{Told, command};
@@ -98,20 +98,22 @@ fn others(directory: &Path, known: &[&str]) -> Vec<PathBuf> {
     paths.filter(|path| !known.iter().any(|known| path.ends_with(known))).collect()
 }
 
-/// Runs the command and sends it the signal as soon as `is_begun`, or it has ended.
-fn cut_short(root: &Path, words: &[&str], signal: &str, is_begun: impl Fn() -> bool) -> Child {
+/// Runs the command, sends it the signal as soon as `is_begun`, and says how it ended: it may be
+/// done before.
+fn cut_short(root: &Path, words: &[&str], signal: &str, is_begun: impl Fn() -> bool) -> ExitStatus {
     let mut child = command();
     let child = child.current_dir(root).args(words).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = child.spawn().expect("the command was built");
-    while !is_begun() && child.try_wait().expect("it is ours").is_none() {
+    while !is_begun() {
+        if let Some(status) = child.try_wait().expect("it is ours") {
+            return status;
+        }
         pause(std::time::Duration::from_millis(1));
     }
-    let mut kill = std::process::Command::new("kill");
-    let sent = kill.args([&format!("-{signal}"), &child.id().to_string()]).stderr(Stdio::null());
-    // It may have ended by then.
-    let _ = sent.status();
-    child.wait().expect("it is ours");
-    child
+    // Its id is its own until it is waited for, even if it has ended by now.
+    let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+    assert!(sent.expect("there is a kill").success());
+    child.wait().expect("it is ours")
 }
 
 /// How often something is cut short before it always came to its end before.
@@ -137,8 +139,7 @@ fn what_is_cut_short_leaves_nothing_or_what_the_next_one_removes() {
     for (signal, leaves) in [("TERM", false), ("INT", false), ("KILL", true)] {
         let mut cut = false;
         for _ in 0..TRIES {
-            let mut child = cut_short(root.path(), &backup, signal, begun);
-            let status = child.wait().expect("it has ended");
+            let status = cut_short(root.path(), &backup, signal, begun);
             cut = !status.success();
             assert!(!cut || leaves || status.code() == Some(3), "{signal}: {status}");
             assert!(leaves || !begun(), "{signal} left {:?}", others(root.path(), &["file"]));
@@ -156,8 +157,8 @@ fn what_is_cut_short_leaves_nothing_or_what_the_next_one_removes() {
     let members = "2=127.0.0.1:2,3=127.0.0.1:3";
     let restore = ["restore", "file", "--members", members, "--out", "out"];
     for _ in 0..TRIES {
-        let mut child = cut_short(root.path(), &restore, "TERM", || out.exists());
-        if child.wait().expect("it has ended").code() == Some(3) {
+        let status = cut_short(root.path(), &restore, "TERM", || out.exists());
+        if status.code() == Some(3) {
             assert!(!out.exists(), "{:?}", others(&out, &[]));
             Told::of(command().current_dir(root.path()).args(restore)).ok();
             return;
