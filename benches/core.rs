@@ -139,10 +139,7 @@ impl Commits for Cluster {
         let goal = self.committed + batch;
         for _ in 0..batch {
             let command = Command::from(&BYTES[..]);
-            self.step(
-                NodeId(1),
-                Input::Propose { tag: Tag(0), acknowledge: Acknowledge::Quorum, command },
-            );
+            self.step(NodeId(1), Input::propose(Tag(0), Acknowledge::Quorum, command));
         }
         self.settle();
         assert_eq!(self.committed, goal, "every proposal is committed");

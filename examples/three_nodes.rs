@@ -28,9 +28,9 @@ fn main() -> Result<(), StartError> {
 
     println!("\nThe leader takes two commands.");
     let leader = cluster.nodes[&ids[0]].status().leader.expect("it was elected");
-    for (tag, command) in [(Tag(1), "x = 1".into()), (Tag(2), "y = 2".into())] {
+    for (tag, command) in [(Tag(1), "x = 1"), (Tag(2), "y = 2")] {
         let acknowledge = Acknowledge::Default;
-        cluster.step(leader, Input::Propose { tag, acknowledge, command });
+        cluster.step(leader, Input::propose(tag, acknowledge, command));
     }
     cluster.run_until(|nodes| nodes.values().all(|node| node.status().applied == Index(3)));
 

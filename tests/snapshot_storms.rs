@@ -223,10 +223,7 @@ impl Cluster {
     fn propose(&mut self, at: usize) {
         self.tags += 1;
         let command = Command::from(vec![7; 10 + self.tags as usize % 40]);
-        self.give(
-            at,
-            Input::Propose { tag: Tag(self.tags), acknowledge: Acknowledge::Quorum, command },
-        );
+        self.give(at, Input::propose(Tag(self.tags), Acknowledge::Quorum, command));
     }
 
     /// Of the writes under way `kept` are durable, and the parts of the next that `parts` allows.

@@ -167,7 +167,7 @@ impl<D: Disk> Cluster<D> {
 
     /// Asks the leader for a command, and does not wait.
     pub(crate) fn send(&mut self, command: Command) -> Tag {
-        self.ask(|tag| Input::Propose { tag, acknowledge: Acknowledge::Default, command })
+        self.ask(|tag| Input::propose(tag, Acknowledge::Default, command))
     }
 
     /// What came of a command; None if that is not known.

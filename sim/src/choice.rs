@@ -87,6 +87,8 @@ pub enum Kind {
     Validation,
     /// What exactly an error does to a state.
     Slip,
+    /// Which proposals reach their node together.
+    Gather,
 }
 
 /// The name of one choice.

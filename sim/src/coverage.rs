@@ -173,6 +173,8 @@ spots! {
     AnsweredByLeaderOnly "outcome/may-be-lost" true
     /// A client sends a request of its session, for the first time or again.
     SessionCall "session/call" true
+    /// A node is handed several proposals at once.
+    ProposedTogether "propose/together" true
     /// A request in a session is answered.
     SessionReply "session/reply" true
     /// An answer comes that the client had before.

@@ -72,6 +72,9 @@ pub struct Settings {
     pub lag_permille: u64,
     /// How many steps in a million end in a crash between two of their actions.
     pub torn_step_ppm: u64,
+    /// How long a node's driver gathers proposals before it hands them over together; zero where
+    /// it hands each over as it comes.
+    pub gather: Duration,
     /// How many clients there are.
     pub clients: u16,
     /// How long a client waits between two operations.
@@ -172,6 +175,7 @@ impl Settings {
             work: Span::micros(unit / 100, *draw.pick(&[unit / 10, unit, unit * 5])),
             lag_permille: permille(&mut draw, faults, Fault::Lag, &[10, 50, 200]),
             torn_step_ppm: permille(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
+            gather: draw_gather(choices, unit),
             clients: draw.between(2, 6) as u16,
             think: Span::micros(1_000, *draw.pick(&[20_000, 5_000, 50_000])),
             patience: config.election_timeout_max * draw.between(1, 6) as u32,
@@ -406,6 +410,12 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     config.reads_max = *draw.pick(&[256, 1, 3]);
     debug_assert_eq!(config.check(), Ok(()));
     config
+}
+
+/// How long drivers gather proposals.
+fn draw_gather(choices: &Choices, unit: u64) -> Duration {
+    let mut draw = choices.draw(Kind::Gather.key());
+    Duration::from_micros(*draw.pick(&[0, unit, 0, unit * 10]))
 }
 
 /// How often the state machines are compared, and what of them. Where they err, the states are

@@ -1,10 +1,11 @@
 //! All that can happen to a node.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::types::{
-    Acknowledge, Change, Command, Entry, Index, Message, NodeId, ReadLevel, SnapshotMeta, Tag,
-    WriteId,
+    Acknowledge, Change, Command, Entry, Index, Message, NodeId, Proposal, ReadLevel, SnapshotMeta,
+    Tag, WriteId,
 };
 
 /// One thing that happened to a node; `Raft::step` takes one at a time.
@@ -28,17 +29,11 @@ pub enum Input {
         /// As many of the asked entries as the disk gave at once.
         entries: Vec<Entry>,
     },
-    /// The user wants a command in the log. Ends in exactly one of `Action::Committed`,
-    /// `Action::Rejected` and `Action::Unknown`; with [`Acknowledge::LeaderOnly`], of
-    /// `Action::MayBeLost` and `Action::Rejected`.
-    Propose {
-        /// Comes back with the outcome.
-        tag: Tag,
-        /// When it counts as done.
-        acknowledge: Acknowledge,
-        /// The bytes to replicate.
-        command: Command,
-    },
+    /// Users want commands in the log, in this order. Each ends in exactly one of
+    /// `Action::Committed`, `Action::Rejected` and `Action::Unknown`; with
+    /// [`Acknowledge::LeaderOnly`], of `Action::MayBeLost` and `Action::Rejected`. Those that
+    /// came together go to the disk and to every peer together.
+    Propose(Vec<Proposal>),
     /// The user wants to read. Ends in exactly one of `Action::ReadReady` and `Action::Rejected`.
     Read {
         /// Comes back with the outcome.
@@ -106,6 +101,14 @@ pub enum Input {
     },
     /// A leader appends an empty entry, so that snapshots to come end later than those there are.
     Append,
+}
+
+impl Input {
+    /// One command that one user wants in the log.
+    #[must_use]
+    pub fn propose(tag: Tag, acknowledge: Acknowledge, command: impl Into<Command>) -> Input {
+        Input::Propose(vec![Proposal { tag, acknowledge, command: command.into() }])
+    }
 }
 
 /// Whom fetched entries are for.

@@ -10,14 +10,14 @@ use crate::raft::action::{Action, Refusal};
 use crate::raft::catch_up::Changing;
 use crate::raft::common::Common;
 use crate::raft::lease::Tenure;
-use crate::raft::proposals::{Proposal, Proposals};
+use crate::raft::proposals::{Pending, Proposals};
 use crate::raft::reads::{LeaderRead, Reader};
 use crate::raft::replication;
 use crate::raft::transition::Transition;
 use crate::raft::unapplied::Unapplied;
 use crate::types::{
-    Acknowledge, AppendOutcome, Beat, Body, Command, Entry, EntryId, Freshness, Index, Instant,
-    NodeId, Payload, ReadLevel, Readiness, RejectReason, Tag,
+    Acknowledge, AppendOutcome, Beat, Body, Entry, EntryId, Freshness, Index, Instant, NodeId,
+    Payload, Proposal, ReadLevel, Readiness, RejectReason, Tag,
 };
 
 /// What only a leader has.
@@ -135,9 +135,7 @@ impl Leader {
     pub(crate) fn on_propose(
         &mut self,
         common: &mut Common,
-        tag: Tag,
-        acknowledge: Acknowledge,
-        command: Command,
+        Proposal { tag, acknowledge, command }: Proposal,
     ) {
         let acknowledge = acknowledge.resolved(common.log.membership());
         let waits_for_all = acknowledge == Acknowledge::AllLive;
@@ -163,8 +161,8 @@ impl Leader {
                 let id = EntryId::new(common.term(), index);
                 common.actions.push(Action::MayBeLost { tag, id });
             }
-            _ if waits_for_all => self.proposals.wait_for_all_live(Proposal { tag, index }),
-            _ => self.proposals.wait_for_quorum(Proposal { tag, index }),
+            _ if waits_for_all => self.proposals.wait_for_all_live(Pending { tag, index }),
+            _ => self.proposals.wait_for_quorum(Pending { tag, index }),
         }
     }
 

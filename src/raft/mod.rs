@@ -220,8 +220,8 @@ impl Raft {
             Input::Persisted(write) => self.on_persisted(write),
             Input::Applied(index) => self.on_applied(index),
             Input::Fetched { consumer, entries } => self.on_fetched(consumer, entries),
-            Input::Propose { tag, acknowledge, command } => self.lead(tag, |leader, common| {
-                leader.on_propose(common, tag, acknowledge, command);
+            Input::Propose(proposals) => proposals.into_iter().fold(Transition::Stay, |_, next| {
+                self.lead(next.tag, |leader, common| leader.on_propose(common, next))
             }),
             Input::Read { tag, level, conflict } => self.on_read(tag, level, conflict),
             Input::ChangeMembership { tag, change } => self.lead(tag, |leader, common| {

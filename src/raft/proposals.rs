@@ -6,7 +6,7 @@ use crate::types::{Index, Tag};
 
 /// A proposal in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Proposal {
+pub(crate) struct Pending {
     pub(crate) tag: Tag,
     pub(crate) index: Index,
 }
@@ -15,18 +15,18 @@ pub(crate) struct Proposal {
 /// indices of each ascend.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Proposals {
-    by_quorum: VecDeque<Proposal>,
-    by_all_live: VecDeque<Proposal>,
+    by_quorum: VecDeque<Pending>,
+    by_all_live: VecDeque<Pending>,
 }
 
 impl Proposals {
     /// The proposal waits for a quorum.
-    pub(crate) fn wait_for_quorum(&mut self, proposal: Proposal) {
+    pub(crate) fn wait_for_quorum(&mut self, proposal: Pending) {
         self.by_quorum.push_back(proposal);
     }
 
     /// The proposal waits for every live voter.
-    pub(crate) fn wait_for_all_live(&mut self, proposal: Proposal) {
+    pub(crate) fn wait_for_all_live(&mut self, proposal: Pending) {
         self.by_all_live.push_back(proposal);
     }
 
@@ -41,17 +41,17 @@ impl Proposals {
     }
 
     /// The next that waited for a quorum, if it is at or before `committed`.
-    pub(crate) fn pop_committed(&mut self, committed: Index) -> Option<Proposal> {
+    pub(crate) fn pop_committed(&mut self, committed: Index) -> Option<Pending> {
         self.by_quorum.pop_front_if(|next| next.index <= committed)
     }
 
     /// The next that waited for every live voter, if it is at or before `reached`.
-    pub(crate) fn pop_on_all_live(&mut self, reached: Index) -> Option<Proposal> {
+    pub(crate) fn pop_on_all_live(&mut self, reached: Index) -> Option<Pending> {
         self.by_all_live.pop_front_if(|next| next.index <= reached)
     }
 
     /// Nobody waits any more: the next of those who did.
-    pub(crate) fn pop(&mut self) -> Option<Proposal> {
+    pub(crate) fn pop(&mut self) -> Option<Pending> {
         self.by_quorum.pop_front().or_else(|| self.by_all_live.pop_front())
     }
 

@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::raft::action::Action;
 use crate::raft::input::{Consumer, Input};
-use crate::types::{Acknowledge, Freshness, Listed, ReadLevel, RoleName, Status, Write};
+use crate::types::{Acknowledge, Freshness, Listed, Proposal, ReadLevel, RoleName, Status, Write};
 
 impl fmt::Display for Status {
     /// The columns of a trace line between the time and the event:
@@ -27,14 +27,19 @@ impl fmt::Display for Input {
             Input::Fetched { consumer, entries } => {
                 write!(f, "fetched {} for {consumer}", Listed(entries))
             }
-            Input::Propose { tag, acknowledge, command } => {
-                write!(f, "propose {tag} {command}")?;
-                match acknowledge {
-                    Acknowledge::Default => Ok(()),
-                    Acknowledge::Quorum => f.write_str(" for a quorum"),
-                    Acknowledge::AllLive => f.write_str(" for all live"),
-                    Acknowledge::LeaderOnly => f.write_str(" for the leader only"),
-                }
+            Input::Propose(proposals) => {
+                let verbs = core::iter::once("propose").chain(core::iter::repeat(", and"));
+                verbs.zip(proposals).try_for_each(
+                    |(verb, Proposal { tag, acknowledge, command })| {
+                        write!(f, "{verb} {tag} {command}")?;
+                        match acknowledge {
+                            Acknowledge::Default => Ok(()),
+                            Acknowledge::Quorum => f.write_str(" for a quorum"),
+                            Acknowledge::AllLive => f.write_str(" for all live"),
+                            Acknowledge::LeaderOnly => f.write_str(" for the leader only"),
+                        }
+                    },
+                )
             }
             Input::Read { tag, level: ReadLevel::Linearizable, .. } => write!(f, "read {tag}"),
             Input::Read { tag, level: ReadLevel::Replica, conflict } => {

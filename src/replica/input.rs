@@ -3,7 +3,7 @@
 use crate::machine::Outcome;
 use crate::storage::{Completion, Failure};
 use crate::types::{
-    Acknowledge, Change, Command, EntryId, Imprint, Index, NodeId, Packet, ReadLevel, Tag,
+    Acknowledge, Change, Command, EntryId, Imprint, Index, NodeId, Packet, Proposal, ReadLevel, Tag,
 };
 
 /// One thing that happened to a node; `Node::step` takes one at a time.
@@ -25,17 +25,11 @@ pub enum Input {
     /// The worker cannot freeze a view now, or the view cannot be read on. The snapshot is given
     /// up, and tried again when the log has grown by as much again.
     ViewFailed,
-    /// The user wants a request carried out. Ends in exactly one of `Output::Replied`,
-    /// `Output::Rejected` and `Output::Unknown`; with [`Acknowledge::LeaderOnly`], of
-    /// `Output::MayBeLost` and `Output::Rejected`.
-    Propose {
-        /// Comes back with the outcome; no other request that waits has it.
-        tag: Tag,
-        /// When it counts as done.
-        acknowledge: Acknowledge,
-        /// What is wanted, as `Request::encode` gives it.
-        command: Command,
-    },
+    /// Users want requests carried out, in this order: commands as `Request::encode` gives them.
+    /// Each ends in exactly one of `Output::Replied`, `Output::Rejected` and `Output::Unknown`;
+    /// with [`Acknowledge::LeaderOnly`], of `Output::MayBeLost` and `Output::Rejected`. Those that
+    /// came together go to the disk and to every peer together.
+    Propose(Vec<Proposal>),
     /// The user wants an answer. Ends in exactly one of `Output::Answered` and `Output::Rejected`.
     Read {
         /// Comes back with the answer; no other request that waits has it.
@@ -74,6 +68,14 @@ pub enum Input {
     /// Stop in good order: what waits for the disk becomes durable, then `Output::Closed`. What
     /// users wait for ends at once.
     Close,
+}
+
+impl Input {
+    /// One command that one user wants in the log.
+    #[must_use]
+    pub fn propose(tag: Tag, acknowledge: Acknowledge, command: impl Into<Command>) -> Input {
+        Input::Propose(vec![Proposal { tag, acknowledge, command: command.into() }])
+    }
 }
 
 /// What a state machine was asked, and has done.

@@ -228,9 +228,9 @@ impl Node {
             Input::ViewFailed => {
                 self.snapshots.on_view_failed(&mut self.storage, &mut self.events);
             }
-            Input::Propose { tag, acknowledge, command } => {
-                self.requests.propose(tag);
-                self.tell(raft::Input::Propose { tag, acknowledge, command });
+            Input::Propose(proposals) => {
+                proposals.iter().for_each(|proposal| self.requests.propose(proposal.tag));
+                self.tell(raft::Input::Propose(proposals));
             }
             Input::Read { tag, .. } if !self.may_answer() => {
                 self.outputs.push(Output::Rejected { tag, reason: RejectReason::Unverified });
@@ -269,13 +269,16 @@ impl Node {
 
     /// A stopped node answers those who ask, and hears nobody else.
     fn decline(&mut self, input: Input) {
-        if let Input::Propose { tag, .. }
-        | Input::Read { tag, .. }
-        | Input::ChangeMembership { tag, .. }
-        | Input::GiveUpChange { tag }
-        | Input::Transfer { tag, .. } = input
-        {
-            self.outputs.push(Output::Rejected { tag, reason: RejectReason::Stopped });
+        let stopped = |tag| Output::Rejected { tag, reason: RejectReason::Stopped };
+        match input {
+            Input::Propose(proposals) => {
+                self.outputs.extend(proposals.into_iter().map(|proposal| stopped(proposal.tag)));
+            }
+            Input::Read { tag, .. }
+            | Input::ChangeMembership { tag, .. }
+            | Input::GiveUpChange { tag }
+            | Input::Transfer { tag, .. } => self.outputs.push(stopped(tag)),
+            _ => {}
         }
     }
 

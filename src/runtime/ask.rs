@@ -93,7 +93,7 @@ impl Waiting {
         Ok(match ask {
             Ask::Propose(command, acknowledge, since, sender) => {
                 let tag = self.wait(Waits::Proposed(since, sender));
-                Input::Propose { tag, acknowledge, command }
+                Input::propose(tag, acknowledge, command)
             }
             Ask::Read(level, query, since, sender) => {
                 Input::Read { tag: self.wait(Waits::Answered(level, since, sender)), level, query }

@@ -39,7 +39,7 @@ pub(super) struct Driver {
 
 /// What arrives. The senders kept here keep a queue from ending before the node does.
 pub(super) struct Queues {
-    pub(super) done: UnboundedReceiver<Event>,
+    pub(super) done: UnboundedReceiver<Vec<Event>>,
     pub(super) urgent: Receiver<Packet>,
     pub(super) bulk: Receiver<Packet>,
     pub(super) asks: Receiver<Ask>,
@@ -91,12 +91,13 @@ impl Driver {
 
     /// Runs until the node is closed or has stopped by itself; then gives back what tells that the
     /// lanes have ended, too.
-    pub(super) async fn run(mut self) -> (Result<(), Failure>, UnboundedReceiver<Event>) {
+    pub(super) async fn run(mut self) -> (Result<(), Failure>, UnboundedReceiver<Vec<Event>>) {
         let mut outputs = Vec::new();
         self.node.start(&mut outputs);
         for output in outputs {
             self.carry_out(output);
         }
+        self.lanes.go();
         loop {
             self.counts.observe(&self.node);
             if let Stage::Over(end) = self.stage {
@@ -119,7 +120,7 @@ impl Driver {
         tokio::select! {
             biased;
             packet = queues.urgent.recv() => packet.map(Arrival::Packet),
-            event = queues.done.recv() => event.map(Arrival::Event),
+            events = queues.done.recv() => events.map(Arrival::Events),
             packet = queues.bulk.recv() => packet.map(Arrival::Packet),
             ask = queues.asks.recv() => ask.map(Arrival::Ask),
             () = sleep(wait) => None,
@@ -128,41 +129,57 @@ impl Driver {
 
     /// Takes what has arrived, of every sort some: none waits for long because of another.
     fn take_all(&mut self, first: Option<Arrival>) {
-        if let Some(first) = first {
-            self.take(first);
+        let mut ask = None;
+        match first {
+            Some(Arrival::Packet(packet)) => self.step(Input::Packet(packet)),
+            Some(Arrival::Events(events)) => self.hear(events),
+            Some(Arrival::Ask(first)) => ask = Some(first),
+            None => {}
         }
         for _ in 0..BATCH {
             let Ok(packet) = self.queues.urgent.try_recv() else { break };
             self.step(Input::Packet(packet));
         }
         for _ in 0..BATCH {
-            let Ok(event) = self.queues.done.try_recv() else { break };
-            self.take(Arrival::Event(event));
+            let Ok(events) = self.queues.done.try_recv() else { break };
+            self.hear(events);
         }
         for _ in 0..BATCH {
             let Ok(packet) = self.queues.bulk.try_recv() else { break };
             self.step(Input::Packet(packet));
         }
-        for _ in 0..BATCH {
-            let Ok(ask) = self.queues.asks.try_recv() else { break };
-            self.take(Arrival::Ask(ask));
-        }
+        self.take_asks(ask);
     }
 
-    fn take(&mut self, arrival: Arrival) {
-        match arrival {
-            Arrival::Packet(packet) => self.step(Input::Packet(packet)),
-            Arrival::Event(Event::Input(input)) => self.step(input),
-            Arrival::Event(Event::View(view)) => self.lanes.keep(view),
-            Arrival::Event(Event::Broken(lane)) => {
-                error!(lane, "a lane panicked: the node stops");
-                self.stage = Stage::Over(Err(broken(lane)));
-            }
-            Arrival::Ask(ask) => match self.waiting.put(ask) {
+    /// Takes what users ask for. Proposals that came together share a write and a message.
+    fn take_asks(&mut self, mut first: Option<Ask>) {
+        let mut proposals = Vec::new();
+        for _ in 0..BATCH {
+            let Some(ask) = first.take().or_else(|| self.queues.asks.try_recv().ok()) else {
+                break;
+            };
+            match self.waiting.put(ask) {
+                Ok(Input::Propose(more)) => proposals.extend(more),
                 Ok(input) => self.step(input),
                 Err(Ask::Report(sender)) => drop(sender.send(self.report())),
                 Err(_) => self.begin_closing(),
-            },
+            }
+        }
+        if !proposals.is_empty() {
+            self.step(Input::Propose(proposals));
+        }
+    }
+
+    fn hear(&mut self, events: Vec<Event>) {
+        for event in events {
+            match event {
+                Event::Input(input) => self.step(input),
+                Event::View(view) => self.lanes.keep(view),
+                Event::Broken(lane) => {
+                    error!(lane, "a lane panicked: the node stops");
+                    self.stage = Stage::Over(Err(broken(lane)));
+                }
+            }
         }
     }
 
@@ -172,6 +189,7 @@ impl Driver {
         for output in outputs.drain(..) {
             self.carry_out(output);
         }
+        self.lanes.go();
         self.outputs = outputs;
     }
 
@@ -259,7 +277,7 @@ pub(super) fn broken(lane: &str) -> Failure {
 enum Arrival {
     Packet(Packet),
     Ask(Ask),
-    Event(Event),
+    Events(Vec<Event>),
 }
 
 /// Says what an operator should know.

@@ -7,7 +7,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{Span, warn};
+#[cfg(not(madsim))]
+use tracing::Span;
+use tracing::warn;
 
 use crate::machine::{Frozen, StateMachine};
 use crate::replica::{Input, Output, Work, Worker};
@@ -50,7 +52,7 @@ impl Lanes {
     pub(super) fn start<M, D>(
         disk: &D,
         mut worker: Worker<M>,
-        done: &UnboundedSender<Event>,
+        done: &UnboundedSender<Vec<Event>>,
         counts: &Arc<Counts>,
     ) -> io::Result<Lanes>
     where
@@ -95,16 +97,16 @@ impl Lanes {
         Ok(Lanes { log, bulk, labour })
     }
 
-    /// Takes what a lane is to do; anything else comes back.
+    /// Takes what a lane is to do once it is told to [go](Lanes::go); anything else comes back.
     pub(super) fn take(&mut self, output: Output) -> Option<Output> {
         match output {
             Output::Disk(operation) => match operation.lane {
-                DiskLane::Log => self.log.send(operation),
-                DiskLane::Bulk => self.bulk.send(Bulk::File(operation)),
+                DiskLane::Log => self.log.put(operation),
+                DiskLane::Bulk => self.bulk.put(Bulk::File(operation)),
             },
-            Output::Work(work) => self.labour.send(Labour::Work(work)),
-            Output::Freeze => self.labour.send(Labour::Freeze),
-            Output::View { bytes } => self.bulk.send(Bulk::View(bytes)),
+            Output::Work(work) => self.labour.put(Labour::Work(work)),
+            Output::Freeze => self.labour.put(Labour::Freeze),
+            Output::View { bytes } => self.bulk.put(Bulk::View(bytes)),
             other => return Some(other),
         }
         None
@@ -112,7 +114,15 @@ impl Lanes {
 
     /// A view is here, to be read.
     pub(super) fn keep(&mut self, view: Frozen) {
-        self.bulk.send(Bulk::Keep(view));
+        self.bulk.put(Bulk::Keep(view));
+        self.bulk.go();
+    }
+
+    /// Has what was taken done.
+    pub(super) fn go(&mut self) {
+        self.log.go();
+        self.bulk.go();
+        self.labour.go();
     }
 }
 
@@ -143,7 +153,11 @@ fn read_on(view: Option<&mut Frozen>, bytes: usize) -> Input {
 /// Does one kind of work, one thing after the other.
 #[cfg(not(madsim))]
 struct Lane<T> {
-    jobs: crossbeam_channel::Sender<(T, Stopwatch)>,
+    /// What is given to the lane next, all at once: waking a thread takes longer than many a job.
+    next: Vec<(T, Stopwatch)>,
+    /// None only while the lane ends.
+    jobs: Option<crossbeam_channel::Sender<Vec<(T, Stopwatch)>>>,
+    thread: std::thread::Thread,
     counts: Arc<Counts>,
     number: usize,
 }
@@ -152,20 +166,22 @@ struct Lane<T> {
 impl<T: Send + 'static> Lane<T> {
     fn start(
         (name, number): (&'static str, usize),
-        done: &UnboundedSender<Event>,
+        done: &UnboundedSender<Vec<Event>>,
         counts: &Arc<Counts>,
         mut work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> io::Result<Lane<T>> {
         // The node itself bounds how much it has asked for.
-        let (sender, jobs) = crossbeam_channel::unbounded();
+        let (sender, jobs) = crossbeam_channel::unbounded::<Vec<(T, Stopwatch)>>();
         let (done, span, told) = (done.clone(), Span::current(), Arc::clone(counts));
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let _within = span.entered();
             let mut guard = Guard { name, done: Some(done.clone()) };
-            for (job, asked) in jobs {
-                let event = work(job, asked);
-                told.disk.depths[number].decrement();
-                if done.send(event).is_err() {
+            while let Some(batch) = next(&jobs) {
+                let events = batch.into_iter().map(|(job, asked)| {
+                    told.disk.depths[number].decrement();
+                    work(job, asked)
+                });
+                if done.send(events.collect()).is_err() {
                     break;
                 }
             }
@@ -174,13 +190,46 @@ impl<T: Send + 'static> Lane<T> {
             guard.done = None;
             drop(done);
         })?;
-        Ok(Lane { jobs: sender, counts: Arc::clone(counts), number })
+        let thread = thread.thread().clone();
+        let counts = Arc::clone(counts);
+        Ok(Lane { next: Vec::new(), jobs: Some(sender), thread, counts, number })
     }
 
-    fn send(&mut self, job: T) {
+    fn put(&mut self, job: T) {
         self.counts.disk.depths[self.number].increment();
-        // A lane that is gone panicked: the node hears of it when nothing comes back any more.
-        let _ = self.jobs.send((job, Stopwatch::start()));
+        self.next.push((job, Stopwatch::start()));
+    }
+
+    fn go(&mut self) {
+        if let Some(jobs) = &self.jobs
+            && !self.next.is_empty()
+        {
+            // A lane that is gone panicked: the node hears of it when nothing comes back any more.
+            let _ = jobs.send(std::mem::take(&mut self.next));
+            self.thread.unpark();
+        }
+    }
+}
+
+/// The next jobs, as soon as there are some; none if there never will be.
+///
+/// Sleeps at once where the channel's own wait would spin first: they come long after.
+#[cfg(not(madsim))]
+fn next<T>(jobs: &crossbeam_channel::Receiver<T>) -> Option<T> {
+    loop {
+        match jobs.try_recv() {
+            Ok(jobs) => return Some(jobs),
+            Err(crossbeam_channel::TryRecvError::Empty) => std::thread::park(),
+            Err(crossbeam_channel::TryRecvError::Disconnected) => return None,
+        }
+    }
+}
+
+#[cfg(not(madsim))]
+impl<T> Drop for Lane<T> {
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.thread.unpark();
     }
 }
 
@@ -188,7 +237,7 @@ impl<T: Send + 'static> Lane<T> {
 #[cfg(not(madsim))]
 struct Guard {
     name: &'static str,
-    done: Option<UnboundedSender<Event>>,
+    done: Option<UnboundedSender<Vec<Event>>>,
 }
 
 #[cfg(not(madsim))]
@@ -196,7 +245,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(done) = &self.done {
             // Nobody is left who would want to know.
-            let _ = done.send(Event::Broken(self.name));
+            let _ = done.send(vec![Event::Broken(self.name)]);
         }
     }
 }
@@ -209,17 +258,19 @@ struct Lane<T>(Box<dyn FnMut(T, Stopwatch) + Send>);
 impl<T: Send + 'static> Lane<T> {
     fn start(
         _name: (&'static str, usize),
-        done: &UnboundedSender<Event>,
+        done: &UnboundedSender<Vec<Event>>,
         _counts: &Arc<Counts>,
         mut work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> io::Result<Lane<T>> {
         let done = done.clone();
         Ok(Lane(Box::new(move |job, asked| {
-            let _ = done.send(work(job, asked));
+            let _ = done.send(vec![work(job, asked)]);
         })))
     }
 
-    fn send(&mut self, job: T) {
+    fn put(&mut self, job: T) {
         (self.0)(job, Stopwatch::start());
     }
+
+    fn go(&mut self) {}
 }

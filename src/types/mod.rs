@@ -9,6 +9,7 @@ mod entry;
 mod id;
 mod membership;
 mod message;
+mod proposal;
 mod read;
 mod rejection;
 mod status;
@@ -26,6 +27,7 @@ pub use membership::{
     Address, Change, ChangeError, Fate, Founder, Incarnation, Lineage, Member, Membership, Voters,
 };
 pub use message::{AppendOutcome, Beat, Body, Bringer, Message, Readiness};
+pub use proposal::Proposal;
 pub use read::{Freshness, ReadLevel};
 pub use rejection::RejectReason;
 pub use status::{PeerStatus, Report, RoleName, Standing, Status};

@@ -220,10 +220,7 @@ impl Cluster {
     /// Proposes a command at a node and returns the tag of the proposal.
     pub(crate) fn propose(&mut self, id: NodeId, text: &str) -> Tag {
         let tag = self.next_tag();
-        self.input(
-            id,
-            Input::Propose { tag, acknowledge: Acknowledge::Quorum, command: Command::from(text) },
-        );
+        self.input(id, Input::propose(tag, Acknowledge::Quorum, Command::from(text)));
         self.settle();
         tag
     }

@@ -191,11 +191,7 @@ impl Node {
     }
 
     pub(crate) fn propose(&mut self, tag: u64, text: &str) {
-        self.input(Input::Propose {
-            tag: Tag(tag),
-            acknowledge: Acknowledge::Quorum,
-            command: Command::from(text),
-        });
+        self.input(Input::propose(Tag(tag), Acknowledge::Quorum, Command::from(text)));
     }
 
     pub(crate) fn take_sent(&mut self) -> Vec<Message> {

@@ -23,11 +23,7 @@ fn lone() -> (Raft, Instant) {
     for write in 1..=2 {
         raft.step(now, Input::Persisted(WriteId(write)), &mut actions);
     }
-    raft.step(
-        now,
-        Input::Propose { tag, acknowledge: Acknowledge::Quorum, command: Command::from("a") },
-        &mut actions,
-    );
+    raft.step(now, Input::propose(tag, Acknowledge::Quorum, Command::from("a")), &mut actions);
     raft.step(now, Input::Persisted(WriteId(3)), &mut actions);
     assert!(actions.iter().any(|action| matches!(action, Action::Apply(_))), "{actions:?}");
     assert_eq!(raft.status().committed, Index(2));

@@ -302,7 +302,7 @@ impl Driver {
         let (tag, last) = (self.tag(Asked::Proposal), self.raft.status().last);
         let levels = [Acknowledge::Quorum, Acknowledge::AllLive, Acknowledge::LeaderOnly];
         let acknowledge = levels[size % levels.len()];
-        self.step(Input::Propose { tag, acknowledge, command: vec![1; size].into() });
+        self.step(Input::propose(tag, acknowledge, vec![1; size]));
         let status = self.raft.status();
         assert!(
             status.last == last || status.unapplied_bytes <= self.config.unapplied_bytes_max,

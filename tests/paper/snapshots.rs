@@ -206,11 +206,7 @@ fn a_compacted_log_goes_on() {
     let mut server = Server::start(&[1, 1, 1]);
     server.lead();
     server.take_snapshot(4, 4);
-    server.give(Input::Propose {
-        tag: Tag(1),
-        acknowledge: Acknowledge::Quorum,
-        command: Command::from("x"),
-    });
+    server.give(Input::propose(Tag(1), Acknowledge::Quorum, Command::from("x")));
     server.acknowledge(TWO);
     assert_eq!(server.0.status().committed, Index(5));
 }

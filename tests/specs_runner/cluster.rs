@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quorate::raft::{Action, Config, Input, PeerStatus, RoleName};
 use quorate::types::{
-    EntryId, Incarnation, Index, Instant, Membership, Message, NodeId, SnapshotMeta, Tag,
+    EntryId, Incarnation, Index, Instant, Membership, Message, NodeId, Proposal, SnapshotMeta, Tag,
 };
 
 use super::change;
@@ -78,12 +78,13 @@ impl Cluster {
     fn carry_out_at_once(&mut self, command: Command) -> Result<(), String> {
         match command {
             Command::Campaign(id) => self.give(id, Input::Campaign),
-            Command::Propose { to, acknowledge, commands } => {
-                commands.iter().try_for_each(|command| {
-                    let command = command.as_str().into();
-                    let tag = self.next_tag();
-                    self.give(to, Input::Propose { tag, acknowledge, command })
-                })
+            Command::Propose { to, acknowledge, commands, at_once } => {
+                let commands = commands.iter().map(|command| command.as_str().into());
+                let proposal = |command| Proposal { tag: self.next_tag(), acknowledge, command };
+                let proposals: Vec<Proposal> = commands.map(proposal).collect();
+                let size = if at_once { proposals.len() } else { 1 };
+                let mut inputs = proposals.chunks(size).map(|some| Input::Propose(some.to_vec()));
+                inputs.try_for_each(|input| self.give(to, input))
             }
             Command::Read { node, level, conflict } => {
                 let tag = self.next_tag();

@@ -18,13 +18,29 @@ pub(crate) enum Command {
     Disk(NodeId, Image),
     Elect(NodeId),
     Campaign(NodeId),
-    Propose { to: NodeId, acknowledge: Acknowledge, commands: Vec<String> },
-    Read { node: NodeId, level: ReadLevel, conflict: Option<Index> },
+    /// One by one, or all at once.
+    Propose {
+        to: NodeId,
+        acknowledge: Acknowledge,
+        commands: Vec<String>,
+        at_once: bool,
+    },
+    Read {
+        node: NodeId,
+        level: ReadLevel,
+        conflict: Option<Index>,
+    },
     Change(NodeId, Change),
     GiveUp(NodeId),
-    Transfer { node: NodeId, to: Option<NodeId> },
+    Transfer {
+        node: NodeId,
+        to: Option<NodeId>,
+    },
     Timeout(NodeId),
-    Advance { nodes: Vec<NodeId>, by: Duration },
+    Advance {
+        nodes: Vec<NodeId>,
+        by: Duration,
+    },
     Pause(NodeId, Duration),
     Run(Duration),
     Settle,
@@ -38,15 +54,33 @@ pub(crate) enum Command {
     Heal,
     Manual(Lane, Vec<NodeId>),
     Automatic(Lane, Vec<NodeId>),
-    Flush { node: NodeId, count: Option<usize> },
+    Flush {
+        node: NodeId,
+        count: Option<usize>,
+    },
     Apply(NodeId),
-    Crash { node: NodeId, keep: Keep },
-    Restart { node: NodeId, tail: Option<usize> },
-    Snapshot { node: NodeId, trailing: u64 },
-    Receive { node: NodeId, last: Option<Index> },
+    Crash {
+        node: NodeId,
+        keep: Keep,
+    },
+    Restart {
+        node: NodeId,
+        tail: Option<usize>,
+    },
+    Snapshot {
+        node: NodeId,
+        trailing: u64,
+    },
+    Receive {
+        node: NodeId,
+        last: Option<Index>,
+    },
     DiskFull(NodeId, bool),
     Quarantine(NodeId, bool),
-    Rebuild { node: NodeId, from: NodeId },
+    Rebuild {
+        node: NodeId,
+        from: NodeId,
+    },
     Append(NodeId),
     Inject(Message),
     Status(Vec<NodeId>),
@@ -104,7 +138,10 @@ const FORMS: [(&str, &str); 43] = [
     ),
     ("elect", "elect n1"),
     ("campaign", "campaign n1"),
-    ("propose", "propose n1 x y … [count=3] [bytes=100] [for=quorum|all-live|leader-only]"),
+    (
+        "propose",
+        "propose n1 x y … [count=3] [bytes=100] [for=quorum|all-live|leader-only] [at=once]",
+    ),
     ("read", "read n1 [lease | replica [after=3] | within 100ms | local]"),
     ("change", "change n1 nothing|+n4|-n3|?n5|~n2|casting=n1|n2@a|n2#22|n2!200 …"),
     ("give-up", "give-up n1"),
@@ -273,8 +310,8 @@ impl Command {
         let ids = |words: &[&str]| words.iter().map(|word| node(word)).collect::<Result<_, _>>();
         match (verb, rest) {
             ("propose", [to, words @ ..]) if !words.is_empty() => {
-                let (commands, acknowledge) = commands(words)?;
-                Ok(Command::Propose { to: node(to)?, acknowledge, commands })
+                let (commands, acknowledge, at_once) = commands(words)?;
+                Ok(Command::Propose { to: node(to)?, acknowledge, commands, at_once })
             }
             ("change", [to, words @ ..]) if !words.is_empty() => {
                 Ok(Command::Change(node(to)?, change::change(words)?))
@@ -368,10 +405,12 @@ fn count(word: &str) -> Result<usize, String> {
 }
 
 /// Reads the commands of a proposal: words as they are; `count` repeats them with a number, and
-/// `bytes` fills each up to that size; `for` says when they count as done.
-fn commands(words: &[&str]) -> Result<(Vec<String>, Acknowledge), String> {
+/// `bytes` fills each up to that size; `for` says when they count as done, `at` that they come
+/// together.
+fn commands(words: &[&str]) -> Result<(Vec<String>, Acknowledge, bool), String> {
     let (options, mut list): (Vec<&str>, Vec<&str>) = words.iter().partition(|w| w.contains('='));
-    let (mut repeat, mut bytes, mut acknowledge) = (None, 0, Acknowledge::Default);
+    let (mut repeat, mut bytes) = (None, 0);
+    let (mut acknowledge, mut at_once) = (Acknowledge::Default, false);
     for option in options {
         match pair(option)? {
             ("count", value) => repeat = Some(count(value)?),
@@ -379,6 +418,7 @@ fn commands(words: &[&str]) -> Result<(Vec<String>, Acknowledge), String> {
             ("for", "quorum") => acknowledge = Acknowledge::Quorum,
             ("for", "all-live") => acknowledge = Acknowledge::AllLive,
             ("for", "leader-only") => acknowledge = Acknowledge::LeaderOnly,
+            ("at", "once") => at_once = true,
             (key, _) => return Err(format!("`{key}` is no option of propose")),
         }
     }
@@ -399,5 +439,5 @@ fn commands(words: &[&str]) -> Result<(Vec<String>, Acknowledge), String> {
             command.push('.');
         }
     }
-    Ok((commands, acknowledge))
+    Ok((commands, acknowledge, at_once))
 }

@@ -84,7 +84,7 @@ impl Kind {
             | Input::SnapshotReceived { .. }
             | Input::DiskFull(_) => Kind::Disk,
             Input::Applied(_) => Kind::Apply,
-            Input::Propose { .. }
+            Input::Propose(_)
             | Input::Read { .. }
             | Input::ChangeMembership { .. }
             | Input::GiveUpChange { .. }

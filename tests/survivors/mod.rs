@@ -127,7 +127,12 @@ impl Story {
     fn propose(&mut self) {
         let Some(to) = self.leader() else { return };
         let commands = vec!["x".to_owned()];
-        self.carry_out(Command::Propose { to, acknowledge: Acknowledge::Quorum, commands });
+        self.carry_out(Command::Propose {
+            to,
+            acknowledge: Acknowledge::Quorum,
+            commands,
+            at_once: false,
+        });
     }
 
     /// What the leader has said gets to the first of the others, and what that says to it.

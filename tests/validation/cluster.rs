@@ -237,7 +237,7 @@ impl Cluster {
     pub(crate) fn proposes_at(&mut self, id: u64) {
         let command = Request::Plain(b"x").encode();
         let tag = self.tag();
-        self.input(id, Input::Propose { tag, acknowledge: Acknowledge::Default, command });
+        self.input(id, Input::propose(tag, Acknowledge::Default, command));
     }
 
     /// The node is asked for the sum: what it says at once.

@@ -8,7 +8,8 @@ use h2::client::{self, SendRequest};
 use http::{Request, Version};
 use tokio::net::TcpStream;
 
-/// A connection to one node.
+/// A connection to one node. Clones share it.
+#[derive(Clone)]
 pub(crate) struct Connection {
     sender: SendRequest<Bytes>,
     address: SocketAddr,

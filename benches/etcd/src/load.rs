@@ -31,6 +31,8 @@ impl fmt::Display for Kind {
 pub(crate) struct Load {
     pub(crate) kind: Kind,
     pub(crate) clients: usize,
+    /// What they share, evenly.
+    pub(crate) connections: usize,
     pub(crate) span: Duration,
     pub(crate) value_bytes: usize,
 }
@@ -47,7 +49,7 @@ pub(crate) struct Measured {
 
 /// Something that can be asked, by a client of its own.
 pub(crate) trait Target {
-    type Client: Ask + Send + 'static;
+    type Client: Ask + Clone + Send + 'static;
 
     fn client(&self) -> impl Future<Output = io::Result<Self::Client>>;
 
@@ -68,7 +70,7 @@ pub(crate) trait Ask {
 impl Load {
     pub(crate) async fn run<T: Target>(&self, target: &T) -> io::Result<Measured> {
         let mut clients = Vec::new();
-        for _ in 0..self.clients {
+        for _ in 0..self.connections {
             clients.push(target.client().await?);
         }
         let load = *self;
@@ -79,7 +81,8 @@ impl Load {
         }
         let (start, cpu) = (Instant::now(), target.cpu());
         let start_one = |(number, client)| tokio::spawn(load.ask_on(number, client, start));
-        let tasks: Vec<_> = (0..).zip(clients).map(start_one).collect();
+        let sharing = clients.into_iter().cycle().take(self.clients);
+        let tasks: Vec<_> = (0..).zip(sharing).map(start_one).collect();
         let mut times = Histogram::<u64>::new(3).expect("three digits");
         for task in tasks {
             let of_one = task.await.map_err(io::Error::other)??;

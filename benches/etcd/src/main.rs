@@ -28,6 +28,9 @@ struct Args {
     /// How many clients there are, each with one request outstanding
     #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
     clients: Vec<usize>,
+    /// How many connections the clients share, at most; each has its own if this is not said
+    #[arg(long)]
+    connections: Option<usize>,
     /// How long each measurement takes, in seconds
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -54,12 +57,11 @@ enum Order {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = Args::parse();
+    // One thread for all sockets is woken least, of a node's as of the clients'.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     match args.order.take() {
-        // A node has few sockets: one thread for all of them is woken least.
-        Some(Order::Node(node)) => {
-            Builder::new_current_thread().enable_all().build()?.block_on(node::run(node))
-        }
-        None => Builder::new_multi_thread().enable_all().build()?.block_on(compare(args)),
+        Some(Order::Node(node)) => runtime.block_on(node::run(node)),
+        None => runtime.block_on(compare(args)),
     }
 }
 
@@ -83,7 +85,9 @@ async fn measure(args: Args) -> Result<(), Box<dyn Error>> {
         for clients in &args.clients {
             for kind in [Kind::Put, Kind::Get] {
                 eprintln!("round {round} of {}: {kind} by {clients}", args.rounds);
-                let load = Load { kind, clients: *clients, span, value_bytes: args.value_bytes };
+                let connections = args.connections.unwrap_or(*clients).clamp(1, *clients);
+                let value_bytes = args.value_bytes;
+                let load = Load { kind, clients: *clients, connections, span, value_bytes };
                 table.add("etcd", kind, *clients, load.run(&etcd).await?);
                 table.add("quorate", kind, *clients, load.run(&quorate).await?);
             }

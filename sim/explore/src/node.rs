@@ -335,5 +335,5 @@ fn in_steps(now: Instant, instant: Instant) -> Instant {
 
 /// A proposal of a user.
 pub(crate) fn proposal() -> Input {
-    Input::Propose { tag: Tag(1), acknowledge: Acknowledge::Quorum, command: Command::from("x") }
+    Input::propose(Tag(1), Acknowledge::Quorum, Command::from("x"))
 }

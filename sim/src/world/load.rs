@@ -6,7 +6,9 @@ use std::time::Duration;
 use quorate::machine::{Answer, Call, ClientSession, Digest, Nonce, Outcome};
 use quorate::raft::RejectReason;
 use quorate::replica::Input;
-use quorate::types::{Acknowledge, Command, EntryId, Freshness, Index, NodeId, ReadLevel, Tag};
+use quorate::types::{
+    Acknowledge, Command, EntryId, Freshness, Index, NodeId, Proposal, ReadLevel, Tag,
+};
 
 use crate::choice::{Draw, Key, Kind};
 use crate::coverage::Spot;
@@ -324,7 +326,9 @@ impl World {
     /// A request reaches its node.
     pub(super) fn request(&mut self, slot: u32, witness: &mut Witness) {
         let Some(Request { to, tag, ask }) = self.clients.collect(slot) else { return };
-        let Some(running) = self.nodes[to.0 as usize].running.as_deref_mut() else {
+        let host = &mut self.nodes[to.0 as usize];
+        let incarnation = host.incarnation;
+        let Some(running) = host.running.as_deref_mut() else {
             self.count_event(EventKind::Vain, tag.0);
             witness.reach(Spot::RejectedByDownNode);
             self.client_is_rejected(tag, RejectReason::NotLeader { leader: None }, witness);
@@ -332,21 +336,38 @@ impl World {
         };
         running.unanswered.push(tag);
         witness.see(self.now, Seen::Asked { node: to.id(), tag });
-        let input = match ask {
+        match ask {
             Asked::Propose(command, acknowledge) => {
-                let membership = running.node.raft().membership();
-                if acknowledge.resolved(membership) == Acknowledge::AllLive {
-                    running.for_all_live.insert(tag);
+                running.gathered.push(Proposal { tag, acknowledge, command });
+                if self.settings.gather.is_zero() {
+                    self.gathered(to, incarnation, witness);
+                } else if running.gathered.len() == 1 {
+                    let at = self.now.after(self.settings.gather);
+                    self.queue.push(at, Event::Gathered { node: to.0, incarnation });
                 }
-                Input::Propose { tag, acknowledge, command }
             }
             Asked::Read(level, query) => {
                 witness.reads_at(&running.status, running.led_from, (tag, level));
-                Input::Read { tag, level, query }
+                self.step(to, Input::Read { tag, level, query }, witness);
+                witness.read_is_asked();
             }
-        };
-        self.step(to, input, witness);
-        witness.read_is_asked();
+        }
+    }
+
+    /// A driver hands over what it has gathered.
+    pub(super) fn gathered(&mut self, place: Place, incarnation: u16, witness: &mut Witness) {
+        let Some(running) = self.nodes[place.0 as usize].started_as(incarnation) else { return };
+        let proposals = core::mem::take(&mut running.gathered);
+        let membership = running.node.raft().membership();
+        for proposal in &proposals {
+            if proposal.acknowledge.resolved(membership) == Acknowledge::AllLive {
+                running.for_all_live.insert(proposal.tag);
+            }
+        }
+        if proposals.len() > 1 {
+            witness.reach(Spot::ProposedTogether);
+        }
+        self.step(place, Input::Propose(proposals), witness);
     }
 
     /// The log has a client's command, and this came of it.

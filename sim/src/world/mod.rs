@@ -201,6 +201,9 @@ impl World {
                 }
             }
             Event::Request { slot } => self.request(slot, witness),
+            Event::Gathered { node, incarnation } => {
+                self.gathered(Place(node), incarnation, witness);
+            }
             Event::Wake { node, incarnation } => self.wake(Place(node), incarnation, witness),
             Event::Operated { node, incarnation, lane } => {
                 self.operated(Place(node), incarnation, lane.into(), witness);
@@ -245,6 +248,7 @@ impl World {
             Event::Order { order } => Some(self.operator.place_of(order)),
             Event::Wake { node, .. }
             | Event::Intrude { node, .. }
+            | Event::Gathered { node, .. }
             | Event::Reported { node, .. }
             | Event::Worked { node, .. }
             | Event::Viewed { node, .. }
@@ -436,7 +440,7 @@ impl EventKind {
             Input::Disk(_) => EventKind::Disk,
             Input::Done(_) => EventKind::Done,
             Input::Frozen(_) | Input::Viewed(_) | Input::ViewFailed => EventKind::View,
-            Input::Propose { .. } => EventKind::Propose,
+            Input::Propose(_) => EventKind::Propose,
             Input::Read { .. } => EventKind::Read,
             _ => EventKind::Order,
         }

@@ -7,7 +7,7 @@ use quorate::machine::Digest;
 use quorate::raft::{RoleName, Status};
 use quorate::replica::{Comparisons, Node as Decider, Output, Replica, Work, Worker};
 use quorate::storage::{Completion, Operation};
-use quorate::types::{Index, Instant, NodeId, Tag, Term, Write};
+use quorate::types::{Index, Instant, NodeId, Proposal, Tag, Term, Write};
 
 use crate::coverage::Spot;
 use crate::disk::SimDisk;
@@ -113,6 +113,8 @@ pub(crate) struct Running {
     pub(crate) cuts: bool,
     /// The earliest time at which the node is going to be woken.
     pub(crate) wake_at: SimTime,
+    /// Proposals that are handed to the node together.
+    pub(crate) gathered: Vec<Proposal>,
     /// The proposals and reads that the node has not answered.
     pub(crate) unanswered: Vec<Tag>,
     /// Proposals that are to be answered once every live voter has them.
@@ -220,6 +222,7 @@ impl Running {
             disk_failed: false,
             cuts: false,
             wake_at: SimTime(u64::MAX),
+            gathered: Vec::new(),
             unanswered: Vec::new(),
             for_all_live: BTreeSet::new(),
             heard: BTreeMap::new(),

@@ -15,6 +15,8 @@ pub(crate) enum Event {
     Intrude { node: u8, slot: u32 },
     /// A request of a client reaches its node.
     Request { slot: u32 },
+    /// A driver hands over what it has gathered.
+    Gathered { node: u8, incarnation: u16 },
     /// A node's deadline may have come.
     Wake { node: u8, incarnation: u16 },
     /// A disk is done with the first operation of a lane.
