@@ -44,7 +44,8 @@ pub struct ServerConfig {
 /// The bounds of connections between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
-    /// How long a connection may take to come about, hellos included.
+    /// How long a connection may take to come about, hellos included. The addresses of one name
+    /// are tried in turn, and share it.
     pub handshake_max: Duration,
     /// How often a side that has nothing to say shows that it is there.
     pub pulse: Duration,
@@ -62,6 +63,9 @@ pub struct NetworkConfig {
     pub packets_max: usize,
     /// The most connections whose other end has not said yet who it is.
     pub strangers_max: usize,
+    /// The most of these from one address, or from one /64 of version 6. One more is refused, so
+    /// that one host does not keep out all others.
+    pub strangers_per_address_max: usize,
     /// The most connections that other nodes have open to this one, and as many that users have.
     pub connections_max: usize,
 }
@@ -72,15 +76,20 @@ pub struct ServiceConfig {
     /// The most requests of one connection that wait for their replies. No more is read from it
     /// until one of them has gone out.
     pub requests_per_connection_max: usize,
-    /// The most requests of all connections that wait for their replies. One more is refused as
-    /// overload.
+    /// The most requests of all connections that wait for their replies to go out. One more is
+    /// refused as overload.
     pub requests_max: usize,
-    /// The most bytes of commands and queries that all of these requests have together, in KiB.
-    /// What goes beyond it is refused as overload.
+    /// The most bytes of commands and queries that all of these requests have together, and of
+    /// replies and answers that wait to go out, in KiB. A request that goes beyond it is refused
+    /// as overload, and so is a read whose answer does. The reply to a proposal that is done is
+    /// given all the same.
     pub requests_kib_max: u32,
+    /// After how long a connection is closed that takes nothing of what is written to it.
+    pub stall_max: Duration,
     /// After how long without a request a connection is closed that waits for none.
     pub idle_max: Duration,
-    /// How long replies may take to go out when the node is shut down.
+    /// How long replies may take to go out, and clients to take them, when the node is shut down or
+    /// a connection is closed.
     pub drain_max: Duration,
 }
 
@@ -95,6 +104,7 @@ impl Default for NetworkConfig {
             retry_max: Duration::from_secs(1),
             packets_max: 4096,
             strangers_max: 64,
+            strangers_per_address_max: 16,
             connections_max: 1024,
         }
     }
@@ -106,6 +116,7 @@ impl Default for ServiceConfig {
             requests_per_connection_max: 512,
             requests_max: 16_384,
             requests_kib_max: 128 << 10,
+            stall_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(120),
             drain_max: Duration::from_secs(1),
         }
@@ -121,8 +132,9 @@ impl ServiceConfig {
             ("service.requests_kib_max", self.requests_kib_max as usize),
         ];
         let count = counts.into_iter().find(|(_, count)| *count == 0);
-        let idle = self.idle_max.is_zero().then_some("service.idle_max");
-        count.map(|(field, _)| field).or(idle)
+        let spans = [("service.idle_max", self.idle_max), ("service.stall_max", self.stall_max)];
+        let span = spans.into_iter().find(|(_, span)| span.is_zero());
+        count.map(|(field, _)| field).or(span.map(|(field, _)| field))
     }
 }
 
@@ -173,8 +185,10 @@ impl ServerConfig {
         directory: PathBuf,
         cluster: ClusterId,
         listen: SocketAddr,
-        raft: Config,
+        mut raft: Config,
     ) -> ServerConfig {
+        // Under load the next entries say it long before, and so a message is spared.
+        raft.commit_delay = Duration::from_millis(1);
         ServerConfig {
             directory,
             cluster,
@@ -221,6 +235,7 @@ impl ServerConfig {
         let counts = [
             ("packets_max", network.packets_max),
             ("strangers_max", network.strangers_max),
+            ("strangers_per_address_max", network.strangers_per_address_max),
             ("connections_max", network.connections_max),
             ("requests_max", self.requests_max),
         ];

@@ -191,3 +191,23 @@ impl Handle {
         told.await.unwrap_or(Err(AskError::Stopped))
     }
 }
+
+#[cfg(test)]
+impl Handle {
+    /// One to a node that a test plays: what it is asked for comes out of the queue.
+    pub(super) fn played() -> (Handle, tokio::sync::mpsc::Receiver<Ask>) {
+        use crate::runtime::config::NetworkConfig;
+        use crate::runtime::metrics::Counts;
+        use crate::runtime::transport::link;
+        use crate::storage::ClusterId;
+
+        let (asks, asked) = tokio::sync::mpsc::channel(16);
+        let leadership = Leadership { role: RoleName::Follower, term: Term(1), leader: None };
+        let (_, leadership) = watch::channel(leadership);
+        let (_, membership) = watch::channel(Membership::default());
+        let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
+        let security = link::Security::Plaintext { leaves: false };
+        let gate = Arc::new(Gate::new(security, &NetworkConfig::default(), counts));
+        (Handle { asks, leadership, membership, gate }, asked)
+    }
+}

@@ -9,7 +9,7 @@ use crate::types::NodeId;
 /// Who a certificate is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Principal {
-    /// A node of the cluster.
+    /// A node of the cluster. As a client it may ask how other nodes are, and nothing else.
     Node(NodeId),
     /// A user: may propose and read.
     Client(Arc<str>),

@@ -146,6 +146,25 @@ fn the_page_may_do_nothing_but_ask_its_own_node() {
 }
 
 #[test]
+fn the_page_shows_the_others_by_the_nodes_own_certificates() {
+    let mut nodes = Nodes::none(2);
+    nodes.quorate(&["certs", "certs", "--nodes", "1,2", "--days", "1"]).ok();
+    let (certs, members) = (nodes.root().join("certs"), nodes.listed(&[1, 2]));
+    let certs = certs.to_string_lossy().into_owned();
+    for id in [1, 2] {
+        nodes.serve_with(id, &["--members", &members, "--certs", &certs, "--ui", "0"]);
+    }
+    for id in [1, 2] {
+        let page = address(&nodes, id, "ui");
+        eventually("it has asked the other one", || {
+            let seen = get(page, "/api/cluster").json();
+            let ids = seen["nodes"].as_array().expect("a list").iter().map(|node| &node["id"]);
+            ids.filter_map(Value::as_u64).eq([id, 3 - id])
+        });
+    }
+}
+
+#[test]
 fn what_nobody_should_ask_is_refused() {
     let (_nodes, metrics, _) = first_of(1);
     let told =

@@ -1,6 +1,7 @@
 //! Nodes that run for real: files, sockets and threads, in one process.
 
 mod carrying;
+mod client_rules;
 mod clients;
 mod cluster;
 #[cfg(feature = "metrics")]

@@ -171,6 +171,27 @@ async fn who_says_nothing_at_all_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn one_host_holds_a_part_of_the_places_of_strangers() {
+    let node = Node::start(|network| {
+        // They are not late while the test lasts.
+        network.handshake_max = Duration::from_secs(60);
+        network.strangers_per_address_max = 2;
+    })
+    .await;
+    let silent = [Raw::call(node.server.address()).await, Raw::call(node.server.address()).await];
+    let mut more = Raw::call(node.server.address()).await;
+    assert_eq!(more.hear().await, None);
+    node.refused(Refusal::Crowd).await;
+    drop(silent);
+    eventually("there is room again", async || {
+        let mut next = Raw::call(node.server.address()).await;
+        next.say(&hello(2, 1)).await;
+        matches!(next.hear().await, Some(Frame::Hello(_)))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_leaves_before_a_hello_is_counted() {
     let node = Node::start(|_| ()).await;
     drop(Raw::call(node.server.address()).await);

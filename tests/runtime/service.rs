@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use quorate::runtime::{Refusal, Server, ServerConfig};
-use quorate::types::{Acknowledge, Command, NodeId, ReadLevel};
+use quorate::types::{Acknowledge, Address, Change, Command, NodeId, ReadLevel};
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, Denial, Frame, FrameReader, Told, Versions, Wanted,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::clients::{client_of, text};
 use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
@@ -28,13 +28,25 @@ impl Line {
 
     /// The same, and both have greeted.
     async fn greeted(cluster: &Cluster, id: NodeId) -> Line {
-        let mut line = Line::open(cluster, id).await;
-        line.greet(hello()).await;
-        match line.next().await {
+        Line::open(cluster, id).await.greeting(id).await
+    }
+
+    /// The same with little room for what arrives and is not read yet.
+    async fn narrow(cluster: &Cluster, id: NodeId) -> Line {
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        socket.set_recv_buffer_size(4096).expect("it may be as small");
+        let stream = socket.connect(cluster.address(id)).await.expect("it listens");
+        let line = Line { stream, frames: FrameReader::new(), arrived: Vec::new() };
+        line.greeting(id).await
+    }
+
+    async fn greeting(mut self, id: NodeId) -> Line {
+        self.greet(hello()).await;
+        match self.next().await {
             Some(Frame::ClientHello(answer)) => assert_eq!(answer.node, Some(id)),
             other => panic!("{other:?}"),
         }
-        line
+        self
     }
 
     async fn greet(&mut self, hello: ClientHello) {
@@ -97,6 +109,12 @@ fn hello() -> ClientHello {
 
 fn read(level: ReadLevel) -> Wanted {
     Wanted::Read { level, query: Vec::new() }
+}
+
+/// Of the membership: by a node that is nowhere, and never gets the log.
+fn a_change_that_waits() -> Wanted {
+    let nowhere = Address::new("127.0.0.1:1").expect("it is short");
+    Wanted::ChangeMembership(Change::new().voter(NodeId(9)).address(NodeId(9), nowhere))
 }
 
 fn refusals(cluster: &Cluster, why: Refusal) -> u64 {
@@ -166,21 +184,20 @@ async fn a_hello_that_means_others_is_answered_and_refused() {
 
 #[tokio::test]
 async fn replies_come_when_they_are_known_in_any_order() {
-    let mut cluster = Cluster::start(3).await;
+    let mut cluster = Cluster::start(1).await;
     cluster.add("one").await;
-    let leader = cluster.leader().await;
-    for id in [1, 2, 3].map(NodeId).into_iter().filter(|id| *id != leader) {
-        cluster.kill(id).await;
-    }
-    let mut line = Line::greeted(&cluster, leader).await;
-    let command = quorate::machine::Request::Plain(b"two").encode();
-    line.ask(7, Wanted::Propose { acknowledge: Acknowledge::Quorum, command }).await;
+    let mut line = Line::greeted(&cluster, NodeId(1)).await;
+    line.ask(7, a_change_that_waits()).await;
     line.ask(8, read(ReadLevel::Local)).await;
     let first = line.told().await;
     let Told::Answered { answer, .. } = first.told else { panic!("{first:?}") };
     assert_eq!((first.number, text(&answer)), (8, "one\n"));
+    let server = cluster.servers.remove(&NodeId(1)).expect("it runs");
+    let stopped = tokio::spawn(server.shutdown());
     let second = line.told().await;
-    assert_eq!((second.number, &second.told), (7, &Told::Unknown), "no majority is left");
+    assert_eq!((second.number, &second.told), (7, &Told::Unknown), "it stopped meanwhile");
+    drop(line);
+    stopped.await.expect("no panic").expect("nothing failed");
 }
 
 #[tokio::test]
@@ -257,4 +274,74 @@ async fn whoever_wants_nothing_for_long_is_left() {
     let mut silent = Line::greeted(&cluster, NodeId(1)).await;
     silent.ends().await;
     eventually("it is counted", async || refusals(&cluster, Refusal::Silence) == 1).await;
+}
+
+/// A node with some lines, and a client whose reply of all of them is on its way, unread.
+async fn unread(change: impl FnOnce(&mut ServerConfig)) -> (Cluster, Line) {
+    let cluster = start(change).await;
+    let client = client_of(&cluster, [1]);
+    for _ in 0..2 {
+        client.propose(&vec![b'x'; (1 << 20) - 100]).await.expect("a command may be as long");
+    }
+    let mut line = Line::narrow(&cluster, NodeId(1)).await;
+    line.ask(1, read(ReadLevel::Local)).await;
+    (cluster, line)
+}
+
+impl Line {
+    /// The reply comes that was on its way.
+    async fn read_on(&mut self) {
+        let reply = self.told().await;
+        assert_eq!(reply.number, 1);
+        assert!(matches!(reply.told, Told::Answered { answer, .. } if answer.len() > 2_000_000));
+    }
+}
+
+/// Pulses, so many that no buffer of a node takes them all.
+fn pulses() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < 512 << 10 {
+        quorate::wire::pulse(&mut bytes);
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn what_was_replied_arrives_though_the_node_is_shut_down() {
+    let (mut cluster, mut line) = unread(|config| {
+        config.service.requests_per_connection_max = 1;
+        config.service.drain_max = Duration::from_secs(30);
+    })
+    .await;
+    // The one after that waits for a node that is nowhere, and what follows is not read.
+    line.ask(2, a_change_that_waits()).await;
+    eventually("it has begun", async || {
+        cluster.handle(NodeId(1)).membership().borrow().is_staged()
+    })
+    .await;
+    line.write(&pulses()).await;
+    let server = cluster.servers.remove(&NodeId(1)).expect("it runs");
+    let stopped = tokio::spawn(server.shutdown());
+    line.read_on().await;
+    let last = line.told().await;
+    assert_eq!((last.number, last.told), (2, Told::Unknown), "it stopped meanwhile");
+    line.ends().await;
+    drop(line);
+    stopped.await.expect("no panic").expect("nothing failed");
+}
+
+#[tokio::test]
+async fn what_was_replied_arrives_though_nothing_else_is_wanted() {
+    let (_cluster, mut line) = unread(|config| {
+        config.service.idle_max = Duration::from_millis(100);
+        config.service.drain_max = Duration::from_secs(30);
+    })
+    .await;
+    let pulses = pulses();
+    for _ in 0..20 {
+        line.write(&pulses).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    line.read_on().await;
+    line.ends().await;
 }

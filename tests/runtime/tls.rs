@@ -3,14 +3,16 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quorate::runtime::certs::{Authority, CertsError, Directory};
 use quorate::runtime::{
-    Client, ClientError, Principal, Refusal, Role, Server, ServerConfig, ServerError, TlsConfig,
+    Client, ClientError, Principal, Refusal, Rejection, Role, Server, ServerConfig, ServerError,
+    TlsConfig,
 };
 use quorate::storage::ClusterId;
-use quorate::types::{Body, NodeId};
-use quorate::wire::Frame;
+use quorate::types::{Acknowledge, Body, Change, NodeId, ReadLevel};
+use quorate::wire::{Denial, Frame};
 use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair, SanType};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
@@ -125,6 +127,11 @@ impl Node {
 
 /// A certificate with these names, whatever they are: no authority would make it by itself.
 fn forge(node: &Node, by: &Authority, uris: &[String]) -> TlsConfig {
+    forge_until(node, by, uris, None)
+}
+
+/// The same, which lasts so long from now.
+fn forge_until(node: &Node, by: &Authority, uris: &[String], lasts: Option<Duration>) -> TlsConfig {
     let name = |name: &str| {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -137,6 +144,9 @@ fn forge(node: &Node, by: &Authority, uris: &[String]) -> TlsConfig {
     let mut params = name("somebody");
     let uri = |uri: &String| SanType::URI(uri.as_str().try_into().expect("it is ASCII"));
     params.subject_alt_names = uris.iter().map(uri).collect();
+    if let Some(lasts) = lasts {
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now() + lasts;
+    }
     let issuer = Issuer::from_params(&authority, vouches);
     let certificate = params.signed_by(&key, &issuer).expect("it can be made");
     let mut config = node.certs().config(&NODE(2));
@@ -145,6 +155,11 @@ fn forge(node: &Node, by: &Authority, uris: &[String]) -> TlsConfig {
     fs::write(&config.certificate, certificate.pem()).expect("there is room");
     fs::write(&config.key, key.serialize_pem()).expect("there is room");
     config
+}
+
+/// Since 1970.
+fn now() -> Duration {
+    Duration::from_secs(UnixTime::now().as_secs())
 }
 
 #[tokio::test]
@@ -234,6 +249,25 @@ async fn a_certificate_that_is_over_does_not_count() {
     let node = Node::start().await;
     let own = node.certs().issue(CLUSTER, &NODE(2), 0).expect("it can be made");
     node.refuses(Some(&own), &hello(2, 1), Refusal::Expired).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_runs_out_ends_its_connections() {
+    let node = Node::start().await;
+    let authority = node.certs().authority(Role::Node).expect("it is there");
+    // On a machine that has much else to do a second time takes longer than it lasts.
+    for seconds in [2, 6, 18] {
+        let lasts = Some(Duration::from_secs(seconds));
+        let own = forge_until(&node, &authority, &[NODE(2).uri(CLUSTER)], lasts);
+        let mut peer = call(node.address, Some(&own)).await;
+        peer.say(&hello(2, 1)).await;
+        if let Some(frame) = peer.hear().await {
+            assert!(matches!(frame, Frame::Hello(_)), "it counts: {frame:?}");
+            peer.pulse_to_the_end().await;
+            return node.refused(Refusal::Expired).await;
+        }
+    }
+    panic!("it never counts");
 }
 
 #[tokio::test]
@@ -440,12 +474,58 @@ async fn users_do_what_their_role_allows() {
 }
 
 #[tokio::test]
-async fn a_node_is_no_user() {
+async fn a_node_may_ask_how_others_are_and_nothing_else() {
     let node = Node::start().await;
-    let mut config = quorate::runtime::ClientConfig::new(CLUSTER, [node.address.to_string()]);
+    let address = node.address.to_string();
+    let mut config = quorate::runtime::ClientConfig::new(CLUSTER, [address.clone()]);
     config.tls = Some(node.issue(&NODE(2)));
-    config.deadline = std::time::Duration::from_millis(200);
     let client = Client::new(config).expect("the configuration makes sense");
-    client.propose(b"a").await.expect_err("it is refused");
-    node.refused(Refusal::Role).await;
+    let report = client.report(&address).await.expect("it may");
+    assert_eq!(report.status.id, NodeId(1));
+    let denied = Some(ClientError::Rejected(Rejection::Denied(Denial::NotAllowed)));
+    assert_eq!(client.propose(b"a").await.err(), denied);
+    assert_eq!(client.propose_at_most_once(b"a", Acknowledge::Quorum).await.err(), denied);
+    for level in [ReadLevel::Linearizable, ReadLevel::Local] {
+        assert_eq!(client.read(level, b"").await.err(), denied);
+    }
+    let change = Change::new().voter(NodeId(2));
+    assert_eq!(client.change_membership(change).await.err(), denied);
+    assert_eq!(client.give_up_change().await.err(), denied);
+    assert_eq!(client.transfer(None).await.err(), denied);
+    assert_eq!(client.campaign(&address).await.err(), denied);
+    assert_eq!(client.snapshot(&address).await.err(), denied);
+    assert_eq!(node.cluster.read(NodeId(1)).await, "", "nothing came of it");
+    // A node that was taken back does not learn that either.
+    let certificate = fs::read_to_string(node.certs().config(&NODE(2)).certificate);
+    let authority = node.certs().authority(Role::Node).expect("it is there");
+    let list = authority.revoke(&[&certificate.expect("it is there")]).expect("it can be made");
+    fs::write(node.cluster.revoked(), list).expect("there is room");
+    node.cluster.handle(NodeId(1)).reload_tls().expect("the files are right");
+    let late = client.with_deadline(Duration::from_millis(300));
+    late.report(&address).await.expect_err("it is let in no more");
+    refused(&node.cluster.handle(NodeId(1)), Refusal::Untrusted).await;
+}
+
+#[tokio::test]
+async fn a_client_reads_its_files_again() {
+    let node = Node::start().await;
+    let address = node.address.to_string();
+    let mut config = quorate::runtime::ClientConfig::new(CLUSTER, [address.clone()]);
+    let files = node.issue(&Principal::client("app").expect("it is a name"));
+    config.tls = Some(files.clone());
+    let client = Client::new(config).expect("the configuration makes sense");
+    client.report(&address).await.expect("it is let in");
+    let trusted = fs::read_to_string(&files.nodes).expect("it is there");
+    fs::write(&files.nodes, "nothing").expect("there is room");
+    let error = client.reload_tls().expect_err("it is no certificate");
+    assert_eq!(error.file(), files.nodes);
+    client.report(&address).await.expect("nothing has changed");
+    let other = Authority::new(Role::Node).expect("it can be made");
+    fs::write(&files.nodes, other.certificate()).expect("there is room");
+    client.reload_tls().expect("the files are right");
+    let late = client.with_deadline(Duration::from_millis(300));
+    late.report(&address).await.expect_err("the node is not trusted any more");
+    fs::write(&files.nodes, trusted).expect("there is room");
+    client.reload_tls().expect("the files are right");
+    client.report(&address).await.expect("the node is trusted again");
 }

@@ -70,6 +70,11 @@ impl Network {
         &self.dialer.config
     }
 
+    #[cfg(feature = "tls")]
+    pub(super) fn security(&self) -> &Security {
+        &self.dialer.security
+    }
+
     pub(super) fn attempts(&self, deadline: Instant, repeats: Repeats) -> Attempts<'_> {
         Attempts {
             network: self,

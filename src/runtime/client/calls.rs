@@ -13,6 +13,10 @@ use crate::runtime::client::attempts::{Network, Repeats, Route};
 use crate::runtime::client::config::{ClientConfig, ClientConfigError};
 use crate::runtime::client::error::{ClientError, Rejection, Trouble};
 use crate::runtime::client::session::Session;
+#[cfg(feature = "tls")]
+use crate::runtime::tls::TlsError;
+#[cfg(feature = "tls")]
+use crate::runtime::transport::link::Security;
 use crate::types::{Acknowledge, Change, EntryId, NodeId, ReadLevel, Report};
 use crate::wire::{Told, Wanted};
 
@@ -191,6 +195,19 @@ impl Client {
     /// A [`ClientError`].
     pub async fn snapshot(&self, address: &str) -> Result<(), ClientError> {
         self.begun(self.ask(Route::At(address), Repeats::Once, Wanted::Snapshot).await?)
+    }
+
+    /// Reads the files of `ClientConfig::tls` again, at once. New connections go by them; open
+    /// ones end whose node is not trusted any more. A client without TLS has none.
+    ///
+    /// # Errors
+    /// A [`TlsError`] that names the file; everything stays as it was.
+    #[cfg(feature = "tls")]
+    pub fn reload_tls(&self) -> Result<(), TlsError> {
+        match self.shared.network.security() {
+            Security::Plaintext { .. } => Ok(()),
+            Security::Tls(tls) => tls.reload(),
+        }
     }
 
     fn by(&self) -> Instant {

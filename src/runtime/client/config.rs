@@ -26,7 +26,8 @@ pub struct ClientConfig {
     /// The session that makes a proposal count once: how many proposals may be under way at the
     /// same time, and how much the nodes keep for them.
     pub session: SessionLimits,
-    /// How long one connection may take to come about, hellos included.
+    /// How long one connection may take to come about, hellos included. The addresses of one name
+    /// are tried in turn, and share it.
     pub connect_max: Duration,
     /// How often a side that has nothing to say shows that it is there; not longer than the
     /// nodes' own.

@@ -3,19 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
-use tokio::net::lookup_host;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::nodes::Nodes;
-use crate::runtime::transport::greeting::{Reader, say_within};
-use crate::runtime::transport::link::{Security, Stream};
+use crate::runtime::transport::greeting::{Reader, say};
+use crate::runtime::transport::link::{Link, Security, Stream};
 use crate::wire::{ClientHello, ClientRequest, Frame, Told, Versions, Wanted, pulse};
 
 /// How many requests are written at once, at most.
@@ -107,16 +107,15 @@ impl Sent {
 impl Dialer {
     async fn run(self, address: String, mut queue: Receiver<Request>) {
         let waiting = Mutex::new(Waiting::default());
-        let connected = timeout(self.config.connect_max, self.connect(&address)).await;
-        let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long"));
-        let ended = match connected.unwrap_or_else(late) {
+        let greet = |found| self.greet(found);
+        let connected = self.security.reach(&address, self.config.connect_max, greet).await;
+        let ended = match connected {
             Err(error) => Err(error),
-            Ok((stream, frames)) => {
+            Ok((Link { stream, mut trust, .. }, frames)) => {
                 debug!(%address, "connected");
-                let (read, write) = split(stream);
                 tokio::select! {
-                    ended = self.read(read, frames, &waiting) => ended,
-                    ended = self.write(write, &mut queue, &waiting) => ended,
+                    ended = self.talk(stream, frames, &mut queue, &waiting) => ended,
+                    error = trust.lost() => Err(error),
                 }
             }
         };
@@ -135,32 +134,35 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, address: &str) -> io::Result<(Stream, Reader)> {
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for found in lookup_host(address).await? {
-            match self.greet(&found.to_string()).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
-    }
-
-    async fn greet(&self, address: &str) -> io::Result<(Stream, Reader)> {
-        let mut stream = self.security.call(address, None).await?.stream;
+    async fn greet(&self, address: SocketAddr) -> io::Result<(Link, Reader)> {
+        let mut link = self.security.call(address, None).await?;
         let cluster = self.config.cluster.0;
         let versions = Versions::SUPPORTED;
         let hello = ClientHello { versions, cluster, node: None, full: false };
         let mut bytes = Vec::new();
         hello.encode(&mut bytes);
-        say_within(self.config.connect_max, &mut stream, &bytes).await?;
+        say(&mut link.stream, &bytes).await?;
         let mut frames = Reader::new();
-        let answer = match frames.next(&mut stream).await? {
+        let answer = match frames.next(&mut link.stream).await? {
             Frame::ClientHello(answer) => answer,
             _ => return Err(invalid("it answers as no node does")),
         };
         hello.check(&answer).map_err(|error| invalid(&error.to_string()))?;
-        Ok((stream, frames))
+        Ok((link, frames))
+    }
+
+    async fn talk(
+        &self,
+        stream: Stream,
+        frames: Reader,
+        queue: &mut Receiver<Request>,
+        waiting: &Mutex<Waiting>,
+    ) -> io::Result<()> {
+        let (read, write) = split(stream);
+        tokio::select! {
+            ended = self.read(read, frames, waiting) => ended,
+            ended = self.write(write, queue, waiting) => ended,
+        }
     }
 
     async fn read(
@@ -170,9 +172,7 @@ impl Dialer {
         waiting: &Mutex<Waiting>,
     ) -> io::Result<()> {
         loop {
-            let frame = timeout(self.config.silence_max, frames.next(&mut read)).await;
-            let silence = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "it fell silent"));
-            match frame.unwrap_or_else(silence)? {
+            match frames.next_within(self.config.silence_max, &mut read).await? {
                 Frame::Reply(reply) => {
                     if reply.number == Waiting::REPORT {
                         if let Told::Report(report) = &reply.told {
@@ -192,7 +192,8 @@ impl Dialer {
     }
 
     /// Writes requests, as many together as there are, and pulses where there are none; until
-    /// nobody can ask any more, or nobody has for long.
+    /// nobody can ask any more, or nobody has for long. A write may take long, as long as the
+    /// other side shows that it is there.
     async fn write(
         &self,
         mut write: impl AsyncWrite + Unpin,
@@ -207,11 +208,11 @@ impl Dialer {
             for request in batch.drain(..) {
                 lock(waiting).encode(request, &mut bytes);
                 if bytes.len() >= BATCH_BYTES {
-                    self.send(&mut write, &mut bytes).await?;
+                    send(&mut write, &mut bytes).await?;
                 }
             }
             if !bytes.is_empty() {
-                self.send(&mut write, &mut bytes).await?;
+                send(&mut write, &mut bytes).await?;
             }
             let pulse_at = Instant::now() + self.config.pulse;
             tokio::select! {
@@ -232,18 +233,14 @@ impl Dialer {
             }
         }
     }
+}
 
-    /// Writes `bytes`, and keeps their memory unless it is much.
-    async fn send(
-        &self,
-        write: &mut (impl AsyncWrite + Unpin),
-        bytes: &mut Vec<u8>,
-    ) -> io::Result<()> {
-        say_within(self.config.silence_max, write, bytes).await?;
-        bytes.clear();
-        bytes.shrink_to(2 * BATCH_BYTES);
-        Ok(())
-    }
+/// Writes `bytes`, and keeps their memory unless it is much.
+async fn send(write: &mut (impl AsyncWrite + Unpin), bytes: &mut Vec<u8>) -> io::Result<()> {
+    say(write, bytes).await?;
+    bytes.clear();
+    bytes.shrink_to(2 * BATCH_BYTES);
+    Ok(())
 }
 
 impl Waiting {
@@ -273,4 +270,162 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::storage::ClusterId;
+    use crate::types::{Freshness, Index, ReadLevel};
+    use crate::wire::ClientReply;
+
+    const MIB: usize = 1 << 20;
+
+    /// A connection to a node that is played by `stream`, of which `frames` reads.
+    struct Line {
+        connection: Connection,
+        stream: DuplexStream,
+        frames: Reader,
+    }
+
+    impl Line {
+        async fn open() -> Line {
+            let config = ClientConfig::new(ClusterId(7), ["127.0.0.1:1"]);
+            let nodes = Nodes::new(config.addresses.clone(), 0);
+            let dialer = Dialer {
+                config: Arc::new(config),
+                security: Security::Plaintext { leaves: false },
+                nodes: Arc::new(Mutex::new(nodes)),
+            };
+            let (stream, near) = duplex(64 << 10);
+            let (sender, mut queue) = mpsc::channel(16);
+            let frames = greeted().await;
+            tokio::spawn(async move {
+                let waiting = Mutex::new(Waiting::default());
+                let talked = dialer.talk(Box::new(near), frames, &mut queue, &waiting);
+                let error = talked.await.expect_err("it is not left alone").to_string();
+                for caller in std::mem::take(&mut lock(&waiting).callers).into_values() {
+                    drop(caller.send(Err(Failed::Lost(error.clone()))));
+                }
+            });
+            Line { connection: Connection(sender), stream, frames: greeted().await }
+        }
+
+        /// Asks, and gives the request's number as the node sees it.
+        async fn ask(&mut self, query: Vec<u8>) -> (u64, tokio::task::JoinHandle<Asked>) {
+            let connection = self.connection.clone();
+            let wanted = Wanted::Read { level: ReadLevel::Local, query };
+            let asked = tokio::spawn(async move { connection.ask(wanted, &Sent::default()).await });
+            (self.asked().await, asked)
+        }
+
+        /// The number of the next request that is not the connection's own.
+        async fn asked(&mut self) -> u64 {
+            loop {
+                match self.frames.next(&mut self.stream).await {
+                    Ok(Frame::Request(request)) if request.number != Waiting::REPORT => {
+                        return request.number;
+                    }
+                    Ok(Frame::Request(_) | Frame::Pulse) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    async fn greeted() -> Reader {
+        let mut bytes = Vec::new();
+        let versions = Versions::SUPPORTED;
+        ClientHello { versions, cluster: 7, node: None, full: false }.encode(&mut bytes);
+        let mut frames = Reader::new();
+        frames.next(&mut &bytes[..]).await.expect("it is a hello");
+        frames
+    }
+
+    fn answer(number: u64, bytes: usize) -> Vec<u8> {
+        let (index, applied) = (Index(1), Index(1));
+        let (answer, freshness) = (vec![7; bytes], Freshness::Unknown);
+        let told = Told::Answered { freshness, index, applied, answer };
+        let mut bytes = Vec::new();
+        ClientReply { number, told }.encode(&mut bytes).expect("it is not too long");
+        bytes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_may_come_slowly_but_it_must_come() {
+        let mut line = Line::open().await;
+        let silence_max = ClientConfig::new(ClusterId(7), ["x:1"]).silence_max;
+        let (number, asked) = line.ask(Vec::new()).await;
+        for piece in answer(number, MIB).chunks(64 << 10) {
+            sleep(silence_max / 4 * 3).await;
+            line.stream.write_all(piece).await.expect("it is taken");
+        }
+        assert!(matches!(asked.await, Ok(Ok(Told::Answered { .. }))));
+
+        let (number, asked) = line.ask(Vec::new()).await;
+        line.stream.write_all(&answer(number, MIB)[..100]).await.expect("it is taken");
+        let failed = asked.await.expect("no panic").expect_err("the rest never comes");
+        assert!(matches!(&failed, Failed::Lost(error) if error.contains("nothing was heard")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_may_be_taken_slowly_as_long_as_the_node_is_there() {
+        let mut line = Line::open().await;
+        let silence_max = ClientConfig::new(ClusterId(7), ["x:1"]).silence_max;
+        let connection = line.connection.clone();
+        let wanted = Wanted::Read { level: ReadLevel::Local, query: vec![7; MIB] };
+        let asked = tokio::spawn(async move { connection.ask(wanted, &Sent::default()).await });
+        let mut pulses = Vec::new();
+        pulse(&mut pulses);
+        for _ in 0..10 {
+            sleep(silence_max / 2).await;
+            line.stream.write_all(&pulses).await.expect("it is taken");
+        }
+        let number = line.asked().await;
+        line.stream.write_all(&answer(number, 1)).await.expect("it is taken");
+        assert!(matches!(asked.await, Ok(Ok(Told::Answered { .. }))));
+    }
+
+    #[test]
+    fn what_was_withdrawn_is_not_sent_and_what_was_sent_is_not_withdrawn() {
+        let mut waiting = Waiting::default();
+        let mut bytes = Vec::new();
+        let (sent, (asked, _told)) = (Sent::default(), oneshot::channel());
+        assert!(sent.withdraw());
+        waiting.encode(Request { wanted: Wanted::GiveUpChange, sent, asked }, &mut bytes);
+        assert!(bytes.is_empty() && waiting.callers.is_empty());
+        let (sent, (asked, _told)) = (Sent::default(), oneshot::channel());
+        let request = Request { wanted: Wanted::GiveUpChange, sent: sent.clone(), asked };
+        waiting.encode(request, &mut bytes);
+        assert!(!sent.withdraw() && !bytes.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_to_no_request_ends_the_connection() {
+        let mut line = Line::open().await;
+        let (number, asked) = line.ask(Vec::new()).await;
+        line.stream.write_all(&answer(number + 1, 1)).await.expect("it is taken");
+        let failed = asked.await.expect("no panic").expect_err("it is not its reply");
+        assert!(matches!(&failed, Failed::Lost(error) if error == "it replies to nothing"));
+        let mut rest = Vec::new();
+        line.stream.read_to_end(&mut rest).await.expect("it is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_caller_gets_the_reply_to_its_own_request() {
+        let mut line = Line::open().await;
+        let (first, first_asked) = line.ask(Vec::new()).await;
+        let (second, second_asked) = line.ask(Vec::new()).await;
+        assert_ne!(first, second);
+        for (number, bytes) in [(second, 2), (first, 1)] {
+            line.stream.write_all(&answer(number, bytes)).await.expect("it is taken");
+        }
+        for (asked, bytes) in [(first_asked, 1), (second_asked, 2)] {
+            let told = asked.await.expect("no panic").expect("it is replied to");
+            assert!(matches!(told, Told::Answered { answer, .. } if answer.len() == bytes));
+        }
+    }
 }

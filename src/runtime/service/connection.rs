@@ -4,16 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
 use crate::runtime::refusal::{Refusal, refused};
-use crate::runtime::service::requests::{Bounds, carry_out, may, too_large};
+use crate::runtime::service::requests::{Bounds, Share, carry_out, may, too_large};
 use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::{Reader, say_within};
 use crate::runtime::transport::link::Stream;
@@ -30,6 +30,7 @@ pub(super) struct Connection {
     handle: Handle,
     network: NetworkConfig,
     idle_max: Duration,
+    stall_max: Duration,
     drain_max: Duration,
     bounds: Bounds,
     /// A permit for each request that may yet wait; each reply brings one back.
@@ -37,11 +38,14 @@ pub(super) struct Connection {
     window_max: u32,
 }
 
-/// A reply, and the place in the window that it frees.
+/// A reply, and what it frees once it is out.
 struct Outgoing {
     reply: ClientReply,
-    _place: OwnedSemaphorePermit,
+    held: Held,
 }
+
+/// A place in the window, and a share of all that the node does for clients.
+type Held = (OwnedSemaphorePermit, Option<Share>);
 
 impl Connection {
     pub(super) fn new(
@@ -56,6 +60,7 @@ impl Connection {
             handle,
             network: network.clone(),
             idle_max: config.idle_max,
+            stall_max: config.stall_max,
             drain_max: config.drain_max,
             bounds,
             window: Arc::new(Semaphore::new(window)),
@@ -71,24 +76,27 @@ impl Connection {
         frames: Reader,
         mut closing: watch::Receiver<bool>,
     ) -> io::Result<()> {
-        let (read, write) = split(stream);
+        let (mut read, mut write) = split(stream);
         let (replies, queue) = mpsc::unbounded_channel();
-        let writing = self.write(write, queue);
         let reading = async {
             // With this set go the requests that wait: nobody is left who would want to know.
             let mut requests = Tasks::default();
             tokio::select! {
-                ended = self.read(read, frames, &replies, &mut requests) => ended?,
+                ended = self.read(&mut read, frames, &replies, &mut requests) => ended?,
                 _ = closing.wait_for(|closing| *closing) => {}
             }
+            let by = Instant::now() + self.drain_max;
             let all = self.window.acquire_many(self.window_max);
-            let _ = timeout(self.drain_max, all).await;
-            Ok(())
+            let _ = timeout_at(by, all).await;
+            io::Result::Ok(by)
         };
-        tokio::select! {
-            ended = reading => ended,
-            ended = writing => ended,
-        }
+        let by = tokio::select! {
+            ended = reading => ended?,
+            ended = self.write(&mut write, queue) => return ended,
+        };
+        // Whoever takes longer than that has had its time.
+        let _ = timeout_at(by, part(&mut read, &mut write)).await;
+        Ok(())
     }
 
     /// Takes requests as long as there is room for them. The end of all is a connection that
@@ -105,9 +113,7 @@ impl Connection {
             let place = Arc::clone(&self.window).acquire_owned().await;
             let place = place.expect("nobody closes it");
             let heard = Instant::now();
-            let frame = timeout(self.network.silence_max, frames.next(&mut read)).await;
-            let silence = |_| Err(refused(Refusal::Silence, "nothing was heard for long"));
-            match frame.unwrap_or_else(silence)? {
+            match frames.next_within(self.network.silence_max, &mut read).await? {
                 Frame::Request(request) => {
                     asked = heard;
                     self.take(request, place, replies, requests);
@@ -131,7 +137,10 @@ impl Connection {
         requests: &mut Tasks,
     ) {
         let ClientRequest { number, wanted } = request;
-        let reply = move |told| Outgoing { reply: ClientReply { number, told }, _place: place };
+        let reply = move |told, share| Outgoing {
+            reply: ClientReply { number, told },
+            held: (place, share),
+        };
         let share = match self.bounds.share(&wanted) {
             _ if !may(self.role, &wanted) => Err(Denial::NotAllowed),
             None => Err(Denial::Overloaded),
@@ -139,13 +148,12 @@ impl Connection {
         };
         match share {
             // Whoever would write it is gone only with the whole connection.
-            Err(denial) => drop(replies.send(reply(Told::Refused(denial)))),
+            Err(denial) => drop(replies.send(reply(Told::Refused(denial), None))),
             Ok(share) => {
                 let (handle, replies) = (self.handle.clone(), replies.clone());
                 requests.spawn(async move {
-                    let told = carry_out(&handle, wanted).await;
-                    drop(share);
-                    drop(replies.send(reply(told)));
+                    let (told, share) = share.charge(carry_out(&handle, wanted).await);
+                    drop(replies.send(reply(told, Some(share))));
                 });
             }
         }
@@ -165,14 +173,14 @@ impl Connection {
                 _ = queue.recv_many(&mut batch, BATCH) => {}
                 () = sleep_until(pulse_at) => pulse(&mut bytes),
             }
-            // Places are free once the replies are out: what waits here is bounded.
-            let mut places = Vec::with_capacity(batch.len());
-            for Outgoing { mut reply, _place: place } in batch.drain(..) {
+            // Given back once the replies are out: what waits here is bounded.
+            let mut all_held = Vec::with_capacity(batch.len());
+            for Outgoing { mut reply, held } in batch.drain(..) {
                 if reply.encode(&mut bytes).is_err() {
                     reply.told = too_large();
                     reply.encode(&mut bytes).expect("a refusal is short");
                 }
-                places.push(place);
+                all_held.push(held);
                 if bytes.len() >= BATCH_BYTES {
                     self.send(&mut write, &mut bytes).await?;
                 }
@@ -190,9 +198,21 @@ impl Connection {
         write: &mut (impl AsyncWrite + Unpin),
         bytes: &mut Vec<u8>,
     ) -> io::Result<()> {
-        say_within(self.network.silence_max, write, bytes).await?;
+        say_within(self.stall_max, write, bytes).await?;
         bytes.clear();
         bytes.shrink_to(2 * BATCH_BYTES);
         Ok(())
     }
+}
+
+/// Says that this was all, and waits until the other side has heard it. A socket that is closed
+/// while bytes of the other side's are unread takes back what it has not delivered yet.
+async fn part(
+    read: &mut (impl AsyncRead + Unpin),
+    write: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    write.shutdown().await?;
+    let mut unread = vec![0; 16 << 10];
+    while read.read(&mut unread).await? > 0 {}
+    Ok(())
 }

@@ -60,9 +60,6 @@ impl Service {
         principal: Option<&Principal>,
     ) -> io::Result<Guest> {
         let role = principal.map_or(Role::Admin, Principal::role);
-        if role == Role::Node {
-            return Err(refused(Refusal::Role, "a node wants to be a client"));
-        }
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok();
         let (cluster, full) = (self.cluster.0, permit.is_none());
         let versions = Versions::SUPPORTED;

@@ -4,5 +4,7 @@
 mod connection;
 mod guest;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 pub(super) use guest::{Guest, Service};

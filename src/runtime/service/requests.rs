@@ -13,24 +13,26 @@ use crate::runtime::principal::Role;
 use crate::types::RejectReason;
 use crate::wire::{Denial, LeaderHint, Told, Wanted};
 
-/// What waits of all clients together.
+/// What waits of all clients together: requests for their replies, and replies to go out.
 #[derive(Clone)]
 pub(super) struct Bounds {
     requests: Arc<Semaphore>,
     kib: Arc<Semaphore>,
+    kib_max: usize,
 }
 
-/// A request's share of the bounds.
+/// What one request takes of the bounds, and its reply after it.
 pub(super) struct Share {
+    bounds: Bounds,
     _request: OwnedSemaphorePermit,
-    _kib: OwnedSemaphorePermit,
+    kib: Option<OwnedSemaphorePermit>,
 }
 
 impl Bounds {
     pub(super) fn new(config: &ServiceConfig) -> Bounds {
-        let kib = (config.requests_kib_max as usize).min(Semaphore::MAX_PERMITS);
+        let kib_max = (config.requests_kib_max as usize).min(Semaphore::MAX_PERMITS);
         let requests = Arc::new(Semaphore::new(config.requests_max));
-        Bounds { requests, kib: Arc::new(Semaphore::new(kib)) }
+        Bounds { requests, kib: Arc::new(Semaphore::new(kib_max)), kib_max }
     }
 
     /// The share of a request, if there is that much left.
@@ -40,17 +42,48 @@ impl Bounds {
             Wanted::Read { query, .. } => query.len(),
             _ => 0,
         };
-        let kib = u32::try_from(bytes.div_ceil(1 << 10)).ok()?;
         let request = Arc::clone(&self.requests).try_acquire_owned().ok()?;
-        let kib = Arc::clone(&self.kib).try_acquire_many_owned(kib).ok()?;
-        Some(Share { _request: request, _kib: kib })
+        let kib = self.kib(bytes.div_ceil(1 << 10))?;
+        Some(Share { bounds: self.clone(), _request: request, kib: Some(kib) })
+    }
+
+    fn kib(&self, count: usize) -> Option<OwnedSemaphorePermit> {
+        let count = u32::try_from(count).ok()?;
+        Arc::clone(&self.kib).try_acquire_many_owned(count).ok()
+    }
+}
+
+impl Share {
+    /// The share of the reply, which takes the place of its request. An answer without room is
+    /// not given, as it may be asked for again; what came of a proposal is told all the same, and
+    /// takes what room there is.
+    pub(super) fn charge(mut self, told: Told) -> (Told, Share) {
+        self.kib = None;
+        let Bounds { kib, kib_max, .. } = &self.bounds;
+        // One that is longer than all of the bound may go out alone.
+        let count = |bytes: usize| bytes.div_ceil(1 << 10).min(*kib_max);
+        let (told, kib) = match told {
+            Told::Answered { ref answer, .. } => match self.bounds.kib(count(answer.len())) {
+                Some(kib) => (told, Some(kib)),
+                None => (Told::Refused(Denial::Overloaded), None),
+            },
+            Told::Replied { ref reply, .. } => {
+                let room = count(reply.len()).min(kib.available_permits());
+                let kib = self.bounds.kib(room);
+                (told, kib)
+            }
+            short => (short, None),
+        };
+        (told, Share { kib, ..self })
     }
 }
 
 /// Whether somebody of this role may ask for this.
 pub(super) fn may(role: Role, wanted: &Wanted) -> bool {
     match wanted {
-        Wanted::Propose { .. } | Wanted::Read { .. } | Wanted::Report => true,
+        // Nodes ask how others are, for whoever looks at one of them.
+        Wanted::Report => true,
+        Wanted::Propose { .. } | Wanted::Read { .. } => role != Role::Node,
         Wanted::ChangeMembership(_)
         | Wanted::GiveUpChange
         | Wanted::Transfer(_)
@@ -90,8 +123,9 @@ async fn obey(handle: &Handle, ordered: Wanted) -> Told {
         Wanted::GiveUpChange => handle.give_up_change().await,
         Wanted::Transfer(to) => {
             let resigned = handle.transfer(to).await.map(|()| Told::Resigned);
-            return resigned.unwrap_or_else(|error| failed(handle, &error, stopped(handle)));
+            return resigned.unwrap_or_else(|error| failed(handle, &error, Told::Unknown));
         }
+        // These end as soon as the node has them: if it has stopped, it never had them.
         Wanted::Campaign => return begun(handle, handle.campaign().await),
         Wanted::Snapshot => return begun(handle, handle.snapshot().await),
         Wanted::Propose { .. } | Wanted::Read { .. } | Wanted::Report => {
@@ -124,7 +158,8 @@ fn told(proposed: Proposed) -> Told {
     }
 }
 
-/// What a failure is for the client; `stopped` if the node stopped before it knew.
+/// What a failure is for the client; `stopped` if the node stopped before it told: what it was told
+/// to do may have happened.
 fn failed(handle: &Handle, error: &AskError, stopped: Told) -> Told {
     match error {
         AskError::Rejected(reason) => rejected(handle, *reason),

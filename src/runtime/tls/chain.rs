@@ -50,7 +50,40 @@ impl Trusted {
             return Err(rustls::Error::NoCertificatesPresented);
         };
         let (named, principal) = whose(own)?;
-        let parsed = EndEntityCert::try_from(own).map_err(|error| faulty(&error))?;
+        self.vouch(principal.role(), own, between, usage, now).map_err(|error| faulty(&error))?;
+        if named != cluster {
+            let what = format_args!("the certificate is of cluster {named}, not of {cluster}");
+            return Err(objection(Refusal::Cluster, what));
+        }
+        Ok(principal)
+    }
+
+    /// The last second of the certificate; none if it has none, or does not count anyway.
+    pub(super) fn over(
+        &self,
+        certificates: &[CertificateDer<'_>],
+        usage: Usage,
+    ) -> Option<UnixTime> {
+        // Asked whether it counts at the end of all time, the library tells until when it does.
+        let end = UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::MAX));
+        let (own, between) = certificates.split_first()?;
+        let (_, principal) = whose(own).ok()?;
+        match self.vouch(principal.role(), own, between, usage, end) {
+            Err(webpki::Error::CertExpired { not_after, .. }) => Some(not_after),
+            _ => None,
+        }
+    }
+
+    /// Whether an authority of the role vouches for the certificate at that time.
+    fn vouch(
+        &self,
+        role: Role,
+        own: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        usage: Usage,
+        time: UnixTime,
+    ) -> Result<(), webpki::Error> {
+        let parsed = EndEntityCert::try_from(own)?;
         let usage = match usage {
             Usage::Client => KeyUsage::client_auth(),
             Usage::Server => KeyUsage::server_auth(),
@@ -61,15 +94,10 @@ impl Trusted {
             .ok()
             .map(|builder| builder.with_status_policy(UnknownStatusPolicy::Allow).build());
         let algorithms = ring::default_provider().signature_verification_algorithms;
-        let roots = &self.roots(principal.role()).roots;
+        let roots = &self.roots(role).roots;
         parsed
-            .verify_for_usage(algorithms.all, roots, between, now, usage, revocation, None)
-            .map_err(|error| faulty(&error))?;
-        if named != cluster {
-            let what = format_args!("the certificate is of cluster {named}, not of {cluster}");
-            return Err(objection(Refusal::Cluster, what));
-        }
-        Ok(principal)
+            .verify_for_usage(algorithms.all, roots, between, time, usage, revocation, None)
+            .map(|_| ())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::crypto::ring;
@@ -10,6 +11,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::runtime::principal::{Principal, Role};
@@ -162,7 +164,12 @@ impl Current {
     }
 }
 
-/// Somebody whose certificate was checked, and is again whenever the files are read.
+/// After how long at the latest a certificate is looked at again: clocks are set, and machines
+/// sleep.
+const RECHECK: Duration = Duration::from_secs(3600);
+
+/// Somebody whose certificate was checked, and is again whenever the files are read, and once it is
+/// over.
 #[derive(Debug)]
 pub(in crate::runtime) struct Checked {
     certificates: Vec<CertificateDer<'static>>,
@@ -186,13 +193,32 @@ impl Checked {
 
     /// Waits until the certificate does not count any more, and says why.
     pub(in crate::runtime) async fn lost(&mut self) -> io::Error {
-        while self.watch.changed().await.is_ok() {
-            let current = Arc::clone(&self.watch.borrow_and_update());
+        let mut current = Arc::clone(&self.watch.borrow());
+        loop {
+            let wait = self.left(&current).min(RECHECK);
+            // At the end of the wait it is looked at all the same.
+            let _ = timeout(wait, self.changed()).await;
+            current = Arc::clone(&self.watch.borrow_and_update());
             if let Err(error) = self.principal(&current) {
                 return error;
             }
         }
-        std::future::pending().await
+    }
+
+    /// How long it is until the second after the certificate's last.
+    fn left(&self, current: &Current) -> Duration {
+        let Some(over) = current.verifier.over(&self.certificates, self.usage) else {
+            return Duration::MAX;
+        };
+        let left = (over.as_secs() + 1).saturating_sub(UnixTime::now().as_secs());
+        Duration::from_secs(left.max(1))
+    }
+
+    async fn changed(&mut self) {
+        if self.watch.changed().await.is_err() {
+            // Nobody reads the files any more.
+            std::future::pending().await
+        }
     }
 }
 

@@ -40,6 +40,15 @@ impl Verifier {
         self.trusted.principal(self.cluster, certificates, usage, now)
     }
 
+    /// The last second of the first one of them.
+    pub(super) fn over(
+        &self,
+        certificates: &[CertificateDer<'_>],
+        usage: Usage,
+    ) -> Option<UnixTime> {
+        self.trusted.over(certificates, usage)
+    }
+
     fn check(
         &self,
         own: &CertificateDer<'_>,

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::runtime::principal::Principal;
@@ -191,7 +192,8 @@ where
     stream.flush().await
 }
 
-/// Writes all of it, if the other side takes it in time.
+/// Writes all of it, if the other side takes some of it at least every `max`. What TLS holds back,
+/// up to 64 KiB, must be taken in one such time at the end.
 pub(in crate::runtime) async fn say_within<S>(
     max: Duration,
     stream: &mut S,
@@ -200,8 +202,19 @@ pub(in crate::runtime) async fn say_within<S>(
 where
     S: AsyncWrite + Unpin,
 {
-    let late = |_| Err(refused(Refusal::Silence, "the write took too long"));
-    timeout(max, say(stream, bytes)).await.unwrap_or_else(late)
+    let mut left = bytes;
+    while !left.is_empty() {
+        let taken = timeout(max, stream.write(left)).await.unwrap_or_else(stalled)?;
+        if taken == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        left = &left[taken..];
+    }
+    timeout(max, stream.flush()).await.unwrap_or_else(stalled)
+}
+
+fn stalled<T>(_: Elapsed) -> io::Result<T> {
+    Err(refused(Refusal::Silence, "nothing was taken for long"))
 }
 
 /// The other side's bytes cannot be read.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::SendError;
 use tokio::time::{Instant, sleep, timeout};
@@ -22,6 +21,7 @@ use crate::runtime::tasks::Tasks;
 use crate::runtime::transport::greeting::{Greeting, Reader, say_within};
 use crate::runtime::transport::lane::Lane;
 use crate::runtime::transport::link::{Link, Stream};
+use crate::runtime::transport::strangers::{Stranger, Strangers};
 use crate::types::{NodeId, Packet, Transfer, TransferBody};
 use crate::wire::{Frame, pulse};
 
@@ -66,17 +66,20 @@ impl Listener {
 
     /// Takes calls until it is dropped.
     pub(in crate::runtime) async fn run(self, door: Door) -> Infallible {
-        let strangers = Arc::new(Semaphore::new(door.config.strangers_max));
+        let strangers = Strangers::new(&door.config);
         let door = Arc::new(door);
         let mut calls = Tasks::default();
         loop {
             // Whoever has to wait here waits in the system's queue.
-            let permit = Arc::clone(&strangers).acquire_owned().await;
-            let permit = permit.expect("nobody closes it");
+            let place = strangers.place().await;
             let pause = || sleep(door.config.retry_max);
             let (tcp, from) = next_call(|| self.0.accept(), pause).await;
+            let Some(stranger) = strangers.enter(place, from.ip()) else {
+                door.refuse(from, &refused(Refusal::Crowd, "too many of there say no hello"));
+                continue;
+            };
             let door = Arc::clone(&door);
-            calls.spawn(async move { door.open(tcp, from, permit).await });
+            calls.spawn(async move { door.open(tcp, from, stranger).await });
         }
     }
 }
@@ -107,15 +110,12 @@ enum Caller {
 
 impl Door {
     /// One connection, from its first byte to its last.
-    async fn open(&self, tcp: TcpStream, from: SocketAddr, stranger: impl Send) {
+    async fn open(&self, tcp: TcpStream, from: SocketAddr, stranger: Stranger) {
         let greeted = timeout(self.config.handshake_max, self.greet(tcp)).await;
         let late = |_| Err(refused(Refusal::Late, "its hello took too long"));
         let (link, frames, caller) = match greeted.unwrap_or_else(late).map_err(early) {
             Ok(greeted) => greeted,
-            Err(error) => {
-                self.handle.gate.refusals.count(&error);
-                return info!(%from, %error, "refused a connection");
-            }
+            Err(error) => return self.refuse(from, &error),
         };
         let node = match caller {
             Caller::Peer(id) => Some(id),
@@ -123,10 +123,7 @@ impl Door {
         };
         let mut pass = match self.handle.gate.enter(node) {
             Ok(pass) => pass,
-            Err(error) => {
-                self.handle.gate.refusals.count(&error);
-                return info!(%from, %error, "refused a connection");
-            }
+            Err(error) => return self.refuse(from, &error),
         };
         drop(stranger);
         let network = &self.handle.gate.counts.network;
@@ -149,6 +146,11 @@ impl Door {
                 info!(%from, %error, "closed a connection");
             }
         }
+    }
+
+    fn refuse(&self, from: SocketAddr, error: &io::Error) {
+        self.handle.gate.refusals.count(error);
+        info!(%from, %error, "refused a connection");
     }
 
     /// Finds out who is there and what for. The first frame of a connection says it.
@@ -177,7 +179,12 @@ impl Door {
         }
     }
 
-    async fn listen(&self, peer: NodeId, stream: Stream, mut frames: Reader) -> io::Result<()> {
+    pub(super) async fn listen(
+        &self,
+        peer: NodeId,
+        stream: Stream,
+        mut frames: Reader,
+    ) -> io::Result<()> {
         let (mut read, mut write) = split(stream);
         // Whoever is slow to take what was heard is there all the same.
         tokio::select! {

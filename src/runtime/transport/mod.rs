@@ -13,6 +13,9 @@ mod lane;
 pub(super) mod link;
 mod outgoing;
 mod peers;
+mod strangers;
+#[cfg(test)]
+mod tests;
 
 pub use carrier::{Inlet, Transport};
 pub(super) use greeting::Greeting;

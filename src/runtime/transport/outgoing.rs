@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info};
 
 use crate::runtime::config::NetworkConfig;
@@ -82,13 +82,14 @@ impl Call {
     }
 
     async fn talk(&self, first: Packet, queue: &mut Receiver<Packet>) -> Result<Over, Failed> {
-        let handshake = async {
-            let mut link = self.gate.security.call(self.address.as_str(), Some(self.peer)).await?;
+        let security = &self.gate.security;
+        let handshake = |address| async move {
+            let mut link = security.call(address, Some(self.peer)).await?;
             let reader = self.greeting.call(&mut link.stream, self.peer).await?;
             Ok((link, reader))
         };
-        let late = |_| Err(refused(Refusal::Late, "the hello took too long"));
-        let connected = timeout(self.config.handshake_max, handshake).await.unwrap_or_else(late);
+        let (name, max) = (self.address.as_str(), self.config.handshake_max);
+        let connected = security.reach(name, max, handshake).await;
         let (link, frames) = connected.map_err(|error| Failed { connected: false, error })?;
         debug!(peer = %self.peer, lane = self.lane.name(), "connected");
         let _open = Open::count(&self.counts.connected[self.lane as usize]);

@@ -1,13 +1,12 @@
 //! `quorate serve`: one node, until somebody ends it or it cannot go on.
 
 mod plan;
-mod signals;
 
 use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -17,6 +16,7 @@ use crate::exit::{Exit, Trouble};
 use crate::http::{Endpoint, Serves};
 use crate::kv::Store;
 use crate::settings::{Level, Settings, Sources};
+use crate::signals;
 use crate::values::At;
 
 /// What `serve` takes.
@@ -44,8 +44,10 @@ Examples:
 SIGTERM or Ctrl-C hands the leadership over and ends the node in good order; a second one ends the
 process at once, which loses nothing either.";
 
-pub(crate) fn run(flags: Box<ServeFlags>) -> Result<Exit, Trouble> {
-    let (settings, sources) = flags.settings.with_file(flags.config.as_deref())?;
+/// `given` says which of the flags were on the command line, and which are variables.
+pub(crate) fn run(flags: Box<ServeFlags>, given: &ArgMatches) -> Result<Exit, Trouble> {
+    let settings = flags.settings.flags_first(given);
+    let (settings, sources) = settings.with_file(flags.config.as_deref())?;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(filter(settings.log.unwrap_or_default()))
@@ -69,9 +71,13 @@ async fn serve(
     // Nobody has to read it.
     let _ =
         writeln!(std::io::stdout(), "{id} of cluster {cluster} listens at {}", server.address());
-    let _endpoints = endpoints(&server.handle(), client, settings, sources).await?;
+    let _endpoints = endpoints(&server.handle(), client.clone(), settings, sources).await?;
     let handle = server.handle();
-    let _hangups = signals::at_hangup(move || match handle.reload_tls() {
+    let reload = move || {
+        handle.reload_tls()?;
+        client.as_ref().map_or(Ok(()), Client::reload_tls)
+    };
+    let _hangups = signals::at_hangup(move || match reload() {
         Ok(()) => info!("certificates are read anew"),
         Err(error) => warn!(%error, "certificates stay what they were"),
     });
@@ -84,14 +90,11 @@ async fn serve(
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
 }
 
-/// How the page asks other nodes how they are; none if it would not be let in: a node's certificate
-/// is not a client's. The page shows then what the node knows by itself.
+/// How the page asks other nodes how they are: by the node's own certificate, if it has one. That
+/// may ask for nothing else.
 fn client(config: &ServerConfig) -> Option<Client> {
-    if config.tls.is_some() {
-        return None;
-    }
     let mut told = ClientConfig::new(config.cluster, [config.listen.to_string()]);
-    told.plaintext = config.plaintext;
+    (told.plaintext, told.tls) = (config.plaintext, config.tls.clone());
     Client::new(told).ok()
 }
 
