@@ -148,6 +148,7 @@ impl Settings {
         let [snapshot_entries, snapshot_bytes, trailing_entries, snapshot_bytes_per_second] =
             draw_snapshots(&mut draw, profile.snapshots);
         let validation = draw_validation(choices, faults, &config);
+        let gather = draw_gather(choices, unit, &mut config);
         Settings {
             voters,
             learners,
@@ -175,7 +176,7 @@ impl Settings {
             work: Span::micros(unit / 100, *draw.pick(&[unit / 10, unit, unit * 5])),
             lag_permille: permille(&mut draw, faults, Fault::Lag, &[10, 50, 200]),
             torn_step_ppm: permille(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
-            gather: draw_gather(choices, unit),
+            gather,
             clients: draw.between(2, 6) as u16,
             think: Span::micros(1_000, *draw.pick(&[20_000, 5_000, 50_000])),
             patience: config.election_timeout_max * draw.between(1, 6) as u32,
@@ -412,10 +413,13 @@ fn draw_config(draw: &mut Draw<'_>, unit: u64, command_bytes: usize) -> Config {
     config
 }
 
-/// How long drivers gather proposals.
-fn draw_gather(choices: &Choices, unit: u64) -> Duration {
+/// How long drivers gather proposals; and how long leaders keep to themselves that more is
+/// committed.
+fn draw_gather(choices: &Choices, unit: u64, config: &mut Config) -> Duration {
     let mut draw = choices.draw(Kind::Gather.key());
-    Duration::from_micros(*draw.pick(&[0, unit, 0, unit * 10]))
+    let gather = Duration::from_micros(*draw.pick(&[0, unit, 0, unit * 10]));
+    config.commit_delay = Duration::from_micros(*draw.pick(&[0, unit, 0, unit * 50]));
+    gather
 }
 
 /// How often the state machines are compared, and what of them. Where they err, the states are

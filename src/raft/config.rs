@@ -23,6 +23,10 @@ pub struct Config {
     pub election_timeout_max: Duration,
     /// How often a leader says that it is alive.
     pub heartbeat_interval: Duration,
+    /// How long a leader keeps to itself that more is committed, while it has nothing else to
+    /// say: the next entries or the next heartbeat say it too. Zero says it at once. Followers
+    /// apply that much later when nothing follows, and nobody else waits.
+    pub commit_delay: Duration,
     /// Ask whether votes would be given before raising the term (thesis §9.6).
     pub pre_vote: bool,
     /// A leader that hears from no quorum steps down (thesis §6.2).
@@ -179,6 +183,7 @@ impl Config {
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(600),
             heartbeat_interval: Duration::from_millis(50),
+            commit_delay: Duration::ZERO,
             pre_vote: true,
             check_quorum: true,
             stickiness: true,

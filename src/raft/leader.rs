@@ -28,6 +28,8 @@ pub(crate) struct Leader {
     pub(crate) changing: Changing,
     pub(crate) handover: Option<Handover>,
     pub(crate) heartbeat_due: Instant,
+    /// When peers are to hear that more is committed, if they have not.
+    commit_due: Option<Instant>,
     /// The last round of heartbeats sent.
     pub(crate) round: u64,
     pub(crate) tenure: Tenure,
@@ -65,6 +67,7 @@ impl Leader {
             changing: Changing::default(),
             handover: None,
             heartbeat_due: common.now,
+            commit_due: None,
             round: 0,
             tenure: Tenure::default(),
             first,
@@ -82,7 +85,7 @@ impl Leader {
         let heard = self.peers.iter_mut().map(|(_, progress)| &mut progress.heard);
         let handover = self.handover.iter_mut().map(|handover| &mut handover.deadline);
         let tenure = self.tenure.instants();
-        let own = [&mut self.heartbeat_due].into_iter().chain(tenure);
+        let own = [&mut self.heartbeat_due].into_iter().chain(&mut self.commit_due).chain(tenure);
         heard.chain(own).chain(handover).chain(self.changing.instants())
     }
 
@@ -300,11 +303,24 @@ impl Leader {
         progress.note_matched(before, current);
     }
 
+    /// When the leader wants to be called at the latest.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.commit_due.map_or(self.heartbeat_due, |due| due.min(self.heartbeat_due))
+    }
+
     /// Sends every peer what it lacks.
     fn replicate(&mut self, common: &mut Common) {
+        let delay = common.config.commit_delay;
+        let tells = match self.commit_due {
+            Some(due) => due <= common.now,
+            None => delay.is_zero(),
+        };
         for (id, progress) in &mut self.peers {
-            replication::feed(common, *id, progress, self.round);
+            replication::feed(common, *id, progress, (self.round, tells));
         }
+        let owes = |(_, progress): &(_, Progress)| replication::owes_commit(common, progress);
+        let due = self.commit_due.unwrap_or(common.now.after(delay));
+        self.commit_due = self.peers.iter().any(owes).then_some(due);
     }
 
     /// Entries for a peer came from the disk.

@@ -168,7 +168,7 @@ impl Raft {
             }
             Role::PreCandidate(candidate) => candidate.deadline,
             Role::Candidate(candidate) => candidate.deadline,
-            Role::Leader(leader) => leader.heartbeat_due,
+            Role::Leader(leader) => leader.deadline(),
         }
     }
 

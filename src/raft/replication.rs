@@ -22,10 +22,16 @@ pub(crate) fn window(common: &Common) -> Window {
 const FIRST: Index = Index(1);
 
 /// Sends the peer what it lacks, as far as its window and the disk allow; or else an empty append,
-/// if the commit index is news to it or it does not know its log for the leader's. A peer that
-/// needs more than the log still has is offered a snapshot: the entries before the base, or the
-/// first membership, which is no entry. `round` is the last round of heartbeats sent.
-pub(crate) fn feed(common: &mut Common, peer: NodeId, progress: &mut Progress, round: u64) {
+/// if it does not know its log for the leader's, or it is time that it [hears](owes_commit) what is
+/// committed. A peer that needs more than the log still has is offered a snapshot: the entries
+/// before the base, or the first membership, which is no entry. `round` is the last round of
+/// heartbeats sent.
+pub(crate) fn feed(
+    common: &mut Common,
+    peer: NodeId,
+    progress: &mut Progress,
+    (round, tells_commit): (u64, bool),
+) {
     let forgotten = common.log.membership_at(Index::ZERO).is_none();
     if progress.next() <= common.log.base().index || (progress.next() == FIRST && forgotten) {
         return snapshots::offer(common, peer, progress, round);
@@ -37,10 +43,20 @@ pub(crate) fn feed(common: &mut Common, peer: NodeId, progress: &mut Progress, r
         let Some(entries) = next_entries(common, peer, progress, &window) else { break };
         send_entries(common, peer, progress, entries, round);
     }
-    let streams = progress.mode() == Mode::Replicate && progress.next() > last;
-    if streams && (progress.owes_append() || progress.committed_sent < common.log.committed()) {
+    let owes_append = progress.owes_append() && is_idle(common, progress);
+    if owes_append || (tells_commit && owes_commit(common, progress)) {
         send_entries(common, peer, progress, Vec::new(), round);
     }
+}
+
+/// Whether the peer streams and has been sent every entry.
+fn is_idle(common: &Common, progress: &Progress) -> bool {
+    progress.mode() == Mode::Replicate && progress.next() > common.log.last().index
+}
+
+/// Whether more is committed than the peer was told, and no entries are to follow that say so.
+pub(crate) fn owes_commit(common: &Common, progress: &Progress) -> bool {
+    is_idle(common, progress) && progress.committed_sent < common.log.committed()
 }
 
 /// Sends the peer entries that came from the disk, if it still wants them.

@@ -60,8 +60,8 @@ pub enum Input {
         /// The voter that is to lead; the best one if none is named.
         to: Option<NodeId>,
     },
-    /// Take a snapshot of the state machine, however little was applied since the last one; not
-    /// if one is being taken already.
+    /// Take a snapshot of the state machine, however little was applied since the last one. If one
+    /// is being taken already, another one follows it.
     TakeSnapshot,
     /// Campaign now, as if the election timeout had passed.
     Campaign,

@@ -14,7 +14,7 @@ pub(crate) struct Taking {
     bytes: u64,
     entries_max: u64,
     bytes_max: u64,
-    /// A peer needs a snapshot, however little was handed over.
+    /// A peer or the user wants a snapshot that is yet to be begun, however little was handed over.
     demanded: bool,
     /// Where the last two snapshots end.
     last: Index,
@@ -65,9 +65,10 @@ impl Taking {
         self.bytes += entries.iter().map(|entry| entry.bytes() as u64).sum::<u64>();
     }
 
-    /// A peer needs a snapshot: one is taken as soon as none is under way.
+    /// A peer or the user wants a snapshot of what is there now: one is begun as soon as none is
+    /// under way. One that is may not go so far.
     pub(crate) fn demand(&mut self) {
-        self.demanded = self.stage == Stage::Idle;
+        self.demanded = true;
     }
 
     /// Whether to ask for a view now. While a peer is served its snapshot is left in peace for as
@@ -182,6 +183,24 @@ mod tests {
         let mut by_bytes = Taking::new(1 << 20, 90, 1_000, (Index(0), Index(0)));
         by_bytes.count(&entries(3));
         assert!(by_bytes.begin(false));
+    }
+
+    #[test]
+    fn a_demand_during_a_snapshot_is_met_after_it_and_once() {
+        let mut taking = taking();
+        taking.demand();
+        assert!(taking.begin(false));
+        assert!(taking.frozen());
+        taking.demand();
+        taking.demand();
+        assert!(!taking.begin(false), "one at a time");
+        taking.whole();
+        assert!(!taking.begin(false), "it is not in force yet");
+        taking.end();
+        assert!(taking.begin(false));
+        assert!(taking.frozen());
+        taking.end();
+        assert!(!taking.begin(false), "nobody wants another one");
     }
 
     #[test]

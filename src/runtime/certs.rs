@@ -15,7 +15,7 @@
 //! ```
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -188,9 +188,17 @@ impl Authority {
 /// What the files of an authority are called after its role: nobody else's name.
 const AUTHORITY: &str = "authority";
 
+/// The file whose lock says that somebody writes in the directory: whoever comes second waits, so
+/// that a key and a certificate of the same name are always of the same run.
+const LOCK: &str = "lock";
+
+/// What a file is called while it is written; more letters stand between.
+const ASIDE: [&str; 2] = [".written-", ".new"];
+
 /// A directory with the authorities of all roles and what they have issued:
 /// `node-authority.pem` and `.key`, the same of `client` and `admin`, and for each principal a
-/// `.pem` and a `.key`: `node-1`, `client-NAME`, `admin-NAME`.
+/// `.pem` and a `.key`: `node-1`, `client-NAME`, `admin-NAME`. Several processes may issue there at
+/// once: each waits for the `lock`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory(PathBuf);
 
@@ -212,6 +220,13 @@ impl Directory {
     /// # Errors
     /// A [`CertsError`].
     pub fn authority(&self, role: Role) -> Result<Authority, CertsError> {
+        let [certificate, key] = self.paths(&format!("{role}-{AUTHORITY}"));
+        let _alone = if certificate.exists() && key.exists() { None } else { Some(self.lock()?) };
+        self.authority_alone(role)
+    }
+
+    /// The same; nobody else may write meanwhile.
+    fn authority_alone(&self, role: Role) -> Result<Authority, CertsError> {
         let [certificate, key] = self.paths(&format!("{role}-{AUTHORITY}"));
         if !certificate.exists() && !key.exists() {
             let authority = Authority::new(role)?;
@@ -237,14 +252,34 @@ impl Directory {
         {
             return Err(CertsError::Reserved);
         }
+        let _alone = self.lock()?;
         for role in Role::ALL {
-            self.authority(role)?;
+            self.authority_alone(role)?;
         }
-        let issued = self.authority(principal.role())?.issue(cluster, principal, days)?;
+        let issued = self.authority_alone(principal.role())?.issue(cluster, principal, days)?;
         let config = self.config(principal);
         write(&config.certificate, &issued.certificate, 0o644)?;
         write(&config.key, &issued.key, 0o600)?;
         Ok(config)
+    }
+
+    /// Waits until nobody else writes here, and removes what somebody left who was killed.
+    fn lock(&self) -> Result<File, CertsError> {
+        let path = self.0.join(LOCK);
+        let locked = || {
+            let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+            lock.lock()?;
+            for entry in fs::read_dir(&self.0)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if name.starts_with(ASIDE[0]) && name.ends_with(ASIDE[1]) {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            Ok(lock)
+        };
+        locked().map_err(|error| CertsError::File(path.clone(), error))
     }
 
     /// Where everything is that the principal needs, once it was issued.
@@ -296,21 +331,22 @@ fn read(path: &Path) -> Result<String, CertsError> {
 }
 
 /// Another file takes its place at once: whoever reads it meanwhile reads the old one or the new.
+/// Nobody whom `mode` keeps out could ever read it.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
     let written = || {
-        let aside = path.with_extension("new");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        let mut aside = tempfile::Builder::new();
+        aside.prefix(ASIDE[0]).suffix(ASIDE[1]);
         #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        aside.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         #[cfg(not(unix))]
         let _ = mode;
-        let mut file = options.open(&aside)?;
+        let directory = path.parent().expect("it is in a directory");
+        let mut file = aside.tempfile_in(directory)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error).map(drop)
     };
-    written().map_err(|error| CertsError::File(path.to_owned(), error))
+    written().map_err(|error: io::Error| CertsError::File(path.to_owned(), error))
 }
 
 impl fmt::Debug for Issued {
@@ -337,5 +373,64 @@ impl std::error::Error for CertsError {}
 impl From<rcgen::Error> for CertsError {
     fn from(error: rcgen::Error) -> CertsError {
         CertsError::Making(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::tls::Tls;
+    use crate::types::NodeId;
+
+    const CLUSTER: ClusterId = ClusterId(0xc1);
+
+    /// What is in the directory, with its mode.
+    #[cfg(unix)]
+    fn modes(directory: &Path) -> Vec<(String, u32)> {
+        let mode = |entry: fs::DirEntry| {
+            let mode = entry.metadata().expect("it is there");
+            let mode = std::os::unix::fs::MetadataExt::mode(&mode) & 0o077;
+            (entry.file_name().to_string_lossy().into_owned(), mode)
+        };
+        fs::read_dir(directory).expect("it is there").flatten().map(mode).collect()
+    }
+
+    #[test]
+    fn runs_at_once_do_not_mix_their_keys() {
+        let root = tempfile::tempdir().expect("there is room");
+        let issue = || {
+            let directory = Directory::open(root.path()).expect("there is room");
+            directory.issue(CLUSTER, &Principal::Node(NodeId(1)), 1).expect("there is room")
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..4).for_each(|_| drop(issue())));
+            }
+        });
+        let own = Directory(root.path().to_owned()).config(&Principal::Node(NodeId(1)));
+        assert!(Tls::of_node(own, CLUSTER, NodeId(1)).is_ok(), "the key is the certificate's");
+        for role in Role::ALL {
+            let authority = Directory(root.path().to_owned()).authority(role);
+            let client = Principal::Client("app".into());
+            let admin = Principal::Admin("ops".into());
+            let any = [Principal::Node(NodeId(2)), client, admin];
+            let named = any.iter().find(|principal| principal.role() == role);
+            let issued = authority.and_then(|own| own.issue(CLUSTER, named.expect("all are"), 1));
+            assert!(issued.is_ok(), "the key is the authority's");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_is_nobody_elses_to_read_and_nothing_else_is_left() {
+        let root = tempfile::tempdir().expect("there is room");
+        fs::write(root.path().join(".written-killed.new"), "half a key").expect("there is room");
+        let directory = Directory::open(root.path()).expect("there is room");
+        directory.issue(CLUSTER, &Principal::Node(NodeId(1)), 1).expect("there is room");
+        let found = modes(root.path());
+        assert_eq!(found.len(), 4 * 2 + 1, "{found:?}");
+        for (name, mode) in found.iter().filter(|(name, _)| name.ends_with(".key")) {
+            assert_eq!(*mode, 0, "{name}");
+        }
     }
 }

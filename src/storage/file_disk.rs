@@ -11,6 +11,7 @@ use crate::types::Index;
 
 /// The file whose lock says that the directory is in use.
 const LOCK: &str = "lock";
+const IN_USE: &str = "in use by another process: end that one first, or name another directory";
 /// How much of a new file is written at once.
 const ZEROS: usize = 1 << 20;
 /// How many files are kept open.
@@ -235,7 +236,7 @@ fn try_lock(lock: &File, path: &Path) -> Result<(), DiskError> {
     match lock.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
-            Err(DiskError::Failed(format!("{}: in use by another process", path.display())))
+            Err(DiskError::Failed(format!("{}: {IN_USE}", path.display())))
         }
         Err(TryLockError::Error(error)) => Err(named("lock", &path.join(LOCK), &error)),
     }
@@ -388,7 +389,7 @@ mod tests {
         let clone = first.clone();
         drop(first);
         let error = text(FileDisk::open(&path).unwrap_err());
-        assert_eq!(error, format!("{}: in use by another process", path.display()));
+        assert_eq!(error, format!("{}: {IN_USE}", path.display()));
         drop(clone);
         FileDisk::open(&path).unwrap();
     }
@@ -414,7 +415,7 @@ mod tests {
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "nothing was made, not even a lock");
         let user = FileDisk::open(&path).unwrap();
         let error = text(FileDisk::look(&path).unwrap_err());
-        assert_eq!(error, format!("{}: in use by another process", path.display()));
+        assert_eq!(error, format!("{}: {IN_USE}", path.display()));
         drop(user);
         let _looks = FileDisk::look(&path).unwrap();
         FileDisk::open(&path).unwrap_err();

@@ -5,11 +5,13 @@ use crate::storage::ahead::Ahead;
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::Disk;
 use crate::storage::failure::{Failure, OpenError};
+use crate::storage::identity::Identity;
 use crate::storage::keeper::Keeper;
 use crate::storage::log::LogStart;
 use crate::storage::open::{Directory, Opened, snapshots};
 use crate::storage::recovery::recover;
 use crate::storage::salvage::salvage;
+use crate::storage::snapshots::OpenedSnapshots;
 use crate::storage::store::Storage;
 use crate::types::{Entry, Index};
 
@@ -22,6 +24,9 @@ pub struct Inspection {
     pub opened: Opened,
     /// Why a start would refuse the log.
     pub damage: Option<Failure>,
+    /// Where the newest snapshot ends, and why it cannot be used. A start would begin with the one
+    /// before it, which `opened` names, and lose nothing: the log reaches back to that.
+    pub damaged_snapshot: Option<(Index, Failure)>,
     storage: Storage,
 }
 
@@ -42,7 +47,10 @@ impl Inspection {
             Err(error) => return Err(error),
         };
         let base = recovered.index.base().id.index;
-        let snapshots = snapshots(disk, superblock, base, config)?;
+        let OpenedSnapshots { snapshots, damage: unusable } =
+            snapshots(disk, superblock, base, config)?;
+        let newest = superblock.snapshot.last.index;
+        let damaged_snapshot = unusable.map(|failure| (newest, failure));
         let start = LogStart {
             index: recovered.index,
             next_seq: recovered.last_seq.next(),
@@ -53,7 +61,15 @@ impl Inspection {
         let mut storage = Storage::assemble(config.clone(), keeper, snapshots, start);
         let (runs, memberships) = (recovered.runs, recovered.memberships);
         let opened = storage.describe(disk, recovered.committed, runs, memberships)?;
-        Ok(Inspection { opened, damage, storage })
+        Ok(Inspection { opened, damage, damaged_snapshot, storage })
+    }
+
+    /// Whose directory it is, which the superblock alone says.
+    ///
+    /// # Errors
+    /// It is not formatted, its superblock is damaged or of a newer version, or the disk failed.
+    pub fn identity(disk: &mut impl Disk) -> Result<Identity, OpenError> {
+        Ok(Directory::read(disk)?.superblock.identity)
     }
 
     /// Entries from `first` on, at least one and none after `last`: as many as the configuration's

@@ -10,7 +10,7 @@ use crate::storage::keeper::{Keeper, first_actions};
 use crate::storage::log::LogStart;
 use crate::storage::reader::FetchId;
 use crate::storage::recovery::{Recovered, recover};
-use crate::storage::snapshots::Snapshots;
+use crate::storage::snapshots::{OpenedSnapshots, Snapshots};
 use crate::storage::store::{Event, Storage};
 use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Copy, Superblock, choose};
 use crate::types::{Entry, EntryId, HardState, Index, Membership, NodeId, SnapshotMeta};
@@ -96,7 +96,7 @@ impl Storage {
         let (bytes, tail) = (config.segment_bytes, config.tail_bytes_max);
         let recovered = recover(disk, &superblock, &segments, bytes, tail)?;
         let base = recovered.index.base().id.index;
-        let snapshots = snapshots(disk, &superblock, base, config)?;
+        let snapshots = snapshots(disk, &superblock, base, config)?.snapshots;
         let keeper = Keeper::new(superblock, &copies);
         Storage::begin(disk, config, keeper, snapshots, recovered)
     }
@@ -281,20 +281,20 @@ impl Directory {
 }
 
 /// The snapshots, standing on one that is whole and that the log, which begins after `base`,
-/// reaches back to.
+/// reaches back to; with the damage, if that is not the one in force.
 pub(crate) fn snapshots(
     disk: &mut impl Disk,
     superblock: &Superblock,
     base: Index,
     config: &StorageConfig,
-) -> Result<Snapshots, OpenError> {
+) -> Result<OpenedSnapshots, OpenError> {
     let (cluster, in_force) = (superblock.identity.cluster, &superblock.snapshot);
     let found = Snapshots::open(disk, cluster, in_force, config.snapshots)?;
     let start = found.snapshots.in_force().map_or(Index::ZERO, |meta| meta.last.index);
-    match found.damage.filter(|_| start < base) {
+    match found.damage {
         // The log does not reach back to the snapshot before the damaged one.
-        Some(damage) => Err(damage.into()),
-        None => Ok(found.snapshots),
+        Some(damage) if start < base => Err(damage.into()),
+        _ => Ok(found),
     }
 }
 

@@ -74,7 +74,12 @@ fn what_is_no_directory_of_a_node_is_refused() {
     let members = nodes.listed(&[1]);
     nodes.serve_with(1, &["--members", &members]);
     eventually("it leads", || nodes.log(1).contains("role=Leader"));
-    nodes.quorate(&["inspect", "d1"]).refused(2, "in use by another process");
+    let used = "d1: in use by another process: end that one first, or name another directory";
+    nodes.quorate(&["inspect", "d1"]).refused(2, used);
+    let listen = ["--listen", "127.0.0.1:0", "--members", &members];
+    let serve = [&["serve", "--id", "1", "--data-dir", "d1"], &listen[..]].concat();
+    nodes.quorate(&serve).refused(2, used);
+    nodes.quorate(&["serve", "--data-dir", "d1"]).refused(2, &format!("error: {used}"));
 }
 
 #[test]
@@ -86,7 +91,7 @@ fn a_directory_in_use_knows_its_node_its_cluster_and_its_address() {
     let told = nodes.quorate(&["serve", "--data-dir", "d1", "--id", "2"]);
     told.refused(2, "--id: d1 is n1's, and not n2's");
     let told = nodes.quorate(&["serve", "--data-dir", "d1", "--cluster", "another"]);
-    told.refused(2, "its cluster is");
+    told.refused(2, "--cluster: d1 is of cluster ");
 }
 
 #[test]
@@ -105,6 +110,16 @@ fn a_quorum_that_is_lost_leaves_a_cluster_to_go_on_with() {
     assert_eq!(made.code, 0, "{made:?}");
     assert_eq!(made.json()["new"]["members"][0]["directory"], "new/1");
     nodes.quorate(&words).refused(2, "new/1: the directory is not empty");
+    let two = nodes.listed(&[1, 2]);
+    let into = ["--members", &two, "--out", "new"];
+    nodes.quorate(&[&["recover", "d1"], &into[..]].concat()).refused(2, "new/1: ");
+    assert!(!nodes.root().join("new/2").exists(), "all are made, or none");
+    let old = nodes.quorate(&["--json", "inspect", "d1"]).json()["cluster"].clone();
+    let old = old.as_str().expect("it has an id");
+    let into = ["--members", &two, "--out", "a/b", "--new-cluster", old];
+    let told = nodes.quorate(&[&["recover", "d1"], &into[..]].concat());
+    assert_eq!(told.code, 2, "{told:?}");
+    assert!(!nodes.root().join("a").exists(), "{told:?}");
     let found = nodes.quorate(&["--json", "inspect", "new/1"]).json();
     assert_eq!(found["cluster"], made.json()["new"]["cluster"]);
     assert_eq!(found["membership"], "{n1}");

@@ -1,6 +1,8 @@
 //! The command `quorate`, as a person uses it: real processes, real files, real signals.
 #![cfg(unix)]
 
+mod away;
+mod backups;
 mod directories;
 mod faults;
 mod http;

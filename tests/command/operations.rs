@@ -13,27 +13,42 @@ enum Step<'a> {
     Run(&'a str),
     Stop(&'a str),
     Reload(&'a str),
+    /// The last command has printed this.
+    Prints(&'a str),
+    /// The node in this directory has said this, or does so before long.
+    Logs(&'a str, &'a str),
+    /// The next command ends with this code, and says why.
+    Fails(i32, &'a str),
 }
 
-/// The lines of the page's shell blocks, and the signals that are hidden between them.
+/// The lines of the page's shell blocks, and what is hidden between them: signals, and what is to
+/// be seen.
 fn steps(page: &str) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     let mut within = false;
     for line in page.lines() {
         let hidden = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
-        let signal = hidden.and_then(|hidden| match hidden.split_once(' ')? {
-            ("stop", directory) => Some(Step::Stop(directory)),
-            ("reload", directory) => Some(Step::Reload(directory)),
-            _ => None,
-        });
         match line {
             "```sh" => within = true,
             "```" => within = false,
             _ if within => steps.push(Step::Run(line)),
-            _ => steps.extend(signal),
+            _ => steps.extend(hidden.map(hidden_step)),
         }
     }
     steps
+}
+
+fn hidden_step(text: &str) -> Step<'_> {
+    let (verb, rest) = text.split_once(' ').unwrap_or_else(|| panic!("{text}: of what?"));
+    let two = || rest.split_once(' ').unwrap_or_else(|| panic!("{text}: and what?"));
+    match verb {
+        "stop" => Step::Stop(rest),
+        "reload" => Step::Reload(rest),
+        "prints" => Step::Prints(rest),
+        "logs" => Step::Logs(two().0, two().1),
+        "fails" => Step::Fails(two().0.parse().expect("an exit code"), two().1),
+        _ => panic!("{text}: nobody knows what to do"),
+    }
 }
 
 /// The same words with an address of its own for each port of the page.
@@ -52,64 +67,121 @@ fn at_free_ports(words: &str, ports: &mut BTreeMap<String, String>) -> String {
     told + rest
 }
 
-#[test]
-fn every_command_of_the_page_works() {
-    let root = tempfile::tempdir().expect("there is room");
-    let mut nodes = Processes::default();
-    let (mut ports, mut variables) = (BTreeMap::new(), BTreeMap::new());
-    let mut run = 0;
-    for step in steps(PAGE) {
-        let line = match step {
+/// Whoever does what the page says.
+struct Reader {
+    nodes: Processes,
+    root: tempfile::TempDir,
+    ports: BTreeMap<String, String>,
+    variables: BTreeMap<String, String>,
+    /// What the last command printed.
+    printed: String,
+    /// How the next command is to fail.
+    fails: Option<(i32, String)>,
+}
+
+impl Reader {
+    fn follow(&mut self, step: &Step<'_>) {
+        match step {
             Step::Stop(directory) => {
-                nodes.signal(directory, "TERM");
-                let status = nodes.ended(directory);
+                self.nodes.signal(directory, "TERM");
+                let status = self.nodes.ended(directory);
                 assert!(status.success(), "{directory}: {status}");
-                continue;
             }
             Step::Reload(directory) => {
-                nodes.signal(directory, "HUP");
-                eventually("it listens", || nodes.words(directory).contains("certificates are"));
-                continue;
+                self.nodes.signal(directory, "HUP");
+                self.logs(directory, "certificates are");
             }
-            Step::Run(line) => at_free_ports(line, &mut ports),
-        };
-        run += 1;
-        let words: Vec<&str> = line.split_whitespace().collect();
+            Step::Prints(text) => {
+                let text = at_free_ports(text, &mut self.ports);
+                assert!(self.printed.contains(&text), "{text} is not in {}", self.printed);
+            }
+            Step::Logs(directory, text) => self.logs(directory, text),
+            Step::Fails(code, text) => self.fails = Some((*code, (*text).to_owned())),
+            Step::Run(line) => {
+                let line = at_free_ports(line, &mut self.ports);
+                self.run(&line);
+            }
+        }
+    }
+
+    fn logs(&self, directory: &str, text: &str) {
+        eventually(text, || self.nodes.words(directory).contains(text));
+    }
+
+    fn run(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').map(|word| word.trim_matches('\'')).collect();
         match words.as_slice() {
             ["export", variable] => {
                 let (name, value) = variable.split_once('=').expect("it sets a variable");
-                variables.insert(name.to_owned(), value.to_owned());
+                self.variables.insert(name.to_owned(), value.to_owned());
             }
-            ["quorate", "serve", rest @ ..] => {
-                let place = rest.iter().position(|word| *word == "--data-dir");
-                let directory = rest[place.expect("a node has a directory") + 1];
-                let log = root.path().join(directory.replace('/', "-") + ".log");
-                let mut command = crate::told::command();
-                command.current_dir(root.path()).arg("serve").args(rest);
-                // The page's defaults would fill a small disk.
-                command.args(["--segment-size", "16MiB", "--segments-ahead", "1"]);
-                nodes.spawn(directory, &mut command, &log);
-                eventually("it listens", || nodes.words(directory).contains(" listens at "));
-            }
+            ["unset", name] => drop(self.variables.remove(*name).expect("it was set")),
+            ["quorate", "serve", rest @ ..] => self.serve(rest),
             ["quorate", rest @ ..] => {
                 let mut command = crate::told::command();
-                command.current_dir(root.path()).envs(&variables).args(rest);
-                if rest == ["status"] {
+                command.current_dir(self.root.path()).envs(&self.variables).args(rest);
+                if rest.first() == Some(&"status") {
                     // Whoever was started a moment ago may not be heard yet.
                     eventually("all are well", || Told::of(&mut command).code == 0);
                 }
-                Told::of(&mut command).ok();
+                let told = Told::of(&mut command);
+                self.printed = match self.fails.take() {
+                    None => told.ok(),
+                    Some((code, text)) => {
+                        told.refused(code, &text);
+                        told.out
+                    }
+                };
             }
             _ => panic!("the page has a line that is no command: {line}"),
         }
     }
-    assert!(run > 25, "the page was not found: {run} commands");
+
+    fn serve(&mut self, words: &[&str]) {
+        let place = words.iter().position(|word| *word == "--data-dir");
+        let directory = words[place.expect("a node has a directory") + 1];
+        let log = self.root.path().join(directory.replace('/', "-") + ".log");
+        let mut command = crate::told::command();
+        command.current_dir(self.root.path()).envs(&self.variables).arg("serve").args(words);
+        // The page's defaults would fill a small disk.
+        command.args(["--segment-size", "16MiB", "--segments-ahead", "1"]);
+        // Every life of a node says for itself that it listens.
+        let _ = std::fs::remove_file(&log);
+        self.nodes.spawn(directory, &mut command, &log);
+        match self.fails.take() {
+            None => self.logs(directory, " listens at "),
+            Some((code, text)) => {
+                let status = self.nodes.ended(directory);
+                let words = std::fs::read_to_string(&log).expect("it was written");
+                assert_eq!(status.code(), Some(code), "{words}");
+                assert!(words.contains(&text), "{text:?} is not in {words}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_command_of_the_page_works() {
+    let mut reader = Reader {
+        nodes: Processes::default(),
+        root: tempfile::tempdir().expect("there is room"),
+        ports: BTreeMap::new(),
+        variables: BTreeMap::new(),
+        printed: String::new(),
+        fails: None,
+    };
+    let steps = steps(PAGE);
+    steps.iter().for_each(|step| reader.follow(step));
+    let run = steps.iter().filter(|step| matches!(step, Step::Run(_))).count();
+    assert!(run > 40, "the page was not found: {run} commands");
 }
 
 #[test]
 fn a_page_is_read_as_a_person_reads_it() {
-    let page = "text\n```sh\na b\nc\n```\n<!-- stop d1 -->\n```rust\nno\n```\n";
-    assert_eq!(steps(page), [Step::Run("a b"), Step::Run("c"), Step::Stop("d1")]);
+    let page =
+        "text\n```sh\na b\nc\n```\n<!-- stop d1 -->\n```rust\nno\n```\n<!-- fails 3 no, no -->\n";
+    let read = [Step::Run("a b"), Step::Run("c"), Step::Stop("d1"), Step::Fails(3, "no, no")];
+    assert_eq!(steps(page), read);
     let mut ports = BTreeMap::from([("127.0.0.1:7".to_owned(), "x:1".to_owned())]);
     assert_eq!(at_free_ports("1=127.0.0.1:7,2 b", &mut ports), "1=x:1,2 b");
 }

@@ -59,6 +59,37 @@ fn a_flag_goes_before_a_variable_and_both_before_the_file() {
 }
 
 #[test]
+fn a_node_founds_or_joins_as_whatever_goes_first_says() {
+    let root = tempfile::tempdir().expect("there is room");
+    let file = root.path().join("quorate.toml");
+    fs::write(&file, "members = [\"9=127.0.0.1:1\"]\n").expect("there is room");
+    let serve = |words: &[&str], variables: &[(&str, &str)]| {
+        let mut command = command();
+        command.current_dir(root.path()).envs(variables.iter().copied());
+        Told::of(command.args(["serve", "--id", "5", "--data-dir", "d5"]).args(words))
+    };
+    let (members, join) = (["--members", "7=127.0.0.1:1"], ["--join", "7=127.0.0.1:1"]);
+    let (founds, joins) = ("n5 is none of the members listed", "--listen is missing");
+    let both = "a node is a founder, or joins";
+    serve(&join, &[("QUORATE_MEMBERS", "9=127.0.0.1:1")]).refused(2, joins);
+    serve(&members, &[("QUORATE_JOIN", "9=127.0.0.1:1")]).refused(2, founds);
+    serve(&[&join[..], &["--config", "quorate.toml"]].concat(), &[]).refused(2, joins);
+    let file = ("QUORATE_CONFIG", "quorate.toml");
+    serve(&[], &[file, ("QUORATE_JOIN", "9=127.0.0.1:1")]).refused(2, joins);
+    serve(&[&join[..], &members[..]].concat(), &[]).refused(2, both);
+    let variables = [("QUORATE_MEMBERS", "9=127.0.0.1:1"), ("QUORATE_JOIN", "9=127.0.0.1:1")];
+    serve(&[], &variables).refused(2, both);
+    for (listed, said) in [
+        ("5=127.0.0.1:5", "--join: n5 is this node: list members of the cluster"),
+        ("1=127.0.0.1:1,1=127.0.0.1:2", "--join: n1 is listed twice"),
+        ("1=127.0.0.1:1,5=127.0.0.1:1", "--join: 127.0.0.1:1 is n1's"),
+    ] {
+        serve(&["--join", listed], &[]).refused(2, said);
+    }
+    serve(&["--join", "1=127.0.0.1:1", "--listen", "127.0.0.1:1"], &[]).refused(2, "is n1's");
+}
+
+#[test]
 fn a_wrong_command_line_says_what_is_right() {
     let root = std::env::temp_dir();
     quorate_in(&root, ["srve"]).refused(2, "serve");

@@ -58,6 +58,13 @@ impl Told {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// That it ended with this code, and said this to the standard output.
+    #[track_caller]
+    pub(crate) fn says(&self, code: i32, part: &str) {
+        assert_eq!(self.code, code, "{self:?}");
+        assert!(self.out.contains(part), "{part:?} is not in {self:?}");
+    }
+
     /// That it ended with this code, and said this to the standard error.
     #[track_caller]
     pub(crate) fn refused(&self, code: i32, part: &str) {

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often nodes take snapshots.
+pub(crate) const SNAPSHOT_ENTRIES: u8 = 40;
+
 /// How much later a message may come for the second time.
 const TWICE_AFTER_MAX: Duration = Duration::from_secs(1);
 
@@ -92,6 +95,8 @@ impl Bench {
         let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
             .arg("lin-kv")
             .env("QUORATE_DATA_DIR", self.root.path())
+            .args(["--snapshot-entries", &SNAPSHOT_ENTRIES.to_string()])
+            .args(["--trailing-entries", "10"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -123,6 +128,15 @@ impl Bench {
         let (mut child, _) = node.expect("it runs");
         child.kill().expect("it is ours");
         child.wait().expect("it is ours");
+    }
+
+    /// What the directory of a node holds that does not run.
+    pub(crate) fn inspect(&self, name: &str) -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+        let output = command.args(["--json", "inspect"]).arg(self.root.path().join(name)).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("it is JSON")
     }
 
     pub(crate) fn signal(&self, name: &str, signal: &str) {

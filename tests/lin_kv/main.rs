@@ -20,10 +20,13 @@ use quorate_checker::verdict::Verdict;
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Weather};
+use crate::bench::{Bench, SNAPSHOT_ENTRIES, Weather};
 use crate::clients::{CLIENTS, Clients};
 
 const NODES: [&str; 3] = ["n1", "n2", "n3"];
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn seconds() -> Duration {
     let seconds = env::var("QUORATE_BENCH_SECONDS").map(|text| text.parse().expect("a number"));
@@ -53,6 +56,45 @@ fn hurt(bench: &Bench) {
     sleep(Duration::from_millis(rng.random_range(0..1000)));
 }
 
+/// Writes so often through this node; to a key that no client asks for.
+fn write(bench: &Bench, node: &str, times: u64, number: &mut u64) {
+    let (mut written, end) = (0, Instant::now() + PATIENCE);
+    while written < times {
+        assert!(Instant::now() < end, "{written} of {times} are written through {node}");
+        *number += 1;
+        let body = json!({ "type": "write", "msg_id": *number, "key": "away", "value": 0 });
+        let heard = bench.client("c-away");
+        bench.say("c-away", node, body);
+        // Whom it was passed on to may be dead.
+        let answer = heard.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+        let is_its = answer["body"]["in_reply_to"] == *number;
+        written += u64::from(is_its && answer["body"]["type"] == "write_ok");
+    }
+}
+
+/// Nobody has the entries any more that the last node lacks, and then nobody can write without it:
+/// it was given a snapshot.
+fn one_is_away_until_the_others_have_forgotten(bench: &Bench) {
+    let [one, other, away] = NODES;
+    bench.kill(away);
+    let last = bench.inspect(away)["last"]["index"].as_u64().expect("it has a log");
+    let (mut number, end) = (0, Instant::now() + PATIENCE);
+    for name in [one, other] {
+        let mut base = 0;
+        while base <= last {
+            assert!(Instant::now() < end, "{name} keeps its log after {base}, and not {last}");
+            write(bench, name, 3 * u64::from(SNAPSHOT_ENTRIES), &mut number);
+            bench.kill(name);
+            base = bench.inspect(name)["base"].as_u64().expect("its log begins somewhere");
+            bench.start(name);
+        }
+    }
+    bench.kill(one);
+    bench.start(away);
+    write(bench, other, 1, &mut number);
+    bench.start(one);
+}
+
 #[test]
 fn what_clients_see_is_linearizable_whatever_becomes_of_nodes_and_network() {
     let bench = Bench::new();
@@ -63,6 +105,7 @@ fn what_clients_see_is_linearizable_whatever_becomes_of_nodes_and_network() {
         hurt(&bench);
     }
     clients.until_all_write();
+    one_is_away_until_the_others_have_forgotten(&bench);
     let history = clients.end();
     let done = history.operations().iter().filter(|operation| operation.ret().is_some()).count();
     assert!(done >= CLIENTS, "{done} operations ended");

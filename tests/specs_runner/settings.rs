@@ -71,6 +71,7 @@ pub(crate) fn configure(config: &mut Config, key: &str, value: &str) -> Result<(
             config.election_timeout_max = duration(max)?;
         }
         "heartbeat_interval" => config.heartbeat_interval = duration(value)?,
+        "commit_delay" => config.commit_delay = duration(value)?,
         "pre_vote" => config.pre_vote = switch(value)?,
         "check_quorum" => config.check_quorum = switch(value)?,
         "stickiness" => config.stickiness = switch(value)?,

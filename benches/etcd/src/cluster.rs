@@ -19,7 +19,8 @@ use crate::node;
 /// How long a cluster may take to have a leader.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Processes that are killed when this is dropped.
+/// Processes that are killed when this is dropped. Whoever reads its standard input ends with the
+/// benchmark, too, however that ends.
 struct Processes(Vec<Child>);
 
 impl Drop for Processes {
@@ -137,7 +138,7 @@ impl Quorate {
             if let Some(certs) = &certs {
                 command.arg("--certs").arg(certs);
             }
-            processes.0.push(command.stdin(Stdio::null()).spawn()?);
+            processes.0.push(command.stdin(Stdio::piped()).spawn()?);
         }
         let config = client_config(all, certs.as_ref())?;
         let client = Client::new(config.clone())?;

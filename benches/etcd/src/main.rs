@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::{Etcd, Quorate};
 use crate::load::{Kind, Load};
@@ -64,7 +65,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// Ends with the measurements, or with a signal: then every process that was started ends, too.
 async fn compare(args: Args) -> Result<(), Box<dyn Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = measure(args) => done,
+        done = tokio::signal::ctrl_c() => done.map_err(Into::into).and(Err("interrupted".into())),
+        _ = terminate.recv() => Err("terminated".into()),
+    }
+}
+
+async fn measure(args: Args) -> Result<(), Box<dyn Error>> {
     let root = tempfile::Builder::new().prefix("quorate-bench-").tempdir_in(&args.dir)?;
     let etcd = Etcd::start(root.path()).await?;
     let quorate = Quorate::start(root.path(), args.tls).await?;

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io::{self, Cursor, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use clap::Args;
 use quorate::machine::StateMachine;
@@ -12,6 +13,7 @@ use quorate::runtime::certs::{CertsError, Directory};
 use quorate::runtime::{Principal, Server, ServerConfig, TlsConfig};
 use quorate::storage::ClusterId;
 use quorate::types::{Index, NodeId};
+use tokio::sync::oneshot;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0xbe9c);
 
@@ -99,6 +101,16 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), Box<dyn Error>> {
     if let Some(certs) = args.certs {
         config.tls = Some(Directory::open(certs)?.config(&Principal::Node(NodeId(args.id))));
     }
-    Server::start(config, Map::default()).await?.ended().await?;
+    let mut server = Server::start(config, Map::default()).await?;
+    let (tell, told) = oneshot::channel();
+    thread::spawn(move || {
+        // Nothing is ever said there: it ends when whoever started the node does.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = tell.send(());
+    });
+    tokio::select! {
+        ended = server.ended() => ended?,
+        _ = told => {}
+    }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::certs::CertsFlags;
 use crate::inspect::InspectFlags;
 use crate::keys::{CasFlags, DeleteFlags, GetFlags, PutFlags, ScanFlags};
 use crate::lead::{SnapshotFlags, TransferFlags};
-use crate::lin_kv;
+use crate::lin_kv::LinKvFlags;
 use crate::members::MembersFlags;
 use crate::recover::RecoverFlags;
 use crate::restore::RestoreFlags;
@@ -31,8 +31,8 @@ const AFTER_HELP: &str = "\
 Exit codes:
   0  done
   1  the answer is no: no such key, another value than expected, damage found
-  2  the command line, a configuration or a file is wrong
-  3  nothing happened, because nobody could be asked: safe to try again
+  2  the command line, a configuration or a file is wrong, or what was asked for cannot be printed
+  3  nothing happened, because nobody could be asked, or it was interrupted: safe to try again
   4  unknown: it may have happened, or happen yet
   5  refused: nothing happened, and nothing will unless something is changed
   6  the node stopped by itself: its last words say why
@@ -78,8 +78,7 @@ pub(crate) enum Order {
     /// Check a backup, and make a new cluster that begins with it
     Restore(RestoreFlags),
     /// Run a node that speaks JSON lines, for test benches of processes
-    #[command(after_help = lin_kv::AFTER_HELP)]
-    LinKv,
+    LinKv(LinKvFlags),
     /// Print the completions for a shell
     #[command(after_help = "Example:\n  quorate completions bash > /etc/bash_completion.d/quorate")]
     Completions {

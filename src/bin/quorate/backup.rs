@@ -1,17 +1,23 @@
 //! `quorate backup`: the snapshot of a data directory as one file, whether its node runs or not.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use quorate::recovery::{Backup, BackupHead, backup};
-use quorate::storage::{Disk, FileDisk, FileName, Inspection, SnapshotReader, StorageConfig};
-use quorate::types::Index;
-use serde_json::json;
+use quorate::storage::{
+    Disk, Failure, FileDisk, FileName, Inspection, SnapshotReader, StorageConfig,
+};
+use quorate::types::{Index, Root};
+use serde_json::{Value, json};
 
-use crate::exit::{Exit, Trouble};
-use crate::output::print;
+use crate::exit::{Exit, Trouble, warn};
+use crate::held::Held;
+use crate::output::report;
+use crate::part::Part;
+use crate::stop::{Stop, Until};
 
 /// What `backup` takes.
 #[derive(Args, Debug)]
@@ -29,73 +35,108 @@ it, have the node take one first:
   quorate snapshot 127.0.0.1:7101
   quorate backup d1 monday.backup
 
-The file is read back and checked before the command ends.";
+The file is read back and checked before it gets its name. If the last snapshot of a node that does
+not run is damaged, the backup is of the one before it, and a warning says how far back that is.";
 
 /// How large a piece of the backup is.
 const CHUNK_BYTES: u32 = 1 << 18;
-/// How often a node that runs may put a newer snapshot in the place of the one that is linked.
+/// How often a node that runs may remove a snapshot between two looks at its directory.
 const TRIES: usize = 5;
 
+/// A backup that was written.
+#[derive(Debug)]
+struct Written {
+    head: BackupHead,
+    /// Where the newest snapshot ends, if it is damaged and this is the one before.
+    damaged: Option<(Index, Failure)>,
+}
+
 pub(crate) fn run(flags: &BackupFlags, json: bool) -> Result<Exit, Trouble> {
-    let part = flags.file.with_added_extension("part");
-    let head = match write(&flags.directory, &part) {
-        Ok(head) => head,
-        Err(trouble) => {
-            // It says nothing that the trouble does not.
-            let _ = fs::remove_file(&part);
-            return Err(trouble);
-        }
-    };
+    let stop = Stop::listen()?;
     let named = |error: io::Error| Trouble::wrong(format!("{}: {error}", flags.file.display()));
-    let mut file = BufReader::new(File::open(&part).map_err(named)?);
-    let root = Backup::open(&mut file).and_then(Backup::verify).map_err(named)?;
-    fs::rename(&part, &flags.file).map_err(named)?;
-    let bytes = fs::metadata(&flags.file).map_err(named)?.len();
-    let last = head.last.index.0;
-    print(&match json {
-        true => json!({
-            "cluster": head.cluster.to_string(), "index": last, "bytes": bytes,
-            "root": root.to_string(),
-        })
-        .to_string(),
-        false => format!(
-            "{}: everything through index {last} of cluster {}, {bytes} bytes, root {root}",
-            flags.file.display(),
-            head.cluster
-        ),
-    })?;
+    let made = Part::of(&flags.file).map_err(named).and_then(|part| {
+        let written = write(&flags.directory, &part, &stop)?;
+        let (bytes, root) = check(&part, &stop).map_err(named)?;
+        part.keep().map_err(named)?;
+        Ok((written, bytes, root))
+    });
+    let (written, bytes, root) = stop.or_stopped(made)?;
+    if let Some((newest, failure)) = &written.damaged {
+        warn(json, written.older(*newest, failure));
+    }
+    report(
+        json,
+        &match json {
+            true => written.json(bytes, root).to_string(),
+            false => format!(
+                "{}: {}, {bytes} bytes, root {root}",
+                flags.file.display(),
+                written.head_text()
+            ),
+        },
+    );
     Ok(Exit::Done)
 }
 
-fn write(directory: &Path, file: &Path) -> Result<BackupHead, Trouble> {
-    let place = directory.display();
-    let wrong = |error: &dyn std::fmt::Display| Trouble::wrong(format!("{place}: {error}"));
-    if directory.join(FileName::Superblock.to_string()).metadata().is_err() {
-        return Err(wrong(&"this is no node's directory"));
+impl Written {
+    fn head_text(&self) -> String {
+        let BackupHead { last, cluster, .. } = &self.head;
+        format!("everything through index {} of cluster {cluster}", last.index)
     }
-    match FileDisk::look(directory) {
-        Ok(mut disk) => write_from(&mut disk, file).map_err(|error| wrong(&error)),
-        Err(_) => {
-            let mut tried = Err(String::new());
-            for _ in 0..TRIES {
-                tried =
-                    Linked::of(directory).map_err(|error| error.to_string()).and_then(|linked| {
-                        let disk = FileDisk::look(&linked.0);
-                        let mut disk = disk.map_err(|error| error.to_string())?;
-                        write_from(&mut disk, file)
-                    });
-                if tried.is_ok() {
-                    break;
-                }
-            }
-            tried.map_err(|error| wrong(&error))
-        }
+
+    /// How many entries it lacks that the newest snapshot had.
+    fn behind(&self, newest: Index) -> u64 {
+        newest.0.saturating_sub(self.head.last.index.0)
+    }
+
+    fn older(&self, newest: Index, failure: &Failure) -> String {
+        let (last, behind) = (self.head.last.index, self.behind(newest));
+        format!(
+            "{failure}. The newest snapshot, through index {newest}, is damaged: the backup is of \
+             the one before it, through index {last}, and lacks the {behind} entries between, \
+             which the log has. Start the node, and back up again after `quorate snapshot`"
+        )
+    }
+
+    fn json(&self, bytes: u64, root: Root) -> Value {
+        let damaged = self.damaged.as_ref().map(|(newest, failure)| {
+            json!({
+                "index": newest.0, "behind": self.behind(*newest), "what": failure.to_string(),
+            })
+        });
+        json!({
+            "cluster": self.head.cluster.to_string(), "index": self.head.last.index.0,
+            "bytes": bytes, "root": root.to_string(), "damaged_snapshot": damaged,
+        })
     }
 }
 
-fn write_from(disk: &mut impl Disk, file: &Path) -> Result<BackupHead, String> {
-    let found = Inspection::of(disk, &StorageConfig::default());
-    let opened = found.map_err(|error| error.to_string())?.opened;
+/// Writes the last snapshot that is whole.
+fn write(directory: &Path, part: &Part, stop: &Stop) -> Result<Written, Trouble> {
+    let place = directory.display();
+    let wrong = |error: &dyn Display| Trouble::wrong(format!("{place}: {error}"));
+    if directory.join(FileName::Superblock.to_string()).metadata().is_err() {
+        return Err(wrong(&"this is no node's directory"));
+    }
+    if let Ok(disk) = FileDisk::look(directory) {
+        return write_from(disk, part, stop).map_err(|error| wrong(&error));
+    }
+    let mut tried = Err(String::new());
+    for _ in 0..TRIES {
+        let held = Held::of(directory).map_err(|error| error.to_string());
+        tried = held.and_then(|held| write_from(held, part, stop));
+        if tried.is_ok() {
+            break;
+        }
+    }
+    tried.map_err(|error| wrong(&error))
+}
+
+fn write_from(disk: impl Disk, part: &Part, stop: &Stop) -> Result<Written, String> {
+    let mut disk = Until(stop, disk);
+    let found = Inspection::of(&mut disk, &StorageConfig::default());
+    let Inspection { opened, damaged_snapshot: damaged, .. } =
+        found.map_err(|error| error.to_string())?;
     let (cluster, snapshot) = (opened.identity.cluster, opened.snapshot);
     if snapshot.last.index == Index::ZERO {
         return Err("there is no snapshot yet: have the node take one by `quorate snapshot`".into());
@@ -106,45 +147,21 @@ fn write_from(disk: &mut impl Disk, file: &Path) -> Result<BackupHead, String> {
         membership: snapshot.membership.clone(),
         chunk_bytes: CHUNK_BYTES,
     };
-    let content = SnapshotReader::open(disk, cluster, &snapshot);
+    let content = SnapshotReader::open(&mut disk, cluster, &snapshot);
     let mut content = content.map_err(|error| error.to_string())?;
-    let written = File::create(file).and_then(|file| {
+    let mut file = part.file();
+    // What an earlier try has written is no part of it.
+    let written = file.set_len(0).and_then(|()| io::Seek::rewind(&mut file)).and_then(|()| {
         let mut file = BufWriter::new(file);
         backup(&head, &mut content, &mut file)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+        file.into_inner().map_err(io::IntoInnerError::into_error).map(drop)
     });
-    written.map(|()| head).map_err(|error| error.to_string())
+    written.map(|()| Written { head, damaged }).map_err(|error| error.to_string())
 }
 
-/// The snapshots of a node that runs, linked, and its superblock, copied: what a crash would leave,
-/// without the log. Gone when dropped.
-#[derive(Debug)]
-struct Linked(PathBuf);
-
-impl Linked {
-    fn of(directory: &Path) -> io::Result<Linked> {
-        let linked = Linked(directory.join(format!("backup-{}", std::process::id())));
-        fs::create_dir_all(&linked.0)?;
-        let superblock = FileName::Superblock.to_string();
-        fs::copy(directory.join(&superblock), linked.0.join(&superblock))?;
-        for entry in fs::read_dir(directory)? {
-            let name = entry?.file_name();
-            let text = name.to_string_lossy();
-            if text.starts_with("snapshot-") && !text.contains('.') {
-                match fs::hard_link(directory.join(&name), linked.0.join(&name)) {
-                    // The node has removed it, and has a newer one.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    done => done?,
-                }
-            }
-        }
-        Ok(linked)
-    }
-}
-
-impl Drop for Linked {
-    fn drop(&mut self) {
-        // What is left of it is no file of the store's, and takes no space of its own for long.
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Reads back what was written: its size, and what names it.
+fn check(part: &Part, stop: &Stop) -> io::Result<(u64, Root)> {
+    let mut file = Until(stop, BufReader::new(File::open(part.path())?));
+    let root = Backup::open(&mut file).and_then(Backup::verify)?;
+    Ok((fs::metadata(part.path())?.len(), root))
 }

@@ -9,7 +9,7 @@ use quorate::types::NodeId;
 use serde_json::json;
 
 use crate::exit::{Exit, Trouble};
-use crate::output::print;
+use crate::output::report;
 use crate::values::Cluster;
 
 /// What `certs` takes.
@@ -58,13 +58,17 @@ pub(crate) fn run(flags: &CertsFlags, json: bool) -> Result<Exit, Trouble> {
     if made.is_empty() {
         return Err(Trouble::wrong("for whom? say --nodes, --clients or --admins"));
     }
-    print(&match json {
-        true => {
-            let one = |(who, file): &(String, String)| json!({ "who": who, "certificate": file });
-            json!({ "made": made.iter().map(one).collect::<Vec<_>>() }).to_string()
-        }
-        false => made.iter().map(|(who, file)| format!("{who}: {file}\n")).collect(),
-    })?;
+    report(
+        json,
+        &match json {
+            true => {
+                let one =
+                    |(who, file): &(String, String)| json!({ "who": who, "certificate": file });
+                json!({ "made": made.iter().map(one).collect::<Vec<_>>() }).to_string()
+            }
+            false => made.iter().map(|(who, file)| format!("{who}: {file}\n")).collect(),
+        },
+    );
     Ok(Exit::Done)
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quorate::runtime::{Client, ClientConfig, ClientError};
+use quorate::storage::ClusterId;
 
 use crate::certs;
 use crate::exit::{Exit, Trouble};
@@ -40,10 +41,14 @@ pub(crate) struct ClientFlags {
 }
 
 impl ClientFlags {
+    /// The cluster that is meant: no other one's nodes are spoken to.
+    pub(crate) fn cluster(&self) -> ClusterId {
+        self.cluster.unwrap_or_default().0
+    }
+
     /// A client that is not connected yet. Must be called within a runtime.
     pub(crate) fn client(&self) -> Result<Client, Trouble> {
-        let mut config =
-            ClientConfig::new(self.cluster.unwrap_or_default().0, self.nodes.iter().cloned());
+        let mut config = ClientConfig::new(self.cluster(), self.nodes.iter().cloned());
         config.deadline = self.timeout.0;
         config.plaintext = self.plaintext;
         if let (Some(certs), Some(guest)) = (&self.certs, &self.principal) {

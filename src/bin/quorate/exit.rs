@@ -1,6 +1,7 @@
 //! How the command ends: its exit codes, and trouble that a few lines explain.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -14,7 +15,7 @@ pub(crate) enum Exit {
     No = 1,
     /// The command line, a configuration or a file is wrong.
     Wrong = 2,
-    /// Nothing happened, because nobody could be asked.
+    /// Nothing happened, because nobody could be asked, or a signal came before.
     Unreached = 3,
     /// It may have happened, or happen yet.
     Unknown = 4,
@@ -49,11 +50,23 @@ impl Trouble {
 
     /// Says it to whoever gave the command.
     pub(crate) fn tell(&self, json: bool) -> Exit {
-        if json {
-            eprintln!("{}", json!({ "error": self.text, "exit": self.exit as u8 }));
-        } else {
-            eprintln!("error: {}", self.text);
-        }
+        say(&match json {
+            true => json!({ "error": self.text, "exit": self.exit as u8 }).to_string(),
+            false => format!("error: {}", self.text),
+        });
         self.exit
     }
+}
+
+/// Says what is to be known of something that was done all the same.
+pub(crate) fn warn(json: bool, what: impl fmt::Display) {
+    say(&match json {
+        true => json!({ "warning": what.to_string() }).to_string(),
+        false => format!("warning: {what}"),
+    });
+}
+
+fn say(line: &str) {
+    // Where that cannot be written nothing can.
+    let _ = writeln!(io::stderr(), "{line}");
 }

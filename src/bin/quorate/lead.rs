@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::client::ClientFlags;
 use crate::exit::{Exit, Trouble};
 use crate::kv::Query;
-use crate::output::print;
+use crate::output::report;
 
 /// What `transfer` takes.
 #[derive(Args, Debug)]
@@ -46,22 +46,28 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) fn transfer(flags: &TransferFlags, json: bool) -> Result<Exit, Trouble> {
     let leader = flags.client.run(async |client| {
         client.transfer(flags.id.map(NodeId)).await?;
+        // It is done: that nobody answers for a while makes it no failure.
         let heard = timeout(flags.client.timeout.0, async {
             loop {
-                let leader = client.report_of_leader().await?.status.leader;
-                if leader.is_some() {
-                    return Ok::<_, Trouble>(leader);
+                let report = client.report_of_leader().await.ok();
+                if let Some(leader) = report.and_then(|report| report.status.leader) {
+                    return leader;
                 }
                 sleep(POLL).await;
             }
         });
-        heard.await.unwrap_or(Ok(None))
+        Ok(heard.await.ok())
     })?;
-    print(&match (json, leader) {
-        (true, leader) => json!({ "leader": leader.map(|leader| leader.0) }).to_string(),
-        (false, Some(leader)) => format!("{leader} leads"),
-        (false, None) => "handed over; who leads now is not known yet".to_owned(),
-    })?;
+    report(
+        json,
+        &match (json, leader) {
+            (true, leader) => json!({ "leader": leader.map(|leader| leader.0) }).to_string(),
+            (false, Some(leader)) => format!("{leader} leads"),
+            (false, None) => {
+                "handed over; who leads now is not known yet: see `quorate status`".to_owned()
+            }
+        },
+    );
     Ok(Exit::Done)
 }
 
@@ -72,24 +78,27 @@ pub(crate) fn snapshot(flags: &SnapshotFlags, json: bool) -> Result<Exit, Troubl
         let query = Query::Get { key: b"" }.encode();
         let level = ReadLevel::Linearizable;
         let wanted = client.read_at(address, level, &query).await?.index;
+        client.snapshot(address).await?;
         let taken = timeout(flags.client.timeout.0, async {
             loop {
-                let taken = client.report(address).await?.status.snapshot;
-                if taken >= wanted {
-                    return Ok::<_, Trouble>(taken);
+                let report = client.report(address).await.ok();
+                if let Some(taken) = report.map(|report| report.status.snapshot)
+                    && taken >= wanted
+                {
+                    return taken;
                 }
-                // One that was under way already may not go so far.
-                client.snapshot(address).await?;
                 sleep(POLL).await;
             }
         });
-        let late =
-            || Trouble::new(Exit::Unknown, format!("{address} is still at it: see `status`"));
-        taken.await.map_err(|_| late())?
+        let late = format!("{address} was told, and is not known to be done: see `quorate status`");
+        taken.await.map_err(|_| Trouble::new(Exit::Unknown, late))
     })?;
-    print(&match json {
-        true => json!({ "snapshot": taken.0 }).to_string(),
-        false => format!("{address} has a snapshot through index {taken}"),
-    })?;
+    report(
+        json,
+        &match json {
+            true => json!({ "snapshot": taken.0 }).to_string(),
+            false => format!("{address} has a snapshot through index {taken}"),
+        },
+    );
     Ok(Exit::Done)
 }

@@ -2,11 +2,14 @@
 
 mod args;
 mod backup;
+mod begun;
 mod bench;
 mod certs;
 mod client;
 mod completions;
+mod escape;
 mod exit;
+mod held;
 mod http;
 mod inspect;
 mod keys;
@@ -16,24 +19,29 @@ mod lin_kv;
 mod members;
 mod new_cluster;
 mod output;
+mod part;
 mod recover;
 mod restore;
 mod serve;
 mod settings;
+mod signals;
 mod status;
+mod stop;
 mod table;
 mod values;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Args, Order};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let matches = Args::command().get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let given = matches.subcommand().expect("there is no command without an order").1;
     let done = match args.order {
-        Order::Serve(flags) => serve::run(flags),
+        Order::Serve(flags) => serve::run(flags, given),
         Order::Put(flags) => keys::put(&flags, args.json),
         Order::Get(flags) => keys::get(&flags, args.json),
         Order::Cas(flags) => keys::cas(&flags, args.json),
@@ -49,7 +57,7 @@ fn main() -> ExitCode {
         Order::Recover(flags) => recover::run(&flags, args.json),
         Order::Backup(flags) => backup::run(&flags, args.json),
         Order::Restore(flags) => restore::run(&flags, args.json),
-        Order::LinKv => lin_kv::run(),
+        Order::LinKv(flags) => lin_kv::run(&flags),
         Order::Completions { shell } => completions::run(shell),
     };
     done.unwrap_or_else(|trouble| trouble.tell(args.json)).into()

@@ -1,12 +1,13 @@
 //! `quorate members`: who is in the cluster.
 
 use clap::{Args, Subcommand};
-use quorate::types::{Address, Change, EntryId, NodeId};
+use quorate::runtime::ClientError;
+use quorate::types::{Address, Change, EntryId, Membership, NodeId};
 use serde_json::json;
 
 use crate::client::ClientFlags;
-use crate::exit::{Exit, Trouble};
-use crate::output::print;
+use crate::exit::{Exit, Trouble, warn};
+use crate::output::report;
 use crate::values::NodeAt;
 
 /// What `members` takes.
@@ -15,6 +16,10 @@ pub(crate) struct MembersFlags {
     #[command(subcommand)]
     order: Members,
 }
+
+const WAITS: &str = "see `quorate status`: a new voter is waited for until it has the log, or \
+     until `quorate members give-up`";
+const NOT_HEARD: &str = "the change is complete, but who is in the cluster now was not heard";
 
 /// How the members are changed. Each waits until the change is complete.
 #[derive(Debug, Subcommand)]
@@ -85,24 +90,43 @@ pub(crate) fn run(flags: &MembersFlags, json: bool) -> Result<Exit, Trouble> {
         Members::Promote { id, .. } => Some(NodeId(*id)),
         _ => None,
     };
-    let (at, membership) = client.run(async |client| {
+    let (at, now) = client.run(async |client| {
         if let Some(id) = promoted
             && !client.report_of_leader().await?.membership.is_member(id)
         {
             // A vote for a node without an address would be waited for until it is given up.
             return Err(Trouble::new(Exit::Refused, format!("{id} is no member: add it")));
         }
-        let at: EntryId = match change {
-            Some(change) => client.change_membership(change).await?,
-            None => client.give_up_change().await?,
+        let at: Result<EntryId, ClientError> = match change {
+            Some(change) => client.change_membership(change).await,
+            None => client.give_up_change().await,
         };
-        Ok((at, client.report_of_leader().await?.membership))
+        let at = at.map_err(|error| waits(error.into()))?;
+        Ok((at, client.report_of_leader().await.map(|report| report.membership)))
     })?;
-    print(&match json {
-        true => json!({ "index": at.index.0, "membership": membership.to_string() }).to_string(),
-        false => format!("members: {membership}"),
-    })?;
+    if let Err(error) = &now {
+        warn(json, format!("{NOT_HEARD}: {error}: see `quorate status`"));
+    }
+    report(json, &told(at, now.ok().as_ref(), json));
     Ok(Exit::Done)
+}
+
+/// The same trouble, with what may be the matter if a change is not complete in time.
+fn waits(trouble: Trouble) -> Trouble {
+    match trouble.exit {
+        Exit::Unknown => Trouble { text: format!("{}; {WAITS}", trouble.text), ..trouble },
+        _ => trouble,
+    }
+}
+
+/// What is said of a change that is complete, and of the members it led to, if they are known.
+fn told(at: EntryId, now: Option<&Membership>, json: bool) -> String {
+    let text = now.map(Membership::to_string);
+    match (json, text) {
+        (true, text) => json!({ "index": at.index.0, "membership": text }).to_string(),
+        (false, Some(text)) => format!("members: {text}"),
+        (false, None) => format!("members: changed, at index {}", at.index),
+    }
 }
 
 fn with(change: Change, node: &NodeAt) -> Change {
@@ -111,4 +135,21 @@ fn with(change: Change, node: &NodeAt) -> Change {
 
 fn named(node: &NodeAt) -> Address {
     Address::new(&node.address.to_string()).expect("a socket address is short")
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate::types::{Index, Term};
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_whether_or_not_its_end_is_known() {
+        let at = EntryId::new(Term(2), Index(7));
+        let now = Membership::new([NodeId(1), NodeId(2)]);
+        assert_eq!(told(at, Some(&now), false), "members: {n1 n2}");
+        assert_eq!(told(at, Some(&now), true), r#"{"index":7,"membership":"{n1 n2}"}"#);
+        assert_eq!(told(at, None, false), "members: changed, at index 7");
+        assert_eq!(told(at, None, true), r#"{"index":7,"membership":null}"#);
+    }
 }

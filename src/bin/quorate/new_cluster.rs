@@ -1,5 +1,6 @@
 //! A new cluster that begins with something: who is in it, and where its directories are made.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,9 +8,14 @@ use quorate::storage::{ClusterId, FileDisk};
 use quorate::types::{Address, Incarnation, Member, Membership, NodeId};
 use serde_json::{Value, json};
 
+use crate::begun::Begun;
 use crate::exit::Trouble;
+use crate::stop::{Stop, Until};
 use crate::table::Table;
 use crate::values::{Cluster, NodeAt};
+
+/// What a directory has as soon as it is opened.
+const LOCK: &str = "lock";
 
 /// What is said of a new cluster.
 #[derive(Args, Debug)]
@@ -57,28 +63,51 @@ impl NewClusterFlags {
 }
 
 impl NewCluster {
-    /// Makes every member's directory by `make`.
+    /// Makes every member's directory by `make`: all of them, or none.
     ///
     /// # Errors
-    /// The first trouble. Directories made so far are nobody's until all are there.
+    /// The first trouble. Then everything is as it was before, or it says what is left.
     pub(crate) fn make(
         &self,
-        mut make: impl FnMut(NodeId, &mut FileDisk) -> Result<(), Trouble>,
+        stop: &Stop,
+        mut make: impl FnMut(NodeId, &mut Until<'_, FileDisk>) -> Result<(), Trouble>,
     ) -> Result<(), Trouble> {
         for id in self.membership.ids() {
+            self.expect_empty(id, &[])?;
+        }
+        let mut begun = Begun::default();
+        for id in self.membership.ids() {
             let directory = self.directory(id);
-            let place = directory.display();
-            if directory.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-                return Err(Trouble::wrong(format!("{place}: the directory is not empty")));
-            }
-            let disk = FileDisk::open(&directory);
-            let mut disk = disk.map_err(Trouble::wrong)?;
-            make(id, &mut disk).map_err(|trouble| Trouble {
-                text: format!("{place}: {}", trouble.text),
+            let named = |trouble: Trouble| Trouble {
+                text: format!("{}: {}", directory.display(), trouble.text),
                 ..trouble
-            })?;
+            };
+            let made = begun.begin(&directory).map_err(Trouble::wrong).and_then(|disk| {
+                // Somebody else may have been at work here meanwhile.
+                self.expect_empty(id, &[LOCK])?;
+                begun.owns(&directory);
+                make(id, &mut Until(stop, disk)).map_err(named)
+            });
+            if let Err(trouble) = made {
+                return Err(begun.undo(trouble));
+            }
         }
         Ok(())
+    }
+
+    /// That nothing is in the member's directory but what is `known`.
+    fn expect_empty(&self, id: NodeId, known: &[&str]) -> Result<(), Trouble> {
+        let directory = self.directory(id);
+        let Ok(mut entries) = directory.read_dir() else { return Ok(()) };
+        let is_known = |name: OsString| known.iter().any(|known| name == **known);
+        if entries.all(|entry| entry.is_ok_and(|entry| is_known(entry.file_name()))) {
+            return Ok(());
+        }
+        Err(Trouble::wrong(format!(
+            "{}: the directory is not empty: name another one by --out, or, if what made it was \
+             killed, remove it and begin again",
+            directory.display()
+        )))
     }
 
     fn directory(&self, id: NodeId) -> PathBuf {

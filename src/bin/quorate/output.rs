@@ -2,7 +2,15 @@
 
 use std::io::{self, Write};
 
-use crate::exit::Trouble;
+use crate::exit::{Trouble, warn};
+
+/// Prints what came of a change. It stands, and the command has done what it was told, whether or
+/// not that can be written.
+pub(crate) fn report(json: bool, text: &str) {
+    if let Err(trouble) = print(text) {
+        warn(json, format!("it was done, and cannot be told: {}", trouble.text));
+    }
+}
 
 /// Prints `text`, and a line's end if it lacks one. Whoever stops reading has seen enough.
 pub(crate) fn print(text: &str) -> Result<(), Trouble> {
@@ -19,13 +27,5 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Trouble> {
             Err(Trouble::wrong(format!("the output: {error}")))
         }
         _ => Ok(()),
-    }
-}
-
-/// Bytes as text: what is no printable ASCII is escaped.
-pub(crate) fn shown(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
-        _ => bytes.escape_ascii().to_string(),
     }
 }

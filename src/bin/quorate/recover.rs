@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate::recovery::{Choice, Consent, Holding, Plan, Refusal, Survey, Survivor};
+use quorate::recovery::{Choice, Consent, Holding, Plan, RecoveryError, Refusal, Survey, Survivor};
 use quorate::storage::{Failure, FileDisk, Inspection, OpenError, StorageConfig};
 use quorate::types::NodeId;
 use serde_json::json;
 
 use crate::exit::{Exit, Trouble};
 use crate::new_cluster::{NewCluster, NewClusterFlags};
-use crate::output::print;
+use crate::output::{print, report};
+use crate::stop::Stop;
 use crate::values::Cluster;
 
 /// What `recover` takes.
@@ -39,8 +40,8 @@ First look at what is left and what would be lost; this changes nothing:
   quorate recover d1 d3
 Then make the new cluster:
   quorate recover d1 d3 --members 1=127.0.0.1:7111,3=127.0.0.1:7113 --out new
-and start each member with its new directory, once all are in their places. The old ones stay as
-they are: keep them until you are sure.
+and start each member with its new directory, once all are in their places. All of them are made, or
+none. The old ones stay as they are: keep them until you are sure.
 
 Exit code 5: it is refused, because a quorum may still be there.";
 
@@ -66,16 +67,25 @@ pub(crate) fn run(flags: &RecoverFlags, json: bool) -> Result<Exit, Trouble> {
     let source = disks[plan.choice().survivor].as_mut().expect("what was chosen was read");
     make(&plan, source, &new)?;
     let choice = plan.choice();
-    match json {
-        true => print(&json!({ "choice": choice.to_string(), "new": new.json() }).to_string()),
-        false => print(&format!("\n{choice}\n{}", new.text())),
-    }
-    .map(|()| Exit::Done)
+    report(
+        json,
+        &match json {
+            true => json!({ "choice": choice.to_string(), "new": new.json() }).to_string(),
+            false => format!("\n{choice}\n{}", new.text()),
+        },
+    );
+    Ok(Exit::Done)
 }
 
 fn make(plan: &Plan, source: &mut FileDisk, new: &NewCluster) -> Result<(), Trouble> {
-    let config = StorageConfig::default();
-    new.make(|id, disk| plan.make(source, id, disk, &config).map_err(Trouble::wrong))
+    let (stop, config) = (Stop::listen()?, StorageConfig::default());
+    let made = new.make(&stop, |id, disk| {
+        plan.make(source, id, disk, &config).map_err(|error| match error {
+            RecoveryError::Target(error) => Trouble::wrong(error),
+            error => Trouble::wrong(error),
+        })
+    });
+    stop.or_stopped(made)
 }
 
 /// Looks at every directory; one that cannot be opened has its row, too.

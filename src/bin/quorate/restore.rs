@@ -5,13 +5,14 @@ use std::io::{self, BufReader};
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate::recovery::{Backup, restore};
+use quorate::recovery::{Backup, RestoreError, restore};
 use quorate::storage::StorageConfig;
 use serde_json::json;
 
 use crate::exit::{Exit, Trouble};
 use crate::new_cluster::NewClusterFlags;
-use crate::output::print;
+use crate::output::{print, report};
+use crate::stop::Stop;
 
 /// What `restore` takes.
 #[derive(Args, Debug)]
@@ -30,7 +31,7 @@ Make the directories of a cluster that begins with it:
   quorate restore monday.backup --members 1=127.0.0.1:7121,2=127.0.0.1:7122 --out restored
 
 The cluster that the backup is of may still run, and is not touched: the new one has an id of its
-own. Exit code 1: the backup is damaged.";
+own. All directories are made, or none. Exit code 1: the backup is damaged.";
 
 pub(crate) fn run(flags: &RestoreFlags, json: bool) -> Result<Exit, Trouble> {
     let place = flags.file.display();
@@ -46,17 +47,22 @@ pub(crate) fn run(flags: &RestoreFlags, json: bool) -> Result<Exit, Trouble> {
     let mut facts = json!({
         "cluster": cluster.to_string(), "index": last.index.0, "root": root.to_string(),
     });
-    let mut text =
+    let text =
         format!("{place}: whole; everything through index {} of cluster {cluster}\n", last.index);
     if let Some(new) = flags.new.cluster()? {
-        let config = StorageConfig::default();
-        new.make(|id, disk| {
-            restore(&mut open()?, new.id, &new.membership, id, disk, &config)
-                .map_err(Trouble::wrong)
-        })?;
+        let (stop, config) = (Stop::listen()?, StorageConfig::default());
+        let made = new.make(&stop, |id, disk| {
+            let made = restore(&mut open()?, new.id, &new.membership, id, disk, &config);
+            made.map_err(|error| match error {
+                RestoreError::Target(error) => Trouble::wrong(error),
+                error => Trouble::wrong(error),
+            })
+        });
+        stop.or_stopped(made)?;
         facts["new"] = new.json();
-        text += &new.text();
+        report(json, &if json { facts.to_string() } else { text + &new.text() });
+    } else {
+        print(&if json { facts.to_string() } else { text })?;
     }
-    print(&if json { facts.to_string() } else { text })?;
     Ok(Exit::Done)
 }

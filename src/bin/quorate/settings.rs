@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args};
 use serde::Deserialize;
 use toml::de::DeTable;
 
@@ -52,8 +53,7 @@ settings! {
     #[arg(long, env = "QUORATE_MEMBERS", value_name = "ID=ADDRESS", value_delimiter = ',')]
     members: Vec<NodeAt>,
     /// Members of a running cluster, to wait there until one of them adds this node
-    #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',',
-        conflicts_with = "members")]
+    #[arg(long, env = "QUORATE_JOIN", value_name = "ID=ADDRESS", value_delimiter = ',')]
     join: Vec<NodeAt>,
     /// Where to listen, if not at this node's address among the members
     #[arg(long, env = "QUORATE_LISTEN", value_name = "ADDRESS")]
@@ -116,6 +116,18 @@ pub(crate) struct Sources {
 }
 
 impl Settings {
+    /// These settings, without a variable that says of `members` and `join` the other one than a
+    /// flag does.
+    pub(crate) fn flags_first(mut self, given: &ArgMatches) -> Settings {
+        let is_flag = |name| given.value_source(name) == Some(ValueSource::CommandLine);
+        match (is_flag("members"), is_flag("join")) {
+            (true, false) => self.join = None,
+            (false, true) => self.members = None,
+            (true, true) | (false, false) => {}
+        }
+        self
+    }
+
     /// These settings, and where they lack something those of the file.
     ///
     /// # Errors
@@ -128,7 +140,11 @@ impl Settings {
             let line = error.span().map_or(1, |span| line_of(&text, span.start));
             Trouble::wrong(format!("{}:{line}: {}", path.display(), error.message()))
         };
-        let settings: Settings = toml::from_str(&text).map_err(wrong)?;
+        let mut settings: Settings = toml::from_str(&text).map_err(wrong)?;
+        if self.members.is_some() || self.join.is_some() {
+            // A node is a founder, or joins: what the file says of that is not asked for.
+            (settings.members, settings.join) = (None, None);
+        }
         let table = DeTable::parse(&text).map_err(wrong)?;
         let given = table.get_ref().iter().map(|(key, value)| {
             (key.get_ref().replace('-', "_"), line_of(&text, value.span().start))

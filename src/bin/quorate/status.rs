@@ -2,6 +2,7 @@
 
 use clap::Args;
 use quorate::runtime::{Client, Report};
+use quorate::storage::ClusterId;
 use quorate::types::{Member, Membership, NodeId, PeerStatus};
 use serde_json::{Value, json};
 
@@ -34,6 +35,7 @@ struct Row {
 
 /// The cluster as it was found.
 struct Seen {
+    cluster: ClusterId,
     membership: Membership,
     rows: Vec<Row>,
 }
@@ -105,7 +107,7 @@ impl Seen {
             let report = report.map_err(|error| error.to_string());
             rows.push(Row { member: member.clone(), kind, report });
         }
-        Ok(Seen { membership, rows })
+        Ok(Seen { cluster: flags.cluster(), membership, rows })
     }
 
     /// What the leader says: of several that believe it, the one of the latest term.
@@ -135,7 +137,7 @@ impl Seen {
             table.row(row.cells().into_iter().chain([lag]));
         }
         let remarks = self.remarks().into_iter().map(|remark| format!("{remark}\n"));
-        format!("{table}{}", remarks.collect::<String>())
+        format!("cluster {}\n{table}{}", self.cluster, remarks.collect::<String>())
     }
 
     /// What an operator should look after.
@@ -180,6 +182,7 @@ impl Seen {
             object
         };
         json!({
+            "cluster": self.cluster.to_string(),
             "leader": self.leader().map(|report| report.status.id.0),
             "membership": self.membership.to_string(),
             "settled": self.membership.is_settled(),

@@ -7,9 +7,9 @@ use quorate::storage::FileDisk;
 use quorate::types::{Entry, EntryId, Index, Payload};
 use serde_json::{Value, json};
 
+use crate::escape::shown;
 use crate::inspect::found::Found;
 use crate::kv::Command;
-use crate::output::shown;
 
 /// An entry, in words.
 #[derive(Debug)]

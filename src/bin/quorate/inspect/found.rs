@@ -29,7 +29,8 @@ impl Found {
     pub(super) fn of(disk: &mut FileDisk) -> Result<Found, OpenError> {
         let files = disk.list().map_err(|error| unreadable(&error))?;
         let inspection = Inspection::of(disk, &StorageConfig::default())?;
-        let damage = inspection.damage.iter().cloned().collect();
+        let newest = inspection.damaged_snapshot.as_ref().map(|(_, failure)| failure.clone());
+        let damage = inspection.damage.iter().cloned().chain(newest).collect();
         let mut found = Found { inspection, files, damage };
         let more = [found.damage_of_snapshot(disk), found.damage_of_entries(disk)];
         found.damage.extend(more.into_iter().flatten());

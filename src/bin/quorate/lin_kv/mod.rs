@@ -6,12 +6,12 @@ mod registers;
 mod speech;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use quorate::runtime::{Handle, Inlet, Server, ServerConfig};
 use quorate::storage::{ClusterId, FileDisk};
 use quorate::types::{NodeId, ReadLevel};
@@ -27,13 +27,31 @@ use crate::lin_kv::pipe::Pipe;
 use crate::lin_kv::registers::{Operation, Registers, Request};
 use crate::lin_kv::speech::{Code, Line, refusal};
 
-pub(crate) const AFTER_HELP: &str = "\
+/// What `lin-kv` takes. A bench starts every node by the same words, so that variables do as well.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct LinKvFlags {
+    /// Where each node has a directory with its name; another one for every run of a bench
+    #[arg(long, env = "QUORATE_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// After how many commands a snapshot is taken [default: 1000000]
+    #[arg(long, env = "QUORATE_SNAPSHOT_ENTRIES", value_name = "N")]
+    snapshot_entries: Option<u64>,
+    /// How many commands before a snapshot are kept for nodes that lag [default: 10000]
+    #[arg(long, env = "QUORATE_TRAILING_ENTRIES", value_name = "N")]
+    trailing_entries: Option<u64>,
+}
+
+const AFTER_HELP: &str = "\
 Reads one JSON message a line from standard input and writes one a line to standard output: `init`,
-`read`, `write`, `cas`, `echo`, and messages of type `packet` between the nodes. What it holds is
-kept in $QUORATE_DATA_DIR, in a directory with the node's name. It ends when standard input does.
+`read`, `write`, `cas`, `echo`, and messages of type `packet` between the nodes. It ends when
+standard input does.
+
+What a node holds outlives it, so that a bench may kill and start it. A bench that starts anew needs
+an empty directory: in an old one it finds the keys and the answers of the run before.
 
 Example:
-  QUORATE_DATA_DIR=/tmp/bench quorate lin-kv";
+  quorate lin-kv --data-dir \"$(mktemp -d)\"";
 
 /// How long a request is tried, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,24 +64,26 @@ const HOPS_MAX: u64 = 8;
 /// The same for all, as there is one bench and one network.
 const CLUSTER: ClusterId = ClusterId(0x6c69_6e6b_7600);
 
-pub(crate) fn run() -> Result<Exit, Trouble> {
-    let directory = env::var_os("QUORATE_DATA_DIR").map(PathBuf::from);
-    let directory = directory
-        .ok_or_else(|| Trouble::wrong("QUORATE_DATA_DIR is not set: where is the state kept?"))?;
+pub(crate) fn run(flags: &LinKvFlags) -> Result<Exit, Trouble> {
+    if flags.data_dir.is_none() {
+        return Err(Trouble::wrong(
+            "say --data-dir, or QUORATE_DATA_DIR: where is the state of this run kept?",
+        ));
+    }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_max_level(LevelFilter::INFO)
         .init();
     let runtime = Runtime::new().map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
-    let ended = runtime.block_on(node(directory));
+    let ended = runtime.block_on(node(flags));
     // The thread that reads standard input may wait there for ever.
     runtime.shutdown_background();
     ended
 }
 
 /// One node, from its `init` to the end of the input.
-async fn node(directory: PathBuf) -> Result<Exit, Trouble> {
+async fn node(flags: &LinKvFlags) -> Result<Exit, Trouble> {
     let (mut heard, said) = (pipe::heard(), pipe::said());
     let init = loop {
         match heard.recv().await {
@@ -74,7 +94,7 @@ async fn node(directory: PathBuf) -> Result<Exit, Trouble> {
         }
     };
     let (own, names) = named(&init)?;
-    let (mut server, inlet) = start(&directory, &own, &names, said.clone())?;
+    let (mut server, inlet) = start(flags, &own, &names, said.clone())?;
     say(&said, init.answer(&own, json!({ "type": "init_ok" }))).await;
     info!(node = own, "runs");
     let node = Node { handle: server.handle(), own, names, said };
@@ -107,7 +127,7 @@ fn named(init: &Line) -> Result<(String, BTreeMap<NodeId, String>), Trouble> {
 }
 
 fn start(
-    directory: &std::path::Path,
+    flags: &LinKvFlags,
     own: &str,
     names: &BTreeMap<NodeId, String>,
     said: Sender<Line>,
@@ -117,8 +137,13 @@ fn start(
     let members = names.keys().map(|id| (*id, nowhere));
     let id = names.iter().find(|(_, name)| *name == own).map(|(id, _)| *id);
     let id = id.expect("a node is one of those named");
-    let directory = directory.join(own);
-    let config = ServerConfig::new(&directory, CLUSTER, id, members).map_err(Trouble::wrong)?;
+    let directory = flags.data_dir.as_ref().expect("it was asked for").join(own);
+    let config = ServerConfig::new(&directory, CLUSTER, id, members);
+    let mut config = config.map_err(Trouble::wrong)?;
+    let replica = &mut config.replica;
+    replica.snapshot_entries = flags.snapshot_entries.unwrap_or(replica.snapshot_entries);
+    replica.trailing_entries = flags.trailing_entries.unwrap_or(replica.trailing_entries);
+    replica.check().map_err(Trouble::wrong)?;
     let disk = FileDisk::open(&directory).map_err(Trouble::wrong)?;
     let pipe = Pipe::new(own, names.clone(), said);
     Server::start_over(disk, config, Registers::default(), pipe).map_err(Trouble::wrong)

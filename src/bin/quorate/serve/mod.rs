@@ -1,13 +1,12 @@
 //! `quorate serve`: one node, until somebody ends it or it cannot go on.
 
 mod plan;
-mod signals;
 
 use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -17,6 +16,7 @@ use crate::exit::{Exit, Trouble};
 use crate::http::{Endpoint, Serves};
 use crate::kv::Store;
 use crate::settings::{Level, Settings, Sources};
+use crate::signals;
 use crate::values::At;
 
 /// What `serve` takes.
@@ -44,8 +44,10 @@ Examples:
 SIGTERM or Ctrl-C hands the leadership over and ends the node in good order; a second one ends the
 process at once, which loses nothing either.";
 
-pub(crate) fn run(flags: Box<ServeFlags>) -> Result<Exit, Trouble> {
-    let (settings, sources) = flags.settings.with_file(flags.config.as_deref())?;
+/// `given` says which of the flags were on the command line, and which are variables.
+pub(crate) fn run(flags: Box<ServeFlags>, given: &ArgMatches) -> Result<Exit, Trouble> {
+    let settings = flags.settings.flags_first(given);
+    let (settings, sources) = settings.with_file(flags.config.as_deref())?;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(filter(settings.log.unwrap_or_default()))

@@ -6,13 +6,13 @@ use std::path::Path;
 use quorate::raft::ConfigError;
 use quorate::replica::ReplicaConfigError;
 use quorate::runtime::{Principal, ServerConfig, ServerConfigError};
-use quorate::storage::{FileDisk, Inspection, StorageConfig};
+use quorate::storage::{ClusterId, FileDisk, FileName, Inspection, OpenError, StorageConfig};
 use quorate::types::NodeId;
 
 use crate::certs;
 use crate::exit::Trouble;
 use crate::settings::{Settings, Sources};
-use crate::values::NodeAt;
+use crate::values::{Cluster, NodeAt};
 
 pub(super) fn server_config(
     settings: &Settings,
@@ -54,11 +54,7 @@ fn founding_joining_or_known(
     if settings.members.is_some() && settings.join.is_some() {
         return Err(sources.mistake("join", "a node is a founder, or joins: not `members` too"));
     }
-    let cluster = settings.cluster.unwrap_or_default().0;
-    let id = settings.id.map(NodeId);
-    if let Some(id) = id.filter(|id| id.0 == 0) {
-        return Err(sources.mistake("id", format!("{} names no node: from 1 on they do", id.0)));
-    }
+    let (id, cluster) = who(settings, sources, directory)?;
     let required = || id.ok_or_else(|| Trouble::wrong("--id is missing: a number from 1"));
     if let Some(members) = &settings.members {
         let members = members.iter().map(|node| (node.id, node.address));
@@ -67,42 +63,96 @@ fn founding_joining_or_known(
         config.listen = settings.listen.unwrap_or(config.listen);
         return Ok(config);
     }
-    if let Some(peers) = &settings.join {
+    if let Some(listed) = &settings.join {
         let id = required()?;
-        let listen = settings.listen.ok_or_else(|| {
-            sources.mistake("join", "--listen is missing: where the others reach this node")
-        })?;
-        let peers =
-            peers.iter().filter(|node| node.id != id).map(|NodeAt { id, address }| (*id, *address));
+        let (listen, peers) = joining(settings, sources, id, listed)?;
         return Ok(ServerConfig::joining(directory, cluster, (id, listen), peers));
     }
-    known(settings, sources, directory)
+    known(settings, directory)
 }
 
-/// A node whose directory has been in use: it says who is who.
-fn known(
+/// The node and its cluster. A directory in use knows both, and what is said besides is the same.
+fn who(
     settings: &Settings,
     sources: &Sources,
     directory: &Path,
-) -> Result<ServerConfig, Trouble> {
+) -> Result<(Option<NodeId>, ClusterId), Trouble> {
+    let at = directory.display();
+    let (id, cluster) = (settings.id.map(NodeId), settings.cluster.map(|cluster| cluster.0));
+    if let Some(id) = id.filter(|id| id.0 == 0) {
+        return Err(sources.mistake("id", format!("{} names no node: from 1 on they do", id.0)));
+    }
+    // If it cannot be read, the start says why.
+    let found = FileDisk::look(directory).ok().and_then(|mut disk| {
+        let found = Inspection::identity(&mut disk);
+        found.ok()
+    });
+    let Some(found) = found else { return Ok((id, cluster.unwrap_or(Cluster::default().0))) };
+    if let Some(id) = id.filter(|id| *id != found.node) {
+        return Err(sources.mistake("id", format!("{at} is {}'s, and not {id}'s", found.node)));
+    }
+    if let Some(cluster) = cluster.filter(|cluster| *cluster != found.cluster) {
+        let what = format!(
+            "{at} is of cluster {}, and not of {cluster}: leave the cluster out, or, if nothing \
+             was ever in it, empty the directory",
+            found.cluster
+        );
+        return Err(sources.mistake("cluster", what));
+    }
+    Ok((Some(found.node), found.cluster))
+}
+
+/// Where a node that joins listens, and whom it waits for. It may list itself, too.
+fn joining(
+    settings: &Settings,
+    sources: &Sources,
+    id: NodeId,
+    listed: &[NodeAt],
+) -> Result<(SocketAddr, Vec<(NodeId, SocketAddr)>), Trouble> {
+    let wrong = |what: String| Err(sources.mistake("join", what));
+    for (place, node) in listed.iter().enumerate() {
+        if listed[..place].iter().any(|other| other.id == node.id) {
+            return wrong(format!("{} is listed twice", node.id));
+        }
+    }
+    let own = listed.iter().find(|node| node.id == id).map(|node| node.address);
+    let Some(listen) = settings.listen.or(own) else {
+        return wrong("--listen is missing: where the others reach this node".to_owned());
+    };
+    let others = listed.iter().filter(|node| node.id != id);
+    let peers: Vec<_> = others.map(|NodeAt { id, address }| (*id, *address)).collect();
+    match peers.iter().find(|(_, address)| *address == listen) {
+        Some((peer, _)) => wrong(format!("{listen} is {peer}'s: this node listens elsewhere")),
+        None if peers.is_empty() => {
+            wrong(format!("{id} is this node: list members of the cluster, who let it in"))
+        }
+        None => Ok((listen, peers)),
+    }
+}
+
+/// A node whose directory has been in use: it says who is who.
+fn known(settings: &Settings, directory: &Path) -> Result<ServerConfig, Trouble> {
     let at = directory.display();
     let missing = |why: &dyn std::fmt::Display| {
         Trouble::wrong(format!("say --members or --join: {at} does not tell: {why}"))
     };
-    let mut disk = FileDisk::look(directory).map_err(|error| missing(&error))?;
+    let used = directory.join(FileName::Superblock.to_string()).exists();
+    let disk = FileDisk::look(directory);
+    let mut disk =
+        disk.map_err(|error| if used { Trouble::wrong(error) } else { missing(&error) })?;
     let found = Inspection::of(&mut disk, &StorageConfig::default());
-    let opened = found.map_err(|error| missing(&error))?.opened;
+    let found = found.map_err(|error| match error {
+        OpenError::NotFormatted => missing(&error),
+        error => Trouble::wrong(format!("{at}: {error}")),
+    });
+    let opened = found?.opened;
     let id = opened.identity.node;
-    if let Some(other) = settings.id.filter(|other| *other != id.0) {
-        return Err(sources.mistake("id", format!("{at} is {id}'s, and not n{other}'s")));
-    }
     let membership = opened.memberships.last().map(|(_, membership)| membership);
     let membership = membership.unwrap_or(&opened.snapshot.membership);
     let own = membership.member(id).and_then(|member| member.address.as_str().parse().ok());
     let listen: SocketAddr =
         settings.listen.or(own).ok_or_else(|| missing(&format!("{id} has no address in it")))?;
-    let cluster = settings.cluster.map_or(opened.identity.cluster, |cluster| cluster.0);
-    Ok(ServerConfig::joining(directory, cluster, (id, listen), []))
+    Ok(ServerConfig::joining(directory, opened.identity.cluster, (id, listen), []))
 }
 
 /// The setting that is to blame.

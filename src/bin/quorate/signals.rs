@@ -1,4 +1,4 @@
-//! What ends a node from outside: the first time in good order, the second at once.
+//! What ends the command from outside: the first time in good order, the second at once.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 /// Listens for Ctrl-C, and for SIGTERM where there is one.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     #[cfg(unix)]
     terminate: Signal,
     #[cfg(unix)]
@@ -16,7 +16,7 @@ pub(super) struct Signals {
 }
 
 /// Does this at every SIGHUP, where there is one, until what is returned is dropped.
-pub(super) fn at_hangup(work: impl Fn() + Send + 'static) -> JoinSet<()> {
+pub(crate) fn at_hangup(work: impl Fn() + Send + 'static) -> JoinSet<()> {
     let mut listening = JoinSet::new();
     #[cfg(unix)]
     if let Ok(mut hangup) = signal(SignalKind::hangup()) {
@@ -37,13 +37,13 @@ const INTERRUPTED: i32 = 130;
 #[cfg(unix)]
 impl Signals {
     /// From here on no signal ends the process by itself.
-    pub(super) fn listen() -> io::Result<Signals> {
+    pub(crate) fn listen() -> io::Result<Signals> {
         let terminate = signal(SignalKind::terminate())?;
         Ok(Signals { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// The name of the first signal; from then on another one ends the process.
-    pub(super) async fn wait(mut self) -> &'static str {
+    pub(crate) async fn wait(mut self) -> &'static str {
         let first = self.next().await;
         tokio::spawn(async move {
             self.next().await;
@@ -62,11 +62,11 @@ impl Signals {
 
 #[cfg(not(unix))]
 impl Signals {
-    pub(super) fn listen() -> io::Result<Signals> {
+    pub(crate) fn listen() -> io::Result<Signals> {
         Ok(Signals {})
     }
 
-    pub(super) async fn wait(self) -> &'static str {
+    pub(crate) async fn wait(self) -> &'static str {
         // Where it cannot be heard it ends the process by itself.
         let _ = tokio::signal::ctrl_c().await;
         tokio::spawn(async {
