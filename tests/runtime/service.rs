@@ -321,7 +321,10 @@ async fn what_was_replied_arrives_though_the_node_is_shut_down() {
     .await;
     line.write(&pulses()).await;
     let server = cluster.servers.remove(&NodeId(1)).expect("it runs");
+    let handle = server.handle();
     let stopped = tokio::spawn(server.shutdown());
+    let has_stopped = async || handle.leadership().has_changed().is_err();
+    eventually("it has stopped, and has its replies out", has_stopped).await;
     line.read_on().await;
     let last = line.told().await;
     assert_eq!((last.number, last.told), (2, Told::Unknown), "it stopped meanwhile");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
@@ -87,7 +87,7 @@ impl Connection {
             }
             let by = Instant::now() + self.drain_max;
             let all = self.window.acquire_many(self.window_max);
-            let _ = timeout_at(by, all).await;
+            let _ = timeout(self.drain_max, all).await;
             io::Result::Ok(by)
         };
         let by = tokio::select! {
@@ -95,7 +95,8 @@ impl Connection {
             ended = self.write(&mut write, queue) => return ended,
         };
         // Whoever takes longer than that has had its time.
-        let _ = timeout_at(by, part(&mut read, &mut write)).await;
+        let left = by.saturating_duration_since(Instant::now());
+        let _ = timeout(left, part(&mut read, &mut write)).await;
         Ok(())
     }
 

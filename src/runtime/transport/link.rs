@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::runtime::principal::Principal;
 use crate::runtime::refusal::{Refusal, refused};
@@ -69,7 +69,7 @@ impl Security {
         F: Future<Output = io::Result<T>>,
     {
         let by = Instant::now() + max;
-        let found = timeout_at(by, lookup_host(name)).await.unwrap_or_else(late)?;
+        let found = timeout(max, lookup_host(name)).await.unwrap_or_else(late)?;
         first(found.collect(), by, call).await
     }
 
