@@ -103,8 +103,8 @@ impl Default for NetworkConfig {
             retry_min: Duration::from_millis(20),
             retry_max: Duration::from_secs(1),
             packets_max: 4096,
-            strangers_max: 64,
-            strangers_per_address_max: 16,
+            strangers_max: 512,
+            strangers_per_address_max: 256,
             connections_max: 1024,
         }
     }
