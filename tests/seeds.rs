@@ -113,6 +113,12 @@ const SEEDS: &[Seed] = &[
         showed: "a client that was told whom to ask went astray again and again, until the core \
                  counted as standing still",
     },
+    Seed {
+        profile: "default",
+        seed: 420,
+        showed: "a founder with an empty disk asked founders alone, and none of them was left: \
+                 tests/paper/founding.rs",
+    },
 ];
 
 #[test]

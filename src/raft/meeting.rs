@@ -43,10 +43,22 @@ impl Common {
             }
             _ if self.founding.as_ref().is_some_and(|founding| founding.keeps_out(message)) => {
                 self.refuse(from, name, Refusal::NoMembership);
+                self.ask_outsider(from);
             }
             _ => return false,
         }
         true
+    }
+
+    /// Founders are asked anyway. Who is none has the cluster's membership, and may be of all that
+    /// is left of it.
+    fn ask_outsider(&mut self, from: NodeId) {
+        if let Some(founding) = &self.founding
+            && !founding.met.iter().any(|founder| founder.id == from)
+        {
+            let met = founding.met.clone();
+            self.send(from, Body::Meet { met });
+        }
     }
 
     /// Another node has no membership yet, and has met these.

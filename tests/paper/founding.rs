@@ -338,6 +338,28 @@ fn no_log_begins_before_the_first_membership_is_known() {
 }
 
 #[test]
+fn a_founder_asks_whoever_else_speaks_to_it() {
+    let mut world = World::new();
+    let answer = founded_alone(&mut world);
+    let Body::Founded { boot, membership, .. } = answer.body.clone() else { panic!("an answer") };
+    // None of the other founders is left; the fourth node leads.
+    let say = |world: &mut World, body: Body| {
+        let message = Message { body, from: NodeId(4), term: Term(1), ..answer.clone() };
+        world.input(NodeId(3), Input::Message(message));
+    };
+    let prev = EntryId { index: Index(7), term: Term(1) };
+    let append = Body::AppendEntries { prev, entries: Vec::new(), committed: Index::ZERO };
+    say(&mut world, append.clone());
+    let asked = |message: &Message| is_meet(message) && message.to == NodeId(4);
+    assert!(world.messages.iter().any(asked), "{:?}", world.messages);
+    say(&mut world, Body::Founded { boot, membership, bringer: Bringer::Log });
+    world.messages.clear();
+    say(&mut world, append);
+    let heard = |message: &Message| matches!(message.body, Body::AppendEntriesReply(_));
+    assert!(world.messages.iter().any(heard), "{:?}", world.messages);
+}
+
+#[test]
 fn a_node_without_founders_waits_to_be_made_a_member() {
     let mut world = World::new();
     world.meet();

@@ -292,7 +292,7 @@ async fn a_cluster_does_not_mind_any_of_it() {
     let leader = cluster.leader().await;
     let address = cluster.servers[&leader].address();
     let mut strangers = Vec::new();
-    for count in 0..80 {
+    for count in 0..300 {
         let mut stranger = Raw::call(address).await;
         stranger.say(&hello(9, leader.0)[..count % 88]).await;
         strangers.push(stranger);
