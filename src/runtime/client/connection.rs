@@ -114,8 +114,9 @@ impl Dialer {
             Ok((Link { stream, mut trust, .. }, frames)) => {
                 debug!(%address, "connected");
                 tokio::select! {
-                    ended = self.talk(stream, frames, &mut queue, &waiting) => ended,
+                    biased;
                     error = trust.lost() => Err(error),
+                    ended = self.talk(stream, frames, &mut queue, &waiting) => ended,
                 }
             }
         };
@@ -160,8 +161,9 @@ impl Dialer {
     ) -> io::Result<()> {
         let (read, write) = split(stream);
         tokio::select! {
-            ended = self.read(read, frames, waiting) => ended,
+            biased;
             ended = self.write(write, queue, waiting) => ended,
+            ended = self.read(read, frames, waiting) => ended,
         }
     }
 

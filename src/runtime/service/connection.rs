@@ -82,8 +82,9 @@ impl Connection {
             // With this set go the requests that wait: nobody is left who would want to know.
             let mut requests = Tasks::default();
             tokio::select! {
-                ended = self.read(&mut read, frames, &replies, &mut requests) => ended?,
+                biased;
                 _ = closing.wait_for(|closing| *closing) => {}
+                ended = self.read(&mut read, frames, &replies, &mut requests) => ended?,
             }
             let by = Instant::now() + self.drain_max;
             let all = self.window.acquire_many(self.window_max);
@@ -91,8 +92,9 @@ impl Connection {
             io::Result::Ok(by)
         };
         let by = tokio::select! {
-            ended = reading => ended?,
+            biased;
             ended = self.write(&mut write, queue) => return ended,
+            ended = reading => ended?,
         };
         // Whoever takes longer than that has had its time.
         let left = by.saturating_duration_since(Instant::now());

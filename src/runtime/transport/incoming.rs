@@ -132,9 +132,10 @@ impl Door {
         let _open = Open::count(&network.calls_open[kind]);
         let Link { stream, mut trust, .. } = link;
         let ended = tokio::select! {
-            ended = self.serve(caller, stream, frames) => ended,
+            biased;
             error = trust.lost() => Err(error),
             error = pass.replaced() => Err(error),
+            ended = self.serve(caller, stream, frames) => ended,
         };
         match ended {
             Ok(()) => {}
@@ -188,8 +189,9 @@ impl Door {
         let (mut read, mut write) = split(stream);
         // Whoever is slow to take what was heard is there all the same.
         tokio::select! {
-            ended = self.hear(peer, &mut read, &mut frames) => ended,
+            biased;
             ended = self.show(&mut write) => ended,
+            ended = self.hear(peer, &mut read, &mut frames) => ended,
         }
     }
 

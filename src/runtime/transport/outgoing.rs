@@ -95,8 +95,9 @@ impl Call {
         let _open = Open::count(&self.counts.connected[self.lane as usize]);
         let Link { stream, mut trust, .. } = link;
         let over = tokio::select! {
-            over = self.say_all(first, queue, stream, frames) => over,
+            biased;
             error = trust.lost() => Err(error),
+            over = self.say_all(first, queue, stream, frames) => over,
         };
         over.map_err(|error| Failed { connected: true, error })
     }
@@ -112,8 +113,9 @@ impl Call {
         let (mut read, mut write) = split(stream);
         // A write may take long, as long as the other side shows that it is there.
         tokio::select! {
-            over = self.speak(first, queue, &mut write) => over,
+            biased;
             error = self.hear(&mut read, &mut frames) => Err(error),
+            over = self.speak(first, queue, &mut write) => over,
         }
     }
 

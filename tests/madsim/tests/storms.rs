@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -85,7 +86,12 @@ fn config(root: &TempDir, id: u64) -> ServerConfig {
 
 impl World {
     fn start() -> World {
-        let root = TempDir::new().expect("there is room");
+        // In a simulation a name drawn by chance is always the same one, and another is drawn where
+        // an earlier run has left it.
+        static WORLDS: AtomicU64 = AtomicU64::new(0);
+        let (process, world) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+        let prefix = format!("quorate-madsim-{process}-{world}-");
+        let root = tempfile::Builder::new().prefix(&prefix).tempdir().expect("there is room");
         let handles = Handles::default();
         let runtime = madsim::runtime::Handle::current();
         let start = |id: u64| {
