@@ -74,6 +74,25 @@ fn unrepeatable(source: &Source) -> Vec<Finding> {
     found
 }
 
+/// Each place of the adapter that takes whichever branch chance favours: two runs of a seed on
+/// simulated sockets would differ.
+fn chances(source: &Source) -> Vec<Finding> {
+    const CALL: &str = "select! {";
+    let unfair =
+        |at: &usize| !source.production[at + CALL.len()..].trim_start().starts_with("biased;");
+    let found = phrases(&source.production, CALL).filter(unfair);
+    let finding = |position| Finding {
+        path: source.path.clone(),
+        line: source.line_of(position),
+        item: "select".to_owned(),
+        size: 0,
+        advice: "say which branch goes first: `biased;`, and what is small before what is not"
+            .to_owned(),
+    };
+    let repeats = room_of(&source.path) == Some("runtime");
+    found.map(finding).filter(|_| repeats).collect()
+}
+
 fn unwraps(source: &Source) -> Vec<Finding> {
     let calls = [".unwrap()", ".unwrap_unchecked()", ".unwrap_err()"];
     said(source, &calls, "say in `expect` why it cannot fail")
@@ -144,6 +163,21 @@ fn an_unrepeatable_call_is_noticed() {
     assert_eq!(found("src/log/mod.rs", "#[cfg(test)]\nmod t { use std::env::var; }\n"), 0);
     assert_eq!(found("src/runtime/mod.rs", "use std::time::Instant;\n"), 0);
     assert_eq!(found(CLOCK_READERS[0], "use std::time::Instant;\n"), 0);
+}
+
+#[test]
+fn no_branch_is_taken_by_chance() {
+    assert_clean("select", &sources().iter().flat_map(chances).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_branch_taken_by_chance_is_noticed() {
+    let found = |path: &str, text: &str| chances(&Source::new(path, text)).len();
+    let fair = "fn f() { tokio::select! {\n biased;\n () = a => {} } }\n";
+    let unfair = "fn f() { tokio::select! {\n () = a => {} } }\n";
+    assert_eq!(found("src/runtime/driver.rs", unfair), 1);
+    assert_eq!(found("src/runtime/driver.rs", fair), 0);
+    assert_eq!(found("src/bin/quorate/main.rs", unfair), 0);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) const FOLDERS: [&str; 10] = [
 ];
 
 /// The name of every rule.
-pub(crate) const RULES: [&str; 14] = [
+pub(crate) const RULES: [&str; 15] = [
     "calls",
     "cycles",
     "expect",
@@ -34,6 +34,7 @@ pub(crate) const RULES: [&str; 14] = [
     "outbox",
     "paths",
     "roles",
+    "select",
     "unfinished",
     "unwrap",
 ];
