@@ -62,7 +62,8 @@ impl Founding {
         }
     }
 
-    fn place(&self, id: NodeId) -> Option<usize> {
+    /// Where the node is among the founders, if it is one.
+    pub(crate) fn place(&self, id: NodeId) -> Option<usize> {
         self.met.iter().position(|founder| founder.id == id)
     }
 

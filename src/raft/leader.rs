@@ -310,16 +310,12 @@ impl Leader {
 
     /// Sends every peer what it lacks.
     fn replicate(&mut self, common: &mut Common) {
-        let delay = common.config.commit_delay;
-        let tells = match self.commit_due {
-            Some(due) => due <= common.now,
-            None => delay.is_zero(),
-        };
+        let due = self.commit_due.unwrap_or(common.now.after(common.config.commit_delay));
+        let tells = due <= common.now;
         for (id, progress) in &mut self.peers {
             replication::feed(common, *id, progress, (self.round, tells));
         }
         let owes = |(_, progress): &(_, Progress)| replication::owes_commit(common, progress);
-        let due = self.commit_due.unwrap_or(common.now.after(delay));
         self.commit_due = self.peers.iter().any(owes).then_some(due);
     }
 

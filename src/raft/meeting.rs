@@ -54,7 +54,7 @@ impl Common {
     /// is left of it.
     fn ask_outsider(&mut self, from: NodeId) {
         if let Some(founding) = &self.founding
-            && !founding.met.iter().any(|founder| founder.id == from)
+            && founding.place(from).is_none()
         {
             let met = founding.met.clone();
             self.send(from, Body::Meet { met });

@@ -178,8 +178,9 @@ impl<T: Send + 'static> Lane<T> {
             let mut guard = Guard { name, done: Some(done.clone()) };
             while let Some(batch) = next(&jobs) {
                 let events = batch.into_iter().map(|(job, asked)| {
+                    let event = work(job, asked);
                     told.disk.depths[number].decrement();
-                    work(job, asked)
+                    event
                 });
                 if done.send(events.collect()).is_err() {
                     break;

@@ -304,7 +304,7 @@ mod tests {
             };
             let (stream, near) = duplex(64 << 10);
             let (sender, mut queue) = mpsc::channel(16);
-            let frames = greeted().await;
+            let frames = Reader::greeted().await;
             tokio::spawn(async move {
                 let waiting = Mutex::new(Waiting::default());
                 let talked = dialer.talk(Box::new(near), frames, &mut queue, &waiting);
@@ -313,7 +313,7 @@ mod tests {
                     drop(caller.send(Err(Failed::Lost(error.clone()))));
                 }
             });
-            Line { connection: Connection(sender), stream, frames: greeted().await }
+            Line { connection: Connection(sender), stream, frames: Reader::greeted().await }
         }
 
         /// Asks, and gives the request's number as the node sees it.
@@ -336,15 +336,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    async fn greeted() -> Reader {
-        let mut bytes = Vec::new();
-        let versions = Versions::SUPPORTED;
-        ClientHello { versions, cluster: 7, node: None, full: false }.encode(&mut bytes);
-        let mut frames = Reader::new();
-        frames.next(&mut &bytes[..]).await.expect("it is a hello");
-        frames
     }
 
     fn answer(number: u64, bytes: usize) -> Vec<u8> {

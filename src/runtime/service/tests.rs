@@ -19,7 +19,7 @@ use crate::runtime::transport::greeting::Reader;
 use crate::types::{
     Acknowledge, Change, Command, EntryId, Freshness, Index, NodeId, ReadLevel, RejectReason,
 };
-use crate::wire::{ClientHello, ClientRequest, Denial, Frame, Told, Versions, Wanted, pulse};
+use crate::wire::{ClientRequest, Denial, Frame, Told, Wanted, pulse};
 
 const MIB: usize = 1 << 20;
 
@@ -57,9 +57,9 @@ impl Line {
         let (closing, closed) = watch::channel(false);
         let (network, bounds) = (NetworkConfig::default(), Bounds::new(&config));
         let connection = Connection::new(Role::Client, handle, (&network, &config), bounds);
-        let served = connection.run(Box::new(far), greeted().await, closed);
+        let served = connection.run(Box::new(far), Reader::greeted().await, closed);
         let served = tokio::spawn(served);
-        Line { stream, frames: greeted().await, served, _closing: closing }
+        Line { stream, frames: Reader::greeted().await, served, _closing: closing }
     }
 
     async fn ask(&mut self, number: u64, wanted: Wanted) {
@@ -84,16 +84,6 @@ impl Line {
         let error = self.served.await.expect("no panic").expect_err("the client is to blame");
         Refusal::of(&error)
     }
-}
-
-/// A reader of what comes after the hello.
-async fn greeted() -> Reader {
-    let mut bytes = Vec::new();
-    let versions = Versions::SUPPORTED;
-    ClientHello { versions, cluster: 7, node: None, full: false }.encode(&mut bytes);
-    let mut frames = Reader::new();
-    frames.next(&mut &bytes[..]).await.expect("it is a hello");
-    frames
 }
 
 fn request(number: u64, wanted: Wanted) -> Vec<u8> {

@@ -183,6 +183,20 @@ impl Reader {
     }
 }
 
+#[cfg(test)]
+impl Reader {
+    /// A reader of what comes after a client's hello.
+    pub(in crate::runtime) async fn greeted() -> Reader {
+        let mut bytes = Vec::new();
+        let versions = Versions::SUPPORTED;
+        let hello = crate::wire::ClientHello { versions, cluster: 7, node: None, full: false };
+        hello.encode(&mut bytes);
+        let mut frames = Reader::new();
+        frames.next(&mut &bytes[..]).await.expect("it is a hello");
+        frames
+    }
+}
+
 /// Writes all of it.
 pub(in crate::runtime) async fn say<S>(stream: &mut S, bytes: &[u8]) -> io::Result<()>
 where
