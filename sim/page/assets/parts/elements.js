@@ -1,0 +1,26 @@
+// Elements, made of names, attributes and children. Whatever is given as text stays text.
+const SVG = 'http://www.w3.org/2000/svg';
+
+function element(name, attributes, ...children) {
+  return filled(document.createElement(name), attributes, children);
+}
+
+function shape(name, attributes, ...children) {
+  return filled(document.createElementNS(SVG, name), attributes, children);
+}
+
+// An attribute `paint` holds styles, and one that begins with `on` is what to do at that event.
+function filled(made, attributes, children) {
+  for (const [key, value] of Object.entries(attributes || {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key === 'paint') for (const [name, color] of Object.entries(value)) made.style[name] = color;
+    else if (key.startsWith('on')) made.addEventListener(key.slice(2), value);
+    else made.setAttribute(key, value === true ? '' : value);
+  }
+  made.append(...children.flat().filter(child => child !== null && child !== undefined));
+  return made;
+}
+
+function button(label, does, attributes) {
+  return element('button', { type: 'button', onclick: does, ...attributes }, label);
+}

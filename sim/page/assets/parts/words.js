@@ -1,0 +1,26 @@
+// Numbers and times, as people read them.
+const count = number => Number(number).toLocaleString('en');
+
+function short(number) {
+  if (!Number.isFinite(number)) return '–';
+  if (Number.isInteger(number) && number < 1e4) return count(number);
+  if (number >= 1e6) return (number / 1e6).toFixed(1) + 'M';
+  if (number >= 1e4) return (number / 1e3).toFixed(1) + 'k';
+  return number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1)
+    : number === 0 ? '0' : number.toFixed(2);
+}
+
+// How many of something, with its name.
+const counted = (number, one, many) => `${count(number)} ${number === 1 ? one : many || one + 's'}`;
+
+// An instant: seconds to the microsecond, or the number of a moment.
+function instant(run, time) {
+  return run.moments ? `moment ${count(time)}` : `${(time / 1e9).toFixed(6)} s`;
+}
+
+// A span of nanoseconds, in the unit that suits it.
+function span(run, time) {
+  if (run.moments) return counted(time, 'moment');
+  if (time >= 1e9) return `${(time / 1e9).toFixed(3)} s`;
+  return time >= 1e6 ? `${(time / 1e6).toFixed(2)} ms` : `${(time / 1e3).toFixed(0)} µs`;
+}

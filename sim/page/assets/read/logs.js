@@ -1,0 +1,42 @@
+// The log of every node at every event. Now and then a whole log is kept, to start from.
+const KEPT_EVERY = 256;
+
+class Log {
+  constructor(entries = [], last = 0) {
+    this.entries = new Map(entries);
+    this.last = last;
+  }
+
+  // What follows the index `keep` is replaced.
+  replace({ keep, terms, texts }) {
+    for (; this.last > keep; this.last--) this.entries.delete(this.last);
+    this.last = keep;
+    terms.forEach((term, i) => this.entries.set(++this.last, { term, text: texts[i] }));
+  }
+}
+
+class Logs {
+  constructor(run) {
+    this.changes = run.nodes.map(() => []);
+    this.kept = run.nodes.map(() => new Map());
+    for (const change of run.logChanges) {
+      this.changes[nodeOf(run.lane[change.event])].push(change);
+    }
+  }
+
+  // What a node's log held when `event` had happened.
+  at(node, event) {
+    const changes = this.changes[node];
+    const kept = this.kept[node];
+    const until = firstWhere(changes.length, i => changes[i].event > event);
+    let start = until - until % KEPT_EVERY;
+    while (start > 0 && !kept.has(start)) start -= KEPT_EVERY;
+    const from = kept.get(start);
+    const log = from ? new Log(from.entries, from.last) : new Log();
+    for (let i = start; i < until; i++) {
+      if (i > start && i % KEPT_EVERY === 0) kept.set(i, new Log(log.entries, log.last));
+      log.replace(changes[i]);
+    }
+    return log;
+  }
+}

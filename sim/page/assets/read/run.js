@@ -1,0 +1,178 @@
+// A run: a document, and what is worth knowing of it before it is drawn or asked about.
+
+// The first place at which `is` holds, in an order in which it holds from some place on.
+function firstWhere(length, is) {
+  let [low, high] = [0, length];
+  while (low < high) {
+    const middle = low + high >> 1;
+    if (is(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+// Events are counted from 1 wherever people see them.
+const numberOf = event => event + 1;
+
+class Run {
+  constructor(read) {
+    Object.assign(this, read);
+    const times = [this.at[0], this.at[this.events - 1]].filter(Number.isFinite);
+    for (const { invoked, returned } of this.operations) times.push(invoked, returned);
+    for (const { from, until } of this.faults) times.push(from, until);
+    const known = times.filter(Number.isFinite);
+    this.begin = known.length ? known.reduce((one, two) => Math.min(one, two)) : 0;
+    this.end = known.length ? known.reduce((one, two) => Math.max(one, two)) : 1;
+    if (this.end <= this.begin) this.end = this.begin + 1;
+    this.sortByLane();
+    this.linkMessages();
+    this.linkEffects();
+    this.logs = new Logs(this);
+  }
+
+  sortByLane() {
+    const lists = this.nodes.map(() => ({ all: [], states: [], bars: [], steps: [] }));
+    for (let event = 0; event < this.events; event++) {
+      const list = lists[nodeOf(this.lane[event])];
+      if (!list) continue;
+      list.all.push(event);
+      if (!this.known[event]) continue;
+      const before = list.states.length ? list.states[list.states.length - 1] : -1;
+      list.states.push(event);
+      if (this.differ(before, event, ['condition', 'role', 'term'])) list.bars.push(event);
+      if (this.differ(before, event, ['applied', 'committed', 'last'])) list.steps.push(event);
+    }
+    this.byNode = lists.map(list => Object.fromEntries(
+      Object.entries(list).map(([name, events]) => [name, Uint32Array.from(events)])));
+  }
+
+  differ(before, event, names) {
+    return before < 0 || names.some(name => this.fields[name][before] !== this.fields[name][event]);
+  }
+
+  linkMessages() {
+    const { messages } = this;
+    this.brought = new Int32Array(this.events).fill(-1);
+    this.sends = new Map();
+    for (let i = 0; i < messages.length; i++) {
+      if (messages.arrived[i] >= 0) this.brought[messages.arrived[i]] = i;
+      const list = this.sends.get(messages.sent[i]);
+      if (list) list.push(i);
+      else this.sends.set(messages.sent[i], [i]);
+    }
+    const took = [];
+    for (let i = 0; i < messages.length; i++) {
+      if (messages.fate[i] === ARRIVED) took.push(messages.end[i] - messages.start[i]);
+    }
+    took.sort((one, two) => one - two);
+    // Half of all messages are faster than this; what takes four times as long is late.
+    this.usual = took.length ? took[took.length >> 1] : (this.end - this.begin) / 100;
+    this.late = this.usual * 4;
+  }
+
+  linkEffects() {
+    const counts = new Uint32Array(this.events + 1);
+    this.causesInAll = 0;
+    for (let event = 0; event < this.events; event++) {
+      this.eachCause(event, cause => counts[cause + 1]++);
+    }
+    for (let event = 0; event < this.events; event++) counts[event + 1] += counts[event];
+    this.effectStarts = counts.slice();
+    this.effects = new Uint32Array(counts[this.events]);
+    for (let event = 0; event < this.events; event++) {
+      this.eachCause(event, cause => { this.effects[counts[cause]++] = event; });
+    }
+  }
+
+  // The events that an event came of: what the document says, and who sent what arrives with it.
+  eachCause(event, does) {
+    const brought = this.brought[event];
+    const sent = brought < 0 ? -1 : this.messages.sent[brought];
+    if (sent >= 0) does(sent);
+    for (let i = this.causeStarts[event]; i < this.causeStarts[event + 1]; i++) {
+      if (this.causes[i] !== sent) does(this.causes[i]);
+    }
+  }
+
+  causesOf(event) {
+    const list = [];
+    this.eachCause(event, cause => list.push(cause));
+    return list;
+  }
+
+  effectsOf(event) {
+    return [...this.effects.subarray(this.effectStarts[event], this.effectStarts[event + 1])];
+  }
+
+  // Marks all that an event came of with 1, all that came of it with 2, and itself with 3.
+  causal(event, past, future) {
+    const marks = new Uint8Array(this.events);
+    const spread = (mark, next) => {
+      const open = [event];
+      while (open.length) next(open.pop(), other => {
+        if (marks[other] || other === event) return;
+        marks[other] = mark;
+        open.push(other);
+      });
+    };
+    if (past) spread(1, (one, does) => this.eachCause(one, does));
+    if (future) spread(2, (one, does) => {
+      for (let i = this.effectStarts[one]; i < this.effectStarts[one + 1]; i++) {
+        does(this.effects[i]);
+      }
+    });
+    marks[event] = 3;
+    return marks;
+  }
+
+  // The last event of a list that is not after `event`, or -1.
+  lastIn(list, event) {
+    const place = firstWhere(list.length, i => list[i] > event);
+    return place ? list[place - 1] : -1;
+  }
+
+  // The last event at or before a time.
+  eventAt(time) {
+    return Math.max(0, firstWhere(this.events, i => this.at[i] > time) - 1);
+  }
+
+  // How a node was when `event` had happened; none before its first word.
+  stateAt(node, event) {
+    const known = this.lastIn(this.byNode[node].states, event);
+    if (known < 0) return null;
+    const state = Object.fromEntries(FIELDS.map(field => [field, this.fields[field][known]]));
+    state.leader -= 1;
+    state.detail = this.detail[known] < 0 ? '' : this.details.at(this.detail[known]);
+    state.since = known;
+    return state;
+  }
+
+  // The node that led in the highest term when `event` had happened, or -1.
+  leaderAt(event) {
+    let [leader, term] = [-1, -1];
+    for (let node = 0; node < this.nodes.length; node++) {
+      const state = this.stateAt(node, event);
+      const leads = state && state.condition === UP && state.role === LEADER;
+      if (leads && state.term > term) [leader, term] = [node, state.term];
+    }
+    return leader;
+  }
+
+  where(event) {
+    const [node, client] = [nodeOf(this.lane[event]), clientOf(this.lane[event])];
+    return node >= 0 ? this.nodes[node] : client >= 0 ? this.clients[client] : 'cluster';
+  }
+
+  // What happened, in one line.
+  what(event) {
+    const text = this.texts.at(event);
+    const brought = this.brought[event];
+    if (text || brought < 0) return text || KINDS[this.kind[event]];
+    return `← ${this.nodes[this.messages.from[brought]]} ${this.messages.texts.at(brought)}`;
+  }
+
+  sentence(event) {
+    return `event ${numberOf(event)}, ${instant(this, this.at[event])}, ${this.where(event)}: `
+      + this.what(event);
+  }
+}

@@ -1,0 +1,108 @@
+// All events as a table of which only the rows in view exist. Keys go through it, too.
+const ROW = 26;
+
+class List {
+  constructor(run, shows, choose) {
+    Object.assign(this, { run, shows, choose, chosen: -1, marks: null, words: '' });
+    this.rows = element('div', { role: 'rowgroup', class: 'rows' });
+    this.scroller = element('div', { class: 'scroller' }, this.rows);
+    const titles = ['#', 'time', 'where', 'kind', 'what'];
+    this.box = element('div', {
+      class: 'list', role: 'grid', tabindex: 0, 'aria-label': 'Events', 'aria-colcount': 5,
+      'aria-readonly': 'true',
+    },
+      element('div', { role: 'rowgroup' }, element('div', {
+        role: 'row', class: 'titles', 'aria-rowindex': 1,
+      }, ...titles.map(title => element('span', { role: 'columnheader' }, title)))),
+      this.scroller);
+    this.scroller.addEventListener('scroll', () => this.draw());
+    new ResizeObserver(() => this.draw()).observe(this.scroller);
+    this.filter();
+  }
+
+  // Which events are listed: those of the nodes and kinds that are shown, with these words.
+  filter() {
+    const { run, shows } = this;
+    const words = this.words.toLowerCase().split(/\s+/).filter(word => word);
+    const listed = [];
+    for (let event = 0; event < run.events; event++) {
+      if (!this.passes(event)) continue;
+      if (words.length) {
+        const text = `${run.where(event)} ${run.what(event)}`.toLowerCase();
+        if (!words.every(word => text.includes(word))) continue;
+      }
+      listed.push(event);
+    }
+    this.listed = Uint32Array.from(listed);
+    this.box.setAttribute('aria-rowcount', listed.length + 1);
+    this.rows.style.height = listed.length * ROW + 'px';
+    this.draw(true);
+  }
+
+  passes(event) {
+    const node = nodeOf(this.run.lane[event]);
+    return (node < 0 || this.shows.node(node)) && this.shows.kind(this.run.kind[event]);
+  }
+
+  // The place of the first listed event that is not before this one.
+  placeOf(event) {
+    return firstWhere(this.listed.length, i => this.listed[i] >= event);
+  }
+
+  // The listed event so many places on from the chosen one.
+  step(by) {
+    if (!this.listed.length) return -1;
+    const place = this.placeOf(Math.max(0, this.chosen));
+    const there = this.listed[place] === this.chosen;
+    const next = there || by < 0 ? place + by : place;
+    return this.listed[Math.min(this.listed.length - 1, Math.max(0, next))];
+  }
+
+  choseNow(event, marks) {
+    this.chosen = event;
+    this.marks = marks;
+    const place = this.placeOf(event);
+    const { scrollTop, clientHeight } = this.scroller;
+    if (event >= 0 && (place * ROW < scrollTop || (place + 1) * ROW > scrollTop + clientHeight)) {
+      this.scroller.scrollTop = place * ROW - clientHeight / 2 + ROW / 2;
+    }
+    this.draw(true);
+  }
+
+  draw() {
+    const { scrollTop, clientHeight } = this.scroller;
+    const first = Math.max(0, Math.floor(scrollTop / ROW) - 4);
+    const end = Math.min(this.listed.length, Math.ceil((scrollTop + clientHeight) / ROW) + 4);
+    const rows = [];
+    for (let place = first; place < end; place++) rows.push(this.row(place));
+    if (!this.listed.length) {
+      rows.push(element('p', { class: 'empty' }, this.run.events
+        ? 'No event has these words, kinds and nodes.' : 'No events.'));
+    }
+    this.rows.replaceChildren(...rows);
+    const chosen = this.rows.querySelector('[aria-selected=true]');
+    if (chosen) this.box.setAttribute('aria-activedescendant', chosen.id);
+    else this.box.removeAttribute('aria-activedescendant');
+  }
+
+  row(place) {
+    const { run } = this;
+    const event = this.listed[place];
+    const mark = this.marks ? this.marks[event] : 0;
+    const wrong = run.violation && run.violation.event === event;
+    const cell = (text, kind) => element('span', { role: 'gridcell', class: kind }, text);
+    return element('div', {
+      role: 'row', id: `event-${numberOf(event)}`, 'aria-rowindex': place + 2,
+      'aria-selected': String(event === this.chosen), paint: { top: place * ROW + 'px' },
+      class: (wrong ? 'wrong ' : '') + ['', 'past', 'future', ''][mark],
+      onclick: () => this.choose(event),
+    },
+      cell(numberOf(event), 'id'), cell(this.time(event), 'id'), cell(run.where(event), 'who'),
+      cell(KINDS[run.kind[event]], 'sort'), cell(run.what(event), 'said'));
+  }
+
+  time(event) {
+    const at = this.run.at[event];
+    return this.run.moments ? count(at) : (at / 1e9).toFixed(6);
+  }
+}

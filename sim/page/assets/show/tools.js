@@ -1,0 +1,124 @@
+// The bar of buttons, what can be hidden, the legend, and the keys.
+const KEYS = [
+  ['← →', 'the event before, the next'],
+  ['Shift ← →', 'the same, of this node alone'],
+  ['↑ ↓', 'the node above, the node below; in the table, another row'],
+  ['Home End', 'the first event, the last'],
+  ['+ −', 'closer, further away'],
+  ['0', 'all of it'],
+  ['v', 'what was wrong'],
+  ['c', 'highlights causes, causes and effects, nothing'],
+  ['/', 'looks for words'],
+  ['?', 'this list'],
+];
+
+function popup(label, ...content) {
+  return element('details', { class: 'popup' }, element('summary', {}, label),
+    element('div', { class: 'sheet' }, ...content));
+}
+
+// What a pane shows, as boxes to tick.
+function showMenu(pane, changed) {
+  const { run, shows } = pane;
+  const box = (key, label) => {
+    const input = element('input', {
+      type: 'checkbox', onchange: event => {
+        shows.set(key, event.target.checked);
+        changed();
+      },
+    });
+    input.checked = !shows.hidden.has(key);
+    return element('label', {}, input, label);
+  };
+  const group = (title, boxes) => boxes.length
+    ? element('fieldset', {}, element('legend', {}, title), ...boxes) : null;
+  const there = new Set(run.kind);
+  const topics = new Set(run.messages.topic);
+  return popup('Show',
+    group('Lanes', Object.entries(LAYERS).map(([layer, name]) => box('layer ' + layer, name))),
+    group('Nodes', run.nodes.map((name, node) => box('node ' + node, name))),
+    group('Events', KINDS.map((name, kind) => there.has(kind) ? box('kind ' + kind, name) : null)
+      .filter(one => one)),
+    group('Messages', TOPICS.map((name, topic) => topics.has(topic)
+      ? box('topic ' + topic, name) : null).filter(one => one)));
+}
+
+function keyList() {
+  return popup('Keys', element('dl', { class: 'keys' }, ...KEYS.flatMap(([keys, does]) => [
+    element('dt', {}, ...keys.split(' ').map(key => element('kbd', {}, key))),
+    element('dd', {}, does),
+  ])));
+}
+
+// A small picture of something that is drawn, and what it means.
+function sample(words, draw, paint) {
+  const canvas = element('canvas', { 'aria-hidden': 'true' });
+  draw(fitted(canvas, 26, 14), paint);
+  return element('span', {}, canvas, words);
+}
+
+function legend(run, paint) {
+  const bar = (condition, role) => (pen, paint) => {
+    pen.fillStyle = paint.role(pen, condition, role, 0);
+    pen.fillRect(0, 1, 26, 12);
+    if (condition !== UP || role === LEADER) return;
+    pen.fillStyle = paint.ink(termColor(0));
+    pen.fillRect(0, 11, 26, 2);
+  };
+  const line = (ink, ends) => (pen, paint) => {
+    pen.strokeStyle = pen.fillStyle = paint.ink(ink);
+    pen.setLineDash(ends === 'lost' ? [3, 3] : []);
+    pen.beginPath();
+    pen.moveTo(1, 2);
+    pen.lineTo(20, 11);
+    pen.stroke();
+    pen.setLineDash([]);
+    if (ends === 'lost') return cross(pen, paint.ink(ink), 20, 10, 3);
+    pen.beginPath();
+    head(pen, { x1: 1, y1: 2, x2: 23, y2: 12 }, 5);
+    pen.fill();
+  };
+  const disk = (ink, bad) => (pen, paint) => {
+    pen.fillStyle = paint.mixed(ink, 'card', 0.35);
+    pen.fillRect(0, 4, 22, 7);
+    pen.fillStyle = paint.ink(ink);
+    if (bad) cross(pen, paint.ink('bad'), 21, 7.5, 3.5);
+    else pen.fillRect(20.5, 3, 1.5, 9);
+  };
+  const stairs = (pen, paint) => {
+    pen.fillStyle = paint.mixed('one', 'card', 0.22);
+    pen.fillRect(0, 9, 13, 4);
+    pen.fillRect(13, 5, 13, 8);
+    pen.strokeStyle = paint.ink('one');
+    pen.lineWidth = 1.5;
+    pen.beginPath();
+    pen.moveTo(0, 8); pen.lineTo(10, 8); pen.lineTo(10, 3); pen.lineTo(26, 3);
+    pen.stroke();
+  };
+  const items = run.nodes.length ? [
+    ['leader', bar(UP, LEADER)], ['follower', bar(UP, FOLLOWER)],
+    ['candidate', bar(UP, CANDIDATE)], ['down', bar(DOWN, 0)], ['paused', bar(PAUSED, 0)],
+    ['entries', line('one')], ['votes', line('four')], ['late', line('warn')],
+    ['lost', line('bad', 'lost')],
+  ] : [];
+  if (run.writes.length) items.push(['durable', disk('two')], ['torn or lost', disk('bad', true)]);
+  if (run.nodes.length) items.push(['committed over applied', stairs]);
+  if (run.operations.some(one => one.weight !== BESIDE)) items.push(
+    ['evidence', box('one')], ['fits nowhere', box('bad')], ['never answered', box('warn', true)]);
+  return element('div', { class: 'legend', 'aria-label': 'Legend' },
+    run.nodes.length ? element('span', { class: 'faint' }, 'colour = term') : null,
+    ...items.map(([words, draw]) => sample(words, draw, paint)));
+}
+
+// The bar of an operation.
+function box(ink, open) {
+  return (pen, paint) => {
+    pen.fillStyle = open ? paint.mixed(ink, 'card', 0.1) : paint.ink(ink);
+    pen.strokeStyle = paint.ink(ink);
+    pen.setLineDash(open ? [3, 2] : []);
+    pen.beginPath();
+    pen.roundRect(0.5, 1.5, 24, 11, 3);
+    pen.fill();
+    pen.stroke();
+  };
+}

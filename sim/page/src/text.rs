@@ -1,0 +1,71 @@
+//! Text for people, from whatever bytes there are.
+
+/// The bytes as one line of text: what is not printable UTF-8 is written as `\x` and two digits.
+/// What turns the direction of writing is not printable here.
+#[must_use]
+pub fn printable(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            push_printable(&mut text, letter);
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+fn push_printable(text: &mut String, letter: char) {
+    let turns = matches!(letter,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    match letter {
+        '\\' => text.push_str("\\\\"),
+        _ if letter.is_control() || turns => {
+            let mut bytes = [0; 4];
+            for byte in letter.encode_utf8(&mut bytes).bytes() {
+                text.push_str(&format!("\\x{byte:02x}"));
+            }
+        }
+        _ => text.push(letter),
+    }
+}
+
+/// The text as text of HTML, and of attributes in `"`.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut safe = String::new();
+    for letter in text.chars() {
+        match letter {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            _ if letter.is_control() => safe.push('\u{fffd}'),
+            _ => safe.push(letter),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_bytes_can_be_read_and_no_two_look_the_same() {
+        assert_eq!(printable(b"key"), "key");
+        assert_eq!(printable("schlüssel".as_bytes()), "schlüssel");
+        assert_eq!(printable(b"a\xffb\0\n"), "a\\xffb\\x00\\x0a");
+        assert_eq!(printable(b"\\xff"), "\\\\xff");
+        assert_eq!(printable("\u{202e}".as_bytes()), "\\xe2\\x80\\xae");
+    }
+
+    #[test]
+    fn markup_becomes_text() {
+        assert_eq!(
+            escaped("</title><b a=\"'&\0"),
+            "&lt;/title&gt;&lt;b a=&quot;&#39;&amp;\u{fffd}"
+        );
+    }
+}
