@@ -1,28 +1,253 @@
 //! The page as a browser shows it, and how large it is.
 
+mod browser;
 mod made;
 
-use std::path::Path;
-
+use quorate_page::document::{Condition, Document, Event, Fate, Lane, Role, State};
 use quorate_page::html::page;
+use quorate_page::text::printable;
+
+use browser::{told, written};
 
 /// What a hundred thousand events may take.
 const PAGE_BYTES_MAX: usize = 5_000_000;
 
-fn write(name: &str, page: &str) -> std::path::PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, page).expect("the folder for tests can be written to");
-    path
-}
-
 #[test]
-fn a_hundred_thousand_events_are_below_5_mb() {
+fn a_hundred_thousand_events_are_below_5_mb_and_are_drawn() {
     let document = made::made(5, 100_000, 7);
     assert!(document.events.len() >= 100_000);
     let page = page("large", &[document]);
     println!("100,000 events: {} bytes", page.len());
     assert!(page.len() <= PAGE_BYTES_MAX, "{} bytes", page.len());
-    write("large.html", &page);
+    let script = "
+        const { timeline, run } = page.pane;
+        const { view } = timeline;
+        tell(run.events);
+        page.choose(50000);
+        for (const share of [1, 0.1, 0.01, 0.001]) {
+            view.fit();
+            view.zoom(share, view.x(run.at[50000]));
+            const times = [];
+            for (let again = 0; again < 15; again++) {
+                const start = performance.now();
+                timeline.drawNow();
+                // Reads a pixel, so that the drawing is done.
+                timeline.canvas.getContext('2d').getImageData(0, 0, 1, 1);
+                times.push(performance.now() - start);
+            }
+            times.sort((one, two) => one - two);
+            const { arrows, arrowsSeen } = timeline.scene;
+            tell(`${share} of the run: ${times[7].toFixed(1)} ms for ${arrows.length} of `
+                + `${arrowsSeen} arrows`);
+        }
+        const start = performance.now();
+        page.choose(99000);
+        tell(`choosing an event: ${(performance.now() - start).toFixed(1)} ms`);";
+    let Some(lines) = told("large", &page, "", script) else { return };
+    lines.iter().for_each(|line| println!("{line}"));
+    assert_eq!((lines[0].as_str(), lines.len()), ("100000", 6), "{lines:?}");
+}
+
+/// How the page says what happened, and how a node was then.
+fn line(document: &Document, place: usize, event: &Event) -> String {
+    let node = |node: u16| document.nodes[usize::from(node)].as_str();
+    let place_in = Fate::Arrived(place as u32);
+    let brought = document.messages.iter().find(|message| message.fate == place_in);
+    let what = match brought.filter(|_| event.text.is_empty()) {
+        Some(message) => format!("← {} {}", node(message.from), message.text),
+        None => event.text.clone(),
+    };
+    let of = match event.lane {
+        Lane::Cluster => "cluster",
+        Lane::Node(of) => node(of),
+        Lane::Client(of) => document.clients[usize::from(of)].as_str(),
+    };
+    let state = event.state.as_ref().map_or(String::new(), |state| {
+        let State { condition, role, term, leader, base, snapshot, .. } = state;
+        let State { applied, committed, durable, last, detail, .. } = state;
+        let (condition, role) = (*condition as u8, *role as u8);
+        let leader = leader.map_or(-1, i32::from);
+        format!(
+            "{condition} {role} {term} {leader} {base} {snapshot} {applied} {committed} {durable} \
+             {last} {detail}"
+        )
+    });
+    format!("{} {of} {what} | {state}", event.at)
+}
+
+#[test]
+fn the_page_reads_what_was_written() {
+    let document = made::made(3, 900, 3);
+    let script = "
+        const { run } = page.pane;
+        for (let event = 0; event < run.events; event++) {
+            const node = run.lane[event] % 2 ? (run.lane[event] - 1) / 2 : -1;
+            const state = node < 0 ? null : run.stateAt(node, event);
+            const words = state && ['condition', 'role', 'term', 'leader', 'base', 'snapshot',
+                'applied', 'committed', 'durable', 'last', 'detail'].map(field => state[field]);
+            tell(`${run.at[event]} ${run.where(event)} ${run.what(event)} | `
+                + (words ? words.join(' ') : ''));
+        }";
+    let page = page("storm", std::slice::from_ref(&document));
+    let Some(lines) = told("reads", &page, "", script) else { return };
+    let expected = document.events.iter().enumerate().map(|(at, event)| line(&document, at, event));
+    for (is, expected) in lines.iter().zip(expected) {
+        assert_eq!(*is, expected);
+    }
+    assert_eq!(lines.len(), document.events.len());
+}
+
+#[test]
+fn the_log_of_every_node_is_known_at_every_event() {
+    let document = made::made(3, 3_000, 11);
+    let script = "
+        const { run } = page.pane;
+        for (let event = 0; event < run.events; event += 37) {
+            const logs = run.nodes.map((_, node) => {
+                const log = run.logs.at(node, event);
+                const text = [...log.entries].map(([index, { term, text }]) =>
+                    `${index}@${term} ${text}`);
+                return `${log.last}: ${text.join(',')}`;
+            });
+            tell(logs.join(' | '));
+        }";
+    let page = page("logs", std::slice::from_ref(&document));
+    let Some(lines) = told("logs", &page, "", script) else { return };
+    let mut logs: Vec<Vec<(u64, String)>> = vec![Vec::new(); 3];
+    let mut expected = Vec::new();
+    for (place, event) in document.events.iter().enumerate() {
+        if let (Some(change), Lane::Node(node)) = (&event.log, event.lane) {
+            let log = &mut logs[usize::from(node)];
+            log.truncate(change.keep as usize);
+            log.extend(change.entries.iter().map(|entry| (entry.term, entry.text.clone())));
+        }
+        if place % 37 == 0 {
+            let words = |log: &Vec<(u64, String)>| {
+                let entries = (1..).zip(log).map(|(index, (term, text))| {
+                    format!("{index}@{term} {text}")
+                });
+                format!("{}: {}", log.len(), entries.collect::<Vec<_>>().join(","))
+            };
+            expected.push(logs.iter().map(words).collect::<Vec<_>>().join(" | "));
+        }
+    }
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn what_is_wrong_is_shown_first_and_keys_lead_on_from_there() {
+    let document = made::made(3, 900, 3);
+    let wrong = document.violation.as_ref().expect("it has one").event + 1;
+    let script = "
+        const press = (key, more) => document.body.dispatchEvent(
+            new KeyboardEvent('keydown', { key, bubbles: true, ...more }));
+        const number = () => document.querySelector('.number').textContent;
+        tell(number());
+        tell(document.querySelector('.verdict b').textContent);
+        press('ArrowRight');
+        tell(number());
+        tell(location.hash);
+        press('Home');
+        tell(number());
+        tell(document.querySelector('[role=status]').textContent);
+        press('v');
+        tell(number());
+        const slider = document.querySelector('[role=slider]');
+        tell(slider.getAttribute('aria-valuemax'));
+        press('ArrowRight', { shiftKey: true });
+        const { run, chosen, list } = page.pane;
+        tell(run.lane[chosen] === run.lane[run.violation.event] && chosen > run.violation.event);
+        list.words = 'stands in term';
+        list.filter();
+        tell([...list.listed].every(event => run.what(event).includes('stands in term'))
+            && list.listed.length > 0);";
+    let page = page("keys", &[document]);
+    let Some(lines) = told("keys", &page, "", script) else { return };
+    let expected = [
+        format!("#{wrong}"),
+        "S1 election-safety".to_owned(),
+        format!("#{}", wrong + 1),
+        format!("#e={}", wrong + 1),
+        "#1".to_owned(),
+        "event 1, 0.000000 s, n1: starts from an empty disk".to_owned(),
+        format!("#{wrong}"),
+        "901".to_owned(),
+        "true".to_owned(),
+        "true".to_owned(),
+    ];
+    assert_eq!(lines[..7], expected[..7]);
+    assert_eq!(lines[8..], expected[8..]);
+}
+
+#[test]
+fn an_address_names_an_event_of_one_of_two_runs_beside_one_another() {
+    let mut shrunk = made::made(3, 200, 5);
+    shrunk.name = "shrunk".to_owned();
+    let script = "
+        tell(document.querySelector('.number').textContent);
+        tell(page.pane.run.name);
+        [...document.querySelectorAll('header .choices button')].pop().click();
+        tell(document.querySelectorAll('.pane').length);
+        tell(document.querySelectorAll('.pane.named .pane-title b').length);";
+    let page = page("both", &[made::made(3, 900, 3), shrunk]);
+    let Some(lines) = told("both", &page, "#e=43&d=2", script) else { return };
+    assert_eq!(lines, ["#43", "shrunk", "2", "2"]);
+}
+
+/// Markup, quotes, and bytes that are no text, wherever a user's bytes can get.
+#[test]
+fn whatever_bytes_there_are_they_are_text() {
+    const HOSTILE: &[u8] = b"</script><script>window.hit = 1</script><img src=x \
+        onerror=\"window.hit = 1\">'\"`${window.hit = 1}<!--\xff\xfe\0\n";
+    let hostile = printable(HOSTILE);
+    let mut document = made::made(2, 60, 3);
+    document.title.clone_from(&hostile);
+    document.name.clone_from(&hostile);
+    document.nodes[0].clone_from(&hostile);
+    document.clients[0].clone_from(&hostile);
+    for event in &mut document.events {
+        event.text.clone_from(&hostile);
+    }
+    for message in &mut document.messages {
+        message.text.clone_from(&hostile);
+    }
+    for fact in &mut document.facts {
+        fact.value.clone_from(&hostile);
+    }
+    let violation = document.violation.as_mut().expect("it has one");
+    violation.saw.clone_from(&hostile);
+    let page = page(&hostile, &[document]);
+    let script = "
+        tell(window.hit === undefined && document.querySelectorAll('img').length === 0);
+        tell(page.pane.run.what(0));
+        tell(document.querySelector('h1').textContent);";
+    let scripts = page.matches("<script").count();
+    assert_eq!(scripts, page.matches("</script").count(), "only the page's own");
+    assert!(!page.contains("<img"), "nothing becomes an element");
+    let Some(lines) = told("hostile", &page, "", script) else { return };
+    assert_eq!(lines, ["true", &hostile, &hostile]);
+}
+
+#[test]
+fn a_run_in_which_nothing_happened_has_a_page() {
+    let script = "
+        tell(document.querySelector('h1').textContent);
+        tell(document.querySelector('.inspector').textContent);";
+    let document = Document { title: "nothing".to_owned(), ..Document::default() };
+    let Some(lines) = told("nothing", &page("nothing", &[document]), "", script) else { return };
+    assert_eq!(lines, ["nothing", "Nothing happened in this run."]);
+}
+
+#[test]
+fn a_damaged_page_says_so() {
+    let page = page("damaged", &[made::made(2, 60, 3)]);
+    let start = page.find("class=\"document\">").expect("it has one") + 30;
+    let mut cut = page.clone();
+    cut.replace_range(start..start + 400, "");
+    let script = "tell(document.querySelector('[role=alert]').textContent.slice(0, 20));";
+    let Some(lines) = told("damaged", &cut, "", script) else { return };
+    assert_eq!(lines, ["This page is damaged"]);
+    let _ = (Condition::Up, Role::Leader);
 }
 
 #[test]
@@ -30,6 +255,6 @@ fn small() {
     let storm = made::made(3, 900, 3);
     let mut shrunk = made::made(3, 200, 5);
     shrunk.name = "shrunk".to_owned();
-    write("storm.html", &page("storm", &[storm.clone()]));
-    write("both.html", &page("both", &[storm, shrunk]));
+    written("storm.html", &page("storm", &[storm.clone()]));
+    written("both.html", &page("both", &[storm, shrunk]));
 }

@@ -2,8 +2,8 @@
 const RULER = 26;
 const FAULT_ROW = 17;
 const FAULT_ROWS_MAX = 6;
-const CLIENT_ROW = 24;
-const [BAR, DISK, STAIRS, BETWEEN] = [24, 9, 30, 26];
+const CLIENT_ROW = 21;
+const [BAR, DISK, STAIRS, BETWEEN] = [22, 8, 26, 24];
 const SANS = 'system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
 const MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
 
@@ -35,7 +35,7 @@ function lanesOf(run, shows) {
       lanes.clients.push({ client, name, y, height: CLIENT_ROW });
       y += CLIENT_ROW;
     });
-    if (lanes.clients.length) y += 14;
+    if (lanes.clients.length) y += 12;
   }
   run.nodes.forEach((name, node) => {
     if (!shows.node(node)) return;
@@ -152,14 +152,14 @@ function drawOperations(pen, scene) {
 }
 
 function drawOperation(pen, { paint, view }, one, y, left, width) {
-  const height = CLIENT_ROW - 5;
+  const height = CLIENT_ROW - 4;
   const strong = one.weight !== BESIDE;
   const edge = strong ? WEIGHT_COLORS[one.weight] : one.outcome === RETURNED ? 'dim' : 'warn';
   pen.fillStyle = strong ? paint.ink(edge) : paint.mixed(edge, 'card', 0.1);
   pen.strokeStyle = paint.ink(edge);
   pen.setLineDash(one.outcome === RETURNED ? [] : [4, 3]);
   pen.lineWidth = 1;
-  if (width < 4) {
+  if (width < 6) {
     pen.fillStyle = pen.strokeStyle;
     pen.fillRect(left, y, width, height);
     return;

@@ -24,7 +24,7 @@ function arrowsIn(scene) {
     const lost = messages.fate[i] === LOST;
     const mark = arrowMark(run, marks, i);
     const left = view.x(messages.start[i]);
-    if (taken && mark !== 3) {
+    if (taken && mark !== OWN) {
       const place = Math.min(places - 1, Math.max(0, Math.floor(left / ARROW_ROOM)));
       const key = ((lost ? 1 : 0) * nodes * nodes + messages.from[i] * nodes + messages.to[i])
         * places + place;
@@ -37,13 +37,17 @@ function arrowsIn(scene) {
   return arrows;
 }
 
-// 3 if it carries what the chosen event came of, or what came of that; 1 if others do; else 0.
+// What an arrow is to the chosen event, if one is: nothing, part of its past, of its future, or
+// its own.
+const [NO_PART, PAST, FUTURE, OWN] = [1, 2, 3, 4];
+
 function arrowMark(run, marks, i) {
   if (!marks) return 0;
   const { sent, arrived } = run.messages;
-  const on = arrived[i] >= 0 && marks[sent[i]] && marks[arrived[i]];
-  const one = on && marks[sent[i]] !== 3 ? marks[sent[i]] : on && marks[arrived[i]];
-  return on ? 3 + (one === 2 ? 1 : 0) : 1;
+  const [first, last] = [marks[sent[i]], arrived[i] < 0 ? 0 : marks[arrived[i]]];
+  if (first === CHOSEN || last === CHOSEN) return OWN;
+  if (!first || !last) return NO_PART;
+  return last === BEFORE ? PAST : FUTURE;
 }
 
 function arrow(scene, i, from, to, left, mark) {
@@ -83,11 +87,12 @@ function drawArrows(pen, scene) {
 
 function drawGroup(pen, paint, arrows, crowd) {
   const [{ mark, lost, late, topic }] = arrows;
-  const ink = mark === 4 ? 'three' : mark === 3 ? 'ink'
+  const ink = mark === OWN ? 'ink' : mark === FUTURE ? 'three'
     : lost ? 'bad' : late ? 'warn' : TOPIC_COLORS[topic];
-  pen.globalAlpha = mark >= 3 ? 1 : mark === 1 ? 0.12 : lost || late ? Math.max(crowd, 0.7)
-    : topic === TOPICS.indexOf('heartbeat') ? crowd * 0.5 : crowd;
-  pen.lineWidth = mark >= 3 ? 1.75 : 1;
+  pen.globalAlpha = mark === OWN ? 1 : mark === NO_PART ? 0.13
+    : lost || late ? Math.max(crowd, 0.7)
+      : topic === TOPICS.indexOf('heartbeat') ? crowd * 0.5 : crowd;
+  pen.lineWidth = mark === OWN ? 2 : 1;
   pen.strokeStyle = pen.fillStyle = paint.ink(ink);
   pen.setLineDash(lost ? [3, 3] : []);
   pen.beginPath();
@@ -99,7 +104,7 @@ function drawGroup(pen, paint, arrows, crowd) {
   pen.setLineDash([]);
   pen.beginPath();
   for (const one of arrows) {
-    if (!one.lost && !one.travels) head(pen, one, mark >= 3 ? 6 : 4.5);
+    if (!one.lost && !one.travels) head(pen, one, mark === OWN ? 6 : arrows.length > 80 ? 3 : 4);
   }
   pen.fill();
   if (lost) arrows.forEach(one => cross(pen, pen.strokeStyle, one.x2, one.y2, 3.5));

@@ -185,7 +185,7 @@ function cross(pen, ink, x, y, arm) {
 }
 
 // A dot for each event, where there is room; starts and crashes wherever they are.
-const DOT_ROOM = 7;
+const DOT_ROOM = 6;
 const START = KINDS.indexOf('start');
 const CRASH = KINDS.indexOf('crash');
 
@@ -206,15 +206,14 @@ function drawEvents(pen, scene, lane) {
       signs = x;
       drawSign(pen, paint, x, lane, kind === START);
     }
-    const mark = marks ? marks[event] : 0;
-    const spaced = x - dots >= (mark ? 3 : DOT_ROOM);
-    if (!spaced || (marks && !mark) || kind === START || kind === CRASH) continue;
-    if (!mark && label.some(one => x > one.left - 2 && x < one.right)) continue;
+    if (x - dots < DOT_ROOM || kind === START || kind === CRASH) continue;
+    if (label.some(one => x > one.left - 2 && x < one.right)) continue;
     dots = x;
-    pen.fillStyle = paint.ink(mark === 2 ? 'three' : 'ink');
-    pen.globalAlpha = mark ? 0.95 : 0.5;
+    const mark = marks ? marks[event] : 0;
+    pen.fillStyle = paint.ink(mark === AFTER ? 'three' : 'ink');
+    pen.globalAlpha = !marks ? 0.5 : mark ? 0.85 : 0.18;
     pen.beginPath();
-    pen.arc(x, lane.y + BAR / 2, mark ? 3 : 2, 0, 7);
+    pen.arc(x, lane.y + BAR / 2, 2.2, 0, 7);
     pen.fill();
   }
   pen.globalAlpha = 1;

@@ -39,8 +39,8 @@ class Overview {
     pen.globalAlpha = 1;
     pen.strokeStyle = paint.ink('dim');
     pen.strokeRect(Math.floor(left) + 0.5, 0.5, Math.max(3, right - left), STRIP - 1);
-    if (run.violation) this.line(pen, run.at[run.violation.event], paint.ink('bad'), 2);
-    if (chosen >= 0) this.line(pen, run.at[chosen], paint.ink('ink'), 2);
+    if (chosen >= 0) this.line(pen, run.at[chosen], paint.ink('ink'), 3);
+    if (run.violation) this.line(pen, run.at[run.violation.event], paint.ink('bad'), 1.5);
     this.box.setAttribute('aria-valuenow', numberOf(Math.max(0, chosen)));
     this.box.setAttribute('aria-valuetext', chosen < 0 ? 'none' : run.sentence(chosen));
   }

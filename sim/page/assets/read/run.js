@@ -14,6 +14,9 @@ function firstWhere(length, is) {
 // Events are counted from 1 wherever people see them.
 const numberOf = event => event + 1;
 
+// What an event is to the chosen one.
+const [BEFORE, AFTER, CHOSEN] = [1, 2, 3];
+
 class Run {
   constructor(read) {
     Object.assign(this, read);
@@ -72,7 +75,6 @@ class Run {
 
   linkEffects() {
     const counts = new Uint32Array(this.events + 1);
-    this.causesInAll = 0;
     for (let event = 0; event < this.events; event++) {
       this.eachCause(event, cause => counts[cause + 1]++);
     }
@@ -89,8 +91,11 @@ class Run {
     const brought = this.brought[event];
     const sent = brought < 0 ? -1 : this.messages.sent[brought];
     if (sent >= 0) does(sent);
-    for (let i = this.causeStarts[event]; i < this.causeStarts[event + 1]; i++) {
-      if (this.causes[i] !== sent) does(this.causes[i]);
+    const start = this.causeStarts[event];
+    for (let i = start; i < this.causeStarts[event + 1]; i++) {
+      const cause = this.causes[i];
+      const told = cause === sent || this.causes.indexOf(cause, start) < i;
+      if (!told) does(cause);
     }
   }
 
@@ -104,7 +109,7 @@ class Run {
     return [...this.effects.subarray(this.effectStarts[event], this.effectStarts[event + 1])];
   }
 
-  // Marks all that an event came of with 1, all that came of it with 2, and itself with 3.
+  // Marks all that an event came of, all that came of it, and itself.
   causal(event, past, future) {
     const marks = new Uint8Array(this.events);
     const spread = (mark, next) => {
@@ -115,13 +120,13 @@ class Run {
         open.push(other);
       });
     };
-    if (past) spread(1, (one, does) => this.eachCause(one, does));
-    if (future) spread(2, (one, does) => {
+    if (past) spread(BEFORE, (one, does) => this.eachCause(one, does));
+    if (future) spread(AFTER, (one, does) => {
       for (let i = this.effectStarts[one]; i < this.effectStarts[one + 1]; i++) {
         does(this.effects[i]);
       }
     });
-    marks[event] = 3;
+    marks[event] = CHOSEN;
     return marks;
   }
 

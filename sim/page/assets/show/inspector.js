@@ -113,17 +113,18 @@ class Inspector {
     const title = !theirs ? 'Log' : differs
       ? `Log beside ${run.nodes[other]}, who leads: differs from ${count(first)} on`
       : `Log: equal to that of ${run.nodes[other]}, who leads`;
-    const head = ['index', run.nodes[node], theirs ? run.nodes[other] : null];
+    const head = ['index', run.nodes[node], theirs ? run.nodes[other] : null]
+      .filter(one => one !== null);
     return element('div', { class: 'log' }, element('h3', {}, title),
       element('table', {},
-        element('thead', {}, element('tr', {}, ...head.filter(one => one !== null)
+        element('thead', {}, element('tr', {}, ...head
           .map(one => element('th', { scope: 'col' }, one)))),
         element('tbody', {},
-          folded > 0 ? element('tr', { class: 'fold' }, element('td', { colspan: 3 },
+          folded > 0 ? element('tr', { class: 'fold' }, element('td', { colspan: head.length },
             `${counted(folded, 'entry', 'entries')} before, ${theirs ? 'equal' : 'folded'}`))
             : null,
           ...rows,
-          until < last ? element('tr', { class: 'fold' }, element('td', { colspan: 3 },
+          until < last ? element('tr', { class: 'fold' }, element('td', { colspan: head.length },
             `${count(last - until)} more`)) : null)));
   }
 

@@ -17,8 +17,9 @@ class Page {
     this.below = element('section', { class: 'below' });
     this.inspector = new Inspector(event => this.choose(event), name => this.remark(name));
     document.body.append(this.header, this.tools, element('main', {},
-      element('div', { class: 'left' }, this.stage, this.foot, this.below), this.inspector.box),
-    this.live);
+      element('div', { class: 'left' }, this.stage, splitter(this.below), this.below),
+      this.inspector.box),
+    this.foot, this.live);
     this.listen();
     this.begin();
   }
@@ -107,10 +108,10 @@ class Page {
     this.keys = keyList();
     this.tools.replaceChildren(
       element('div', { class: 'choices' },
-        step('⏮', 'The first event', () => list.listed[0] ?? -1),
-        step('◀', 'The event before', () => list.step(-1)),
-        step('▶', 'The next event', () => list.step(1)),
-        step('⏭', 'The last event', () => list.listed[list.listed.length - 1] ?? -1)),
+        step('«', 'The first event', () => list.listed[0] ?? -1),
+        step('‹', 'The event before', () => list.step(-1)),
+        step('›', 'The next event', () => list.step(1)),
+        step('»', 'The last event', () => list.listed[list.listed.length - 1] ?? -1)),
       element('div', { class: 'choices' },
         button('−', zoom(1.6), { title: 'Further away', 'aria-label': 'Further away' }),
         button('+', zoom(0.625), { title: 'Closer', 'aria-label': 'Closer' }),

@@ -43,6 +43,37 @@ function showMenu(pane, changed) {
       ? box('topic ' + topic, name) : null).filter(one => one)));
 }
 
+// The handle between the drawing and what is to be read: it moves by dragging and by keys.
+function splitter(below) {
+  const grow = by => {
+    const height = Math.max(96, below.offsetHeight + by);
+    below.style.setProperty('--below', height + 'px');
+    below.style.flexGrow = below.style.flexShrink = 0;
+  };
+  let last = null;
+  return element('div', {
+    class: 'split', role: 'separator', tabindex: 0, 'aria-orientation': 'horizontal',
+    'aria-label': 'Height of what is below',
+    onpointerdown: event => {
+      last = event.clientY;
+      event.target.setPointerCapture(event.pointerId);
+    },
+    onpointermove: event => {
+      if (last === null) return;
+      grow(last - event.clientY);
+      last = event.clientY;
+    },
+    onpointerup: () => { last = null; },
+    onpointercancel: () => { last = null; },
+    onkeydown: event => {
+      if (event.key !== 'ArrowUp' && event.key !== 'ArrowDown') return;
+      event.preventDefault();
+      event.stopPropagation();
+      grow(event.key === 'ArrowUp' ? 24 : -24);
+    },
+  });
+}
+
 function keyList() {
   return popup('Keys', element('dl', { class: 'keys' }, ...KEYS.flatMap(([keys, does]) => [
     element('dt', {}, ...keys.split(' ').map(key => element('kbd', {}, key))),
@@ -106,7 +137,7 @@ function legend(run, paint) {
   if (run.operations.some(one => one.weight !== BESIDE)) items.push(
     ['evidence', box('one')], ['fits nowhere', box('bad')], ['never answered', box('warn', true)]);
   return element('div', { class: 'legend', 'aria-label': 'Legend' },
-    run.nodes.length ? element('span', { class: 'faint' }, 'colour = term') : null,
+    run.nodes.length ? element('span', {}, 'colour: term') : null,
     ...items.map(([words, draw]) => sample(words, draw, paint)));
 }
 
