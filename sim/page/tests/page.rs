@@ -256,5 +256,6 @@ fn small() {
     let mut shrunk = made::made(3, 200, 5);
     shrunk.name = "shrunk".to_owned();
     written("storm.html", &page("storm", &[storm.clone()]));
+    written("plain.html", &page("large", &[made::made(5, 100_000, 7)]));
     written("both.html", &page("both", &[storm, shrunk]));
 }

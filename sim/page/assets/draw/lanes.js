@@ -160,7 +160,7 @@ function drawOperation(pen, { paint, view }, one, y, left, width) {
   pen.setLineDash(one.outcome === RETURNED ? [] : [4, 3]);
   pen.lineWidth = 1;
   if (width < 6) {
-    pen.fillStyle = pen.strokeStyle;
+    pen.fillStyle = strong ? paint.ink(edge) : paint.mixed(edge, 'card', 0.5);
     pen.fillRect(left, y, width, height);
     return;
   }

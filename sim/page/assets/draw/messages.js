@@ -77,7 +77,8 @@ function drawArrows(pen, scene) {
     groups.get(key).push(one);
   }
   const order = [...groups.keys()].sort();
-  const crowd = arrows.length > 400 ? 0.35 : arrows.length > 120 ? 0.55 : 0.8;
+  const crowd = arrows.length > 1500 ? 0.13 : arrows.length > 400 ? 0.3
+    : arrows.length > 120 ? 0.55 : 0.8;
   for (const key of order) drawGroup(pen, scene.paint, groups.get(key), crowd);
   pen.globalAlpha = 1;
   pen.setLineDash([]);
@@ -89,8 +90,8 @@ function drawGroup(pen, paint, arrows, crowd) {
   const [{ mark, lost, late, topic }] = arrows;
   const ink = mark === OWN ? 'ink' : mark === FUTURE ? 'three'
     : lost ? 'bad' : late ? 'warn' : TOPIC_COLORS[topic];
-  pen.globalAlpha = mark === OWN ? 1 : mark === NO_PART ? 0.13
-    : lost || late ? Math.max(crowd, 0.7)
+  pen.globalAlpha = mark === OWN ? 1 : mark === NO_PART ? Math.min(crowd, 0.13)
+    : lost || late ? Math.min(0.8, crowd * 2)
       : topic === TOPICS.indexOf('heartbeat') ? crowd * 0.5 : crowd;
   pen.lineWidth = mark === OWN ? 2 : 1;
   pen.strokeStyle = pen.fillStyle = paint.ink(ink);
@@ -100,14 +101,15 @@ function drawGroup(pen, paint, arrows, crowd) {
     pen.moveTo(one.x1, one.y1);
     pen.lineTo(one.x2, one.y2);
   }
-  pen.stroke();
+  // In a crowd the crosses say enough.
+  if (!lost || crowd > 0.2) pen.stroke();
   pen.setLineDash([]);
   pen.beginPath();
   for (const one of arrows) {
     if (!one.lost && !one.travels) head(pen, one, mark === OWN ? 6 : arrows.length > 80 ? 3 : 4);
   }
   pen.fill();
-  if (lost) arrows.forEach(one => cross(pen, pen.strokeStyle, one.x2, one.y2, 3.5));
+  if (lost) arrows.forEach(one => cross(pen, pen.strokeStyle, one.x2, one.y2, crowd > 0.2 ? 3.5 : 2.5));
 }
 
 function head(pen, { x1, y1, x2, y2 }, size) {

@@ -195,7 +195,8 @@ function drawEvents(pen, scene, lane) {
   const first = firstWhere(all.length, i => run.at[all[i]] >= view.from);
   const end = firstWhere(all.length, i => run.at[all[i]] > view.until);
   const label = scene.labels.filter(one => one.node === lane.node);
-  let dots = -Infinity;
+  // Where every place would have one, dots say nothing.
+  let dots = end - first > view.room / DOT_ROOM * 2 ? Infinity : -Infinity;
   let signs = -Infinity;
   for (let i = first; i < end; i++) {
     const event = all[i];

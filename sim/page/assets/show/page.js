@@ -50,7 +50,11 @@ class Page {
     this.buildHeader();
     this.buildTools();
     const shown = this.together ? this.panes : [this.pane];
-    for (const pane of this.panes) pane.box.classList.toggle('named', this.together);
+    document.body.classList.toggle('together', this.together);
+    for (const pane of this.panes) {
+      pane.box.classList.toggle('named', this.together);
+      pane.box.classList.toggle('now', pane === this.pane);
+    }
     this.stage.replaceChildren(...shown.map(pane => pane.box));
     this.foot.replaceChildren(legend(this.pane.run, this.paint));
     this.buildBelow();
@@ -142,7 +146,7 @@ class Page {
         this.reading = title;
         this.buildBelow();
       }, { role: 'tab', 'aria-selected': String(place === now) }))), content);
-    list.draw();
+    list.choseNow(this.pane.chosen, this.pane.marks);
   }
 
   story(run) {
