@@ -58,7 +58,10 @@ fn each_verdict_has_its_line_and_its_exit_code() {
     let cells: Vec<&str> = read.expect("the read is listed").split_whitespace().collect();
     assert_eq!(cells, ["r2", "1", "read", "0", "6-7"]);
     let page = fs::read_to_string(folder.path().join("page.html")).expect("it is written");
-    assert!(page.contains("<svg"), "{page}");
+    let why = out.split_once("not linearizable: ").and_then(|(_, rest)| rest.lines().next());
+    let why = why.expect("it is said").replace('"', "&quot;");
+    assert!(page.contains(&format!("not linearizable: {why}")), "{page}");
+    assert!(page.contains("class=\"document\">"), "{page}");
 
     let (code, out, error) = ended(&check(folder.path(), "wrong.jsonl", ""));
     assert_eq!((code, out.as_str()), (Some(2), ""));

@@ -77,7 +77,7 @@ impl Reader<'_> {
     }
 }
 
-const CLOCKS: [Clock; 2] = [Clock::Nanoseconds, Clock::Moments];
+const CLOCKS: [Clock; 2] = [Clock::Nanoseconds, Clock::Places];
 pub(crate) const KINDS: [Kind; 14] = [
     Kind::Message,
     Kind::Send,

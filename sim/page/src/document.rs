@@ -1,8 +1,8 @@
 //! What happened in a run, as plain words and numbers: all that a page knows.
 //!
 //! Nodes and clients are named once and then told apart by their places in those lists; an event is
-//! named by its place, too, from 0. Times are nanoseconds since the start, or moments that only
-//! have an order. No number is above [`NUMBER_MAX`]; a greater one is shown as that.
+//! named by its place, too, from 0. Times are nanoseconds since the start, or places in an
+//! order. No number is above [`NUMBER_MAX`]; a greater one is shown as that.
 
 /// The greatest number that a page can show exactly: what a script can add to its like.
 pub const NUMBER_MAX: u64 = 1 << 52;
@@ -46,8 +46,8 @@ pub enum Clock {
     /// Nanoseconds, shown as seconds.
     #[default]
     Nanoseconds,
-    /// Numbers of moments, which have an order and no distance.
-    Moments,
+    /// Places in an order, which have no distance.
+    Places,
 }
 
 /// Something worth knowing.

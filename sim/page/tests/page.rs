@@ -123,9 +123,8 @@ fn the_log_of_every_node_is_known_at_every_event() {
         }
         if place % 37 == 0 {
             let words = |log: &Vec<(u64, String)>| {
-                let entries = (1..).zip(log).map(|(index, (term, text))| {
-                    format!("{index}@{term} {text}")
-                });
+                let entries =
+                    (1..).zip(log).map(|(index, (term, text))| format!("{index}@{term} {text}"));
                 format!("{}: {}", log.len(), entries.collect::<Vec<_>>().join(","))
             };
             expected.push(logs.iter().map(words).collect::<Vec<_>>().join(" | "));

@@ -7,12 +7,11 @@ mod attempt;
 mod drawn;
 mod lanes;
 mod layout;
-mod markup;
 mod minimise;
 mod object;
 mod page;
+mod picture;
 mod shrink;
-mod svg;
 #[cfg(test)]
 mod tests;
 mod words;

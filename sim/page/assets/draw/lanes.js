@@ -2,7 +2,7 @@
 const RULER = 26;
 const FAULT_ROW = 17;
 const FAULT_ROWS_MAX = 6;
-const CLIENT_ROW = 21;
+const [CLIENT_ROW, CLIENT_ROW_ALONE] = [21, 30];
 const [BAR, DISK, STAIRS, BETWEEN] = [22, 8, 26, 24];
 const SANS = 'system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
 const MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
@@ -22,6 +22,10 @@ function stacked(spans, rowsMax) {
 function lanesOf(run, shows) {
   let y = RULER + 6;
   const lanes = { faults: null, clients: [], nodes: [], height: 0 };
+  if (run.phases.length) {
+    lanes.phases = y;
+    y += 18;
+  }
   if (run.faults.length && shows.layer('faults')) {
     run.faultRows = run.faultRows || stacked(run.faults, FAULT_ROWS_MAX);
     const rows = run.faultRows.reduce((most, row) => Math.max(most, row + 1), 0);
@@ -32,8 +36,9 @@ function lanesOf(run, shows) {
     const asked = new Set(run.operations.map(one => one.client));
     run.clients.forEach((name, client) => {
       if (!asked.has(client)) return;
-      lanes.clients.push({ client, name, y, height: CLIENT_ROW });
-      y += CLIENT_ROW;
+      const height = run.nodes.length ? CLIENT_ROW : CLIENT_ROW_ALONE;
+      lanes.clients.push({ client, name, y, height });
+      y += height;
     });
     if (lanes.clients.length) y += 12;
   }
@@ -64,7 +69,7 @@ function fit(pen, text, room) {
 
 function drawRuler(pen, scene) {
   const { view, paint, run, height } = scene;
-  const { step, times } = ticks(view, run.moments, 96);
+  const { step, times } = ticks(view, run.ordered, 96);
   pen.font = `11px ${SANS}`;
   pen.textAlign = 'center';
   pen.textBaseline = 'middle';
@@ -125,6 +130,31 @@ function drawFaultShades(pen, scene) {
   pen.globalAlpha = 1;
 }
 
+// The phases of a run, and whatever else concerns everybody: a line through all lanes.
+function drawPhases(pen, scene) {
+  const { view, paint, run, lanes } = scene;
+  pen.font = `11px ${SANS}`;
+  pen.textAlign = 'left';
+  pen.textBaseline = 'middle';
+  let free = GUTTER;
+  for (const event of run.phases) {
+    const x = Math.round(view.x(run.at[event])) + 0.5;
+    if (x < GUTTER || x > view.width) continue;
+    pen.strokeStyle = paint.ink('tail');
+    pen.setLineDash([1, 3]);
+    pen.beginPath();
+    pen.moveTo(x, RULER);
+    pen.lineTo(x, lanes.height);
+    pen.stroke();
+    pen.setLineDash([]);
+    const text = fit(pen, run.what(event), 190);
+    if (!lanes.phases || x < free) continue;
+    pen.fillStyle = paint.ink('dim');
+    pen.fillText(text, x + 4, lanes.phases + 7);
+    free = x + pen.measureText(text).width + 12;
+  }
+}
+
 const WEIGHT_COLORS = ['card', 'one', 'bad'];
 
 function drawOperations(pen, scene) {
@@ -141,9 +171,9 @@ function drawOperations(pen, scene) {
     // Where many bars share a pixel, one stands for them.
     if (one.weight === BESIDE && right <= (edge.get(one.client) || 0)) return;
     edge.set(one.client, Math.max(right, left + 1));
-    drawOperation(pen, scene, one, lane.y + 2, left, Math.max(2, right - left));
+    drawOperation(pen, scene, one, lane, left, Math.max(2, right - left));
     scene.spots.push({
-      left, right: Math.max(right, left + 3), top: lane.y, bottom: lane.y + CLIENT_ROW,
+      left, right: Math.max(right, left + 3), top: lane.y, bottom: lane.y + lane.height,
       operation: i,
     });
   });
@@ -151,8 +181,8 @@ function drawOperations(pen, scene) {
   pen.lineWidth = 1;
 }
 
-function drawOperation(pen, { paint, view }, one, y, left, width) {
-  const height = CLIENT_ROW - 4;
+function drawOperation(pen, { paint, view }, one, lane, left, width) {
+  const [y, height] = [lane.y + 2, lane.height - 4 - (lane.height > CLIENT_ROW ? 4 : 0)];
   const strong = one.weight !== BESIDE;
   const edge = strong ? WEIGHT_COLORS[one.weight] : one.outcome === RETURNED ? 'dim' : 'warn';
   pen.fillStyle = strong ? paint.ink(edge) : paint.mixed(edge, 'card', 0.1);

@@ -42,6 +42,7 @@ class Timeline {
     pen.beginPath();
     pen.rect(GUTTER, 0, view.width - GUTTER, height);
     pen.clip();
+    drawPhases(pen, scene);
     drawFaultShades(pen, scene);
     drawFaults(pen, scene);
     drawOperations(pen, scene);
@@ -83,9 +84,9 @@ class Timeline {
       pen.textAlign = 'right';
       pen.fillText(text, GUTTER - 7, y);
     };
-    label(run.moments ? 'order' : 'time', 13, `11px ${SANS}`, 'dim');
+    label(run.ordered ? 'order' : 'time', 13, `11px ${SANS}`, 'dim');
     if (lanes.faults) label('faults', lanes.faults.y + FAULT_ROW / 2 - 1, `11px ${SANS}`, 'dim');
-    for (const { name, y } of lanes.clients) label(name, y + CLIENT_ROW / 2, `11px ${SANS}`, 'ink');
+    for (const { name, y, height } of lanes.clients) label(name, y + height / 2, `11px ${SANS}`, 'ink');
     for (const lane of lanes.nodes) {
       label(lane.name, lane.bar, `650 14px ${SANS}`, 'ink');
       if (lane.disk >= 0) aside('disk', lane.disk + DISK / 2);

@@ -71,7 +71,7 @@ function ticks(view, whole, apart) {
 
 // An instant of the ruler, no finer than its step.
 function tickLabel(run, time, step) {
-  if (run.moments) return count(Math.round(time));
+  if (run.ordered) return '';
   const digits = Math.min(9, Math.max(0, -Math.floor(Math.log10(step / 1e9) + 1e-9)));
   return (Math.abs(time) < step / 2 ? 0 : time / 1e9).toFixed(digits) + ' s';
 }

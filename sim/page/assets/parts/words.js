@@ -13,14 +13,14 @@ function short(number) {
 // How many of something, with its name.
 const counted = (number, one, many) => `${count(number)} ${number === 1 ? one : many || one + 's'}`;
 
-// An instant: seconds to the microsecond, or the number of a moment.
+// An instant: seconds to the microsecond, or a place in an order.
 function instant(run, time) {
-  return run.moments ? `moment ${count(time)}` : `${(time / 1e9).toFixed(6)} s`;
+  return run.ordered ? `place ${count(time)}` : `${(time / 1e9).toFixed(6)} s`;
 }
 
 // A span of nanoseconds, in the unit that suits it.
 function span(run, time) {
-  if (run.moments) return counted(time, 'moment');
+  if (run.ordered) return counted(time, 'place');
   if (time >= 1e9) return `${(time / 1e9).toFixed(3)} s`;
   return time >= 1e6 ? `${(time / 1e6).toFixed(2)} ms` : `${(time / 1e3).toFixed(0)} µs`;
 }

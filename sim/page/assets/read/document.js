@@ -20,7 +20,7 @@ function readDocument(bytes) {
   const from = new Reader(bytes);
   const version = from.number();
   if (version !== VERSION) throw new Error(`a document of version ${version}`);
-  const read = { name: from.text(), title: from.text(), moments: from.number() === 1 };
+  const read = { name: from.text(), title: from.text(), ordered: from.number() === 1 };
   read.facts = from.list(() => ({
     label: from.text(), value: from.text(), code: from.number() === 1,
   }));

@@ -31,6 +31,12 @@ class Run {
     this.linkMessages();
     this.linkEffects();
     this.logs = new Logs(this);
+    this.phases = [];
+    for (let event = 0; event < this.events; event++) {
+      if (KINDS[this.kind[event]] === 'phase') this.phases.push(event);
+    }
+    this.asked = new Map();
+    for (const one of this.operations) if (one.event >= 0) this.asked.set(one.event, one);
   }
 
   sortByLane() {
@@ -174,6 +180,13 @@ class Run {
     const brought = this.brought[event];
     if (text || brought < 0) return text || KINDS[this.kind[event]];
     return `← ${this.nodes[this.messages.from[brought]]} ${this.messages.texts.at(brought)}`;
+  }
+
+  // The operation that an event begins, or ends.
+  operationOf(event) {
+    if (clientOf(this.lane[event]) < 0) return null;
+    const begun = [event, ...this.causesOf(event)].find(one => this.asked.has(one));
+    return begun === undefined ? null : this.asked.get(begun);
   }
 
   sentence(event) {

@@ -14,7 +14,7 @@ class Inspector {
     this.box.replaceChildren(
       this.head(run, event),
       this.causal(run, event, marks, causal),
-      node >= 0 ? this.node(run, event, node) : null,
+      node >= 0 ? this.node(run, event, node) : this.operation(run, event),
       run.nodes.length ? this.everybody(run, event) : null,
     );
     this.box.scrollTop = 0;
@@ -36,7 +36,7 @@ class Inspector {
         element('span', { class: 'chip faint' }, KINDS[kind[event]])),
       element('p', { class: 'what' }, run.what(event)),
       element('p', { class: 'when' }, instant(run, at[event]),
-        run.moments ? '' : ` · ${span(run, before)} after the one before`));
+        run.ordered ? '' : ` · ${span(run, before)} after the one before`));
   }
 
   causal(run, event, marks, causal) {
@@ -52,7 +52,7 @@ class Inspector {
       events.length > LINKS_MAX
         ? element('p', { class: 'empty' }, `and ${count(events.length - LINKS_MAX)} more`) : null,
     ) : null;
-    if (!causes.length && !effects.length) return null;
+    if (!run.nodes.length || (!causes.length && !effects.length)) return null;
     const tell = mark => marks ? marks.reduce((sum, one) => sum + (one === mark ? 1 : 0), 0) : 0;
     const choice = (name, label) => button(label, () => this.remark(name), {
       'aria-pressed': String(causal === name),
@@ -65,6 +65,23 @@ class Inspector {
         element('div', { class: 'choices', role: 'group', 'aria-label': 'Highlight' },
           choice('off', 'off'), choice('past', 'past'), choice('both', 'past and future'))),
       sum, list('because of', causes), list('led to', effects));
+  }
+
+  operation(run, event) {
+    const one = run.operationOf(event);
+    if (!one) return null;
+    const part = ['', 'part of the evidence', 'fits nowhere'][one.weight];
+    const rows = [
+      ['asked', one.call], ['told', one.outcome === RETURNED ? one.result || 'done'
+        : one.outcome === FAILED ? 'it failed' : 'nothing'],
+      ['took', one.returned === Infinity || run.ordered ? ''
+        : span(run, one.returned - one.invoked)],
+      ['order', one.place > 0 ? `number ${one.place} of the longest that explains it` : ''],
+      ['weight', part],
+    ];
+    return element('section', {}, element('h3', {}, 'The operation'),
+      element('dl', { class: 'facts' }, ...rows.filter(([, words]) => words).flatMap(
+        ([label, words]) => [element('dt', {}, label), element('dd', {}, words)])));
   }
 
   node(run, event, node) {

@@ -103,6 +103,6 @@ class List {
 
   time(event) {
     const at = this.run.at[event];
-    return this.run.moments ? count(at) : (at / 1e9).toFixed(6);
+    return this.run.ordered ? count(at) : (at / 1e9).toFixed(6);
   }
 }

@@ -94,7 +94,7 @@ class Pane {
 
 function sizeOf(run) {
   const parts = [
-    [run.events, 'event'], [run.messages.length, 'message'], [run.operations.length, 'operation'],
+    [run.ordered ? 0 : run.events, 'event'], [run.messages.length, 'message'], [run.operations.length, 'operation'],
     [run.faults.length, 'fault'],
   ];
   const said = parts.filter(([number]) => number).map(([number, name]) => counted(number, name));

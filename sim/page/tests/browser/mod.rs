@@ -47,7 +47,8 @@ pub(crate) fn told(name: &str, page: &str, address: &str, script: &str) -> Optio
 }
 
 fn runs(name: &str) -> bool {
-    let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let quiet =
+        |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet(Command::new(name).arg("--version")).is_ok_and(|status| status.success())
 }
 
