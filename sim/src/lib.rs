@@ -23,6 +23,7 @@ pub mod observe;
 pub mod outcome;
 pub mod plan;
 pub mod profile;
+pub mod record;
 pub mod request;
 pub mod run;
 pub mod settings;

@@ -91,6 +91,12 @@ impl Tally {
 }
 
 impl Failure {
+    /// The failure of a run in which a check found something wrong.
+    pub(crate) fn of(violation: Violation) -> Failure {
+        let liveness = violation.number.starts_with('L');
+        if liveness { Failure::Liveness(violation) } else { Failure::Safety(violation) }
+    }
+
     /// The failure of a run that ended in a panic with this payload.
     pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Failure {
         let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use quorate::types::NodeId;
+
 use crate::choice::{Choices, Overrides};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::Plan;
 use crate::profile::Profile;
+use crate::record::{Record, Recorder, Recording, Until};
 use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::workload::kv::Kv;
@@ -61,6 +64,31 @@ impl fmt::Debug for RunOptions {
 /// Runs `seed` to its end, or to the first thing that goes wrong.
 #[must_use]
 pub fn run(seed: u64, options: &RunOptions) -> Outcome {
+    run_plan(seed, draw(seed, options), options, None).0
+}
+
+/// Runs `seed` as [`run`] does and takes down what happens: to its end, or as far as it is wanted.
+///
+/// # Panics
+/// Never: a recorded run has a recording.
+#[must_use]
+pub fn record(seed: u64, options: &RunOptions, until: Until) -> Recording {
+    let drawn = draw(seed, options);
+    let nodes = (1..=drawn.settings.nodes()).map(|id| NodeId(id.into())).collect();
+    let (membership, plan) = (drawn.settings.formatted(), drawn.plan.ops.clone());
+    let recorder = Recorder::new(nodes, membership, plan, until);
+    let (outcome, record) = run_plan(seed, drawn, options, Some(recorder));
+    Recording { outcome, record: record.expect("it was recorded") }
+}
+
+/// What a seed comes to before anything happens.
+struct Drawn {
+    settings: Settings,
+    plan: Plan,
+    choices: Choices,
+}
+
+fn draw(seed: u64, options: &RunOptions) -> Drawn {
     let choices = Choices::new(seed, options.overrides.clone());
     let settings = Settings::draw(
         options.profile,
@@ -69,35 +97,34 @@ pub fn run(seed: u64, options: &RunOptions) -> Outcome {
         options.workload.command_bytes_max(),
     );
     let plan = Plan::draw(&settings, &choices);
-    run_plan(seed, settings, plan, choices, options)
+    Drawn { settings, plan, choices }
 }
 
 /// Runs a given plan in a given cluster.
 fn run_plan(
     seed: u64,
-    settings: Settings,
-    plan: Plan,
-    choices: Choices,
+    Drawn { settings, plan, choices }: Drawn,
     options: &RunOptions,
-) -> Outcome {
+    recorder: Option<Recorder>,
+) -> (Outcome, Option<Record>) {
     if let Some(trace) = &options.trace {
         trace(&settings.to_string());
         plan.ops.iter().for_each(|op| trace(&op.to_string()));
     }
     let checks = options.checks.then_some(&options.workload);
-    let mut witness = Witness::new(&settings, checks, options.trace.clone());
+    let mut witness = Witness::new(&settings, checks, options.trace.clone(), recorder);
     let mut world = World::new(settings, options.workload.clone(), plan, choices);
     let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness)));
     let (now, events) = world.position();
     witness.finish(now, events);
     let failure = match end {
         Err(panic) => Some(Failure::panicked(panic.as_ref())),
-        Ok(()) => world.stalled().map(Failure::Stalled).or_else(|| {
-            let violation = witness.violation()?.clone();
-            let liveness = violation.number.starts_with('L');
-            Some(if liveness { Failure::Liveness } else { Failure::Safety }(violation))
-        }),
+        Ok(()) => world
+            .stalled()
+            .map(Failure::Stalled)
+            .or_else(|| Some(Failure::of(witness.violation()?.clone()))),
     };
+    let record = witness.record(now, failure.as_ref());
     let (tally, marks) = witness.results();
-    Outcome { seed, digest: world.digest(), tally, marks, failure }
+    (Outcome { seed, digest: world.digest(), tally, marks, failure }, record)
 }

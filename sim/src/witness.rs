@@ -3,6 +3,7 @@
 //! The world tells a witness all that happens and asks it nothing but whether to stop.
 
 mod reads;
+mod recording;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -21,6 +22,7 @@ use crate::coverage::{MARKS, MarkId, Spot};
 use crate::fault::Fault;
 use crate::observe::{Seen, Violation};
 use crate::outcome::Tally;
+use crate::record::Recorder;
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::trace::TraceSink;
@@ -31,6 +33,7 @@ pub(crate) struct Witness {
     checks: Option<Checks>,
     violation: Option<Violation>,
     trace: Option<TraceSink>,
+    recorder: Option<Box<Recorder>>,
     config: Config,
     voters: u8,
     marks: Vec<u32>,
@@ -72,11 +75,13 @@ struct Loan {
 }
 
 impl Witness {
-    /// Who watches a run of `settings`, with checks of its workload if there is one.
+    /// Who watches a run of `settings`, with checks of its workload if there is one. A run that is
+    /// recorded ends where the recording does.
     pub(crate) fn new(
         settings: &Settings,
         checks: Option<&AnyWorkload>,
         trace: Option<TraceSink>,
+        recorder: Option<Recorder>,
     ) -> Witness {
         let membership: Membership = settings.formatted();
         let nodes: Vec<NodeId> = (1..=settings.nodes()).map(|id| NodeId(id.into())).collect();
@@ -86,6 +91,7 @@ impl Witness {
             checks: checks.map(|workload| Checks::new(&nodes, &membership, bounds, workload)),
             violation: None,
             trace,
+            recorder: recorder.map(Box::new),
             config: settings.config.clone(),
             voters: settings.voters,
             marks: vec![0; MARKS.len()],
@@ -131,9 +137,10 @@ impl Witness {
         self.checks.is_some()
     }
 
-    /// Whether nothing is wrong so far.
-    pub(crate) fn is_content(&self) -> bool {
-        self.violation.is_none()
+    /// Whether nothing is wrong so far, and it wants to see what happens at `next`.
+    pub(crate) fn is_content(&self, next: SimTime) -> bool {
+        let full = self.recorder.as_ref().is_some_and(|recorder| recorder.is_full(next));
+        self.violation.is_none() && !full
     }
 
     /// What is wrong, if anything is.
@@ -143,6 +150,7 @@ impl Witness {
 
     /// Something is wrong that the world saw by itself. The first thing counts.
     pub(crate) fn fail(&mut self, violation: Violation) {
+        self.record_failure(violation.at, &violation);
         self.violation.get_or_insert(violation);
     }
 
@@ -153,10 +161,14 @@ impl Witness {
         if self.trace.is_some() {
             self.trace_seen(now, &seen);
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.see(now, &seen);
+        }
         if self.violation.is_none()
             && let Some(checks) = &mut self.checks
             && let Err(violation) = checks.see(now, seen)
         {
+            self.record_failure(now, &violation);
             self.violation = Some(violation);
         }
         if let (Seen::Ended, Some(checks)) = (seen, &self.checks) {
@@ -259,6 +271,7 @@ impl Witness {
         applying: bool,
     ) {
         self.leaders.remove(&status.id);
+        self.record_stakes(status.id, parts, kept);
         self.reach_if(parts > 0 && kept == 0, Spot::CrashBeforeFlush);
         self.reach_if(0 < kept && kept < parts, Spot::CrashPartKept);
         self.reach_if(parts > 0 && kept == parts, Spot::CrashAllKept);
@@ -385,6 +398,7 @@ impl Witness {
         action: &FileAction,
         error: &DiskError,
     ) {
+        self.record_disk_failure(now, node, action, error);
         self.note(now, node, &format_args!("disk: {action:?}: {error}"));
     }
 
@@ -421,7 +435,10 @@ impl Witness {
     /// A node carries out an action.
     pub(crate) fn action(&mut self, now: SimTime, status: &Status, action: &Action) {
         match action {
-            Action::Refused { reason, .. } => self.reach(MarkId::refused(*reason)),
+            Action::Refused { from, message, reason } => {
+                self.reach(MarkId::refused(*reason));
+                self.refuses_message(now, status.id, (*from, message), *reason);
+            }
             Action::ReadReady { tag, freshness, .. } => self.read_ready(*tag, *freshness),
             Action::Stranger { .. } => self.reach(Spot::Stranger),
             Action::Rejected { tag, reason } => {

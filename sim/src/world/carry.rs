@@ -408,7 +408,10 @@ impl World {
             self.network.remember(message);
         }
         let parcel = Parcel::pack(&packet);
-        let parcel = parcel.unwrap_or_else(|| panic!("{} says what nobody can read", place.id()));
+        let mut parcel =
+            parcel.unwrap_or_else(|| panic!("{} says what nobody can read", place.id()));
+        self.network.number(&mut parcel);
+        witness.departs(now, &packet, fate.way(parcel.number));
         for at in [fate.copy, fate.arrival].into_iter().flatten() {
             let slot = self.network.dispatch(parcel.clone());
             self.queue.push(at, Event::Arrive { slot });

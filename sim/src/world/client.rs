@@ -178,10 +178,16 @@ impl Clients {
         Tag(u64::from(client.tried) << CLIENT_BITS | u64::from(number))
     }
 
+    /// Whose try `tag` is, and of which operation, unless that is forgotten.
+    pub(super) fn whose(&self, tag: Tag) -> Option<(u16, Option<OpId>)> {
+        let (client, tried) = taken_apart(tag);
+        let (op, _) = self.list[client as usize].tries.get(&tried)?;
+        Some((client, *op))
+    }
+
     /// What the outcome of `tag` is for, unless that is forgotten. It has no other.
     pub(super) fn ends(&mut self, tag: Tag) -> Option<Try> {
-        let client = (tag.0 & ((1 << CLIENT_BITS) - 1)) as u16;
-        let tried = (tag.0 >> CLIENT_BITS) as u32;
+        let (client, tried) = taken_apart(tag);
         let (op, call) = self.list[client as usize].tries.remove(&tried)?;
         Some(Try { client, op, call })
     }
@@ -211,6 +217,11 @@ impl Clients {
         self.free.push(slot);
         Some(request)
     }
+}
+
+/// The client that a tag names, and the number of its try.
+fn taken_apart(tag: Tag) -> (u16, u32) {
+    ((tag.0 & ((1 << CLIENT_BITS) - 1)) as u16, (tag.0 >> CLIENT_BITS) as u32)
 }
 
 impl Client {

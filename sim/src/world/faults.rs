@@ -68,8 +68,10 @@ impl World {
     /// Carries out one operation of the plan, if it can be.
     fn perform(&mut self, op: u32, it: Option<Place>, other: Option<Place>, witness: &mut Witness) {
         self.fold((EventKind::Fault as u64) << 56 ^ self.now.0);
-        let verb = self.storm.op(op).verb.clone();
+        let verb = self.storm.strikes(op).verb.clone();
+        witness.strikes(self.now, op, it.map(Place::id));
         self.strike(&verb, it, other, witness);
+        witness.struck();
     }
 
     fn resolve(&self, who: Who, it: Option<Place>, other: Option<Place>) -> Option<Place> {
@@ -108,6 +110,7 @@ impl World {
             Verb::Pause(node, lasting) => {
                 if let Some(place) = who(node).filter(|place| self.pause(*place, lasting)) {
                     witness.fault(Fault::Pause, self.nodes[place.0 as usize].role());
+                    witness.pauses(self.now, place.id());
                     self.stop_clock(place, witness);
                 }
             }
@@ -325,6 +328,7 @@ impl World {
         if self.calm.is_some() {
             return;
         }
+        witness.lifts(self.now, self.storm.began(effect));
         match *self.storm.effect(effect) {
             Effect::Blocked(links) => self.network.unblock(links),
             Effect::Flapping { .. } | Effect::Consulted { .. } => {}
@@ -359,6 +363,7 @@ impl World {
         if down {
             self.network.unblock(links);
             if self.now >= until {
+                witness.lifts(self.now, self.storm.began(number));
                 return;
             }
         } else {

@@ -67,8 +67,9 @@ impl World {
         let result = node.disk.apply(&action);
         self.count_event(EventKind::Operation, u64::from(place.0) << 56 ^ id.0);
         self.meet_disk_faults(place, witness);
-        if let Err(error) = &result {
-            self.disk_failed(place, &action, error, witness);
+        match &result {
+            Ok(_) => witness.operated(now, place.id(), &action),
+            Err(error) => self.disk_failed(place, &action, error, witness),
         }
         let fatal = leaves_doubt(&action, &result);
         let synced = matches!(action, FileAction::Sync { .. }) && lane == 0;

@@ -198,12 +198,16 @@ impl World {
 
     /// Lets a process go on: it gets at once what it missed, as it came or sorted by where it came
     /// from, as a driver may look at its timers, its clients and its peers in any order.
-    pub(super) fn resume(&mut self, place: Place, pause: u16) {
+    pub(super) fn resume(&mut self, place: Place, pause: u16, witness: &mut Witness) {
         let node = &mut self.nodes[place.0 as usize];
         if node.pause != pause {
             return;
         }
-        let mut held = node.held.take().unwrap_or_default();
+        let held = node.held.take();
+        if held.is_some() {
+            witness.resumes(self.now, place.id());
+        }
+        let mut held = held.unwrap_or_default();
         if node.clock.stands_still() {
             node.clock.recover(self.now);
             self.rearm(place);

@@ -339,6 +339,9 @@ impl World {
             return;
         };
         running.unanswered.push(tag);
+        if let Some((client, op)) = self.clients.whose(tag) {
+            witness.asked(self.now, client, op, (tag, to.id()));
+        }
         witness.see(self.now, Seen::Asked { node: to.id(), tag });
         match ask {
             Asked::Propose(command, acknowledge) => {

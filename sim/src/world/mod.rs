@@ -43,6 +43,7 @@ use crate::choice::{Choices, Key, Kind};
 use crate::digest;
 use crate::observe::Seen;
 use crate::plan::{Plan, Trigger};
+use crate::record::Taken;
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::witness::Witness;
@@ -146,7 +147,7 @@ impl World {
 
     /// Runs to the end, or until `witness` has seen something wrong.
     pub(crate) fn run(&mut self, witness: &mut Witness) {
-        while !self.ended && witness.is_content() && self.advance(witness) {}
+        while !self.ended && witness.is_content(self.queue.next()) && self.advance(witness) {}
     }
 
     /// How far the run has come: in time, and in events.
@@ -223,7 +224,7 @@ impl World {
                 self.restart(Place(node), incarnation, witness);
             }
             Event::Resume { node, pause } if self.may_recover(Place(node)) => {
-                self.resume(Place(node), pause);
+                self.resume(Place(node), pause, witness);
             }
             Event::Restart { .. } | Event::Resume { .. } => {}
             Event::Client { client, nap } => self.client_wakes(client, nap, witness),
@@ -262,8 +263,11 @@ impl World {
     }
 
     /// Lets a message reach a node at once, whomever it is addressed to.
-    fn arrives_now(&mut self, place: Place, message: Message) {
-        let Some(parcel) = Parcel::pack(&Packet::Message(message)) else { return };
+    fn arrives_now(&mut self, place: Place, message: Message, witness: &mut Witness) {
+        let packet = Packet::Message(message);
+        let Some(mut parcel) = Parcel::pack(&packet) else { return };
+        self.network.number(&mut parcel);
+        witness.intrudes(self.now, place.id(), parcel.number, &packet);
         let slot = self.network.dispatch(parcel);
         self.queue.push(self.now, Event::Intrude { node: place.0, slot });
     }
@@ -278,12 +282,14 @@ impl World {
     fn receive(&mut self, to: Place, parcel: &Parcel, witness: &mut Witness) {
         let Some(running) = &self.nodes[to.0 as usize].running else {
             self.count_event(EventKind::Vain, u64::from(to.0));
+            witness.drops(self.now, to.id(), parcel.number);
             return;
         };
         let packet = parcel.unpack();
         if let Some(message) = packet.message() {
             witness.received(message, &running.status);
         }
+        witness.arrives(parcel.number);
         let part = matches!(&packet, Packet::Transfer(transfer)
             if matches!(transfer.body, TransferBody::Bytes(..)));
         self.step(to, Input::Packet(packet), witness);
@@ -325,6 +331,7 @@ impl World {
         let Some(running) = node.running.as_deref_mut() else { return };
         let kind = EventKind::of(&input);
         let answers = answers(&input).filter(|_| witness.checks());
+        let taken = witness.is_recorded().then(|| Taken::of(&input));
         let mut outputs = std::mem::take(&mut self.outputs);
         running.node.step(own, input, &mut outputs);
         let before = std::mem::replace(&mut running.status, running.node.status());
@@ -334,6 +341,9 @@ impl World {
             running.node.assert_invariants();
         }
         let status = running.status;
+        if let Some(taken) = taken {
+            witness.takes(now, &status, taken, running.node.deadline());
+        }
         let membership = running.node.raft().membership().clone();
         let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;

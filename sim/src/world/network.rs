@@ -7,6 +7,7 @@ use quorate::wire;
 
 use crate::choice::{Choices, Key, Kind};
 use crate::fault::Fault;
+use crate::record::{Lost, Way};
 use crate::settings::Settings;
 use crate::time::SimTime;
 use crate::world::node::Place;
@@ -19,7 +20,20 @@ pub(crate) struct Links(u128);
 #[derive(Clone, Debug)]
 pub(crate) struct Parcel {
     pub(crate) to: NodeId,
+    /// Counts the packets of a run, from 1; every copy of one has its number.
+    pub(crate) number: u64,
     bytes: Arc<[u8]>,
+}
+
+impl Fate {
+    /// The way of a packet with this fate.
+    pub(crate) fn way(&self, packet: u64) -> Way {
+        let Fate { arrival, copy, met } = *self;
+        let late = met[0] == Some(Fault::Delay) || met[0] == Some(Fault::Clog);
+        let why = if met[0] == Some(Fault::Loss) { Lost::Loss } else { Lost::Cut };
+        let lost = arrival.is_none().then_some(why);
+        Way { packet, arrival, copy, late, lost }
+    }
 }
 
 impl Parcel {
@@ -27,7 +41,7 @@ impl Parcel {
     pub(crate) fn pack(packet: &Packet) -> Option<Parcel> {
         let mut bytes = Vec::new();
         wire::encode(packet, &mut bytes).ok()?;
-        Some(Parcel { to: packet.to(), bytes: bytes.into() })
+        Some(Parcel { to: packet.to(), number: 0, bytes: bytes.into() })
     }
 
     /// The packet, as its receiver reads it.
@@ -54,6 +68,8 @@ pub(crate) struct Network {
     seen: u64,
     /// When the last message on its way arrives.
     latest_arrival: SimTime,
+    /// How many packets were given to it.
+    numbered: u64,
 }
 
 /// One link in one direction.
@@ -133,6 +149,7 @@ impl Network {
             remembered: 0,
             seen: 0,
             latest_arrival: SimTime::default(),
+            numbered: 0,
         }
     }
 
@@ -205,6 +222,12 @@ impl Network {
             fate.copy = Some(on_time.after(lateness(choices, key(Kind::CopyLateness), settings)));
         }
         fate
+    }
+
+    /// Gives the next packet its number.
+    pub(crate) fn number(&mut self, parcel: &mut Parcel) {
+        self.numbered += 1;
+        parcel.number = self.numbered;
     }
 
     /// Gives a packet that is on its way a slot.

@@ -80,6 +80,11 @@ impl Queue {
         self.heap.push(Reverse(Scheduled { at, number: self.scheduled, event }));
     }
 
+    /// When the next event comes; the end of time if there is none.
+    pub(crate) fn next(&self) -> SimTime {
+        self.heap.peek().map_or(SimTime(u64::MAX), |Reverse(next)| next.at)
+    }
+
     /// Takes the next event.
     pub(crate) fn pop(&mut self) -> Option<(SimTime, Event)> {
         self.heap.pop().map(|Reverse(next)| (next.at, next.event))

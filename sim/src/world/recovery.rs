@@ -38,7 +38,7 @@ impl World {
             self.bury_others(last, witness);
         }
         for place in &core {
-            self.make_well(*place);
+            self.make_well(*place, witness);
         }
         self.mark_calm(&core, witness);
         let ids: Vec<NodeId> = core.iter().map(|place| place.id()).collect();
@@ -145,7 +145,7 @@ impl World {
     }
 
     /// No fault concerns the node any more.
-    fn make_well(&mut self, place: Place) {
+    fn make_well(&mut self, place: Place, witness: &mut Witness) {
         let now = self.now;
         let node = &mut self.nodes[place.0 as usize];
         node.clock.recover(now);
@@ -160,7 +160,7 @@ impl World {
         if node.running.is_none() {
             self.queue.push(now, Event::Restart { node: place.0, incarnation });
         }
-        self.resume(place, pause);
+        self.resume(place, pause, witness);
         self.rearm(place);
     }
 

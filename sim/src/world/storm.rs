@@ -17,7 +17,10 @@ pub(super) struct Storm {
     /// One bit for each trigger that some armed operation waits for.
     triggers: u32,
     firings: Vec<Firing>,
-    effects: Vec<Effect>,
+    /// Each with the operation that began it.
+    effects: Vec<(Effect, u32)>,
+    /// The operation that happened last.
+    struck: u32,
 }
 
 /// An operation that waits for its trigger.
@@ -59,7 +62,20 @@ pub(super) enum Effect {
 
 impl Storm {
     pub(super) fn new(plan: Plan) -> Storm {
-        Storm { plan, armed: Vec::new(), triggers: 0, firings: Vec::new(), effects: Vec::new() }
+        Storm {
+            plan,
+            armed: Vec::new(),
+            triggers: 0,
+            firings: Vec::new(),
+            effects: Vec::new(),
+            struck: 0,
+        }
+    }
+
+    /// One operation of the plan, which happens now.
+    pub(super) fn strikes(&mut self, op: u32) -> &Op {
+        self.struck = op;
+        self.op(op)
     }
 
     /// One operation of the plan.
@@ -138,13 +154,18 @@ impl Storm {
 
     /// A fault begins to last.
     pub(super) fn begin(&mut self, effect: Effect) -> u32 {
-        self.effects.push(effect);
+        self.effects.push((effect, self.struck));
         (self.effects.len() - 1) as u32
     }
 
     /// A fault that lasts.
     pub(super) fn effect(&mut self, number: u32) -> &mut Effect {
-        &mut self.effects[number as usize]
+        &mut self.effects[number as usize].0
+    }
+
+    /// The operation of the plan that began it.
+    pub(super) fn began(&self, number: u32) -> u32 {
+        self.effects[number as usize].1
     }
 }
 

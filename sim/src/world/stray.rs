@@ -26,7 +26,7 @@ impl World {
         for number in 0..count {
             if let Some((message, role)) = self.stray(place, number) {
                 witness.fault(Fault::Stray, Some(role));
-                self.arrives_now(place, message);
+                self.arrives_now(place, message, witness);
             }
         }
     }
@@ -79,7 +79,7 @@ impl World {
         let again: Vec<Message> = (0..count).map(|_| (*draw.pick(&old)).clone()).collect();
         witness.fault(Fault::Replay, Some(role));
         for message in again {
-            self.arrives_now(place, message);
+            self.arrives_now(place, message, witness);
         }
     }
 }

@@ -27,7 +27,7 @@ fn calm_settings() -> Settings {
 
 fn world_of(settings: Settings, ops: Vec<Op>) -> (World, Witness) {
     let choices = Choices::new(SEED, Overrides::new());
-    let witness = Witness::new(&settings, Some(&workload()), None);
+    let witness = Witness::new(&settings, Some(&workload()), None, None);
     (World::new(settings, workload(), Plan { ops }, choices), witness)
 }
 
@@ -36,7 +36,7 @@ fn advance_until(world: &mut World, witness: &mut Witness, done: impl Fn(&World)
         if done(world) {
             return;
         }
-        assert!(world.advance(witness) && witness.is_content());
+        assert!(world.advance(witness) && witness.is_content(world.now));
     }
     panic!("it never happens");
 }
@@ -158,13 +158,13 @@ fn a_clone_goes_on_exactly_as_the_original() {
     let settings = Settings::draw(<&Profile>::default(), &choices, 1, 64);
     let plan = Plan::draw(&settings, &choices);
     let mut world = World::new(settings.clone(), workload(), plan, choices);
-    let mut witness = Witness::new(&settings, None, None);
+    let mut witness = Witness::new(&settings, None, None, None);
     for _ in 0..5_000 {
         world.advance(&mut witness);
     }
     let mut clone = world.clone();
     world.run(&mut witness);
-    clone.run(&mut Witness::new(&settings, None, None));
+    clone.run(&mut Witness::new(&settings, None, None, None));
     assert_eq!((world.digest(), world.events), (clone.digest(), clone.events));
 }
 
