@@ -21,6 +21,7 @@ pub mod disk;
 pub mod fault;
 pub mod observe;
 pub mod outcome;
+pub mod picture;
 pub mod plan;
 pub mod profile;
 pub mod record;

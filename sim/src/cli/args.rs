@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Plants known bugs, one at a time in a copy of the sources, and hunts them
     Mutants(MutantsArguments),
+    /// Draws one seed as a page that needs nothing else
+    View(ViewArguments),
 }
 
 #[derive(Args, Debug)]
@@ -150,6 +152,19 @@ pub(crate) struct CheckArguments {
     pub(crate) json: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ViewArguments {
+    /// The seed to run
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Which storms the seed draws from
+    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
+    pub(crate) profile: &'static Profile,
+    /// Where the page is written
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) html: PathBuf,
+}
+
 /// What reading the command line came to, if not arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -214,6 +229,7 @@ mod tests {
         assert_eq!(sweep.profile.name, "calm");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --campaigns 1").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
+        assert!(read("view --seed 7 --profile calm --html a.html").is_ok());
         assert!(read("check - a.jsonl --model kv --time 5m --memory 2G --html a.html").is_ok());
     }
 

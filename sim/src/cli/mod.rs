@@ -1,5 +1,5 @@
 //! The command `cargo sim`: sweeps, replays, measurements, planted bugs,
-//! and verdicts on histories.
+//! verdicts on histories, and pages of runs.
 
 mod args;
 mod bench;
@@ -15,6 +15,7 @@ mod report;
 mod sweep;
 mod text;
 mod values;
+mod view;
 
 use std::env;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
             Some(Command::Bench(bench)) => bench::go(&bench),
             Some(Command::Check(check)) => histories::go(&check),
             Some(Command::Mutants(mutants)) => mutants::go(&mutants),
+            Some(Command::View(view)) => view::go(&view),
         }),
         Err(Stop::Told(text)) => {
             console::say(text.trim_end());

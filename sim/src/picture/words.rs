@@ -1,0 +1,130 @@
+//! What a run's states, writes, entries and commands are called on the page.
+
+use quorate::machine::Request;
+use quorate::raft::Status;
+use quorate::types::{Entry, Payload, Write};
+use quorate_page::text::printable;
+
+use crate::picture::Words;
+use crate::request::{OpId, unmark};
+use crate::workload::kv::Operation;
+
+/// Letters of a command on the page.
+const COMMAND_MAX: usize = 60;
+
+/// What a node's state says beside its role, term and ladder.
+pub(crate) fn detail(status: &Status) -> String {
+    let mut parts = Vec::new();
+    if let Some(vote) = status.vote {
+        parts.push(format!("voted {vote}"));
+    }
+    if status.disk_full {
+        parts.push("disk full".to_owned());
+    }
+    let counts =
+        [("reads waiting", status.reads_waiting), ("messages held back", status.outbox_messages)];
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    parts.extend(counts.map(|(what, count)| format!("{what} {count}")));
+    parts.join(" · ")
+}
+
+/// A write to a disk.
+pub(crate) fn write(write: &Write) -> String {
+    let mut parts = Vec::new();
+    if let Some(promised) = &write.hard_state {
+        let vote = promised.vote.map_or(String::new(), |vote| format!(" voted {vote}"));
+        parts.push(format!("{}{vote}", promised.term));
+    }
+    if let Some(meta) = &write.install {
+        parts.push(format!("snapshot to {}", meta.last));
+    }
+    match (write.entries.first(), write.entries.last()) {
+        (Some(first), Some(last)) if first.id != last.id => {
+            parts.push(format!("entries {} to {}", first.id, last.id));
+        }
+        (Some(only), _) => parts.push(format!("entry {}", only.id)),
+        (None, _) => {}
+    }
+    if parts.is_empty() { "commit index".to_owned() } else { parts.join(", ") }
+}
+
+/// An entry of a log, without its index and term.
+pub(crate) fn entry(entry: &Entry, words: Words<'_>) -> String {
+    match &entry.payload {
+        Payload::Noop => "noop".to_owned(),
+        Payload::Membership(membership) => membership.to_string(),
+        Payload::Command(bytes) => match Request::decode(bytes) {
+            Some(Request::Register { .. }) => "opens a session".to_owned(),
+            Some(Request::Plain(command) | Request::InSession { command, .. }) => {
+                command_words(command, words)
+            }
+            None => shortened(&printable(bytes)),
+        },
+    }
+}
+
+/// The operation that an entry is for, and its command.
+pub(crate) fn command_of(entry: &Entry, words: Words<'_>) -> Option<(OpId, String)> {
+    let Payload::Command(bytes) = &entry.payload else { return None };
+    let (Request::Plain(command) | Request::InSession { command, .. }) = Request::decode(bytes)?
+    else {
+        return None;
+    };
+    let (command, op) = unmark(command)?;
+    Some((op, shortened(&words(command))))
+}
+
+fn command_words(command: &[u8], words: Words<'_>) -> String {
+    match unmark(command) {
+        Some((command, _)) => shortened(&words(command)),
+        None => shortened(&printable(command)),
+    }
+}
+
+/// What a command of the key-value store says; any other is shown as text.
+#[must_use]
+pub fn kv(command: &[u8]) -> String {
+    let value = |value: &[u8]| shortened(&printable(value));
+    match Operation::decode(command) {
+        Some(operation) => operation_words(&operation, value),
+        None => printable(command),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(COMMAND_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn operation_words(operation: &Operation<'_>, words: impl Fn(&[u8]) -> String) -> String {
+    let key = words(operation.key());
+    match operation {
+        Operation::Get { .. } => format!("get {key}"),
+        Operation::Put { value, .. } => format!("put {key} {}", words(value)),
+        Operation::Delete { .. } => format!("delete {key}"),
+        Operation::CompareAndSet { expected: None, value, .. } => {
+            format!("put {key} {} if absent", words(value))
+        }
+        Operation::CompareAndSet { expected: Some(expected), value, .. } => {
+            format!("put {key} {} if {}", words(value), words(expected))
+        }
+        Operation::Append { value, .. } => format!("append {key} {}", words(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_the_store_are_words_and_others_are_text() {
+        let put = Operation::Put { key: b"k1", value: b"\xff\n" };
+        assert_eq!(kv(&put.encode()), "put k1 \\xff\\x0a");
+        let set = Operation::CompareAndSet { key: b"k", expected: None, value: b"v" };
+        assert_eq!(kv(&set.encode()), "put k v if absent");
+        assert_eq!(kv(b"\x09?"), "\\x09?");
+        assert_eq!(shortened(&"x".repeat(99)).chars().count(), COMMAND_MAX + 1);
+    }
+}
