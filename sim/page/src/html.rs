@@ -11,11 +11,12 @@ const STYLE: [&str; 2] =
     [include_str!("../assets/style/base.css"), include_str!("../assets/style/run.css")];
 
 /// The script, in the order in which its parts need one another.
-const SCRIPT: [&str; 19] = [
+const SCRIPT: [&str; 20] = [
     include_str!("../assets/parts/elements.js"),
     include_str!("../assets/parts/words.js"),
     include_str!("../assets/parts/paint.js"),
     include_str!("../assets/parts/ladder.js"),
+    include_str!("../assets/parts/bar.js"),
     include_str!("../assets/read/reader.js"),
     include_str!("../assets/read/document.js"),
     include_str!("../assets/read/run.js"),

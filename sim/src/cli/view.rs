@@ -29,8 +29,7 @@ pub(crate) fn go(arguments: &ViewArguments) -> Result<Exit, Trouble> {
     fs::write(&arguments.html, &page)
         .map_err(|error| Trouble::file("--html", &arguments.html, &error))?;
     let failure = recording.outcome.failure;
-    let verdict =
-        failure.as_ref().map_or("nothing went wrong".to_owned(), ToString::to_string);
+    let verdict = failure.as_ref().map_or("nothing went wrong".to_owned(), ToString::to_string);
     console::say(&format!("{}: {events}; {verdict}", arguments.html.display()));
     Ok(failure.as_ref().map_or(Exit::Fine, Exit::of))
 }

@@ -83,9 +83,10 @@ impl<'a> Logs<'a> {
         let book = &mut self.books[node];
         match &event.what {
             What::Submitted(_) => {
-                let change = book.pending.last().filter(|change| {
-                    change.replaces || !change.entries.is_empty()
-                })?;
+                let change = book
+                    .pending
+                    .last()
+                    .filter(|change| change.replaces || !change.entries.is_empty())?;
                 change.carry_out(&mut book.memory);
                 Some(LogChange { keep: change.keep, entries: change.entries.clone() })
             }
@@ -98,7 +99,10 @@ impl<'a> Logs<'a> {
                 Some(LogChange { keep: 0, entries: Vec::new() })
             }
             What::Started { kept, .. } => {
-                book.pending.drain(..).take(kept.len()).for_each(|one| one.carry_out(&mut book.disk));
+                book.pending
+                    .drain(..)
+                    .take(kept.len())
+                    .for_each(|one| one.carry_out(&mut book.disk));
                 let last = status.map_or(0, |status| status.last.index.0);
                 book.disk.retain(|index, _| *index <= last);
                 book.start()

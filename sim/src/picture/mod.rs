@@ -209,7 +209,8 @@ impl Drawing<'_> {
             Some(violation(failure, place(shown)))
         });
         let tally = &outcome.tally;
-        let fact = |label: &str, value: String| Fact { label: label.to_owned(), value, code: false };
+        let fact =
+            |label: &str, value: String| Fact { label: label.to_owned(), value, code: false };
         self.document.facts = vec![
             fact("digest", format!("{:016x}", outcome.digest)),
             fact("elections", tally.elections.to_string()),

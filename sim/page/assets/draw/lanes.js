@@ -3,9 +3,7 @@ const RULER = 26;
 const FAULT_ROW = 17;
 const FAULT_ROWS_MAX = 6;
 const [CLIENT_ROW, CLIENT_ROW_ALONE] = [21, 30];
-const [BAR, DISK, STAIRS, BETWEEN] = [22, 8, 26, 24];
-const SANS = 'system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif';
-const MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
+const [DISK, STAIRS, BETWEEN] = [8, 26, 24];
 
 // Puts each span into the first row that is free; what finds none shares the last.
 function stacked(spans, rowsMax) {

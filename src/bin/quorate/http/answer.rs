@@ -10,11 +10,15 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 use quorate::runtime::Metrics;
+use quorate_page::live;
 
 use crate::http::health::Health;
 use crate::http::{Serves, Site};
 
 const PAGE: &str = include_str!("page.html");
+/// What this page has beside what it shares with that of a recorded run.
+const STYLE: &str = include_str!("live.css");
+const SCRIPT: &str = include_str!("live.js");
 /// Stands in the page where each answer has a number of its own, which its policy names.
 const NONCE: &str = "{{nonce}}";
 
@@ -81,7 +85,10 @@ fn names_this_machine(request: &Request<Incoming>) -> bool {
 /// The page may run its own script, show its own style, and ask where it came from.
 fn page() -> Answer {
     let nonce = format!("{:032x}", entropy());
-    let mut told = with(StatusCode::OK, HTML, PAGE.replace(NONCE, &nonce));
+    let style = [live::STYLE, STYLE].concat();
+    let script = [&live::PARTS.concat(), SCRIPT].concat();
+    let text = PAGE.replace("{{style}}", &style).replace("{{script}}", &script);
+    let mut told = with(StatusCode::OK, HTML, text.replace(NONCE, &nonce));
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
          connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
