@@ -3,11 +3,11 @@
 mod browser;
 mod made;
 
-use quorate_page::document::{Condition, Document, Event, Fate, Lane, Role, State};
+use quorate_page::document::{Document, Event, Fate, Lane, State};
 use quorate_page::html::page;
 use quorate_page::text::printable;
 
-use browser::{told, written};
+use browser::told;
 
 /// What a hundred thousand events may take.
 const PAGE_BYTES_MAX: usize = 5_000_000;
@@ -246,15 +246,4 @@ fn a_damaged_page_says_so() {
     let script = "tell(document.querySelector('[role=alert]').textContent.slice(0, 20));";
     let Some(lines) = told("damaged", &cut, "", script) else { return };
     assert_eq!(lines, ["This page is damaged"]);
-    let _ = (Condition::Up, Role::Leader);
-}
-
-#[test]
-fn small() {
-    let storm = made::made(3, 900, 3);
-    let mut shrunk = made::made(3, 200, 5);
-    shrunk.name = "shrunk".to_owned();
-    written("storm.html", &page("storm", &[storm.clone()]));
-    written("plain.html", &page("large", &[made::made(5, 100_000, 7)]));
-    written("both.html", &page("both", &[storm, shrunk]));
 }

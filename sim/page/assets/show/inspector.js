@@ -11,12 +11,13 @@ class Inspector {
   show(run, event, marks, causal) {
     if (event < 0) return this.box.replaceChildren(...this.nothing(run));
     const node = nodeOf(run.lane[event]);
-    this.box.replaceChildren(
+    const sections = [
       this.head(run, event),
       this.causal(run, event, marks, causal),
       node >= 0 ? this.node(run, event, node) : this.operation(run, event),
       run.nodes.length ? this.everybody(run, event) : null,
-    );
+    ];
+    this.box.replaceChildren(...sections.filter(section => section !== null));
     this.box.scrollTop = 0;
   }
 
@@ -77,7 +78,7 @@ class Inspector {
       ['took', one.returned === Infinity || run.ordered ? ''
         : span(run, one.returned - one.invoked)],
       ['order', one.place > 0 ? `number ${one.place} of the longest that explains it` : ''],
-      ['weight', part],
+      ['it is', part],
     ];
     return element('section', {}, element('h3', {}, 'The operation'),
       element('dl', { class: 'facts' }, ...rows.filter(([, words]) => words).flatMap(

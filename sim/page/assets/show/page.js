@@ -66,7 +66,7 @@ class Page {
     const { violation } = run;
     const verdict = violation ? button([
       element('b', {}, violation.check), element('span', {}, violation.saw),
-      run.events ? element('span', { class: 'at' }, instant(run, run.at[violation.event])) : null,
+      run.events && !run.ordered ? element('span', { class: 'at' }, instant(run, run.at[violation.event])) : null,
     ], () => this.goTo(violation.event), { class: 'verdict wrong', title: 'Shows where' })
       : element('div', { class: 'verdict fine' }, 'No check saw anything wrong.');
     const tab = (label, pressed, does) => button(label, does, { 'aria-pressed': String(pressed) });
@@ -110,7 +110,7 @@ class Page {
     const wrong = run.violation ? button('What was wrong', () => this.goTo(run.violation.event),
       { class: 'alarm' }) : null;
     this.keys = keyList();
-    this.tools.replaceChildren(
+    const tools = [
       element('div', { class: 'choices' },
         step('«', 'The first event', () => list.listed[0] ?? -1),
         step('‹', 'The event before', () => list.step(-1)),
@@ -124,7 +124,9 @@ class Page {
           timeline.draw();
         }, { title: 'All of the run' })),
       wrong, element('span', { class: 'push' }), this.search,
-      showMenu(this.pane, () => this.pane.changed()), this.keys);
+      showMenu(this.pane, () => this.pane.changed()), this.keys,
+    ];
+    this.tools.replaceChildren(...tools.filter(tool => tool !== null));
   }
 
   // What there is to read: events, story, tables, facts.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// Writes a page to the folder for tests.
-pub(crate) fn written(name: &str, page: &str) -> PathBuf {
+fn written(name: &str, page: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, page).expect("the folder for tests can be written to");
     path
