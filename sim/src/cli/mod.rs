@@ -1,4 +1,4 @@
-//! The command `cargo sim`: sweeps, replays, measurements, planted bugs,
+//! The command `cargo sim`: sweeps, replays and what explains them, measurements, planted bugs,
 //! and verdicts on histories.
 
 mod args;
@@ -11,6 +11,7 @@ mod interrupt;
 mod mutants;
 mod panics;
 mod progress;
+mod replays;
 mod report;
 mod sweep;
 mod text;
@@ -34,6 +35,11 @@ pub fn main() -> ExitCode {
             Some(Command::Bench(bench)) => bench::go(&bench),
             Some(Command::Check(check)) => histories::go(&check),
             Some(Command::Mutants(mutants)) => mutants::go(&mutants),
+            Some(Command::Explain(explain)) => replays::explain(&explain),
+            Some(Command::At(at)) => replays::at(&at),
+            Some(Command::WhyNot(why_not)) => replays::why_not(&why_not),
+            Some(Command::Record(record)) => replays::record(&record),
+            Some(Command::Diff(diff)) => replays::diff(&diff),
         }),
         Err(Stop::Told(text)) => {
             console::say(text.trim_end());
