@@ -18,6 +18,7 @@ pub mod cli;
 pub mod coverage;
 pub mod digest;
 pub mod disk;
+pub mod explain;
 pub mod fault;
 pub mod observe;
 pub mod outcome;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use quorate::raft::PeerStatus;
 use quorate::types::NodeId;
 
 use crate::choice::{Choices, Overrides};
@@ -77,8 +78,9 @@ pub fn record(seed: u64, options: &RunOptions, until: Until) -> Recording {
     let nodes = (1..=drawn.settings.nodes()).map(|id| NodeId(id.into())).collect();
     let (membership, plan) = (drawn.settings.formatted(), drawn.plan.ops.clone());
     let recorder = Recorder::new(nodes, membership, plan, until);
-    let (outcome, record) = run_plan(seed, drawn, options, Some(recorder));
-    Recording { outcome, record: record.expect("it was recorded") }
+    let (outcome, recorded) = run_plan(seed, drawn, options, Some(recorder));
+    let (record, peers) = recorded.expect("it was recorded");
+    Recording { outcome, record, peers }
 }
 
 /// What a seed comes to before anything happens.
@@ -100,13 +102,16 @@ fn draw(seed: u64, options: &RunOptions) -> Drawn {
     Drawn { settings, plan, choices }
 }
 
+/// What was recorded, and how each leader sees its peers at the end of it.
+type Recorded = (Record, Vec<(NodeId, Vec<PeerStatus>)>);
+
 /// Runs a given plan in a given cluster.
 fn run_plan(
     seed: u64,
     Drawn { settings, plan, choices }: Drawn,
     options: &RunOptions,
     recorder: Option<Recorder>,
-) -> (Outcome, Option<Record>) {
+) -> (Outcome, Option<Recorded>) {
     if let Some(trace) = &options.trace {
         trace(&settings.to_string());
         plan.ops.iter().for_each(|op| trace(&op.to_string()));
@@ -125,6 +130,7 @@ fn run_plan(
             .or_else(|| Some(Failure::of(witness.violation()?.clone()))),
     };
     let record = witness.record(now, failure.as_ref());
+    let recorded = record.map(|record| (record, world.peers()));
     let (tally, marks) = witness.results();
-    (Outcome { seed, digest: world.digest(), tally, marks, failure }, record)
+    (Outcome { seed, digest: world.digest(), tally, marks, failure }, recorded)
 }

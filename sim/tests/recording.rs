@@ -67,8 +67,7 @@ fn every_durable_write_was_submitted() {
     let mut durable = 0;
     for (id, event) in record.all() {
         let What::Durable(write) = event.what else { continue };
-        // It may be what the node did just before.
-        let submission = event.cause.or(event.before).expect("a write is submitted");
+        let submission = event.cause.expect("a write is submitted");
         let What::Submitted(submitted) = &record.event(submission).what else {
             panic!("{id} is the end of {}", record.event(submission).what);
         };

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
-use crate::cli::values::{self, Shard, Until};
+use crate::cli::values::{self, Shard, Until, With};
 use crate::profile::Profile;
+use crate::record::EventId;
+use crate::time::SimTime;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 fine · 2 wrong usage, or a file that cannot be read or written · 10 safety, or a \
@@ -48,6 +51,85 @@ pub(crate) enum Command {
     Mutants(MutantsArguments),
     /// Draws one seed as a page that needs nothing else
     View(ViewArguments),
+    /// Tells in sentences why a seed fails, from its first cause on
+    Explain(ExplainArguments),
+    /// Shows what the nodes of a seed are like at some point
+    At(AtArguments),
+    /// Tells what kept a node from leading, or an index from being committed
+    WhyNot(WhyNotArguments),
+    /// Writes every event of a seed to a file, one line each
+    Record(RecordArguments),
+    /// Shows the first event at which two seeds part, or two builds; exits with 14 if they do
+    Diff(DiffArguments),
+}
+
+/// The seed that is run again.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Replayed {
+    /// The seed
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Which storms the seed draws from
+    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
+    pub(crate) profile: &'static Profile,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArguments {
+    #[command(flatten)]
+    pub(crate) replayed: Replayed,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AtArguments {
+    #[command(flatten)]
+    pub(crate) replayed: Replayed,
+    /// At this time, like 1.9s, as events show it
+    #[arg(long, value_name = "TIME", value_parser = values::moment, conflicts_with = "event")]
+    pub(crate) time: Option<SimTime>,
+    /// After the event of this number [default: after the last one]
+    #[arg(long, value_name = "K", value_parser = values::event)]
+    pub(crate) event: Option<EventId>,
+    /// Only this node, like n3
+    #[arg(long, value_name = "NODE", value_parser = values::node)]
+    pub(crate) node: Option<NodeId>,
+}
+
+#[derive(Args, Debug)]
+#[group(id = "what", required = true, multiple = false, args = ["leader", "commit"])]
+pub(crate) struct WhyNotArguments {
+    #[command(flatten)]
+    pub(crate) replayed: Replayed,
+    /// Why this node did not lead
+    #[arg(long, value_name = "NODE", value_parser = values::node)]
+    pub(crate) leader: Option<NodeId>,
+    /// Why this index was not committed
+    #[arg(long, value_name = "INDEX", conflicts_with = "from")]
+    pub(crate) commit: Option<u64>,
+    /// From this time on, like 2s [default: the start]
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) from: Option<SimTime>,
+    /// Up to this time, like 4s [default: the end]
+    #[arg(long, value_name = "TIME", value_parser = values::moment)]
+    pub(crate) to: Option<SimTime>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecordArguments {
+    #[command(flatten)]
+    pub(crate) replayed: Replayed,
+    /// The file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DiffArguments {
+    #[command(flatten)]
+    pub(crate) replayed: Replayed,
+    /// Another seed, or a file that `record` of another build wrote
+    #[arg(long, value_name = "SEED|FILE", value_parser = values::with)]
+    pub(crate) with: With,
 }
 
 #[derive(Args, Debug)]
@@ -116,6 +198,10 @@ pub(crate) struct MutantsArguments {
     /// each other one has seeds of its own
     #[arg(long, value_name = "K", default_value = "3")]
     pub(crate) campaigns: NonZeroU64,
+    /// Explains those that have a file in sim/tests/explained/ or are named, and compares; a file
+    /// that is not there is written
+    #[arg(long, conflicts_with_all = ["campaigns", "json"])]
+    pub(crate) explain: bool,
     /// Prints the kill table as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -154,12 +240,8 @@ pub(crate) struct CheckArguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct ViewArguments {
-    /// The seed to run
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: u64,
-    /// Which storms the seed draws from
-    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
-    pub(crate) profile: &'static Profile,
+    #[command(flatten)]
+    pub(crate) replayed: Replayed,
     /// Where the page is written
     #[arg(long, value_name = "FILE.html")]
     pub(crate) html: PathBuf,
@@ -228,6 +310,12 @@ mod tests {
         assert_eq!(sweep.shard, Some(Shard { number: 2, of: 3 }));
         assert_eq!(sweep.profile.name, "calm");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --campaigns 1").is_ok());
+        assert!(read("explain --seed 7 --profile disk").is_ok());
+        assert!(read("at --seed 7 --time 1.9s --node n3").is_ok());
+        assert!(read("why-not --seed 7 --leader n3 --from 2s --to 4.25s").is_ok());
+        assert!(read("why-not --seed 7 --commit 9").is_ok());
+        assert!(read("diff --seed 7 --with 8").is_ok());
+        assert!(read("record --seed 7 --to events.txt").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
         assert!(read("view --seed 7 --profile calm --html a.html").is_ok());
         assert!(read("check - a.jsonl --model kv --time 5m --memory 2G --html a.html").is_ok());
@@ -251,6 +339,11 @@ mod tests {
             ("--seeds 0..5 bench", "bench"),
             ("shrink", "shrink"),
             ("help", "help"),
+            ("explain", "--seed"),
+            ("at --seed 7 --time 1x", "'1x'"),
+            ("at --seed 7 --event 0", "'0'"),
+            ("at --seed 7 --node 3", "'3'"),
+            ("why-not --seed 7", "--leader"),
             ("mutants --campaigns 0", "--campaigns"),
             ("check", "<FILE>"),
             ("check a --model heap", "heap"),

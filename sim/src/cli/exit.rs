@@ -57,6 +57,11 @@ impl Trouble {
     pub(crate) fn file(purpose: &str, path: &Path, error: &io::Error) -> Trouble {
         Trouble(format!("{purpose}: {}: {error}", path.display()))
     }
+
+    /// A file that does not say what it should.
+    pub(crate) fn wrong_file(path: &Path, wrong: &str) -> Trouble {
+        Trouble(format!("{}: {}", path.display(), wrong.replace('\n', " ")))
+    }
 }
 
 impl fmt::Display for Trouble {

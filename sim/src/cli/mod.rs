@@ -1,5 +1,5 @@
-//! The command `cargo sim`: sweeps, replays, measurements, planted bugs,
-//! verdicts on histories, and pages of runs.
+//! The command `cargo sim`: sweeps, replays, what explains and draws them, measurements, planted
+//! bugs, and verdicts on histories.
 
 mod args;
 mod bench;
@@ -11,6 +11,7 @@ mod interrupt;
 mod mutants;
 mod panics;
 mod progress;
+mod replays;
 mod report;
 mod sweep;
 mod text;
@@ -36,6 +37,11 @@ pub fn main() -> ExitCode {
             Some(Command::Check(check)) => histories::go(&check),
             Some(Command::Mutants(mutants)) => mutants::go(&mutants),
             Some(Command::View(view)) => view::go(&view),
+            Some(Command::Explain(explain)) => replays::explain(&explain),
+            Some(Command::At(at)) => replays::at(&at),
+            Some(Command::WhyNot(why_not)) => replays::why_not(&why_not),
+            Some(Command::Record(record)) => replays::record(&record),
+            Some(Command::Diff(diff)) => replays::diff(&diff),
         }),
         Err(Stop::Told(text)) => {
             console::say(text.trim_end());

@@ -29,6 +29,14 @@ pub(crate) fn run(seed: u64, options: &RunOptions) -> Outcome {
     caught(seed, || run::run(seed, options))
 }
 
+/// Does what is a seed's business: a panic in it prints nothing by itself.
+pub(crate) fn quietly<T>(seed: impl FnOnce() -> T) -> T {
+    IN_SEED.set(true);
+    let done = seed();
+    IN_SEED.set(false);
+    done
+}
+
 fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
     IN_SEED.set(true);
     WHERE.set(None);

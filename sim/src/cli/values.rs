@@ -1,12 +1,16 @@
 //! The values of flags: seed ranges, spans of time, shards.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use quorate::types::NodeId;
 use quorate_checker::formats::Object;
 
 use crate::profile::Profile;
+use crate::record::EventId;
+use crate::time::SimTime;
 
 /// One part of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,15 @@ pub(crate) struct Shard {
 pub(crate) enum Until {
     /// Many seeds in a row without anything new.
     Stable,
+}
+
+/// What a run is held against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum With {
+    /// The run of another seed.
+    Seed(u64),
+    /// The events in a file.
+    File(PathBuf),
 }
 
 /// Reads `A..B`: from A up to, and without, B.
@@ -98,6 +111,39 @@ pub(crate) fn profile() -> impl TypedValueParser<Value = &'static Profile> {
         .try_map(|name| Profile::by_name(&name))
 }
 
+/// Reads a point in time as events show it, in seconds: `1.9s`, `1.901233`.
+pub(crate) fn moment(text: &str) -> Result<SimTime, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let wrong = || "a time is a number of seconds, like 1.9s".to_owned();
+    if part.len() > 9 {
+        return Err(wrong());
+    }
+    let seconds = whole_number(whole).map_err(|_| wrong())?;
+    let nanos = whole_number(&format!("{part:0<9}")).map_err(|_| wrong())?;
+    let all = seconds.checked_mul(1_000_000_000).and_then(|all| all.checked_add(nanos));
+    // Events show microseconds: what happens within the last one shown belongs to it.
+    all.map(|all| SimTime(all.saturating_add(999))).ok_or_else(wrong)
+}
+
+/// Reads the number of an event: `1843` or `#1843`.
+pub(crate) fn event(text: &str) -> Result<EventId, String> {
+    let number = whole_number(text.strip_prefix('#').unwrap_or(text))?;
+    let number = u32::try_from(number).ok().filter(|number| *number > 0);
+    number.map(EventId).ok_or_else(|| "events count from 1".to_owned())
+}
+
+/// Reads the name of a node: `n3`.
+pub(crate) fn node(text: &str) -> Result<NodeId, String> {
+    let number = text.strip_prefix('n').ok_or("a node is written n3")?;
+    whole_number(number).map(NodeId)
+}
+
+/// Reads a seed, or the name of a file.
+pub(crate) fn with(text: &str) -> Result<With, String> {
+    Ok(whole_number(text).map_or_else(|_| With::File(text.into()), With::Seed))
+}
+
 fn whole_number(text: &str) -> Result<u64, String> {
     // `parse` alone would also take a plus sign.
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -134,6 +180,24 @@ mod tests {
         {
             assert!(span(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_moment_is_what_events_show() {
+        assert_eq!(moment("1.9s"), Ok(SimTime(1_900_000_999)));
+        assert_eq!(moment("1.901233"), Ok(SimTime(1_901_233_999)));
+        assert_eq!(moment("4s"), Ok(SimTime(4_000_000_999)));
+        for wrong in ["", "s", "1x", "-1s", "1.s2", "1.0123456789s"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nodes_events_and_runs_are_named() {
+        assert_eq!((node("n3"), event("#7")), (Ok(NodeId(3)), Ok(EventId(7))));
+        assert!(node("3").is_err() && node("n").is_err() && event("0").is_err());
+        assert_eq!(with("8"), Ok(With::Seed(8)));
+        assert_eq!(with("a/8"), Ok(With::File("a/8".into())));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate::raft::Status;
+use quorate::raft::{PeerStatus, Status};
 use quorate::types::{Membership, Message, NodeId};
 
 use crate::outcome::Outcome;
@@ -31,6 +31,8 @@ pub struct Recording {
     pub outcome: Outcome,
     /// What happened.
     pub record: Record,
+    /// How each leader sees its peers where the recording ends.
+    pub peers: Vec<(NodeId, Vec<PeerStatus>)>,
 }
 
 impl Record {

@@ -28,9 +28,9 @@ pub struct Event {
     pub state: Option<u32>,
     /// What happened to the same node just before.
     pub before: Option<EventId>,
-    /// What brought it about, if that is another event than the one before: the sending of a
-    /// message that is taken, the submission of a write that is durable, the planned operation
-    /// behind a fault, the step that set the timer which goes off.
+    /// What brought it about: the sending of a message that is taken, the submission of a write
+    /// that is durable, the planned operation behind a fault, the step that set the timer which
+    /// goes off, the step that wanted what is done.
     pub cause: Option<EventId>,
 }
 

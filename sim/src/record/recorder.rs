@@ -123,7 +123,6 @@ impl Recorder {
             let track = self.track(node);
             (before, state) = (track.last.replace(id), track.state);
         }
-        let cause = cause.filter(|cause| Some(*cause) != before);
         self.record.events.push(Event { at, node, what, state, before, cause });
         id
     }

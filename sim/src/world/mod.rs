@@ -35,7 +35,7 @@ mod tests;
 
 use std::time::Duration;
 
-use quorate::raft::Status;
+use quorate::raft::{PeerStatus, RoleName, Status};
 use quorate::replica::{Input, Output};
 use quorate::types::{Index, Instant, Message, NodeId, Packet, TransferBody};
 
@@ -153,6 +153,14 @@ impl World {
     /// How far the run has come: in time, and in events.
     pub(crate) fn position(&self) -> (SimTime, u64) {
         (self.now, self.events)
+    }
+
+    /// How each leader sees its peers.
+    pub(crate) fn peers(&self) -> Vec<(NodeId, Vec<PeerStatus>)> {
+        let running =
+            self.nodes.iter().filter_map(|node| Some((node.place, node.running.as_ref()?)));
+        let leaders = running.filter(|(_, running)| running.status.role == RoleName::Leader);
+        leaders.map(|(place, running)| (place.id(), running.node.peers())).collect()
     }
 
     /// A hash over every event so far.

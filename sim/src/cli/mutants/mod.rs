@@ -1,6 +1,7 @@
 //! `cargo sim mutants`: plants the bugs of `sim/mutants.toml`, one at a time in a copy of the
 //! sources, and hunts each with a sweep or a test.
 
+mod explained;
 mod hunt;
 mod kills;
 mod table;
@@ -24,6 +25,9 @@ pub(crate) fn go(arguments: &MutantsArguments) -> Result<Exit, Trouble> {
     let sources = tree::sources()?;
     let mutants = table::read(&sources, &arguments.only)?;
     let tree = Tree::copy(&sources)?;
+    if arguments.explain {
+        return explained::go(arguments, &tree, &sources, &mutants);
+    }
     let mut results = Results::open(&tree::folder(&sources), tree.fingerprint)?;
     let mut campaigns = Vec::new();
     for (at, mutant) in mutants.iter().enumerate() {

@@ -1,0 +1,169 @@
+//! `cargo sim explain`, `at`, `why-not`, `record` and `diff`: one seed, looked at closely.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use quorate::types::{Index, NodeId};
+
+use crate::cli::args::{
+    AtArguments, DiffArguments, ExplainArguments, RecordArguments, Replayed, WhyNotArguments,
+};
+use crate::cli::console;
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::panics;
+use crate::cli::values::With;
+use crate::explain;
+use crate::record::{EventId, Record, Recording, Until};
+use crate::run::{self, RunOptions};
+use crate::time::SimTime;
+
+/// How many events before the first difference are shown, and how many after it.
+const BEFORE: usize = 5;
+const AFTER: usize = 3;
+
+/// Runs the seed again and takes down what happens.
+pub(crate) fn recording(replayed: &Replayed, until: Until) -> Recording {
+    panics::keep_quiet_in_seeds();
+    let options = RunOptions { profile: replayed.profile, ..RunOptions::default() };
+    panics::quietly(|| run::record(replayed.seed, &options, until))
+}
+
+/// Tells why a seed fails.
+pub(crate) fn explain(arguments: &ExplainArguments) -> Result<Exit, Trouble> {
+    let Recording { outcome, record, .. } = recording(&arguments.replayed, Until::End);
+    match (explain::explain(&record), &outcome.failure) {
+        (Some(telling), Some(failure)) => {
+            console::say(telling.to_string().trim_end());
+            Ok(Exit::of(failure))
+        }
+        _ => {
+            console::say(&format!("seed {} does not fail", outcome.seed));
+            Ok(Exit::Fine)
+        }
+    }
+}
+
+/// Shows what the nodes are like at some point.
+pub(crate) fn at(arguments: &AtArguments) -> Result<Exit, Trouble> {
+    let until = match (arguments.time, arguments.event) {
+        (Some(time), _) => Until::Time(time),
+        (None, Some(event)) => Until::Event(event),
+        (None, None) => Until::End,
+    };
+    let recording = recording(&arguments.replayed, until);
+    known(&recording.record, arguments.node)?;
+    console::say(explain::standing(&recording, arguments.node).trim_end());
+    Ok(Exit::Fine)
+}
+
+/// Tells what kept a node from leading, or an index from being committed.
+pub(crate) fn why_not(arguments: &WhyNotArguments) -> Result<Exit, Trouble> {
+    let to = arguments.to.unwrap_or(SimTime(u64::MAX));
+    let until = if arguments.to.is_some() { Until::Time(to) } else { Until::End };
+    let Recording { record, .. } = recording(&arguments.replayed, until);
+    known(&record, arguments.leader)?;
+    let lines = match (arguments.leader, arguments.commit) {
+        (Some(node), _) => {
+            explain::why_not_leader(&record, node, arguments.from.unwrap_or_default(), to)
+        }
+        (None, Some(index)) => explain::why_not_committed(&record, Index(index), to),
+        (None, None) => Vec::new(),
+    };
+    lines.iter().for_each(|line| console::say(line));
+    Ok(Exit::Fine)
+}
+
+fn known(record: &Record, node: Option<NodeId>) -> Result<(), Trouble> {
+    match node.filter(|node| !record.nodes.contains(node)) {
+        Some(node) => {
+            let known: Vec<String> = record.nodes.iter().map(ToString::to_string).collect();
+            Err(Trouble(format!("there is no {node} in this run, only {}", known.join(" "))))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Writes every event of a seed to a file.
+pub(crate) fn record(arguments: &RecordArguments) -> Result<Exit, Trouble> {
+    let Recording { record, .. } = recording(&arguments.replayed, Until::End);
+    let text = lines(&record).join("\n") + "\n";
+    let written = fs::write(&arguments.to, text);
+    written.map_err(|error| Trouble::file("--to", &arguments.to, &error))?;
+    let (count, path) = (record.events.len(), arguments.to.display());
+    console::say(&format!("{count} events of seed {} are in {path}", arguments.replayed.seed));
+    Ok(Exit::Fine)
+}
+
+fn lines(record: &Record) -> Vec<String> {
+    record.all().map(|(id, _)| record.line(id)).collect()
+}
+
+/// Shows where two runs part.
+pub(crate) fn diff(arguments: &DiffArguments) -> Result<Exit, Trouble> {
+    let ours = recording(&arguments.replayed, Until::End);
+    let (theirs, name) = match &arguments.with {
+        With::Seed(seed) => {
+            let replayed = Replayed { seed: *seed, ..arguments.replayed };
+            (lines(&recording(&replayed, Until::End).record), format!("seed {seed}"))
+        }
+        With::File(path) => (read(path)?, path.display().to_string()),
+    };
+    let own = lines(&ours.record);
+    let Some(place) = parting(&own, &theirs) else {
+        console::say(&format!("{} events, and they are the same", own.len()));
+        return Ok(Exit::Fine);
+    };
+    let mut says = format!("the runs part at event {}\n", place + 1);
+    let before = place.saturating_sub(BEFORE)..place;
+    own[before].iter().for_each(|line| shown(&mut says, "  both", line));
+    for (name, of) in [(format!("seed {}", arguments.replayed.seed), &own), (name, &theirs)] {
+        let _ = writeln!(says, "\n{name}");
+        match of.get(place..) {
+            Some([]) | None => says.push_str("  ends here\n"),
+            Some(rest) => rest.iter().take(AFTER).for_each(|line| shown(&mut says, " ", line)),
+        }
+    }
+    console::say(says.trim_end());
+    let until = Until::Event(EventId(place as u32 + 1));
+    let replayed = Replayed { ..arguments.replayed };
+    console::say(&format!("\nseed {}, {}", replayed.seed, state(&replayed, until)));
+    if let With::Seed(seed) = arguments.with {
+        console::say(&format!("\nseed {seed}, {}", state(&Replayed { seed, ..replayed }, until)));
+    }
+    Ok(Exit::Vacuous)
+}
+
+fn state(replayed: &Replayed, until: Until) -> String {
+    explain::standing(&recording(replayed, until), None).trim_end().to_owned()
+}
+
+fn shown(says: &mut String, margin: &str, line: &str) {
+    let _ = writeln!(says, "{margin}  {line}");
+}
+
+/// The first place at which the two differ; none if they are the same.
+fn parting(one: &[String], other: &[String]) -> Option<usize> {
+    let differs = one.iter().zip(other).position(|(one, other)| one != other);
+    let shorter = one.len().min(other.len());
+    differs.or((one.len() != other.len()).then_some(shorter))
+}
+
+fn read(path: &Path) -> Result<Vec<String>, Trouble> {
+    let text = fs::read_to_string(path).map_err(|error| Trouble::file("--with", path, &error))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_part_at_the_first_line_that_differs_or_that_one_has_alone() {
+        let lines = |text: &str| -> Vec<String> { text.lines().map(str::to_owned).collect() };
+        assert_eq!(parting(&lines("a\nb"), &lines("a\nb")), None);
+        assert_eq!(parting(&lines("a\nb"), &lines("a\nc")), Some(1));
+        assert_eq!(parting(&lines("a\nb"), &lines("a")), Some(1));
+        assert_eq!(parting(&[], &lines("a")), Some(0));
+    }
+}
