@@ -407,7 +407,7 @@ impl World {
         {
             self.network.remember(message);
         }
-        let parcel = Parcel::pack(&packet);
+        let parcel = Parcel::pack(&packet, &mut self.paper);
         let parcel = parcel.unwrap_or_else(|| panic!("{} says what nobody can read", place.id()));
         for at in [fate.copy, fate.arrival].into_iter().flatten() {
             let slot = self.network.dispatch(parcel.clone());

@@ -85,6 +85,8 @@ pub(crate) struct World {
     ended: bool,
     /// Kept between steps for its memory alone.
     outputs: Vec<Output>,
+    /// What packets are written on.
+    paper: Vec<u8>,
 }
 
 /// More events than this at one instant mean that they beget one another.
@@ -130,6 +132,7 @@ impl World {
             events_now: 0,
             ended: false,
             outputs: Vec::new(),
+            paper: Vec::new(),
             settings,
             workload,
             choices,
@@ -263,7 +266,8 @@ impl World {
 
     /// Lets a message reach a node at once, whomever it is addressed to.
     fn arrives_now(&mut self, place: Place, message: Message) {
-        let Some(parcel) = Parcel::pack(&Packet::Message(message)) else { return };
+        let packet = Packet::Message(message);
+        let Some(parcel) = Parcel::pack(&packet, &mut self.paper) else { return };
         let slot = self.network.dispatch(parcel);
         self.queue.push(self.now, Event::Intrude { node: place.0, slot });
     }
