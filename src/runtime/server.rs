@@ -249,7 +249,7 @@ where
         let span = info_span!("node", id = %greeting.node, cluster = %greeting.cluster);
         let _within = span.enter();
         let (done, done_queue) = mpsc::unbounded_channel();
-        let lanes = Lanes::start(&disk, worker, &done, &counts);
+        let lanes = Lanes::start(&disk, (worker, config.inline_machine), &done, &counts);
         let lanes = lanes.map_err(ServerError::Threads)?;
         drop((done, disk));
         if let Some(founders) = &config.replica.raft.founders {

@@ -226,13 +226,15 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
     assert!(waited.await.is_ok(), "this never comes: {what}");
 }
 
-/// Small files and frequent snapshots.
+/// Small files, frequent snapshots, and every other state machine on its node's own thread.
 fn small(config: &mut ServerConfig) {
     let replica = &mut config.replica;
     replica.storage.segment_bytes = 16 << 20;
     replica.storage.segments_ahead = 1;
     replica.snapshot_entries = 50;
     replica.trailing_entries = 10;
+    // Both ways of asking it, in every cluster.
+    config.inline_machine = config.replica.raft.id.0.is_multiple_of(2);
 }
 
 /// An address that nobody listens at. Another process may take it before it is used.

@@ -1,6 +1,6 @@
 //! What a cluster that runs goes through.
 
-use quorate::runtime::{Server, ServerConfigError, ServerError};
+use quorate::runtime::{Server, ServerConfig, ServerConfigError, ServerError};
 use quorate::types::NodeId;
 
 use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
@@ -60,13 +60,18 @@ async fn a_leader_that_is_shut_down_hands_over_first() {
 
 #[tokio::test]
 async fn a_state_machine_that_panics_stops_its_node() {
-    let mut cluster = Cluster::start(1).await;
-    cluster.leader().await;
-    let told = cluster.handle(NodeId(1)).propose(b"panic").await;
-    assert!(told.is_err(), "{told:?}");
-    let server = cluster.servers.get_mut(&NodeId(1)).expect("it was started");
-    let failure = server.ended().await.expect_err("it panicked");
-    assert!(failure.to_string().contains("quorate-machine panicked"), "{failure}");
+    for inline_machine in [false, true] {
+        let mut cluster = Cluster::unstarted(1);
+        let config = ServerConfig { inline_machine, ..cluster.config(NodeId(1)) };
+        let server = Server::start(config, Lines::default()).await.expect("it is empty");
+        cluster.servers.insert(NodeId(1), server);
+        cluster.leader().await;
+        let told = cluster.handle(NodeId(1)).propose(b"panic").await;
+        assert!(told.is_err(), "{told:?}");
+        let server = cluster.servers.get_mut(&NodeId(1)).expect("it was started");
+        let failure = server.ended().await.expect_err("it panicked");
+        assert!(failure.to_string().contains("quorate-machine panicked"), "{failure}");
+    }
 }
 
 #[tokio::test]

@@ -98,6 +98,7 @@ pub(crate) fn tls_of_clients(certs: &Path) -> Result<TlsConfig, CertsError> {
 pub(crate) async fn run(args: NodeArgs) -> Result<(), Box<dyn Error>> {
     let members = (1..).map(NodeId).zip(args.members);
     let mut config = ServerConfig::new(args.dir, CLUSTER, NodeId(args.id), members)?;
+    config.inline_machine = true;
     if let Some(certs) = args.certs {
         config.tls = Some(Directory::open(certs)?.config(&Principal::Node(NodeId(args.id))));
     }

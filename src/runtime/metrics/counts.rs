@@ -82,7 +82,6 @@ pub(in crate::runtime) struct RequestCounts {
 #[derive(Debug, Default)]
 pub(in crate::runtime) struct DiskCounts {
     /// What each lane has to do, what it does now included.
-    #[cfg_attr(madsim, expect(dead_code, reason = "a lane there has nothing that waits"))]
     pub(in crate::runtime) depths: [Gauge; LANES.len()],
     /// From when a sync of the log is asked for to its end.
     pub(in crate::runtime) flush_times: Histogram,

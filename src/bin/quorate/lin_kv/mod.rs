@@ -140,6 +140,7 @@ fn start(
     let directory = flags.data_dir.as_ref().expect("it was asked for").join(own);
     let config = ServerConfig::new(&directory, CLUSTER, id, members);
     let mut config = config.map_err(Trouble::wrong)?;
+    config.inline_machine = true;
     let replica = &mut config.replica;
     replica.snapshot_entries = flags.snapshot_entries.unwrap_or(replica.snapshot_entries);
     replica.trailing_entries = flags.trailing_entries.unwrap_or(replica.trailing_entries);

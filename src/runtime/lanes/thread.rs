@@ -1,0 +1,73 @@
+//! The thread of a lane.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use tracing::Span;
+
+use crate::runtime::lanes::desk::{Desk, Job};
+
+/// Does jobs in their order.
+pub(super) struct Thread<T> {
+    /// None only while the thread ends.
+    jobs: Option<Sender<Vec<Job<T>>>>,
+    thread: thread::Thread,
+    /// How often it was given jobs, without those of which it has told.
+    given: Arc<AtomicUsize>,
+}
+
+impl<T: Send + 'static> Thread<T> {
+    pub(super) fn start(desk: Desk<T>) -> io::Result<Thread<T>> {
+        // The node itself bounds how much it has asked for.
+        let (sender, jobs) = crossbeam_channel::unbounded::<Vec<Job<T>>>();
+        let (span, given) = (Span::current(), Arc::<AtomicUsize>::default());
+        let told = Arc::clone(&given);
+        let thread = thread::Builder::new().name(desk.name.to_owned()).spawn(move || {
+            let _within = span.entered();
+            while let Some(mut batch) = next(&jobs) {
+                if !desk.carry_out(&mut batch) {
+                    break;
+                }
+                told.fetch_sub(1, Ordering::Release);
+            }
+        })?;
+        Ok(Thread { jobs: Some(sender), thread: thread.thread().clone(), given })
+    }
+
+    /// Whether all is told that it was given.
+    pub(super) fn is_idle(&self) -> bool {
+        self.given.load(Ordering::Acquire) == 0
+    }
+
+    pub(super) fn give(&self, batch: Vec<Job<T>>) {
+        if let Some(jobs) = &self.jobs {
+            self.given.fetch_add(1, Ordering::Relaxed);
+            // One that is gone has told why.
+            let _ = jobs.send(batch);
+            self.thread.unpark();
+        }
+    }
+}
+
+/// The next jobs, as soon as there are some; none if there never will be.
+///
+/// Sleeps at once where the channel's own wait would spin first: they come long after.
+fn next<T>(jobs: &Receiver<T>) -> Option<T> {
+    loop {
+        match jobs.try_recv() {
+            Ok(jobs) => return Some(jobs),
+            Err(TryRecvError::Empty) => thread::park(),
+            Err(TryRecvError::Disconnected) => return None,
+        }
+    }
+}
+
+impl<T> Drop for Thread<T> {
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.thread.unpark();
+    }
+}
