@@ -7,11 +7,12 @@ use super::exceptions::{EXCEPTIONS, Exception};
 use super::source::Source;
 
 /// Where sources are, from the root of the workspace.
-pub(crate) const FOLDERS: [&str; 10] = [
+pub(crate) const FOLDERS: [&str; 11] = [
     "src",
     "sim/src",
     "sim/checker",
     "sim/explore",
+    "sim/page",
     "sim/tests",
     "sim/benches",
     "tests",
