@@ -109,7 +109,8 @@ function drawGroup(pen, paint, arrows, crowd) {
     if (!one.lost && !one.travels) head(pen, one, mark === OWN ? 6 : arrows.length > 80 ? 3 : 4);
   }
   pen.fill();
-  if (lost) arrows.forEach(one => cross(pen, pen.strokeStyle, one.x2, one.y2, crowd > 0.2 ? 3.5 : 2.5));
+  const arm = crowd > 0.2 ? 3.5 : 2.5;
+  if (lost) arrows.forEach(one => cross(pen, pen.strokeStyle, one.x2, one.y2, arm));
 }
 
 function head(pen, { x1, y1, x2, y2 }, size) {

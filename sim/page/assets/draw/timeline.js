@@ -86,7 +86,9 @@ class Timeline {
     };
     label(run.ordered ? 'order' : 'time', 13, `11px ${SANS}`, 'dim');
     if (lanes.faults) label('faults', lanes.faults.y + FAULT_ROW / 2 - 1, `11px ${SANS}`, 'dim');
-    for (const { name, y, height } of lanes.clients) label(name, y + height / 2, `11px ${SANS}`, 'ink');
+    for (const { name, y, height } of lanes.clients) {
+      label(name, y + height / 2, `11px ${SANS}`, 'ink');
+    }
     for (const lane of lanes.nodes) {
       label(lane.name, lane.bar, `650 14px ${SANS}`, 'ink');
       if (lane.disk >= 0) aside('disk', lane.disk + DISK / 2);

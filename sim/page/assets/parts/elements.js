@@ -13,7 +13,7 @@ function shape(name, attributes, ...children) {
 function filled(made, attributes, children) {
   for (const [key, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
-    if (key === 'paint') for (const [name, color] of Object.entries(value)) made.style[name] = color;
+    if (key === 'paint') Object.assign(made.style, value);
     else if (key.startsWith('on')) made.addEventListener(key.slice(2), value);
     else made.setAttribute(key, value === true ? '' : value);
   }

@@ -164,7 +164,9 @@ class Inspector {
     return element('section', {}, element('h3', {}, 'Every node at this event'),
       element('table', { class: 'nodes' },
         element('thead', {}, element('tr', {}, ...['', 'is', 'applied', 'committed', 'last']
-          .map((title, i) => element('th', { scope: 'col', class: i > 1 ? 'right' : null }, title)))),
+          .map((title, i) => element('th', {
+            scope: 'col', class: i > 1 ? 'right' : null,
+          }, title)))),
         element('tbody', {}, ...run.nodes.map((name, node) => {
           const state = run.stateAt(node, event);
           const figure = field => element('td', { class: 'right' },

@@ -66,7 +66,8 @@ class Page {
     const { violation } = run;
     const verdict = violation ? button([
       element('b', {}, violation.check), element('span', {}, violation.saw),
-      run.events && !run.ordered ? element('span', { class: 'at' }, instant(run, run.at[violation.event])) : null,
+      run.events && !run.ordered
+        ? element('span', { class: 'at' }, instant(run, run.at[violation.event])) : null,
     ], () => this.goTo(violation.event), { class: 'verdict wrong', title: 'Shows where' })
       : element('div', { class: 'verdict fine' }, 'No check saw anything wrong.');
     const tab = (label, pressed, does) => button(label, does, { 'aria-pressed': String(pressed) });

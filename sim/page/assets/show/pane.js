@@ -94,8 +94,8 @@ class Pane {
 
 function sizeOf(run) {
   const parts = [
-    [run.ordered ? 0 : run.events, 'event'], [run.messages.length, 'message'], [run.operations.length, 'operation'],
-    [run.faults.length, 'fault'],
+    [run.ordered ? 0 : run.events, 'event'], [run.messages.length, 'message'],
+    [run.operations.length, 'operation'], [run.faults.length, 'fault'],
   ];
   const said = parts.filter(([number]) => number).map(([number, name]) => counted(number, name));
   return said.join(', ') || 'nothing happened';

@@ -218,7 +218,8 @@ function plot(id, series) {
   pen.clearRect(0, 0, width, height);
   pen.font = `11px ${SANS}`;
   const [left, right, top, bottom] = [44, width - 6, 8, height - 20];
-  const most = Math.max(...series.flatMap(([, , values]) => values.filter(Number.isFinite)), 0) || 1;
+  const known = series.flatMap(([, , values]) => values.filter(Number.isFinite));
+  const most = Math.max(...known, 0) || 1;
   const step = [1, 2, 2.5, 5, 10].map(one => one * 10 ** Math.floor(Math.log10(most / 3)))
     .find(one => one * 4 >= most);
   const high = step * Math.ceil(most / step);
@@ -279,7 +280,8 @@ function past(nodes) {
     return `n${id} ${latest.condition === DOWN ? 'says nothing' : `${ROLES[latest.role]}, term `
       + latest.term}`;
   });
-  canvas.setAttribute('aria-label', `Roles and terms of each node over time; now ${words.join('; ')}`);
+  canvas.setAttribute('aria-label',
+    `Roles and terms of each node over time; now ${words.join('; ')}`);
 }
 
 // From which sample on a node had which role and term; who says nothing counts as down.
@@ -319,7 +321,8 @@ function repaint() {
 let answered = 0;
 async function look() {
   try {
-    const told = await fetch('api/cluster', { cache: 'no-store', signal: AbortSignal.timeout(4000) });
+    const signal = AbortSignal.timeout(4000);
+    const told = await fetch('api/cluster', { cache: 'no-store', signal });
     if (!told.ok) throw new Error(`HTTP ${told.status}`);
     const seen = await told.json();
     // A node that started over counts from nothing again.
