@@ -7,7 +7,7 @@ use quorate::raft::Status;
 use quorate::types::Write;
 use quorate_page::document::{Entry, LogChange};
 
-use crate::picture::{Words, words};
+use crate::picture::words::{self, Words};
 use crate::record::{Event, What};
 
 type Log = BTreeMap<u64, Entry>;

@@ -16,10 +16,8 @@ use crate::outcome::{Failure, Outcome};
 use crate::picture::logs::Logs;
 use crate::picture::messages::Messages;
 use crate::picture::operations::Operations;
+use crate::picture::words::Words;
 use crate::record::{Event as Recorded, EventId, Record, Recording, Taken, What};
-
-/// Words for the bytes of a user's command, without what the world adds to it.
-pub type Words<'a> = &'a dyn Fn(&[u8]) -> String;
 
 /// The document of a recorded run. `title` says which it is, and `command` what its commands are.
 #[must_use]

@@ -6,7 +6,7 @@ use std::fmt;
 use quorate::machine;
 use quorate_page::document::{Operation, Outcome, Weight};
 
-use crate::picture::{Words, words};
+use crate::picture::words::{self, Words};
 use crate::record::{Event, Record, What};
 use crate::request::OpId;
 

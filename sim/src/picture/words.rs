@@ -5,9 +5,11 @@ use quorate::raft::Status;
 use quorate::types::{Entry, Payload, Write};
 use quorate_page::text::printable;
 
-use crate::picture::Words;
 use crate::request::{OpId, unmark};
 use crate::workload::kv::Operation;
+
+/// Words for the bytes of a user's command, without what the world adds to it.
+pub type Words<'a> = &'a dyn Fn(&[u8]) -> String;
 
 /// Letters of a command on the page.
 const COMMAND_MAX: usize = 60;
