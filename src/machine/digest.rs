@@ -17,9 +17,16 @@ impl Digest {
     /// # Errors
     /// What reading failed with.
     pub fn of(reader: &mut dyn Read) -> io::Result<Digest> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(reader)?;
-        Ok(Digest::from_hash(hasher.finalize()))
+        // As much as the hasher takes side by side: most states are far smaller than a larger one.
+        let (mut hasher, mut buffer) = (blake3::Hasher::new(), [0; 8 << 10]);
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(Digest::from_hash(hasher.finalize())),
+                Ok(count) => _ = hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The digest of `bytes`.

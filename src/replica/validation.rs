@@ -64,6 +64,8 @@ struct Round {
     /// Who has answered, and with what.
     answers: BTreeMap<NodeId, Imprint>,
     until: Instant,
+    /// Who voted when the answers were last looked at, if none has come since.
+    judged_by: Option<Membership>,
 }
 
 /// How far a node in quarantine is on its way out.
@@ -128,13 +130,13 @@ impl Validation {
     pub(crate) fn may_answer(&self, now: Instant, membership: &Membership) -> bool {
         match self.standing {
             Standing::Sound => true,
-            Standing::Unchecked => now >= self.unchecked_until || self.others(membership) == 0,
+            Standing::Unchecked => now >= self.unchecked_until || self.is_alone(membership),
             Standing::Quarantined | Standing::Divided => false,
         }
     }
 
-    fn others(&self, membership: &Membership) -> usize {
-        membership.voters().filter(|voter| *voter != self.id).count()
+    fn is_alone(&self, membership: &Membership) -> bool {
+        membership.voters().all(|voter| voter == self.id)
     }
 
     /// When [`Validation::advance`] has something to do at the latest.
@@ -182,13 +184,17 @@ impl Validation {
         if self.standing == Standing::Quarantined {
             self.want_snapshot(now, membership, snapshot, outputs);
         }
-        if !self.stands() || self.others(membership) == 0 {
+        if !self.stands() || self.is_alone(membership) {
             self.round = None;
             self.due_at = self.due_at.max(now.after(self.period));
             return None;
         }
-        if let Some(round) = &self.round {
+        if let Some(round) = &mut self.round {
             let over = now >= round.until;
+            if !over && round.judged_by.as_ref().is_some_and(|by| by.is_same(membership)) {
+                return None;
+            }
+            round.judged_by = Some(membership.clone());
             let verdict = judge(self.id, round, membership, over)?;
             return Some(self.conclude(now, verdict));
         }
@@ -224,7 +230,7 @@ impl Validation {
             outputs.push(self.says(voter, ComparisonBody::Ask { round: number, index }));
         }
         let (answers, until) = (BTreeMap::new(), now.after(self.patience));
-        self.round = Some(Round { number, index, own, answers, until });
+        self.round = Some(Round { number, index, own, answers, until, judged_by: None });
         None
     }
 
@@ -291,6 +297,7 @@ impl Validation {
         let asked = |round: &&mut Round| (round.number, round.index) == (number, index);
         if let Some(round) = self.round.as_mut().filter(asked) {
             round.answers.insert(from, imprint);
+            round.judged_by = None;
         }
     }
 
@@ -424,12 +431,17 @@ mod tests {
         Imprint { results: hash(results), state: hash(state) }
     }
 
+    fn round(own: Imprint, answers: BTreeMap<NodeId, Imprint>) -> Round {
+        let (until, judged_by) = (Instant::NEVER, None);
+        Round { number: 1, index: Index(9), own, answers, until, judged_by }
+    }
+
     /// What node 1, with results 1, makes of the answers of the other voters of `voters`: 0 for
     /// one that does not know, and nothing for one that does not answer.
     fn verdict(voters: u64, answers: &[(u64, u8)], over: bool) -> Option<Verdict> {
         let answers = answers.iter().map(|(id, number)| (NodeId(*id), shows(*number, 0))).collect();
         let own = shows(1, 0);
-        let round = Round { number: 1, index: Index(9), own, answers, until: Instant::NEVER };
+        let round = round(own, answers);
         judge(NodeId(1), &round, &Membership::new((1..=voters).map(NodeId)), over)
     }
 
@@ -494,8 +506,7 @@ mod tests {
         let membership = Membership::new([2, 3, 4].map(NodeId)).with_learners([NodeId(1)]);
         let verdict = |two, three| {
             let answers = [(NodeId(2), shows(two, 0)), (NodeId(3), shows(three, 0))].into();
-            let round = Round { number: 1, index: Index(9), own, answers, until: Instant::NEVER };
-            judge(NodeId(1), &round, &membership, false)
+            judge(NodeId(1), &round(own, answers), &membership, false)
         };
         assert_eq!(verdict(1, 1), SOUND);
         assert_eq!(verdict(7, 7), QUARANTINED);
@@ -507,8 +518,7 @@ mod tests {
         let membership = Membership::new([1, 2, 3].map(NodeId));
         let verdict = |own, two, three| {
             let answers = [(NodeId(2), two), (NodeId(3), three)].into();
-            let round = Round { number: 1, index: Index(9), own, answers, until: Instant::NEVER };
-            judge(NodeId(1), &round, &membership, true)
+            judge(NodeId(1), &round(own, answers), &membership, true)
         };
         assert_eq!(verdict(shows(1, 1), shows(1, 1), shows(1, 1)), SOUND);
         assert_eq!(verdict(shows(1, 1), shows(1, 7), shows(1, 7)), QUARANTINED);

@@ -1,10 +1,12 @@
 //! Updates the superblock: two copies, then the other two, then all of them read back.
 
-use crate::storage::block::FlushSeq;
+use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::failure::Failure;
 use crate::storage::operations::{Operations, Owner};
-use crate::storage::superblock::{COPIES, COPY_BYTES, COPY_STRIDE, Copy, FILE_BYTES, Superblock};
+use crate::storage::superblock::{
+    COPIES, COPY_BYTES, COPY_STRIDE, Copy, Encoded, FILE_BYTES, Superblock,
+};
 
 /// How many copies must be whole before what an update says is acted upon.
 const COPIES_MIN: usize = 3;
@@ -13,6 +15,8 @@ const COPIES_MIN: usize = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper {
     durable: Superblock,
+    /// The checksum of what is durable.
+    digest: Digest,
     wanted: Superblock,
     /// Counts what was asked for; an update satisfies every request before it began.
     asked: u64,
@@ -25,6 +29,8 @@ pub(crate) struct Keeper {
 #[derive(Clone, Debug)]
 struct Update {
     superblock: Superblock,
+    /// One copy of it.
+    copy: Encoded,
     asked: u64,
     stage: Stage,
     /// What the stage waits for.
@@ -51,8 +57,8 @@ impl Keeper {
         };
         let mut order = [0, 1, 2, 3];
         order.sort_by_key(stands);
-        let wanted = durable.clone();
-        Keeper { durable, wanted, asked: 0, satisfied: 0, update: None, order }
+        let (wanted, digest) = (durable.clone(), durable.encode().digest);
+        Keeper { durable, digest, wanted, asked: 0, satisfied: 0, update: None, order }
     }
 
     /// What is durable.
@@ -83,26 +89,27 @@ impl Keeper {
         }
         let mut superblock = self.wanted.clone();
         superblock.seq = self.durable.seq + 1;
-        superblock.parent = self.durable.digest();
+        superblock.parent = self.digest;
         superblock.ack_floor = superblock.ack_floor.max(acknowledged);
-        let waits = self.write_pair(&superblock, Stage::FirstPair, operations);
+        let copy = superblock.encode();
+        let waits = self.write_pair(&copy.bytes, Stage::FirstPair, operations);
         let (asked, stage, whole) = (self.asked, Stage::FirstPair, 0);
-        self.update = Some(Update { superblock, asked, stage, waits, whole });
+        self.update = Some(Update { superblock, copy, asked, stage, waits, whole });
     }
 
     /// Writes the copies of one pair, durably.
     fn write_pair(
         &self,
-        superblock: &Superblock,
+        bytes: &[u8],
         stage: Stage,
         operations: &mut Operations,
     ) -> Vec<OperationId> {
-        let (file, bytes) = (FileName::Superblock, superblock.encode());
+        let file = FileName::Superblock;
         let (first, second) = self.order.split_at(2);
         let pair = if stage == Stage::FirstPair { first } else { second };
         let write = |copy: &usize| {
             let offset = *copy as u64 * COPY_STRIDE;
-            FileAction::Write { file, offset, bytes: bytes.clone() }
+            FileAction::Write { file, offset, bytes: bytes.to_vec() }
         };
         let actions = pair.iter().map(write).chain([FileAction::Sync { file }]);
         actions.map(|action| operations.ask(Owner::Superblock, Lane::Log, action)).collect()
@@ -121,7 +128,7 @@ impl Keeper {
         let mut update = self.update.take().expect("an operation is of the update under way");
         update.waits.retain(|waits| *waits != id);
         if update.stage == Stage::ReadingBack {
-            update.whole += usize::from(bytes == update.superblock.encode());
+            update.whole += usize::from(bytes == update.copy.bytes);
         }
         if !update.waits.is_empty() {
             self.update = Some(update);
@@ -130,7 +137,7 @@ impl Keeper {
         match update.stage {
             Stage::FirstPair => {
                 update.stage = Stage::SecondPair;
-                update.waits = self.write_pair(&update.superblock, Stage::SecondPair, operations);
+                update.waits = self.write_pair(&update.copy.bytes, Stage::SecondPair, operations);
                 self.update = Some(update);
                 return Ok(());
             }
@@ -148,7 +155,8 @@ impl Keeper {
             let (file, what) = (Some(FileName::Superblock), what.to_owned());
             return Err(Failure { file, offset: 0, what, advice });
         }
-        (self.durable, self.satisfied) = (update.superblock, update.asked);
+        (self.durable, self.digest) = (update.superblock, update.copy.digest);
+        self.satisfied = update.asked;
         Ok(())
     }
 }
@@ -165,7 +173,7 @@ fn read_back(operations: &mut Operations) -> Vec<OperationId> {
 
 /// The actions that make `superblock` the first of a new directory.
 pub(crate) fn first_actions(superblock: &Superblock) -> Vec<FileAction> {
-    let (file, bytes) = (FileName::Superblock, superblock.encode());
+    let (file, bytes) = (FileName::Superblock, superblock.encode().bytes);
     let write = |copy: usize| {
         let offset = copy as u64 * COPY_STRIDE;
         FileAction::Write { file, offset, bytes: bytes.clone() }

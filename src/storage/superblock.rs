@@ -52,6 +52,14 @@ pub(crate) struct Superblock {
     pub(crate) clean: bool,
 }
 
+/// One copy, as it is written.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    /// The checksum at its end, which the next superblock names as its parent's.
+    pub(crate) digest: Digest,
+}
+
 /// One copy, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Copy {
@@ -83,7 +91,7 @@ impl Superblock {
     }
 
     /// One copy.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Encoded {
         let flag = |bit: u32, set: bool| if set { bit } else { 0 };
         let flags = flag(FLAG_HEAD_CERTAIN, self.head_certain)
             | flag(FLAG_CLEAN, self.clean)
@@ -122,14 +130,9 @@ impl Superblock {
         bytes.extend(membership);
         assert!(bytes.len() <= SUM_OFFSET, "the members leave room for the checksum");
         bytes.resize(SUM_OFFSET, 0);
-        let sum = Digest::of(&bytes);
-        bytes.extend(sum.0);
-        bytes
-    }
-
-    /// The checksum that the next superblock names as its parent's.
-    pub(crate) fn digest(&self) -> Digest {
-        Digest::of(&self.encode()[..SUM_OFFSET])
+        let digest = Digest::of(&bytes);
+        bytes.extend(digest.0);
+        Encoded { bytes, digest }
     }
 
     fn decode(payload: &[u8]) -> Option<Superblock> {

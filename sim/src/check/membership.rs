@@ -98,11 +98,11 @@ pub(super) fn stepped(
     model.goes_by(slot, membership);
     // What a step adds to the log is shown after it, when it is given to the disk.
     let log = &model.node(slot).memory.log;
-    let latest = &log.electorate().membership;
-    let founds = latest.is_nobody() && status.last == EntryId::ZERO;
-    if status.last != log.last_id() || founds || latest == membership {
+    let founds = log.electorate().membership.is_nobody() && status.last == EntryId::ZERO;
+    if status.last != log.last_id() || founds || model.goes_by_log(slot) {
         return Ok(());
     }
+    let latest = &model.node(slot).memory.log.electorate().membership;
     S22.broken(format!("{id} goes by {membership} though its log says {latest}"))
 }
 

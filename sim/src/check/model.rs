@@ -21,6 +21,8 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     /// Who decides by the membership that it last said it goes by.
     electorate: Arc<Electorate>,
+    /// The last of its log, if that was found to be of the same membership.
+    agrees: Option<Arc<Electorate>>,
     /// What it last said of itself since it started; none while it is down.
     pub(super) status: Option<Status>,
     /// What its disk comes to once every write it was given is durable.
@@ -72,6 +74,7 @@ impl Node {
         Node {
             id,
             electorate: Arc::clone(first),
+            agrees: None,
             status: None,
             memory: Image::new(Arc::clone(first)),
             disk: Image::new(Arc::clone(first)),
@@ -183,6 +186,19 @@ impl Model {
             return;
         }
         self.nodes[slot.0].electorate = Arc::new(self.electorate_of(membership));
+        self.nodes[slot.0].agrees = None;
+    }
+
+    /// Whether the membership that the node goes by is the last in its log.
+    pub(super) fn goes_by_log(&mut self, slot: Slot) -> bool {
+        let node = &mut self.nodes[slot.0];
+        let latest = node.memory.log.electorate();
+        if node.agrees.as_ref().is_some_and(|known| Arc::ptr_eq(known, latest)) {
+            return true;
+        }
+        let agrees = latest.membership == node.electorate.membership;
+        node.agrees = agrees.then(|| Arc::clone(latest));
+        agrees
     }
 
     /// Who decides under the membership.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use quorate::storage::FileName;
@@ -9,7 +10,13 @@ use quorate::storage::FileName;
 /// What a disk stores or loses as a whole.
 pub const SECTOR_BYTES: usize = 512;
 
-type Sector = Arc<[u8; SECTOR_BYTES]>;
+/// The content of a sector. What one write covers shares its bytes.
+#[derive(Clone, Debug)]
+struct Sector {
+    bytes: Arc<[u8]>,
+    /// Where the sector begins in them.
+    start: usize,
+}
 
 /// A file. Sectors that are not in its tables are zeros.
 #[derive(Clone, Debug)]
@@ -21,30 +28,48 @@ pub(super) struct File {
     /// Its size on the disk.
     durable_bytes: u64,
     durable: BTreeMap<u64, Sector>,
-    cache: BTreeMap<u64, Cached>,
-}
-
-/// A sector of which the cache may show something else than the disk has.
-#[derive(Clone, Debug)]
-struct Cached {
-    shown: Sector,
     /// What was written and not synced, the oldest first: the disk may have stored any of it.
     unsynced: Vec<Version>,
+    /// What the cache shows in place of the last unsynced write, or of what the disk has: the disk
+    /// lost it, and does not know.
+    astray: BTreeMap<u64, Sector>,
 }
 
 /// A sector as one write left it.
 #[derive(Clone, Debug)]
 struct Version {
+    number: u64,
     sector: Sector,
     /// The size of the file, as far as storing this sector makes it so.
     end: u64,
 }
 
+impl Deref for Sector {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start..self.start + SECTOR_BYTES]
+    }
+}
+
+impl Sector {
+    /// The sectors in `bytes`, which are whole.
+    fn all_of(bytes: Arc<[u8]>) -> impl Iterator<Item = Sector> {
+        assert!(bytes.len().is_multiple_of(SECTOR_BYTES), "a sector is written as a whole");
+        let starts = (0..bytes.len()).step_by(SECTOR_BYTES);
+        starts.map(move |start| Sector { bytes: Arc::clone(&bytes), start })
+    }
+
+    fn is_zero(&self) -> bool {
+        **self == [0; SECTOR_BYTES]
+    }
+}
+
 impl File {
     /// A file of zeros, all of them durable.
     pub(super) fn new(name: FileName, bytes: u64) -> File {
-        let (durable, cache) = (BTreeMap::new(), BTreeMap::new());
-        File { name, bytes, durable_bytes: bytes, durable, cache }
+        let (durable, unsynced, astray) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        File { name, bytes, durable_bytes: bytes, durable, unsynced, astray }
     }
 
     /// Its size, as the cache shows it.
@@ -64,8 +89,11 @@ impl File {
             read.extend_from_slice(&sector[inside]);
         }
         read.resize(count, 0);
-        for (&number, cached) in self.cache.range(range) {
-            copy_out(number, &cached.shown, offset, &mut read);
+        for version in self.unsynced.iter().filter(|version| range.contains(&version.number)) {
+            copy_out(version.number, &version.sector, offset, &mut read);
+        }
+        for (&number, sector) in self.astray.range(range) {
+            copy_out(number, sector, offset, &mut read);
         }
         read
     }
@@ -74,57 +102,94 @@ impl File {
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], stored: bool) {
         let end = offset + bytes.len() as u64;
         self.bytes = self.bytes.max(if bytes.is_empty() { 0 } else { end });
-        for number in sectors(offset, bytes.len()) {
-            let mut sector = self.shown(number);
-            copy_in(number, Arc::make_mut(&mut sector), offset, bytes);
-            let end = self.bytes.min((number + 1) * SECTOR_BYTES as u64);
-            let cached = self
-                .cache
-                .entry(number)
-                .or_insert_with(|| Cached { shown: Arc::clone(&sector), unsynced: Vec::new() });
-            cached.shown = Arc::clone(&sector);
+        let numbers = sectors(offset, bytes.len());
+        let content = self.whole(offset, bytes, |file, number| file.shown(number));
+        for (number, sector) in numbers.zip(Sector::all_of(content)) {
             if stored {
-                cached.unsynced.push(Version { sector, end });
+                let end = self.bytes.min((number + 1) * SECTOR_BYTES as u64);
+                self.astray.remove(&number);
+                self.unsynced.push(Version { number, sector, end });
+            } else {
+                self.astray.insert(number, sector);
             }
         }
     }
 
-    /// What the cache shows of a sector.
-    fn shown(&self, number: u64) -> Sector {
-        let cached = self.cache.get(&number).map(|cached| &cached.shown);
-        let shown = cached.or_else(|| self.durable.get(&number));
-        shown.map_or_else(|| Arc::new([0; SECTOR_BYTES]), Arc::clone)
+    /// The sectors that `bytes` at `offset` touch, with those bytes in their places. What else
+    /// they have is what `before` gives.
+    fn whole(
+        &self,
+        offset: u64,
+        bytes: &[u8],
+        before: impl Fn(&File, u64) -> Option<Sector>,
+    ) -> Arc<[u8]> {
+        let numbers = sectors(offset, bytes.len());
+        let count = (numbers.end - numbers.start) as usize * SECTOR_BYTES;
+        if count == bytes.len() {
+            return Arc::from(bytes);
+        }
+        let mut content = vec![0; count];
+        let (start, last) = (numbers.start * SECTOR_BYTES as u64, numbers.end - 1);
+        for number in [numbers.start, last] {
+            if let Some(sector) = before(self, number) {
+                copy_out(number, &sector, start, &mut content);
+            }
+        }
+        let first = (offset - start) as usize;
+        content[first..first + bytes.len()].copy_from_slice(bytes);
+        content.into()
+    }
+
+    /// What the cache shows of a sector; none if it is zeros.
+    fn shown(&self, number: u64) -> Option<Sector> {
+        let last = || self.unsynced.iter().rfind(|version| version.number == number);
+        let written = || last().map(|version| &version.sector);
+        let shown = self.astray.get(&number).or_else(written);
+        shown.or_else(|| self.durable.get(&number)).cloned()
+    }
+
+    /// Takes the unsynced writes, sector by sector, and of each the oldest first.
+    fn take_unsynced(&mut self) -> Vec<Version> {
+        let mut unsynced = mem::take(&mut self.unsynced);
+        unsynced.sort_by_key(|version| version.number);
+        unsynced
     }
 
     /// Stores the first `count` of the unsynced sectors; the others count as clean, and the cache
     /// goes on to show what the disk does not have.
     pub(super) fn sync(&mut self, count: usize) {
         let mut left = count;
-        for (number, mut cached) in mem::take(&mut self.cache) {
-            if let Some(version) = cached.unsynced.pop()
-                && left > 0
-            {
-                left -= 1;
-                let is_shown = version.sector == cached.shown;
-                self.store(number, version);
-                if is_shown {
-                    continue;
-                }
+        let mut unsynced = self.take_unsynced();
+        for place in 0..unsynced.len() {
+            let number = unsynced[place].number;
+            if unsynced.get(place + 1).is_some_and(|next| next.number == number) {
+                continue;
             }
-            cached.unsynced.clear();
-            self.cache.insert(number, cached);
+            let version = unsynced[place].clone();
+            if left == 0 {
+                self.astray.entry(number).or_insert(version.sector);
+                continue;
+            }
+            left -= 1;
+            if self.astray.get(&number).is_some_and(|shown| **shown == *version.sector) {
+                self.astray.remove(&number);
+            }
+            self.store(version);
         }
         if left > 0 {
             self.durable_bytes = self.durable_bytes.max(self.bytes);
         }
+        unsynced.clear();
+        // Kept for its memory alone.
+        self.unsynced = unsynced;
     }
 
-    fn store(&mut self, number: u64, version: Version) {
+    fn store(&mut self, version: Version) {
         self.durable_bytes = self.durable_bytes.max(version.end);
-        if version.sector.iter().all(|&byte| byte == 0) {
-            self.durable.remove(&number);
+        if version.sector.is_zero() {
+            self.durable.remove(&version.number);
         } else {
-            self.durable.insert(number, version.sector);
+            self.durable.insert(version.number, version.sector);
         }
     }
 
@@ -132,7 +197,10 @@ impl File {
     pub(super) fn store_shown(&mut self, sectors: std::ops::Range<u64>) {
         for number in sectors {
             let end = self.bytes.min((number + 1) * SECTOR_BYTES as u64);
-            self.store(number, Version { sector: self.shown(number), end });
+            self.durable_bytes = self.durable_bytes.max(end);
+            if let Some(sector) = self.shown(number) {
+                self.store(Version { number, sector, end });
+            }
         }
     }
 
@@ -144,39 +212,35 @@ impl File {
     /// Every unsynced write of a sector: the sector's number, and the write's place among those
     /// of the sector.
     pub(super) fn unsynced(&self) -> impl Iterator<Item = (u64, usize)> {
-        self.cache.iter().flat_map(|(&number, cached)| {
-            (0..cached.unsynced.len()).map(move |version| (number, version))
-        })
+        let mut numbers: Vec<u64> = self.unsynced.iter().map(|version| version.number).collect();
+        numbers.sort_unstable();
+        numbers.into_iter().scan(None, |last, number| Some(placed(last, number)))
     }
 
     /// How many sectors have something unsynced.
     pub(super) fn unsynced_sectors(&self) -> usize {
-        self.cache.values().filter(|cached| !cached.unsynced.is_empty()).count()
+        self.unsynced().filter(|(_, place)| *place == 0).count()
     }
 
     /// The power fails: of a sector's unsynced writes the last one that `keep` wants is stored,
     /// and the cache is gone. `keep` gets the sector's number and the write's place.
     pub(super) fn crash(&mut self, mut keep: impl FnMut(u64, usize) -> bool) {
-        for (number, cached) in mem::take(&mut self.cache) {
-            for (place, version) in cached.unsynced.into_iter().enumerate() {
-                if keep(number, place) {
-                    self.store(number, version);
-                }
+        let mut last = None;
+        for version in self.take_unsynced() {
+            let (number, place) = placed(&mut last, version.number);
+            if keep(number, place) {
+                self.store(version);
             }
         }
+        self.astray.clear();
         self.bytes = self.durable_bytes;
     }
 
     /// The cache forgets what it takes for clean.
     pub(super) fn forget_clean(&mut self) {
-        let mut bytes = self.durable_bytes;
-        self.cache.retain(|_, cached| {
-            let Some(last) = cached.unsynced.last() else { return false };
-            bytes = bytes.max(last.end);
-            cached.shown = Arc::clone(&last.sector);
-            true
-        });
-        self.bytes = bytes;
+        self.astray.clear();
+        let ends = self.unsynced.iter().map(|version| version.end);
+        self.bytes = ends.fold(self.durable_bytes, u64::max);
     }
 
     /// Flips bits of a byte on the disk; false if the disk has no such byte.
@@ -184,10 +248,10 @@ impl File {
         if offset >= self.durable_bytes {
             return false;
         }
-        let (number, place) = place_of(offset);
-        let mut sector = self.durable_sector(number);
-        Arc::make_mut(&mut sector)[place] ^= bits;
-        self.store(number, Version { sector, end: 0 });
+        let number = offset / SECTOR_BYTES as u64;
+        let has = self.durable.get(&number);
+        let before = has.map_or(0, |sector| sector[(offset % SECTOR_BYTES as u64) as usize]);
+        self.overwrite_from(offset, &[before ^ bits]);
         true
     }
 
@@ -197,17 +261,26 @@ impl File {
         let start = offset - offset % SECTOR_BYTES as u64;
         let left = self.durable_bytes.saturating_sub(start);
         let count = usize::try_from(left).map_or(bytes.len(), |left| bytes.len().min(left));
-        for number in sectors(start, count) {
-            let mut sector = self.durable_sector(number);
-            copy_in(number, Arc::make_mut(&mut sector), start, &bytes[..count]);
-            self.store(number, Version { sector, end: 0 });
-        }
+        self.overwrite_from(start, &bytes[..count]);
     }
 
-    fn durable_sector(&self, number: u64) -> Sector {
-        let sector = self.durable.get(&number);
-        sector.map_or_else(|| Arc::new([0; SECTOR_BYTES]), Arc::clone)
+    fn overwrite_from(&mut self, offset: u64, bytes: &[u8]) {
+        let content = self.whole(offset, bytes, |file, number| file.durable.get(&number).cloned());
+        for (number, sector) in sectors(offset, bytes.len()).zip(Sector::all_of(content)) {
+            self.store(Version { number, sector, end: 0 });
+        }
     }
+}
+
+/// A sector's number, and how many before it in an order by number had the same; `last` remembers
+/// the one before.
+fn placed(last: &mut Option<(u64, usize)>, number: u64) -> (u64, usize) {
+    let place = match *last {
+        Some((before, place)) if before == number => place + 1,
+        _ => 0,
+    };
+    *last = Some((number, place));
+    (number, place)
 }
 
 /// The numbers of the sectors that `count` bytes at `offset` touch.
@@ -219,21 +292,10 @@ pub(super) fn sectors(offset: u64, count: usize) -> std::ops::Range<u64> {
     first..(offset + count as u64).div_ceil(SECTOR_BYTES as u64)
 }
 
-/// The sector of a byte, and the byte's place in it.
-fn place_of(offset: u64) -> (u64, usize) {
-    (offset / SECTOR_BYTES as u64, (offset % SECTOR_BYTES as u64) as usize)
-}
-
 /// Copies what sector `number` has of the bytes at `offset` to their places in `into`.
-fn copy_out(number: u64, sector: &[u8; SECTOR_BYTES], offset: u64, into: &mut [u8]) {
+fn copy_out(number: u64, sector: &[u8], offset: u64, into: &mut [u8]) {
     let (inside, outside) = overlap(number, offset, into.len());
     into[outside].copy_from_slice(&sector[inside]);
-}
-
-/// Copies what belongs to sector `number` of the bytes `from`, which go to `offset`.
-fn copy_in(number: u64, sector: &mut [u8; SECTOR_BYTES], offset: u64, from: &[u8]) {
-    let (inside, outside) = overlap(number, offset, from.len());
-    sector[inside].copy_from_slice(&from[outside]);
 }
 
 /// Where sector `number` and `count` bytes at `offset` meet: in the sector, and in the bytes.

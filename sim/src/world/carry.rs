@@ -407,7 +407,7 @@ impl World {
         {
             self.network.remember(message);
         }
-        let parcel = Parcel::pack(&packet);
+        let parcel = Parcel::pack(&packet, &mut self.paper);
         let mut parcel =
             parcel.unwrap_or_else(|| panic!("{} says what nobody can read", place.id()));
         self.network.number(&mut parcel);

@@ -86,6 +86,8 @@ pub(crate) struct World {
     ended: bool,
     /// Kept between steps for its memory alone.
     outputs: Vec<Output>,
+    /// What packets are written on.
+    paper: Vec<u8>,
 }
 
 /// More events than this at one instant mean that they beget one another.
@@ -131,6 +133,7 @@ impl World {
             events_now: 0,
             ended: false,
             outputs: Vec::new(),
+            paper: Vec::new(),
             settings,
             workload,
             choices,
@@ -273,7 +276,7 @@ impl World {
     /// Lets a message reach a node at once, whomever it is addressed to.
     fn arrives_now(&mut self, place: Place, message: Message, witness: &mut Witness) {
         let packet = Packet::Message(message);
-        let Some(mut parcel) = Parcel::pack(&packet) else { return };
+        let Some(mut parcel) = Parcel::pack(&packet, &mut self.paper) else { return };
         self.network.number(&mut parcel);
         witness.intrudes(self.now, place.id(), parcel.number, &packet);
         let slot = self.network.dispatch(parcel);

@@ -37,11 +37,12 @@ impl Fate {
 }
 
 impl Parcel {
-    /// The packet as its sender writes it; none if nothing that can be read says so.
-    pub(crate) fn pack(packet: &Packet) -> Option<Parcel> {
-        let mut bytes = Vec::new();
-        wire::encode(packet, &mut bytes).ok()?;
-        Some(Parcel { to: packet.to(), number: 0, bytes: bytes.into() })
+    /// The packet as its sender writes it; none if nothing that can be read says so. `paper` is
+    /// what it is written on first.
+    pub(crate) fn pack(packet: &Packet, paper: &mut Vec<u8>) -> Option<Parcel> {
+        paper.clear();
+        wire::encode(packet, paper).ok()?;
+        Some(Parcel { to: packet.to(), number: 0, bytes: Arc::from(&paper[..]) })
     }
 
     /// The packet, as its receiver reads it.
@@ -453,7 +454,7 @@ mod tests {
             body,
         };
         let packet = Packet::Message(message);
-        let parcel = || Parcel::pack(&packet).expect("it can be read");
+        let parcel = || Parcel::pack(&packet, &mut Vec::new()).expect("it can be read");
         let first = network.dispatch(parcel());
         let second = network.dispatch(parcel());
         assert_ne!(first, second);

@@ -14,7 +14,7 @@ fn nodes(count: u64) -> impl Iterator<Item = NodeId> {
 
 /// A copy that says these bytes at `offset`, and is sealed so.
 fn saying(offset: usize, said: &[u8]) -> Vec<u8> {
-    let mut bytes = Superblock::new(identity(), &Membership::new(nodes(3))).encode();
+    let mut bytes = Superblock::new(identity(), &Membership::new(nodes(3))).encode().bytes;
     bytes[offset..offset + said.len()].copy_from_slice(said);
     let sum = Digest::of(&bytes[..SUM_OFFSET]);
     bytes[SUM_OFFSET..].copy_from_slice(&sum.0);
@@ -32,7 +32,9 @@ fn as_many_members_as_are_allowed_come_back() {
         .with_learners((65..=MEMBERS_MAX).map(NodeId));
     assert_eq!(membership.flaw(), None);
     let superblock = Superblock::new(identity(), &membership);
-    let Copy::Valid(read, _) = Copy::read(&superblock.encode()) else { panic!("it is whole") };
+    let Copy::Valid(read, _) = Copy::read(&superblock.encode().bytes) else {
+        panic!("it is whole")
+    };
     assert_eq!(*read, superblock);
 }
 
