@@ -260,7 +260,11 @@ fn a_commit_that_too_few_have() {
     let step = stage.takes(1, None, Taken::Disk, |now| now.committed = Index(1));
     let record = stage.record.clone();
     let told = stage.told("S12");
-    assert!(told.cause.contains("only n1 has it on disk, and n2 and n3 not"), "{}", text(&told));
+    assert!(
+        told.cause.contains("on the disks of n1 alone, and not of n2 and n3"),
+        "{}",
+        text(&told)
+    );
     let line = why_not_committed(&record, Index(1), record.event(step).at).remove(0);
     assert!(line.starts_with("n1 committed 1"), "{line}");
     let lines = why_not_committed(&record, Index(1), SimTime(7_000_000)).join("\n");

@@ -18,6 +18,7 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
     }
     match &event.what {
         What::Took(_) => counts(past, draft, node),
+        What::Started { .. } | What::GoesBy(_) => restarts(past, draft, node),
         What::Durable(write) => {
             troubles_of_disk(past, draft, node);
             stories::spine(past, draft, past.accused, 2);
@@ -117,6 +118,41 @@ fn counts(past: &Past<'_>, draft: &mut Draft, node: NodeId) {
         "{node} leads {term} and takes {}: it counts on more than was said, for {said}",
         crate::explain::phrases::message(message)
     ));
+}
+
+/// A node starts as something else than its disk had.
+fn restarts(past: &Past<'_>, draft: &mut Draft, node: NodeId) {
+    let Some(now) = past.after(past.accused) else { return };
+    stories::troubles(past, draft, node, before_last_fall(past, node));
+    let promised = past.of(node).rev().find_map(|(id, event)| match &event.what {
+        What::Submitted(write) if matches!(past.fate(id), Fate::Durable(_)) => {
+            Some((id, write.hard_state?))
+        }
+        _ => None,
+    });
+    if let Some((id, hard)) = promised.filter(|(_, hard)| *hard != now.hard_state()) {
+        let shown = |term, vote: Option<NodeId>| match vote {
+            Some(vote) => format!("{term} with a vote for {vote}"),
+            None => format!("{term} without a vote"),
+        };
+        let (had, has) = (shown(hard.term, hard.vote), shown(now.term, now.vote));
+        draft.fact(id, past.at(id), format!("{node} gives {had} to its disk"));
+        stories::fate(past, draft, id, &format!("the write with {had}"));
+        return draft.cause(format!(
+            "{node}'s disk has {had}, and yet {node} starts in {has}: it has forgotten what it \
+             promised, and could promise something else"
+        ));
+    }
+    let logs = past.logs(node, past.accused);
+    let last = logs.disk.last_key_value().map_or(logs.snapshot, |(_, id)| *id);
+    draft
+        .cause(format!("{node} starts with a log to {}, and its disk has one to {last}", now.last));
+}
+
+/// What a node did before it last fell.
+fn before_last_fall(past: &Past<'_>, node: NodeId) -> EventId {
+    let fall = past.of(node).rev().find(|(_, event)| matches!(event.what, What::Fell { .. }));
+    fall.map_or(EventId(0), |(id, _)| EventId(id.0 - 1))
 }
 
 /// A node believes of its disk what is not so.

@@ -17,7 +17,48 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
         What::Replied { op, .. } | What::Rejected { op, .. } => ends(past, draft, *op),
         What::Applied { executed, .. } => carries_out(past, draft, executed),
         What::Sent(_) => forwards(past, draft),
-        _ => stories::spine(past, draft, past.accused, 4),
+        _ => commits(past, draft),
+    }
+}
+
+/// A step commits the command of an operation that was not to happen, or not again.
+fn commits(past: &Past<'_>, draft: &mut Draft) {
+    stories::spine(past, draft, past.accused, 2);
+    let Some((step, now)) = past.step(past.accused).and_then(|id| Some((id, past.after(id)?)))
+    else {
+        return;
+    };
+    let node = now.id;
+    let log = past.logs(node, step).memory;
+    let from = past.before(step).map_or(Index::ZERO, |before| before.committed);
+    for (index, entry) in log.iter().filter(|(index, _)| from < **index && **index <= now.committed)
+    {
+        let Some(op) = past.operation_of(*entry) else { continue };
+        let rejected = past.all().find_map(|(_, event)| match &event.what {
+            What::Rejected { op: one, reason } if *one == op => Some(*reason),
+            _ => None,
+        });
+        let places = past.entries_of(op);
+        let earlier = places
+            .iter()
+            .find(|(_, one)| one.index < *index && past.committed_at(one.index) == Some(*one));
+        if rejected.is_none() && earlier.is_none() {
+            continue;
+        }
+        operation(past, draft, op);
+        self::places(past, draft, op);
+        let number = op.0;
+        return draft.cause(match (rejected, earlier) {
+            (Some(reason), _) => format!(
+                "the client was told that operation {number} had no effect ({reason}), but its \
+                 command stayed in the log as {entry} and is committed after all: nobody could \
+                 know that when it was told"
+            ),
+            (None, Some((_, first))) => format!(
+                "the command of operation {number} is committed twice, as {first} and as {entry}"
+            ),
+            (None, None) => String::new(),
+        });
     }
 }
 
@@ -109,14 +150,40 @@ fn serves(
         let term = role.map(|(_, term)| term).unwrap_or_default();
         return draft.cause(format!(
             "{node} answers read {number} in {term}, {freshness}, though {rival} had won {won} \
-             before the read began, and may have changed what is asked for: {node} cannot know that \
-             it is the leader"
+             before the read began, and may have changed what is asked for: {}",
+            how_it_knew(past, node, op)
+        ));
+    }
+    let high = past.all().filter(|(id, _)| begun.is_none_or(|begun| *id < begun));
+    let high = high.filter_map(|(id, _)| Some((past.after(id)?.committed, id)));
+    let high = high.max_by_key(|(committed, id)| (*committed, std::cmp::Reverse(*id)));
+    if let Some((committed, id)) = high.filter(|(committed, _)| *committed > applied) {
+        let by = past.event(id).node.map_or_else(String::new, |node| node.to_string());
+        draft.fact(id, past.at(id), format!("{by} commits {committed}"));
+        return draft.cause(format!(
+            "{node} answers read {number} with its state after {applied}, and says that it is \
+             {freshness}, though {committed} was committed before the read began: {}",
+            how_it_knew(past, node, op)
         ));
     }
     draft.cause(format!(
         "{node} answers read {number} with its state after {applied}, having waited for {index}, \
          and says that it is {freshness}: another state was due"
     ));
+}
+
+/// What the node did to make sure, between the question and the answer.
+fn how_it_knew(past: &Past<'_>, node: NodeId, op: OpId) -> String {
+    let asked = past
+        .of(node)
+        .rev()
+        .find(|(_, event)| matches!(event.what, What::Asked { op: Some(one), .. } if one == op));
+    let asked = asked.map_or(past.accused, |(id, _)| id);
+    let heard = past.of(node).any(|(id, _)| id > asked && past.message_of(id).is_some());
+    match heard {
+        false => format!("between the question and the answer {node} heard from no other node"),
+        true => format!("what {node} heard since the question does not show it"),
+    }
 }
 
 /// The last command that was reported done before a read began.

@@ -58,11 +58,17 @@ fn incomplete(past: &Past<'_>, draft: &mut Draft, step: EventId, now: &Status) {
             "{decided} is committed and {leader}, whose log {has}, leads {term}: none of its voters \
              has the entry, so it was committed without a quorum"
         )),
-        false => draft.cause(format!(
-            "{} gave a vote in {term} to {leader}, whose log {has}, though {decided} is committed \
-             and in the log of the voter, which is more up to date",
-            listed(had)
-        )),
+        false => {
+            let voter = had[0];
+            let sent = gave.iter().find(|(_, from, _)| *from == voter);
+            let theirs = sent.map_or(EntryId::ZERO, |(_, _, id)| past.logs(voter, *id).last());
+            draft.cause(format!(
+                "{voter}, whose log goes to {theirs}, gave its vote in {term} to {leader}, whose \
+                 log goes only to {candidate}: the log whose last entry is of the later term, or at \
+                 the higher index of the same, is the more up to date. So {leader} leads, and {has} \
+                 where {decided} is committed"
+            ));
+        }
     }
 }
 
@@ -134,9 +140,14 @@ fn commits(past: &Past<'_>, draft: &mut Draft, step: EventId, now: &Status) {
     } else {
         format!("; {}, who has it too, has no vote", listed(others))
     };
+    let itself = if now.role == RoleName::Leader && lack.contains(&node) {
+        format!("; {node} itself, the leader, has it in memory alone, and counts it as if durable")
+    } else {
+        String::new()
+    };
     draft.cause(format!(
-        "{node} commits {top} though of the voters of {membership} only {} has it on disk, and {} \
-         not{but}",
+        "{node} commits {top}, which among the voters of {membership} is on the disks of {} alone, \
+         and not of {}: that is no quorum{itself}{but}",
         listed(holders),
         listed(lack)
     ));

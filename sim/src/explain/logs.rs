@@ -55,6 +55,16 @@ fn other_than_leaders(
     let brought = past.step(past.accused).and_then(|step| past.message_of(step));
     let by =
         brought.map_or_else(String::new, |(_, said)| format!(" of {}", phrases::message(said)));
+    let late = brought
+        .filter(|(_, said)| past.after(past.accused).is_some_and(|now| said.term < now.term));
+    if let (Some((_, said)), Some(now)) = (late, past.after(past.accused)) {
+        let (from, sent) = (said.from, said.term);
+        return draft.cause(format!(
+            "{node} is in {} and takes entries of {from}'s append in {sent}, a term that is over: \
+             {leader} leads now, and has other entries there",
+            now.term
+        ));
+    }
     match parted {
         Some((index, has)) => {
             stories::entry(past, draft, node, *has);

@@ -46,7 +46,9 @@ impl Draft {
     pub(super) fn fact(&mut self, id: EventId, at: SimTime, says: impl Into<String>) {
         let says = says.into();
         let (_, sentences) = self.facts.entry(id).or_insert_with(|| (at, Vec::new()));
-        if !sentences.contains(&says) {
+        // A sentence that says more takes the place of the one that it begins with.
+        sentences.retain(|said| !says.starts_with(said.as_str()));
+        if !sentences.iter().any(|said| said.starts_with(&says)) {
             sentences.push(says);
         }
     }

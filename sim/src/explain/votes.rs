@@ -38,6 +38,16 @@ fn sends_vote(past: &Past<'_>, draft: &mut Draft, node: NodeId, to: NodeId, term
     let others = others(past, node, term, to);
     if let Some(other) = others.first() {
         gave_twice(draft, node, term, *other, to);
+    } else if past.membership(node, past.accused).is_nobody() {
+        for (id, event) in past.of(node) {
+            if matches!(event.what, What::Wiped) {
+                draft.fact(id, event.at, format!("{node} loses its disk and gets an empty one"));
+            }
+        }
+        draft.cause(format!(
+            "{node} sends {to} its vote in {term} though its disk is empty: it knows no membership, \
+             and the disk that was there before may have voted for another"
+        ));
     } else if held {
         draft.cause(format!("{node} sends {to} a vote in {term} that it should not give"));
     } else {

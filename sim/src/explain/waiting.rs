@@ -11,6 +11,7 @@ use crate::explain::phrases;
 use crate::explain::stories;
 use crate::explain::telling::Draft;
 use crate::record::{EventId, What};
+use crate::request::OpId;
 
 pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
     let calm = past.all().rev().find_map(|(id, event)| match &event.what {
@@ -29,11 +30,93 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
     }
     let nodes: Vec<(NodeId, Option<&Status>)> =
         core.iter().map(|node| (*node, past.record().state_of(*node, past.accused))).collect();
+    for (node, _) in &nodes {
+        unanswered(past, draft, *node);
+    }
+    if !draft.has_cause() {
+        joint(past, draft, &nodes);
+    }
+    if draft.has_cause() {
+        return;
+    }
     for (node, now) in &nodes {
         stands(past, draft, *node, *now);
         refusals(past, draft, *node, since);
     }
     draft.cause(waits_for(&nodes));
+}
+
+/// A request that a node took long ago and has not answered: the first one.
+fn unanswered(past: &Past<'_>, draft: &mut Draft, node: NodeId) {
+    let mut open = BTreeMap::new();
+    for (id, event) in past.of(node) {
+        match &event.what {
+            What::Asked { client, op, tag } => {
+                open.insert(*tag, (id, *client, *op));
+            }
+            What::Answered(tag) => {
+                open.remove(tag);
+            }
+            What::Fell { .. } => open.clear(),
+            _ => {}
+        }
+    }
+    let long = |(id, ..): &&(EventId, u16, Option<OpId>)| {
+        past.at(past.accused).since(past.at(*id)).as_secs() > 1
+    };
+    let Some((id, client, op)) = open.values().filter(long).min().copied() else { return };
+    let what = op.map_or("a session".to_owned(), |op| format!("operation {}", op.0));
+    draft.fact(id, past.at(id), format!("client {client} asks {node} for {what}"));
+    let then = past.after(id).map(|now| (now.role, now.term));
+    let Some((role, term)) = then else { return };
+    let over = past.of(node).find(|(at, _)| {
+        *at > id && past.after(*at).is_some_and(|now| (now.role, now.term) != (role, term))
+    });
+    if let Some((at, now)) = over.and_then(|(at, _)| Some((at, past.after(at)?))) {
+        let says = format!(
+            "{node} {} and is a {} in {} from now on",
+            phrases::step(past, at),
+            now.role,
+            now.term
+        );
+        draft.fact(at, past.at(at), says);
+        return draft.cause(format!(
+            "{node} took the request for {what} as the {role} of {term}, became a {} in {}, and has \
+             never said since what became of it: the client waits for ever",
+            now.role, now.term
+        ));
+    }
+    draft.cause(format!(
+        "{node} took the request for {what} as a {role} in {term} and never answers"
+    ));
+}
+
+/// A change of the membership that does not end.
+fn joint(past: &Past<'_>, draft: &mut Draft, nodes: &[(NodeId, Option<&Status>)]) {
+    let leader =
+        nodes.iter().filter_map(|(_, now)| *now).filter(|now| now.role == RoleName::Leader);
+    let Some(now) = leader.max_by_key(|now| now.term) else { return };
+    let (leader, term) = (now.id, now.term);
+    let membership = past.membership(leader, past.accused);
+    if !membership.is_joint() || now.committed < now.last.index {
+        return;
+    }
+    let mut whose = None;
+    for (id, event) in past.all() {
+        if let (What::GoesBy(one), Some(node)) = (&event.what, event.node)
+            && one.is_same(membership)
+            && (whose.is_none() || node == leader)
+        {
+            let led = past.after(id).map(|now| now.term).unwrap_or_default();
+            whose = whose.or(Some((node, led)));
+            draft.fact(id, event.at, format!("{node} goes by {membership}, in {led}"));
+        }
+    }
+    let (by, led) = whose.unwrap_or((leader, term));
+    draft.cause(format!(
+        "the change to {membership}, which {by} brought about in {led}, is committed and never \
+         completed: {leader} leads {term} and does not take the step that ends it"
+    ));
 }
 
 /// How a node stands when the time is up, and when it last got further.

@@ -135,6 +135,8 @@ pub enum What {
         /// The name of this try.
         tag: Tag,
     },
+    /// The node gave its one answer to a try.
+    Answered(Tag),
     /// The node answered a proposal to its client.
     Replied {
         /// The operation.

@@ -321,8 +321,14 @@ impl Recorder {
             | Seen::Looked { .. }
             | Seen::Frozen { .. }
             | Seen::ForAllLive { .. }
-            | Seen::Asked { .. }
-            | Seen::Answered { .. } => {}
+            | Seen::Asked { .. } => {}
+            Seen::Answered { tag } => {
+                let asked = self.asked.remove(&tag);
+                let node = asked.and_then(|asked| self.record.event(asked).node);
+                if node.is_some() {
+                    self.note(now, node, asked, What::Answered(tag));
+                }
+            }
             _ => self.client(now, seen),
         }
     }

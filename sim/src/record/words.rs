@@ -78,6 +78,7 @@ fn client(what: &What, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         What::Asked { client, op: None, tag } => {
             write!(f, "client {client} asks for a session as {tag}")
         }
+        What::Answered(tag) => write!(f, "answers {tag}"),
         What::Replied { op, id, outcome } => match &**outcome {
             Outcome::Reply(reply) => {
                 write!(f, "replies to operation {} at {id}: {:016x}", op.0, of_bytes(reply))
