@@ -58,46 +58,66 @@ impl fmt::Debug for RunOptions {
     }
 }
 
-/// Runs `seed` to its end, or to the first thing that goes wrong.
-#[must_use]
-pub fn run(seed: u64, options: &RunOptions) -> Outcome {
-    let choices = Choices::new(seed, options.overrides.clone());
-    let settings = Settings::draw(
-        options.profile,
-        &choices,
-        options.length.max(1),
-        options.workload.command_bytes_max(),
-    );
-    let plan = Plan::draw(&settings, &choices);
-    run_plan(seed, settings, plan, choices, options)
+/// Everything that decides a run, save its workload. The same case is the same run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// Draws what the rest leaves open.
+    pub seed: u64,
+    /// The cluster, its options and its load.
+    pub settings: Settings,
+    /// The faults.
+    pub plan: Plan,
+    /// Choices that are given instead of drawn.
+    pub overrides: Overrides,
 }
 
-/// Runs a given plan in a given cluster.
-fn run_plan(
-    seed: u64,
-    settings: Settings,
-    plan: Plan,
-    choices: Choices,
-    options: &RunOptions,
-) -> Outcome {
-    if let Some(trace) = &options.trace {
-        trace(&settings.to_string());
-        plan.ops.iter().for_each(|op| trace(&op.to_string()));
+impl Case {
+    /// The case that `seed` draws: from the profile, with the overrides, for a storm of the length
+    /// and for commands of the workload that `options` name.
+    #[must_use]
+    pub fn draw(seed: u64, options: &RunOptions) -> Case {
+        let choices = Choices::new(seed, options.overrides.clone());
+        let settings = Settings::draw(
+            options.profile,
+            &choices,
+            options.length.max(1),
+            options.workload.command_bytes_max(),
+        );
+        let plan = Plan::draw(&settings, &choices);
+        Case { seed, settings, plan, overrides: options.overrides.clone() }
     }
-    let checks = options.checks.then_some(&options.workload);
-    let mut witness = Witness::new(&settings, checks, options.trace.clone());
-    let mut world = World::new(settings, options.workload.clone(), plan, choices);
-    let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness)));
-    let (now, events) = world.position();
-    witness.finish(now, events);
-    let failure = match end {
-        Err(panic) => Some(Failure::panicked(panic.as_ref())),
-        Ok(()) => world.stalled().map(Failure::Stalled).or_else(|| {
-            let violation = witness.violation()?.clone();
-            let liveness = violation.number.starts_with('L');
-            Some(if liveness { Failure::Liveness } else { Failure::Safety }(violation))
-        }),
-    };
-    let (tally, marks) = witness.results();
-    Outcome { seed, digest: world.digest(), tally, marks, failure }
+
+    /// Runs it to its end, or to the first thing that goes wrong, with the workload, the checks and
+    /// the trace that `options` name; what else they name is decided.
+    #[must_use]
+    pub fn run(&self, options: &RunOptions) -> Outcome {
+        let Case { seed, settings, plan, overrides } = self.clone();
+        if let Some(trace) = &options.trace {
+            trace(&settings.to_string());
+            plan.ops.iter().for_each(|op| trace(&op.to_string()));
+        }
+        let checks = options.checks.then_some(&options.workload);
+        let mut witness = Witness::new(&settings, checks, options.trace.clone());
+        let choices = Choices::new(seed, overrides);
+        let mut world = World::new(settings, options.workload.clone(), plan, choices);
+        let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness)));
+        let (now, events) = world.position();
+        witness.finish(now, events);
+        let failure = match end {
+            Err(panic) => Some(Failure::panicked(panic.as_ref())),
+            Ok(()) => world.stalled().map(Failure::Stalled).or_else(|| {
+                let violation = witness.violation()?.clone();
+                let liveness = violation.number.starts_with('L');
+                Some(if liveness { Failure::Liveness } else { Failure::Safety }(violation))
+            }),
+        };
+        let (tally, marks) = witness.results();
+        Outcome { seed, digest: world.digest(), tally, marks, failure }
+    }
+}
+
+/// Draws the case of `seed` and runs it.
+#[must_use]
+pub fn run(seed: u64, options: &RunOptions) -> Outcome {
+    Case::draw(seed, options).run(options)
 }
