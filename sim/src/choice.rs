@@ -207,6 +207,47 @@ impl Draw<'_> {
 }
 
 impl Kind {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [Kind; 37] = [
+        Kind::Setting,
+        Kind::Plan,
+        Kind::Clock,
+        Kind::Boot,
+        Kind::Tail,
+        Kind::Loss,
+        Kind::Duplicate,
+        Kind::CopyLateness,
+        Kind::Latency,
+        Kind::Delay,
+        Kind::Lateness,
+        Kind::Flush,
+        Kind::Report,
+        Kind::ReportDelay,
+        Kind::Work,
+        Kind::Short,
+        Kind::Order,
+        Kind::Lag,
+        Kind::LagDelay,
+        Kind::Boundary,
+        Kind::BoundaryPlace,
+        Kind::Keep,
+        Kind::Think,
+        Kind::Client,
+        Kind::Stray,
+        Kind::Replay,
+        Kind::Calm,
+        Kind::Resume,
+        Kind::Retry,
+        Kind::Damage,
+        Kind::Members,
+        Kind::Level,
+        Kind::Acknowledge,
+        Kind::Identity,
+        Kind::Validation,
+        Kind::Slip,
+        Kind::Gather,
+    ];
+
     /// A key of this kind that belongs to no node.
     #[must_use]
     pub const fn key(self) -> Key {
@@ -218,6 +259,27 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Key { kind, node, incarnation, peer, counter } = self;
         write!(f, "{kind:?}/{node}.{incarnation}/{peer}/{counter}")
+    }
+}
+
+impl Key {
+    /// The key that a text is, as it is printed: `Latency/1.1/2/3`.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Key> {
+        let mut parts = text.split('/');
+        let (name, place, peer, counter) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (node, incarnation) = place.split_once('.')?;
+        let kind = *Kind::ALL.iter().find(|kind| format!("{kind:?}") == name)?;
+        let key = Key {
+            kind,
+            node: node.parse().ok()?,
+            incarnation: incarnation.parse().ok()?,
+            peer: peer.parse().ok()?,
+            counter: counter.parse().ok()?,
+        };
+        // What would be printed otherwise, like `+1` or `01`, is no key.
+        (parts.next().is_none() && key.to_string() == text).then_some(key)
     }
 }
 
@@ -263,6 +325,19 @@ mod tests {
             assert_ne!(choices.bits(base), choices.bits(other), "{other}");
         }
         assert_ne!(choices.bits(base), Choices::new(8, Overrides::new()).bits(base));
+    }
+
+    #[test]
+    fn a_key_reads_as_it_prints() {
+        for (at, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at, "{kind:?} stands in its place");
+            let key = Key { kind, ..key(at as u32) };
+            assert_eq!(Key::read(&key.to_string()), Some(key));
+        }
+        for wrong in ["", "Latency", "Latency/1.1/2", "Latency/1.1/2/3/4", "latency/1.1/2/3"] {
+            assert_eq!(Key::read(wrong), None, "{wrong}");
+        }
+        assert_eq!(Key::read("Latency/01.1/2/3"), None);
     }
 
     #[test]

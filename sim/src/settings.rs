@@ -77,6 +77,8 @@ pub struct Settings {
     pub gather: Duration,
     /// How many clients there are.
     pub clients: u16,
+    /// How many operations they ask for by themselves, all together, those apart that are refused.
+    pub operations_max: u64,
     /// How long a client waits between two operations.
     pub think: Span,
     /// How long a client waits for an outcome.
@@ -178,6 +180,7 @@ impl Settings {
             torn_step_ppm: permille(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
             gather,
             clients: draw.between(2, 6) as u16,
+            operations_max: u64::MAX,
             think: Span::micros(1_000, *draw.pick(&[20_000, 5_000, 50_000])),
             patience: config.election_timeout_max * draw.between(1, 6) as u32,
             read_permille: *draw.pick(&[300, 100, 600]),
