@@ -19,6 +19,7 @@ pub mod coverage;
 pub mod digest;
 pub mod disk;
 pub mod fault;
+pub mod fingerprint;
 pub mod observe;
 pub mod outcome;
 pub mod plan;

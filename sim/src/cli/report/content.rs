@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::cli::exit::Exit;
 use crate::cli::text::Finding;
+use crate::fingerprint::Fingerprint;
 use crate::profile::Profile;
 use crate::summary::{FailedSeed, Summary};
 use crate::sweep::{End, Seeds};
@@ -93,15 +94,20 @@ impl Report {
     }
 }
 
-/// The failed seeds of each check: one check that fails often is one finding.
-pub(crate) fn by_check(failed: &[FailedSeed]) -> Vec<(String, Vec<&FailedSeed>)> {
-    let mut groups: Vec<(String, Vec<&FailedSeed>)> = Vec::new();
+/// The failed seeds of each fingerprint, with the check and the fingerprint as their name: what
+/// fails in one way often is one finding.
+pub(crate) fn by_fingerprint(failed: &[FailedSeed]) -> Vec<(String, Vec<&FailedSeed>)> {
+    let mut groups: Vec<(Fingerprint, Vec<&FailedSeed>)> = Vec::new();
     for seed in failed {
-        let check = Finding::of(&seed.failure).check;
-        match groups.iter_mut().find(|(name, _)| *name == check) {
+        let fingerprint = Fingerprint::of(&seed.failure);
+        match groups.iter_mut().find(|(known, _)| *known == fingerprint) {
             Some((_, seeds)) => seeds.push(seed),
-            None => groups.push((check, vec![seed])),
+            None => groups.push((fingerprint, vec![seed])),
         }
     }
-    groups
+    let named = groups.into_iter().map(|(fingerprint, seeds)| {
+        let check = Finding::of(&seeds[0].failure).check;
+        (format!("{check} [{fingerprint}]"), seeds)
+    });
+    named.collect()
 }

@@ -1,14 +1,14 @@
 //! The summary for GitHub Actions: annotations, and Markdown for the step's summary.
 
 use crate::cli::exit::Exit;
-use crate::cli::report::content::{Report, by_check};
+use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
 use crate::cli::text::{Finding, counted, replay_line};
 
-/// One workflow command per check that failed.
+/// One workflow command per way of failing.
 pub(crate) fn annotations(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
-    for (check, seeds) in by_check(&report.summary.failed) {
+    for (name, seeds) in by_fingerprint(&report.summary.failed) {
         let finding = Finding::of(&seeds[0].failure);
         let replay = replay_line(seeds[0].seed, report.profile);
         let count = counted(seeds.len() as u64, "seed");
@@ -16,7 +16,7 @@ pub(crate) fn annotations(report: &Report) -> Vec<String> {
         let place =
             place(&finding.saw).map(|(file, line)| format!("file={},line={line},", property(file)));
         let place = place.unwrap_or_default();
-        lines.push(format!("::error {place}title={}::{}", property(&check), data(&text)));
+        lines.push(format!("::error {place}title={}::{}", property(&name), data(&text)));
     }
     if report.exit() == Exit::Vacuous {
         let text = format!("not reached: {}", report.summary.missed_musts().join(", "));
@@ -28,10 +28,10 @@ pub(crate) fn annotations(report: &Report) -> Vec<String> {
 /// Markdown: the failures, then the table.
 pub(crate) fn step_summary(report: &Report) -> String {
     let mut text = format!("## cargo sim: {}\n\n", cell(&report.verdict()));
-    for (check, seeds) in by_check(&report.summary.failed) {
+    for (name, seeds) in by_fingerprint(&report.summary.failed) {
         let first = table::failure(seeds[0], report.profile);
         let count = counted(seeds.len() as u64, "seed");
-        text.push_str(&format!("### {}, {count}\n\n```text\n{first}\n```\n\n", cell(&check)));
+        text.push_str(&format!("### {}, {count}\n\n```text\n{first}\n```\n\n", cell(&name)));
     }
     text.push_str("| | |\n|---|---|\n");
     for (label, value) in table::rows(report) {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::report::content::Report;
 use crate::cli::text::{Finding, rate, replay_line};
 use crate::coverage::MARKS;
+use crate::fingerprint::Fingerprint;
 use crate::profile::Profile;
 use crate::summary::FailedSeed;
 
@@ -94,6 +95,8 @@ pub(crate) struct FailureRecord {
     pub(crate) kind: String,
     /// The check by number and name.
     pub(crate) check: String,
+    /// The same for all runs that fail alike.
+    pub(crate) fingerprint: String,
     /// What it saw.
     pub(crate) saw: String,
     /// When in simulated time, in seconds.
@@ -161,6 +164,7 @@ fn failure(failed: &FailedSeed, profile: &Profile) -> FailureRecord {
         seed: failed.seed,
         kind: finding.kind.to_owned(),
         check: finding.check,
+        fingerprint: Fingerprint::of(&failed.failure).to_string(),
         saw: finding.saw,
         at: finding.at,
         replay: replay_line(failed.seed, profile),

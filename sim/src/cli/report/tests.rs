@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::cli::exit::Exit;
-use crate::cli::report::content::{Report, by_check};
+use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::{github, json, junit, page, table};
 use crate::coverage::MARKS;
 use crate::observe::Violation;
@@ -91,16 +91,19 @@ fn a_failed_seed_is_told_with_its_check_its_time_and_its_replay() {
 }
 
 #[test]
-fn one_check_that_fails_often_is_one_finding() {
+fn what_fails_in_one_way_often_is_one_finding() {
     let report = failed_report();
-    let groups = by_check(&report.summary.failed);
+    let groups = by_fingerprint(&report.summary.failed);
     let seeds: Vec<(&str, usize)> =
         groups.iter().map(|(check, seeds)| (check.as_str(), seeds.len())).collect();
-    assert_eq!(seeds, [("S1 election-safety", 2), ("panic", 1)]);
+    let names: Vec<&str> = seeds.iter().map(|(name, _)| *name).collect();
+    assert!(names[0].starts_with("S1 election-safety [S1-"), "{names:?}");
+    assert!(names[1].starts_with("panic [panic-"), "{names:?}");
+    assert_eq!(seeds.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [2, 1]);
 }
 
 #[test]
-fn junit_has_a_case_for_each_check_that_failed() {
+fn junit_has_a_case_for_each_way_of_failing() {
     let text = junit::document(&failed_report()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(text.matches("<testcase ").count(), 3, "{text}");
     assert!(text.contains("failures=\"2\""), "{text}");
@@ -119,11 +122,13 @@ fn the_page_escapes_what_a_check_saw() {
 #[test]
 fn annotations_point_at_the_place_of_a_panic() {
     let lines = github::annotations(&failed_report());
-    let panic = "::error file=src/raft/leader.rs,line=41,title=panic::no quorum at \
-                 src/raft/leader.rs:41%0Areplay: cargo sim --seed 2 (1 seed)";
-    assert_eq!(lines[1], panic);
-    assert!(lines[0].starts_with("::error title=S1 election-safety::term 7"), "{}", lines[0]);
-    assert!(github::step_summary(&failed_report()).contains("### S1 election-safety, 2 seeds"));
+    let panic = "::no quorum at src/raft/leader.rs:41%0Areplay: cargo sim --seed 2 (1 seed)";
+    assert!(lines[1].starts_with("::error file=src/raft/leader.rs,line=41,title=panic [panic-"));
+    assert!(lines[1].ends_with(panic), "{}", lines[1]);
+    assert!(lines[0].starts_with("::error title=S1 election-safety [S1-"), "{}", lines[0]);
+    assert!(lines[0].contains("]::term 7"), "{}", lines[0]);
+    let text = github::step_summary(&failed_report());
+    assert!(text.contains("### S1 election-safety [S1-") && text.contains("], 2 seeds"), "{text}");
 }
 
 #[test]
