@@ -28,6 +28,7 @@ pub mod request;
 pub mod run;
 pub mod scenario;
 pub mod settings;
+pub mod shrink;
 pub mod span;
 pub mod storms;
 mod subject;

@@ -29,6 +29,8 @@ pub struct RunOptions {
     pub trace: Option<TraceSink>,
     /// How many times longer than usual the storm lasts; at least 1.
     pub length: u32,
+    /// After how many events the run ends, whatever has come of it.
+    pub events_max: u64,
     /// What the cluster replicates, and what its clients ask for.
     pub workload: AnyWorkload,
 }
@@ -41,6 +43,7 @@ impl Default for RunOptions {
             checks: true,
             trace: None,
             length: 1,
+            events_max: u64::MAX,
             workload: AnyWorkload::new(Kv::new(8, 24)),
         }
     }
@@ -54,6 +57,7 @@ impl fmt::Debug for RunOptions {
             .field("checks", &self.checks)
             .field("trace", &self.trace.is_some())
             .field("length", &self.length)
+            .field("events_max", &self.events_max)
             .finish()
     }
 }
@@ -100,7 +104,7 @@ impl Case {
         let mut witness = Witness::new(&settings, checks, options.trace.clone());
         let choices = Choices::new(seed, overrides);
         let mut world = World::new(settings, options.workload.clone(), plan, choices);
-        let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness)));
+        let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness, options.events_max)));
         let (now, events) = world.position();
         witness.finish(now, events);
         let failure = match end {

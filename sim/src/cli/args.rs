@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Plants known bugs, one at a time in a copy of the sources, and hunts them
     Mutants(MutantsArguments),
+    /// Makes a run that fails small: the fewest lines of a scenario that still fail alike
+    Shrink(ShrinkArguments),
 }
 
 #[derive(Args, Debug)]
@@ -54,8 +56,27 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "A..B", value_parser = values::seed_range)]
     pub(crate) seeds: Option<RangeInclusive<u64>>,
     /// Replays one seed
-    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "time", "until", "shard", "jobs"])]
+    #[arg(
+        long,
+        value_name = "N",
+        group = "one run",
+        conflicts_with_all = ["seeds", "time", "until", "shard", "jobs"]
+    )]
     pub(crate) seed: Option<u64>,
+    /// Runs the scenario in a file; docs/SCENARIOS.md says what it may have
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "one run",
+        conflicts_with_all = [
+            "seeds", "seed", "time", "until", "shard", "jobs", "profile", "failures_max", "shrink",
+            "json", "junit", "report", "github"
+        ]
+    )]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Makes the first failing seed of each kind of failure small
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) shrink: bool,
     /// Goes on until the time is up, like 60s or 5m
     #[arg(long, value_name = "SPAN", value_parser = values::span)]
     pub(crate) time: Option<Duration>,
@@ -75,13 +96,13 @@ pub(crate) struct SweepArguments {
     /// Ends the sweep after so many failing seeds
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) failures_max: NonZeroU64,
-    /// Prints one line per event of the seed
-    #[arg(long, requires = "seed", conflicts_with = "json")]
+    /// Prints one line per event of the seed, or of the scenario
+    #[arg(long, requires = "one run", conflicts_with = "json")]
     pub(crate) trace: bool,
     /// Prints the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Writes a JUnit report: one case per check that failed
+    /// Writes a JUnit report: one case per way of failing
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
     /// Writes a page that needs nothing else: summary, coverage, failures
@@ -90,6 +111,37 @@ pub(crate) struct SweepArguments {
     /// Prints annotations for GitHub Actions and adds to the step's summary
     #[arg(long)]
     pub(crate) github: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShrinkArguments {
+    /// The seed that fails
+    #[arg(long, value_name = "N", required_unless_present = "scenario")]
+    pub(crate) seed: Option<u64>,
+    /// The scenario that fails, instead of a seed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile"])]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Which storms the seed draws from
+    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
+    pub(crate) profile: &'static Profile,
+    /// Writes what is left as a scenario that expects the failure
+    #[arg(long, value_name = "FILE")]
+    pub(crate) emit_scenario: Option<PathBuf>,
+    /// Writes what is left as a test of Rust, which passes once nothing fails
+    #[arg(long, value_name = "FILE.rs")]
+    pub(crate) emit_test: Option<PathBuf>,
+    /// How many threads run candidates; the result is the same [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// The most runs
+    #[arg(long, value_name = "N", default_value = "5000")]
+    pub(crate) runs: NonZeroU64,
+    /// Makes do with what there is after this time; the result may depend on it
+    #[arg(long, value_name = "SPAN", value_parser = values::span, default_value = "60s")]
+    pub(crate) time: Duration,
+    /// Prints what is left as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -114,6 +166,10 @@ pub(crate) struct MutantsArguments {
     /// each other one has seeds of its own
     #[arg(long, value_name = "K", default_value = "3")]
     pub(crate) campaigns: NonZeroU64,
+    /// Makes each run that killed a mutant small, and proves that what is left fails with the bug
+    /// and passes without it
+    #[arg(long)]
+    pub(crate) shrink: bool,
     /// Prints the kill table as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -214,6 +270,8 @@ mod tests {
         assert_eq!(sweep.profile.name, "calm");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --campaigns 1").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
+        assert!(read("--scenario a.scenario --trace").is_ok());
+        assert!(read("shrink --seed 7 --profile disk --emit-test a.rs --runs 9 --time 3s").is_ok());
         assert!(read("check - a.jsonl --model kv --time 5m --memory 2G --html a.html").is_ok());
     }
 
@@ -233,7 +291,11 @@ mod tests {
             ("--seed 1 --seeds 0..5", "--seeds"),
             ("--seed 1 --trace --json", "--json"),
             ("--seeds 0..5 bench", "bench"),
-            ("shrink", "shrink"),
+            ("shrink", "--seed"),
+            ("shrink --seed 1 --scenario a", "--scenario"),
+            ("--scenario a --seed 1", "--seed"),
+            ("--scenario a --profile calm", "--profile"),
+            ("shring", "shrink"),
             ("help", "help"),
             ("mutants --campaigns 0", "--campaigns"),
             ("check", "<FILE>"),

@@ -1,5 +1,5 @@
-//! The command `cargo sim`: sweeps, replays, measurements, planted bugs,
-//! and verdicts on histories.
+//! The command `cargo sim`: sweeps, replays, scenarios, measurements, planted bugs, runs made
+//! small, and verdicts on histories.
 
 mod args;
 mod bench;
@@ -12,8 +12,11 @@ mod mutants;
 mod panics;
 mod progress;
 mod report;
+mod scenario;
+mod shrink;
 mod sweep;
 mod text;
+mod tracing;
 mod values;
 
 use std::env;
@@ -30,10 +33,14 @@ const KNOWN_VARIABLES: [&str; 1] = ["QUORATE_DATA"];
 pub fn main() -> ExitCode {
     let ended = match args::parse(env::args_os()) {
         Ok(arguments) => refuse_unknown_variables().and_then(|()| match arguments.command {
-            None => sweep::go(&arguments.sweep),
+            None => match &arguments.sweep.scenario {
+                Some(file) => scenario::go(file, arguments.sweep.trace),
+                None => sweep::go(&arguments.sweep),
+            },
             Some(Command::Bench(bench)) => bench::go(&bench),
             Some(Command::Check(check)) => histories::go(&check),
             Some(Command::Mutants(mutants)) => mutants::go(&mutants),
+            Some(Command::Shrink(arguments)) => shrink::go(&arguments),
         }),
         Err(Stop::Told(text)) => {
             console::say(text.trim_end());

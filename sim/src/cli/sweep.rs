@@ -1,9 +1,6 @@
 //! `cargo sim`: a sweep over many seeds, or one seed run again.
 
-use std::io::{self, BufWriter};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::cli::args::SweepArguments;
@@ -16,7 +13,9 @@ use crate::cli::progress::{Goal, Progress};
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::table;
-use crate::run::{RunOptions, TraceSink};
+use crate::cli::shrink;
+use crate::cli::tracing::Trace;
+use crate::run::RunOptions;
 use crate::summary::Summary;
 use crate::sweep::{End, Seeds, Sweep};
 
@@ -78,6 +77,9 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     let (profile, replayed) = (arguments.profile, arguments.seed);
     let report = Report { profile, seeds, jobs, replayed, summary, end, elapsed };
     outputs.write(&report)?;
+    if arguments.shrink {
+        shrink::first_of_each(&report.summary.failed, &options, jobs);
+    }
     Ok(report.exit())
 }
 
@@ -107,33 +109,5 @@ fn goal(arguments: &SweepArguments, seeds: &Seeds) -> Goal {
         Some(limit) => Goal::Time(limit),
         None if arguments.until.is_some() => Goal::Open,
         None => Goal::Seeds(seeds.count()),
-    }
-}
-
-/// A trace on standard output. Only the first run of the seed is shown.
-struct Trace {
-    out: Arc<Mutex<BufWriter<io::Stdout>>>,
-    taken: AtomicBool,
-}
-
-impl Trace {
-    fn to_stdout() -> Trace {
-        let out = Arc::new(Mutex::new(BufWriter::new(io::stdout())));
-        Trace { out, taken: AtomicBool::new(false) }
-    }
-
-    fn take(&self) -> Option<TraceSink> {
-        if self.taken.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        let out = Arc::clone(&self.out);
-        Some(Arc::new(move |line| {
-            let mut out = out.lock().expect("nothing panics while it holds the lock");
-            console::say_buffered(&mut *out, line);
-        }))
-    }
-
-    fn flush(&self) {
-        console::flush(&mut *self.out.lock().expect("nothing panics while it holds the lock"));
     }
 }

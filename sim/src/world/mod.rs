@@ -147,9 +147,10 @@ impl World {
         world
     }
 
-    /// Runs to the end, or until `witness` has seen something wrong.
-    pub(crate) fn run(&mut self, witness: &mut Witness) {
-        while !self.ended && witness.is_content() && self.advance(witness) {}
+    /// Runs to the end, or until `witness` has seen something wrong or there were so many events.
+    pub(crate) fn run(&mut self, witness: &mut Witness, events_max: u64) {
+        let goes_on = |world: &World| !world.ended && world.events < events_max;
+        while goes_on(self) && witness.is_content() && self.advance(witness) {}
     }
 
     /// How far the run has come: in time, and in events.

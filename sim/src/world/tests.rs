@@ -163,8 +163,8 @@ fn a_clone_goes_on_exactly_as_the_original() {
         world.advance(&mut witness);
     }
     let mut clone = world.clone();
-    world.run(&mut witness);
-    clone.run(&mut Witness::new(&settings, None, None));
+    world.run(&mut witness, u64::MAX);
+    clone.run(&mut Witness::new(&settings, None, None), u64::MAX);
     assert_eq!((world.digest(), world.events), (clone.digest(), clone.events));
 }
 

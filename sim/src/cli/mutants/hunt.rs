@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::clock::{self, Stopwatch};
 use crate::cli::exit::Trouble;
 use crate::cli::report::json::{FailureRecord, SweepRecord};
+use crate::cli::shrink::ShrunkRecord;
 
 /// How long one process may run before it counts as hung.
 const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
@@ -35,6 +36,9 @@ pub(crate) struct Campaign {
     pub(crate) note: String,
     /// The failure that killed the mutant, or was rejected.
     pub(crate) failure: Option<FailureRecord>,
+    /// What was left of the run that failed, if it was shrunk.
+    #[serde(default)]
+    pub(crate) shrunk: Option<ShrunkRecord>,
 }
 
 /// How a campaign ended.

@@ -3,6 +3,7 @@
 
 mod hunt;
 mod kills;
+mod small;
 mod table;
 mod tested;
 mod tree;
@@ -59,13 +60,25 @@ fn hunt_one(
     let mut campaigns = Vec::new();
     for number in numbers {
         let known = results.known(&mutant.id, &edits, number, seeds_max).cloned();
+        let small = |campaign: &Campaign| campaign.shrunk.is_some() || mutant.test.is_some();
         let campaign = match known {
-            Some(known) => known,
-            None => {
-                let (verdict, note, failure) = match &mutant.test {
+            Some(known) if !arguments.shrink || small(&known) => known,
+            _ => {
+                let (verdict, mut note, failure) = match &mutant.test {
                     Some(test) => trial::hunt(tree, mutant, test)?,
                     None => sweep(tree, mutant, &mut built, number, seeds_max)?,
                 };
+                let mut shrunk = None;
+                if let (true, Some(Ok(binary)), Verdict::Killed, Some(failure)) =
+                    (arguments.shrink, &built, verdict, &failure)
+                {
+                    let hunt = hunt_of(tree, mutant, binary);
+                    let (folder, name) = (tree.scenarios(), format!("{}-{number}", mutant.id));
+                    match small::shrink(hunt, failure, &folder, &name)? {
+                        Ok(left) => shrunk = Some(left),
+                        Err(wrong) => note = wrong,
+                    }
+                }
                 results.add(Campaign {
                     sources: results.sources.clone(),
                     mutant: mutant.id.clone(),
@@ -75,6 +88,7 @@ fn hunt_one(
                     verdict,
                     note,
                     failure,
+                    shrunk,
                 })?
             }
         };
@@ -102,12 +116,14 @@ fn sweep(
         }
     };
     match built {
-        Ok(binary) => {
-            let (original, profile) = (&tree.original, mutant.profile.as_deref());
-            hunt::hunt(Hunt { mutant: binary, original, profile }, campaign, seeds_max)
-        }
+        Ok(binary) => hunt::hunt(hunt_of(tree, mutant, binary), campaign, seeds_max),
         Err(said) => Ok((Verdict::Unbuildable, said.clone(), None)),
     }
+}
+
+/// The commands that hunt a mutant which is built.
+fn hunt_of<'a>(tree: &'a Tree, mutant: &'a Mutant, binary: &'a Path) -> Hunt<'a> {
+    Hunt { mutant: binary, original: &tree.original, profile: mutant.profile.as_deref() }
 }
 
 fn edits_hash(mutant: &Mutant) -> u64 {
@@ -182,6 +198,7 @@ mod tests {
             verdict,
             note: String::new(),
             failure: None,
+            shrunk: None,
         }
     }
 
