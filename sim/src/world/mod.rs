@@ -36,7 +36,7 @@ mod tests;
 use std::time::Duration;
 
 use quorate::raft::Status;
-use quorate::replica::{Input, Output};
+use quorate::replica::{Input, Note, Output};
 use quorate::types::{Index, Instant, Message, NodeId, Packet, TransferBody};
 
 use crate::choice::{Choices, Key, Kind};
@@ -85,6 +85,7 @@ pub(crate) struct World {
     ended: bool,
     /// Kept between steps for its memory alone.
     outputs: Vec<Output>,
+    notes: Vec<Note>,
     /// What packets are written on.
     paper: Vec<u8>,
 }
@@ -132,6 +133,7 @@ impl World {
             events_now: 0,
             ended: false,
             outputs: Vec::new(),
+            notes: Vec::new(),
             paper: Vec::new(),
             settings,
             workload,
@@ -317,9 +319,11 @@ impl World {
     fn begin(&mut self, place: Place, witness: &mut Witness) {
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         let mut outputs = std::mem::take(&mut self.outputs);
+        let mut notes = std::mem::take(&mut self.notes);
         running.node.start(&mut outputs);
+        running.node.take_notes(&mut notes);
         let status = running.status;
-        self.end_step(place, &status, outputs, witness);
+        self.end_step(place, &status, (outputs, notes), witness);
     }
 
     /// Gives a node an input and carries out what it wants.
@@ -331,7 +335,9 @@ impl World {
         let kind = EventKind::of(&input);
         let answers = answers(&input).filter(|_| witness.checks());
         let mut outputs = std::mem::take(&mut self.outputs);
+        let mut notes = std::mem::take(&mut self.notes);
         running.node.step(own, input, &mut outputs);
+        running.node.take_notes(&mut notes);
         let before = std::mem::replace(&mut running.status, running.node.status());
         running.counts.steps += 1;
         running.note_lead(&before, witness);
@@ -343,9 +349,9 @@ impl World {
         let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
-        self.fold(ladder ^ (outputs.len() as u64) << 56);
-        self.note_durable(place, &outputs, witness);
-        self.note_who_counts(place, &outputs, &membership);
+        self.fold(ladder ^ ((outputs.len() + notes.len()) as u64) << 56);
+        self.note_durable(place, &notes, witness);
+        self.note_who_counts(place, &notes, &membership);
         World::note_deposed(&before, &outputs, witness);
         let seen = Seen::Stepped { node: status.id, status: &status, membership: &membership };
         witness.see(now, seen);
@@ -354,21 +360,21 @@ impl World {
         }
         witness.stepped(&before, &status);
         self.note_membership(place, &before, witness);
-        self.end_step(place, &before, outputs, witness);
+        self.end_step(place, &before, (outputs, notes), witness);
     }
 
     fn end_step(
         &mut self,
         place: Place,
         before: &Status,
-        mut outputs: Vec<Output>,
+        (mut outputs, mut notes): (Vec<Output>, Vec<Note>),
         witness: &mut Witness,
     ) {
-        self.take_notes(place, &mut outputs, witness);
+        self.take_notes(place, &mut notes, witness);
         self.rearm(place);
         self.carry_all(place, before, &mut outputs, witness);
         outputs.clear();
-        self.outputs = outputs;
+        (self.outputs, self.notes) = (outputs, notes);
     }
 
     /// Sees to it that the node is woken by its deadline.

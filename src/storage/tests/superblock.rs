@@ -32,7 +32,9 @@ fn as_many_members_as_are_allowed_come_back() {
         .with_learners((65..=MEMBERS_MAX).map(NodeId));
     assert_eq!(membership.flaw(), None);
     let superblock = Superblock::new(identity(), &membership);
-    let Copy::Valid(read, _) = Copy::read(&superblock.encode().bytes) else { panic!("it is whole") };
+    let Copy::Valid(read, _) = Copy::read(&superblock.encode().bytes) else {
+        panic!("it is whole")
+    };
     assert_eq!(*read, superblock);
 }
 
