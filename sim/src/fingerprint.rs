@@ -83,7 +83,8 @@ mod tests {
     use super::*;
 
     fn safety(number: &'static str, saw: &str) -> Fingerprint {
-        let violation = Violation { number, check: "", saw: saw.to_owned(), at: SimTime(0) };
+        let (saw, place) = (saw.to_owned(), String::new());
+        let violation = Violation { number, check: "", saw, at: SimTime(0), place };
         Fingerprint::of(&Failure::Safety(violation))
     }
 

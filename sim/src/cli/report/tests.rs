@@ -15,7 +15,8 @@ use crate::sweep::{End, SeedRun, Seeds};
 use crate::time::SimTime;
 
 fn violation(number: &'static str, check: &'static str, saw: &str) -> Violation {
-    Violation { number, check, saw: saw.to_owned(), at: SimTime(1_204_310_000) }
+    let place = "sim/src/check/election.rs:41".to_owned();
+    Violation { number, check, saw: saw.to_owned(), at: SimTime(1_204_310_000), place }
 }
 
 fn safety() -> Failure {
