@@ -30,6 +30,7 @@ pub mod scenario;
 pub mod settings;
 pub mod shrink;
 pub mod span;
+pub mod spread;
 pub mod storms;
 mod subject;
 pub mod summary;

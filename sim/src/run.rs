@@ -29,6 +29,8 @@ pub struct RunOptions {
     pub trace: Option<TraceSink>,
     /// How many times longer than usual the storm lasts; at least 1.
     pub length: u32,
+    /// Whether the disks lie about flushes: a bug that the checks have to find.
+    pub canary: bool,
     /// After how many events the run ends, whatever has come of it.
     pub events_max: u64,
     /// What the cluster replicates, and what its clients ask for.
@@ -43,6 +45,7 @@ impl Default for RunOptions {
             checks: true,
             trace: None,
             length: 1,
+            canary: false,
             events_max: u64::MAX,
             workload: AnyWorkload::new(Kv::new(8, 24)),
         }
@@ -57,6 +60,7 @@ impl fmt::Debug for RunOptions {
             .field("checks", &self.checks)
             .field("trace", &self.trace.is_some())
             .field("length", &self.length)
+            .field("canary", &self.canary)
             .field("events_max", &self.events_max)
             .finish()
     }
@@ -104,6 +108,9 @@ impl Case {
         let mut witness = Witness::new(&settings, checks, options.trace.clone());
         let choices = Choices::new(seed, overrides);
         let mut world = World::new(settings, options.workload.clone(), plan, choices);
+        if options.canary {
+            world.plant_canary();
+        }
         let end = catch_unwind(AssertUnwindSafe(|| world.run(&mut witness, options.events_max)));
         let (now, events) = world.position();
         witness.finish(now, events);

@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Plants known bugs, one at a time in a copy of the sources, and hunts them
     Mutants(MutantsArguments),
+    /// Adds up what the parts of a sweep printed with --json, each run with --shard
+    Merge(MergeArguments),
     /// Makes a run that fails small: the fewest lines of a scenario that still fail alike
     Shrink(ShrinkArguments),
 }
@@ -93,12 +95,24 @@ pub(crate) struct SweepArguments {
     /// Runs only part K of N of the seeds
     #[arg(long, value_name = "K/N", value_parser = values::shard)]
     pub(crate) shard: Option<Shard>,
+    /// Runs seeds that come so many times the length of the range later: with the number of the
+    /// run, each run of a CI has seeds of its own
+    #[arg(long, value_name = "N", conflicts_with_all = ["seed", "scenario"])]
+    pub(crate) rotate: Option<u64>,
     /// Ends the sweep after so many failing seeds
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) failures_max: NonZeroU64,
     /// Prints one line per event of the seed, or of the scenario
     #[arg(long, requires = "one run", conflicts_with = "json")]
     pub(crate) trace: bool,
+    /// How to tell what came of it.
+    #[command(flatten)]
+    pub(crate) told: ToldArguments,
+}
+
+/// In which forms a summary is told.
+#[derive(Args, Debug)]
+pub(crate) struct ToldArguments {
     /// Prints the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -111,6 +125,16 @@ pub(crate) struct SweepArguments {
     /// Prints annotations for GitHub Actions and adds to the step's summary
     #[arg(long)]
     pub(crate) github: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MergeArguments {
+    /// What `cargo sim --shard K/N --json` printed: a file for each K
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to tell what they come to.
+    #[command(flatten)]
+    pub(crate) told: ToldArguments,
 }
 
 #[derive(Args, Debug)]

@@ -3,11 +3,13 @@
 
 mod args;
 mod bench;
+mod canary;
 mod clock;
 mod console;
 mod exit;
 mod histories;
 mod interrupt;
+mod merge;
 mod mutants;
 mod panics;
 mod progress;
@@ -39,6 +41,7 @@ pub fn main() -> ExitCode {
             },
             Some(Command::Bench(bench)) => bench::go(&bench),
             Some(Command::Check(check)) => histories::go(&check),
+            Some(Command::Merge(merge)) => merge::go(&merge),
             Some(Command::Mutants(mutants)) => mutants::go(&mutants),
             Some(Command::Shrink(arguments)) => shrink::go(&arguments),
         }),

@@ -1,9 +1,11 @@
 //! `cargo sim`: a sweep over many seeds, or one seed run again.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::thread;
 
 use crate::cli::args::SweepArguments;
+use crate::cli::canary::Canary;
 use crate::cli::clock::{self, Stopwatch};
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
@@ -31,8 +33,8 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     // The first Ctrl-C ends the sweep after the seeds under way; a second one ends the process.
     interrupt::listen(true);
     panics::keep_quiet_in_seeds();
-    let outputs = Outputs::open(arguments)?;
-    let seeds = seeds(arguments);
+    let outputs = Outputs::open(&arguments.told)?;
+    let seeds = seeds(arguments)?;
     let jobs = jobs(arguments, &seeds);
 
     let trace = arguments.trace.then(Trace::to_stdout);
@@ -40,6 +42,10 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     let run = |seed| match trace.as_ref().and_then(Trace::take) {
         Some(sink) => panics::run(seed, &RunOptions { trace: Some(sink), ..options.clone() }),
         None => panics::run(seed, &options),
+    };
+    let canary = match arguments.seed {
+        None => Some(Canary::fly(*seeds.range.start(), &options)),
+        Some(_) => None,
     };
     let watch = Stopwatch::start();
     let sweep = Sweep {
@@ -61,7 +67,7 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     let mut progress = Progress::start(goal(arguments, &seeds));
     let end = sweep.go(&mut |run| {
         summary.add(run);
-        if run.outcome.failure.is_some() && !arguments.json {
+        if run.outcome.failure.is_some() && !arguments.told.json {
             if let Some(trace) = &trace {
                 trace.flush();
             }
@@ -75,7 +81,8 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     }
     let elapsed = progress.finish();
     let (profile, replayed) = (arguments.profile, arguments.seed);
-    let report = Report { profile, seeds, jobs, replayed, summary, end, elapsed };
+    let parts = None;
+    let report = Report { profile, seeds, parts, jobs, replayed, canary, summary, end, elapsed };
     outputs.write(&report)?;
     if arguments.shrink {
         shrink::first_of_each(&report.summary.failed, &options, jobs);
@@ -83,7 +90,7 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     Ok(report.exit())
 }
 
-fn seeds(arguments: &SweepArguments) -> Seeds {
+fn seeds(arguments: &SweepArguments) -> Result<Seeds, Trouble> {
     let open = arguments.time.is_some() || arguments.until.is_some();
     let range = match (&arguments.seeds, arguments.seed) {
         (Some(range), _) => range.clone(),
@@ -91,10 +98,23 @@ fn seeds(arguments: &SweepArguments) -> Seeds {
         (None, None) if open => 0..=u64::MAX,
         (None, None) => 0..=DEFAULT_SEEDS - 1,
     };
-    match arguments.shard {
+    let range = match arguments.rotate {
+        Some(times) => rotated(&range, times).ok_or_else(|| {
+            Trouble(format!("--rotate {times}: there are no seeds that far on: give --seeds A..B"))
+        })?,
+        None => range,
+    };
+    Ok(match arguments.shard {
         Some(shard) => Seeds { range, index: shard.number - 1, of: shard.of },
         None => Seeds::all(range),
-    }
+    })
+}
+
+/// The range that comes so many lengths of it later, if numbers go that far.
+fn rotated(range: &RangeInclusive<u64>, times: u64) -> Option<RangeInclusive<u64>> {
+    let length = (range.end() - range.start()).checked_add(1)?;
+    let by = length.checked_mul(times)?;
+    Some(range.start().checked_add(by)?..=range.end().checked_add(by)?)
 }
 
 fn jobs(arguments: &SweepArguments, seeds: &Seeds) -> NonZeroUsize {
@@ -109,5 +129,18 @@ fn goal(arguments: &SweepArguments, seeds: &Seeds) -> Goal {
         Some(limit) => Goal::Time(limit),
         None if arguments.until.is_some() => Goal::Open,
         None => Goal::Seeds(seeds.count()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rotation_has_seeds_of_its_own() {
+        assert_eq!(rotated(&(0..=999), 0), Some(0..=999));
+        assert_eq!(rotated(&(500..=599), 3), Some(800..=899));
+        assert_eq!(rotated(&(0..=u64::MAX), 1), None);
+        assert_eq!(rotated(&(0..=999), u64::MAX), None);
     }
 }

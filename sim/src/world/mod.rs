@@ -149,6 +149,11 @@ impl World {
         world
     }
 
+    /// From now on no disk does what it says: a bug that has to be found.
+    pub(crate) fn plant_canary(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.disk.lie());
+    }
+
     /// Runs to the end, or until `witness` has seen something wrong or there were so many events.
     pub(crate) fn run(&mut self, witness: &mut Witness, events_max: u64) {
         let goes_on = |world: &World| !world.ended && world.events < events_max;

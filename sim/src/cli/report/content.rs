@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::text::Finding;
 use crate::fingerprint::Fingerprint;
@@ -20,10 +21,14 @@ pub(crate) struct Report {
     pub(crate) profile: &'static Profile,
     /// The seeds that were asked for.
     pub(crate) seeds: Seeds,
+    /// From how many parts it was added up, if it was.
+    pub(crate) parts: Option<u64>,
     /// How many threads ran them.
     pub(crate) jobs: NonZeroUsize,
     /// The one seed, if it is not a sweep.
     pub(crate) replayed: Option<u64>,
+    /// What became of the bug that has to be found, if it was looked for.
+    pub(crate) canary: Option<Canary>,
     /// What they came to.
     pub(crate) summary: Summary,
     /// Why no more were run.
@@ -40,9 +45,15 @@ impl Report {
         match summary.failed.first() {
             Some(failed) => Exit::of(&failed.failure),
             None if self.end == End::Interrupted => Exit::Interrupted,
+            None if self.canary_lives() => Exit::Vacuous,
             None if large && !summary.missed_musts().is_empty() => Exit::Vacuous,
             None => Exit::Fine,
         }
+    }
+
+    /// Whether the bug was not found that has to be.
+    pub(crate) fn canary_lives(&self) -> bool {
+        self.canary.as_ref().is_some_and(|canary| canary.found_by.is_none())
     }
 
     /// How it ended, in a few words.
@@ -55,6 +66,9 @@ impl Report {
             (_, [first, ..]) => {
                 let count = self.summary.failed.len();
                 format!("FAILED: {count} seeds, the smallest is {}", first.seed)
+            }
+            (Exit::Vacuous, []) if self.canary_lives() => {
+                "VACUOUS: a bug that was planted to be found was not".to_owned()
             }
             (Exit::Vacuous, []) => {
                 format!("VACUOUS: {missed} marks that must be reached were not")
@@ -73,6 +87,9 @@ impl Report {
             Some(end) => format!("seeds {first}..{end}"),
             None => format!("seeds from {first}"),
         };
+        if let Some(parts) = self.parts {
+            return format!("{range}, in {parts} parts");
+        }
         match self.seeds.of {
             1 => range,
             of => format!("part {} of {of} of {range}", self.seeds.index + 1),

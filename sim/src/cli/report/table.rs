@@ -1,10 +1,12 @@
 //! The summary as a table for people, and the lines about one failed seed.
 
+use std::iter;
+
 use crate::cli::report::content::Report;
 use crate::cli::text::{Finding, counted, grouped, rate, replay_line, span};
 use crate::coverage::MARKS;
 use crate::profile::Profile;
-use crate::summary::FailedSeed;
+use crate::summary::{FailedSeed, Summary};
 
 /// The width of the first column.
 const LABEL_WIDTH: usize = 16;
@@ -82,6 +84,15 @@ pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     }
     rows.push(("coverage", format!("{} of {} marks reached", summary.reached(), MARKS.len())));
     coverage_rows(report, &mut rows);
+    if report.replayed.is_none() {
+        rows.push(("growth", growth(report)));
+    }
+    if let Some(canary) = &report.canary {
+        rows.push(("canary", canary.told()));
+    }
+    if summary.failed.is_empty() && report.replayed.is_none() && summary.seeds > 0 {
+        rows.push(("bound", bound(summary)));
+    }
     rows.push(("result", report.verdict()));
     rows
 }
@@ -101,6 +112,34 @@ fn coverage_rows(report: &Report, rows: &mut Vec<(&'static str, String)>) {
     if !others.is_empty() {
         rows.push(("  missed, may", list(others)));
     }
+}
+
+/// How many marks were reached after how many seeds, and what more seeds would bring.
+fn growth(report: &Report) -> String {
+    let summary = &report.summary;
+    let tens = iter::successors(Some(1_u64), |seeds| seeds.checked_mul(10));
+    let steps = tens.take_while(|seeds| *seeds < summary.seeds);
+    let step = |seeds| {
+        let reached = summary.reached_by(report.seeds.at(seeds - 1)?);
+        Some(format!("{reached} after {}", counted(seeds, "seed")))
+    };
+    let mut items: Vec<String> = steps.filter_map(step).collect();
+    if let Some(newest) = summary.first_seeds.iter().flatten().max() {
+        items.push(format!("the last new one by seed {newest}"));
+    }
+    let chance = summary.chance_of_news() * 100.0;
+    items.push(format!("one seed more brings another with a chance of about {chance:.2} %"));
+    list(items)
+}
+
+/// What it says that no seed failed.
+fn bound(summary: &Summary) -> String {
+    let seeds = counted(summary.seeds, "seed");
+    let one_in = (1.0 / summary.failing_share_max()) as u64;
+    format!(
+        "0 failures in {seeds}: with 95 % confidence fewer than 1 seed in {} fails",
+        grouped(one_in)
+    )
 }
 
 fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {

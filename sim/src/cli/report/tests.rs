@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::{github, json, junit, page, table};
@@ -36,8 +37,10 @@ fn report(failures: Vec<Option<Failure>>, marks: u32) -> Report {
     Report {
         profile: <&Profile>::default(),
         seeds: Seeds::all(0..=count - 1),
+        parts: None,
         jobs: NonZeroUsize::MIN,
         replayed: None,
+        canary: Some(Canary { seeds: 3, found_by: Some("S17 memory-equals-disk".to_owned()) }),
         summary,
         end: End::Range,
         elapsed: Duration::from_secs(1),
@@ -73,6 +76,13 @@ fn a_large_sweep_must_reach_its_marks_and_a_small_one_tells() {
     assert_eq!(small.summary.missed_musts().len(), missed);
     let large = report(vec![None; 1_000], 0);
     assert_eq!(large.exit(), Exit::Vacuous);
+    let lives = Some(Canary { seeds: 100, found_by: None });
+    let blind = Report { canary: lives, ..report(vec![None], 1) };
+    assert_eq!(blind.exit(), Exit::Vacuous);
+    assert!(blind.verdict().contains("was not"), "{}", blind.verdict());
+    assert!(table::summary(&blind).contains("NOT FOUND in 100 seeds"));
+    let failed = Report { canary: blind.canary, ..report(vec![Some(safety())], 1) };
+    assert_eq!(failed.exit(), Exit::Safety, "what failed says something all the same");
     assert!(table::summary(&large).contains(&format!("VACUOUS: {missed} marks")));
     assert!(junit::document(&large).is_ok_and(|text| text.contains("failures=\"1\"")));
     assert!(github::annotations(&large)[0].starts_with("::error title=coverage::not reached"));
@@ -121,12 +131,13 @@ fn the_page_escapes_what_a_check_saw() {
 }
 
 #[test]
-fn annotations_point_at_the_place_of_a_panic() {
+fn annotations_point_at_the_place_of_the_check_or_the_panic() {
     let lines = github::annotations(&failed_report());
     let panic = "::no quorum at src/raft/leader.rs:41%0Areplay: cargo sim --seed 2 (1 seed)";
     assert!(lines[1].starts_with("::error file=src/raft/leader.rs,line=41,title=panic [panic-"));
     assert!(lines[1].ends_with(panic), "{}", lines[1]);
-    assert!(lines[0].starts_with("::error title=S1 election-safety [S1-"), "{}", lines[0]);
+    let check = "::error file=sim/src/check/election.rs,line=41,title=S1 election-safety [S1-";
+    assert!(lines[0].starts_with(check), "{}", lines[0]);
     assert!(lines[0].contains("]::term 7"), "{}", lines[0]);
     let text = github::step_summary(&failed_report());
     assert!(text.contains("### S1 election-safety [S1-") && text.contains("], 2 seeds"), "{text}");

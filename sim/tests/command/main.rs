@@ -1,5 +1,7 @@
 //! The command as a user meets it: the built binary, its output and its exit codes.
 
+mod parts;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
