@@ -60,3 +60,22 @@ fn finished((file, mut process): (std::path::PathBuf, std::process::Child)) -> S
     assert!(process.wait().expect("it was started").success());
     file.display().to_string()
 }
+
+#[test]
+fn the_recipe_of_several_processes_works_as_it_stands() {
+    let root = tempfile::tempdir().expect("there is room");
+    let text = include_str!("../../../docs/CI.md");
+    let after = text.split_once("```sh\n").expect("it has a recipe").1;
+    let recipe = after.split_once("```").expect("it ends").0;
+    assert!(recipe.contains("0..200"), "{recipe}");
+    let bin = env!("CARGO_BIN_EXE_quorate-sim");
+    let recipe = recipe.replace("cargo sim", bin).replace("0..200", "0..8");
+    let shell = Command::new("sh").args(["-ec", &recipe]).current_dir(&root).output();
+    let output = shell.expect("there is a shell");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("8 in "), "{}", stdout(&output));
+    assert!(stdout(&output).contains("seeds 56..64, in 4 parts"), "{}", stdout(&output));
+    for file in ["sim.xml", "sim.html"] {
+        assert!(fs::metadata(root.path().join(file)).is_ok_and(|file| file.len() > 100));
+    }
+}
