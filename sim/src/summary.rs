@@ -185,21 +185,6 @@ impl Summary {
         self.first_seeds.iter().flatten().filter(|first| **first <= seed).count()
     }
 
-    /// The probability that one seed more reaches a mark that none has reached, as Good and Turing
-    /// estimate it: the share of the seeds' marks that were reached once.
-    #[must_use]
-    pub fn chance_of_news(&self) -> f64 {
-        let once = self.marks.iter().filter(|seeds| **seeds == 1).count();
-        (once as f64 / (self.seeds.max(1)) as f64).min(1.0)
-    }
-
-    /// Below what share of all seeds fails, with 95 % confidence, if none of these did: the largest
-    /// share with which so many would pass in one case of twenty. All of them if none was run.
-    #[must_use]
-    pub fn failing_share_max(&self) -> f64 {
-        if self.seeds == 0 { 1.0 } else { 1.0 - 0.05_f64.powf(1.0 / self.seeds as f64) }
-    }
-
     fn missed(&self, must: bool) -> Vec<&'static str> {
         let reached = |at: usize| self.marks.get(at).is_some_and(|seeds| *seeds > 0);
         let marks = MARKS.iter().enumerate();
@@ -280,21 +265,6 @@ mod tests {
         assert_eq!(format!("{merged:?}"), format!("{whole:?}"));
         assert_eq!(whole.first_seeds[3], Some(2));
         assert_eq!(whole.reached_by(1) + 1, whole.reached_by(2));
-    }
-
-    #[test]
-    fn what_was_not_seen_is_bounded_by_how_often_it_was_looked_for() {
-        let mut summary = Summary::default();
-        assert!((summary.failing_share_max() - 1.0).abs() < 1e-9);
-        for seed in 1..=1000 {
-            let mut run = run(seed, 1, None);
-            run.outcome.marks[5] = u32::from(seed == 700);
-            summary.add(&run);
-        }
-        // Three in a thousand, as the rule of three has it.
-        assert!((summary.failing_share_max() - 0.002_991).abs() < 1e-6);
-        assert!((summary.chance_of_news() - 0.001).abs() < 1e-9);
-        assert_eq!(summary.reached_by(699) + 1, summary.reached_by(700));
     }
 
     #[test]

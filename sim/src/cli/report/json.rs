@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::report::content::Report;
+use crate::cli::report::worth::{chance_of_news, failing_share_max};
 use crate::cli::text::{Finding, rate, replay_line};
 use crate::coverage::MARKS;
 use crate::fingerprint::Fingerprint;
@@ -199,8 +200,8 @@ fn record(report: &Report) -> SweepRecord {
         }),
         marks: named.clone().zip(summary.marks.clone()).collect(),
         first_seeds: named.zip(summary.first_seeds.clone()).collect(),
-        chance_of_news: summary.chance_of_news(),
-        failing_share_max: summary.failed.is_empty().then(|| summary.failing_share_max()),
+        chance_of_news: chance_of_news(summary),
+        failing_share_max: summary.failed.is_empty().then(|| failing_share_max(summary)),
         canary: report
             .canary
             .as_ref()

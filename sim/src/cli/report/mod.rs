@@ -8,6 +8,7 @@ mod page;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+mod worth;
 
 use std::env;
 use std::fs::{File, OpenOptions};

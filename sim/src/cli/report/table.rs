@@ -3,6 +3,7 @@
 use std::iter;
 
 use crate::cli::report::content::Report;
+use crate::cli::report::worth::{chance_of_news, failing_share_max};
 use crate::cli::text::{Finding, counted, grouped, rate, replay_line, span};
 use crate::coverage::MARKS;
 use crate::profile::Profile;
@@ -127,7 +128,7 @@ fn growth(report: &Report) -> String {
     if let Some(newest) = summary.first_seeds.iter().flatten().max() {
         items.push(format!("the last new one by seed {newest}"));
     }
-    let chance = summary.chance_of_news() * 100.0;
+    let chance = chance_of_news(summary) * 100.0;
     items.push(format!("one seed more brings another with a chance of about {chance:.2} %"));
     list(items)
 }
@@ -135,7 +136,7 @@ fn growth(report: &Report) -> String {
 /// What it says that no seed failed.
 fn bound(summary: &Summary) -> String {
     let seeds = counted(summary.seeds, "seed");
-    let one_in = (1.0 / summary.failing_share_max()) as u64;
+    let one_in = (1.0 / failing_share_max(summary)) as u64;
     format!(
         "0 failures in {seeds}: with 95 % confidence fewer than 1 seed in {} fails",
         grouped(one_in)
