@@ -112,7 +112,8 @@ pub type Overrides = BTreeMap<Key, u64>;
 /// The source of all choices of one run.
 #[derive(Clone, Debug)]
 pub struct Choices {
-    seed: u64,
+    /// None if every value is the benign one.
+    seed: Option<u64>,
     overrides: Overrides,
 }
 
@@ -127,7 +128,13 @@ impl Choices {
     /// The choices of `seed`, save those in `overrides`.
     #[must_use]
     pub fn new(seed: u64, overrides: Overrides) -> Choices {
-        Choices { seed, overrides }
+        Choices { seed: Some(seed), overrides }
+    }
+
+    /// The benign value of every choice.
+    #[must_use]
+    pub fn benign() -> Choices {
+        Choices { seed: None, overrides: Overrides::new() }
     }
 
     /// A number below `bound`; an overriding value beyond the domain counts as its largest.
@@ -164,14 +171,15 @@ impl Choices {
         span.least + Duration::from_nanos(self.choose(key, span.width() + 1))
     }
 
-    /// The 64 bits that belong to `key`.
+    /// The 64 bits that belong to `key`; zeros are benign.
     #[must_use]
     pub fn bits(&self, key: Key) -> u64 {
+        let Some(seed) = self.seed else { return 0 };
         let place = u64::from(key.kind as u8) << 56
             | u64::from(key.node) << 48
             | u64::from(key.incarnation) << 32
             | u64::from(key.counter);
-        avalanche(mix(avalanche(mix(self.seed, place)), u64::from(key.peer)))
+        avalanche(mix(avalanche(mix(seed, place)), u64::from(key.peer)))
     }
 }
 
@@ -385,5 +393,7 @@ mod tests {
         assert!(Choices::new(5, Overrides::new()).chance(key(1), 1000));
         let mut draw = forced.draw(key(0));
         assert_eq!(draw.between(3, 9), 3);
+        let benign = Choices::benign();
+        assert!((0..99).all(|counter| benign.choose(key(counter), 1000) == 0));
     }
 }

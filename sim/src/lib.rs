@@ -26,6 +26,7 @@ pub mod plan;
 pub mod profile;
 pub mod request;
 pub mod run;
+pub mod rung;
 pub mod scenario;
 pub mod settings;
 pub mod shrink;

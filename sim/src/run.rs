@@ -7,6 +7,7 @@ use crate::choice::{Choices, Overrides};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::Plan;
 use crate::profile::Profile;
+use crate::rung::Rung;
 use crate::settings::Settings;
 use crate::witness::Witness;
 use crate::workload::kv::Kv;
@@ -20,6 +21,8 @@ pub use crate::trace::TraceSink;
 pub struct RunOptions {
     /// The family of runs that the seed draws from.
     pub profile: &'static Profile,
+    /// How far the search goes.
+    pub rung: Rung,
     /// Choices that are given instead of drawn.
     pub overrides: Overrides,
     /// Whether the checks watch. They change nothing but the failure and the marks `history/…`.
@@ -41,6 +44,7 @@ impl Default for RunOptions {
     fn default() -> RunOptions {
         RunOptions {
             profile: <&Profile>::default(),
+            rung: Rung::default(),
             overrides: Overrides::new(),
             checks: true,
             trace: None,
@@ -56,6 +60,7 @@ impl fmt::Debug for RunOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RunOptions")
             .field("profile", &self.profile.name)
+            .field("rung", &self.rung)
             .field("overrides", &self.overrides)
             .field("checks", &self.checks)
             .field("trace", &self.trace.is_some())
@@ -80,18 +85,18 @@ pub struct Case {
 }
 
 impl Case {
-    /// The case that `seed` draws: from the profile, with the overrides, for a storm of the length
+    /// The case that `seed` draws: from the profile and on the rung, with the overrides, for a storm of the length
     /// and for commands of the workload that `options` name.
     #[must_use]
     pub fn draw(seed: u64, options: &RunOptions) -> Case {
         let choices = Choices::new(seed, options.overrides.clone());
         let settings = Settings::draw(
-            options.profile,
+            (options.profile, options.rung),
             &choices,
             options.length.max(1),
             options.workload.command_bytes_max(),
         );
-        let plan = Plan::draw(&settings, &choices);
+        let plan = Plan::draw((&settings, options.rung), &choices);
         Case { seed, settings, plan, overrides: options.overrides.clone() }
     }
 

@@ -11,6 +11,8 @@ use quorate_checker::formats::Object;
 
 use crate::cli::values::{self, Shard, Until};
 use crate::profile::Profile;
+use crate::run::RunOptions;
+use crate::rung::Rung;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 fine · 2 wrong usage, or a file that cannot be read or written · 10 safety, or a \
@@ -89,9 +91,9 @@ pub(crate) struct SweepArguments {
     /// How many threads run seeds [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Which storms the seeds draw from
-    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
-    pub(crate) profile: &'static Profile,
+    /// What the seeds draw from.
+    #[command(flatten)]
+    pub(crate) family: Family,
     /// Runs only part K of N of the seeds
     #[arg(long, value_name = "K/N", value_parser = values::shard)]
     pub(crate) shard: Option<Shard>,
@@ -108,6 +110,24 @@ pub(crate) struct SweepArguments {
     /// How to tell what came of it.
     #[command(flatten)]
     pub(crate) told: ToldArguments,
+}
+
+/// What seeds draw from.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Family {
+    /// Which storms the seeds draw from
+    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
+    pub(crate) profile: &'static Profile,
+    /// How far to go to meet what is rare
+    #[arg(long, value_name = "RUNG", value_parser = values::rung(), default_value = "nemeses")]
+    pub(crate) rung: Rung,
+}
+
+impl Family {
+    /// How its runs go, if nothing else is asked for.
+    pub(crate) fn options(self) -> RunOptions {
+        RunOptions { profile: self.profile, rung: self.rung, ..RunOptions::default() }
+    }
 }
 
 /// In which forms a summary is told.
@@ -145,9 +165,9 @@ pub(crate) struct ShrinkArguments {
     /// The scenario that fails, instead of a seed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile"])]
     pub(crate) scenario: Option<PathBuf>,
-    /// Which storms the seed draws from
-    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
-    pub(crate) profile: &'static Profile,
+    /// What the seed draws from.
+    #[command(flatten)]
+    pub(crate) family: Family,
     /// Writes what is left as a scenario that expects the failure
     #[arg(long, value_name = "FILE")]
     pub(crate) emit_scenario: Option<PathBuf>,
@@ -183,6 +203,9 @@ pub(crate) struct MutantsArguments {
     /// Only these mutants
     #[arg(long, value_name = "ID,..", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// How far the sweeps go to meet what is rare
+    #[arg(long, value_name = "RUNG", value_parser = values::rung(), default_value = "nemeses")]
+    pub(crate) rung: Rung,
     /// The most seeds a campaign runs before the mutant counts as survived
     #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) seeds: NonZeroU64,
@@ -291,7 +314,7 @@ mod tests {
         assert_eq!(sweep.until, Some(Until::Stable));
         assert_eq!(sweep.jobs, NonZeroUsize::new(3));
         assert_eq!(sweep.shard, Some(Shard { number: 2, of: 3 }));
-        assert_eq!(sweep.profile.name, "calm");
+        assert_eq!(sweep.family.profile.name, "calm");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --campaigns 1").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
         assert!(read("--scenario a.scenario --trace").is_ok());

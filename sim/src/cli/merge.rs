@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::check::{CHECKS, Check};
-use crate::cli::args::MergeArguments;
+use crate::cli::args::{Family, MergeArguments};
 use crate::cli::canary::Canary;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::report::Outputs;
@@ -18,6 +18,7 @@ use crate::fault::Fault;
 use crate::observe::Violation;
 use crate::outcome::{Failure, Tally};
 use crate::profile::Profile;
+use crate::rung::Rung;
 use crate::spread::Spread;
 use crate::summary::{FailedSeed, SlowestSeed, Summary};
 use crate::sweep::{End, Seeds};
@@ -48,13 +49,15 @@ fn merged(mut parts: Vec<(&PathBuf, SweepRecord)>) -> Result<Report, Trouble> {
     parts.sort_by_key(|(_, part)| part.shard);
     let (first_file, first) = parts.first().expect("there is a file");
     let first_file = (*first_file).clone();
-    let (profile, range) = (first.profile.clone(), first.range);
+    let (profile, rung, range) = (first.profile.clone(), first.rung.clone(), first.range);
     let of = first.shard.map_or(1, |(_, of)| of);
     let (count, mut expected) = (parts.len() as u64, 1);
     let mut report: Option<Report> = None;
     for (file, part) in parts {
         let wrong = |what: String| Trouble(format!("merge: {}: {what}", file.display()));
-        if part.profile != profile || part.range != range || part.shard.map_or(1, |s| s.1) != of {
+        if (&part.profile, &part.rung, part.range) != (&profile, &rung, range)
+            || part.shard.map_or(1, |s| s.1) != of
+        {
             let other = first_file.display();
             return Err(wrong(format!(
                 "is {} of profile {}, and {other} is not part of that: \
@@ -107,7 +110,10 @@ fn restored(part: SweepRecord) -> Result<Report, String> {
     let jobs = usize::try_from(part.jobs).ok().and_then(NonZeroUsize::new);
     let (number, of) = part.shard.unwrap_or((1, 1));
     Ok(Report {
-        profile: Profile::by_name(&part.profile).map_err(|error| error.to_string())?,
+        family: Family {
+            profile: Profile::by_name(&part.profile).map_err(|error| error.to_string())?,
+            rung: Rung::by_name(&part.rung).ok_or("it is of no rung there is")?,
+        },
         seeds: Seeds { range: part.range.0..=part.range.1, index: number.saturating_sub(1), of },
         parts: None,
         jobs: jobs.ok_or("nobody ran it")?,

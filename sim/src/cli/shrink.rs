@@ -62,7 +62,7 @@ pub(crate) struct ShrunkRecord {
 pub(crate) fn go(arguments: &ShrinkArguments) -> Result<Exit, Trouble> {
     interrupt::listen(true);
     panics::keep_quiet_in_seeds();
-    let options = RunOptions { profile: arguments.profile, ..RunOptions::default() };
+    let options = arguments.family.options();
     let (case, origin) = match (&arguments.scenario, arguments.seed) {
         (Some(file), _) => {
             let origin = format!("cargo sim --scenario {}", file.display());
@@ -70,7 +70,7 @@ pub(crate) fn go(arguments: &ShrinkArguments) -> Result<Exit, Trouble> {
         }
         (None, seed) => {
             let seed = seed.unwrap_or_default();
-            (Case::draw(seed, &options), replay_line(seed, arguments.profile))
+            (Case::draw(seed, &options), replay_line(seed, arguments.family))
         }
     };
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);

@@ -38,7 +38,7 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     let jobs = jobs(arguments, &seeds);
 
     let trace = arguments.trace.then(Trace::to_stdout);
-    let options = RunOptions { profile: arguments.profile, ..RunOptions::default() };
+    let options = arguments.family.options();
     let run = |seed| match trace.as_ref().and_then(Trace::take) {
         Some(sink) => panics::run(seed, &RunOptions { trace: Some(sink), ..options.clone() }),
         None => panics::run(seed, &options),
@@ -72,7 +72,7 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
                 trace.flush();
             }
             let failed = summary.failed.last().expect("it was added just now");
-            progress.interleave(|| console::say(&table::failure(failed, arguments.profile)));
+            progress.interleave(|| console::say(&table::failure(failed, arguments.family)));
         }
         progress.advance(&summary);
     });
@@ -80,9 +80,9 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
         trace.flush();
     }
     let elapsed = progress.finish();
-    let (profile, replayed) = (arguments.profile, arguments.seed);
+    let (family, replayed) = (arguments.family, arguments.seed);
     let parts = None;
-    let report = Report { profile, seeds, parts, jobs, replayed, canary, summary, end, elapsed };
+    let report = Report { family, seeds, parts, jobs, replayed, canary, summary, end, elapsed };
     outputs.write(&report)?;
     if arguments.shrink {
         shrink::first_of_each(&report.summary.failed, &options, jobs);

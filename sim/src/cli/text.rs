@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::cli::args::Family;
 use crate::outcome::Failure;
 use crate::profile::Profile;
+use crate::rung::Rung;
 
 /// What a failure says, in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +55,15 @@ fn place(saw: &str) -> Option<&str> {
 }
 
 /// The command line that runs a seed again.
-pub(crate) fn replay_line(seed: u64, profile: &Profile) -> String {
-    if profile == <&Profile>::default() {
-        format!("cargo sim --seed {seed}")
-    } else {
-        format!("cargo sim --seed {seed} --profile {}", profile.name)
+pub(crate) fn replay_line(seed: u64, family: Family) -> String {
+    let mut line = format!("cargo sim --seed {seed}");
+    if family.profile != <&Profile>::default() {
+        line.push_str(&format!(" --profile {}", family.profile.name));
     }
+    if family.rung != Rung::default() {
+        line.push_str(&format!(" --rung {}", family.rung.name()));
+    }
+    line
 }
 
 /// A whole number with commas between thousands: `1,204,310`.
@@ -151,7 +156,9 @@ mod tests {
     #[test]
     fn the_replay_line_names_any_other_profile() {
         let calm = Profile::by_name("calm").expect("it exists");
-        assert_eq!(replay_line(7, <&Profile>::default()), "cargo sim --seed 7");
-        assert_eq!(replay_line(7, calm), "cargo sim --seed 7 --profile calm");
+        let usual = Family::default();
+        assert_eq!(replay_line(7, usual), "cargo sim --seed 7");
+        let other = Family { profile: calm, rung: Rung::Swarm };
+        assert_eq!(replay_line(7, other), "cargo sim --seed 7 --profile calm --rung swarm");
     }
 }

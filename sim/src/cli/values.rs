@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use quorate_checker::formats::Object;
 
 use crate::profile::Profile;
+use crate::rung::Rung;
 
 /// One part of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,13 @@ pub(crate) fn profile() -> impl TypedValueParser<Value = &'static Profile> {
     let named = |profile: &Profile| PossibleValue::new(profile.name).help(profile.summary);
     PossibleValuesParser::new(Profile::all().iter().map(named))
         .try_map(|name| Profile::by_name(&name))
+}
+
+/// Takes the name of a rung; the help lists each with its summary.
+pub(crate) fn rung() -> impl TypedValueParser<Value = Rung> {
+    let named = |rung: Rung| PossibleValue::new(rung.name()).help(rung.summary());
+    PossibleValuesParser::new(Rung::ALL.map(named))
+        .map(|name| Rung::by_name(&name).expect("the parser takes no other name"))
 }
 
 fn whole_number(text: &str) -> Result<u64, String> {

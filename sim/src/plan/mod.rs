@@ -344,14 +344,15 @@ impl Verb {
 mod tests {
     use crate::choice::{Choices, Key, Kind, Overrides};
     use crate::profile::Profile;
+    use crate::rung::Rung;
     use crate::settings::Settings;
 
     use super::*;
 
     fn drawn(seed: u64, overrides: &Overrides) -> Plan {
         let choices = Choices::new(seed, overrides.clone());
-        let settings = Settings::draw(<&Profile>::default(), &choices, 1, 64);
-        Plan::draw(&settings, &choices)
+        let settings = Settings::draw((<&Profile>::default(), Rung::default()), &choices, 1, 64);
+        Plan::draw((&settings, Rung::default()), &choices)
     }
 
     #[test]

@@ -18,10 +18,7 @@ pub(crate) fn shrink(
     name: &str,
 ) -> Result<Result<ShrunkRecord, String>, Trouble> {
     let mut command = Command::new(hunt.mutant);
-    command.args(["shrink", "--json", "--seed", &failure.seed.to_string()]);
-    if let Some(profile) = hunt.profile {
-        command.args(["--profile", profile]);
-    }
+    command.args(["shrink", "--json", "--seed", &failure.seed.to_string()]).args(hunt.family());
     let Some((_, text)) = finish(&mut command)? else {
         return Ok(Err("shrinking did not end".to_owned()));
     };

@@ -3,11 +3,11 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cli::args::Family;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::text::Finding;
 use crate::fingerprint::Fingerprint;
-use crate::profile::Profile;
 use crate::summary::{FailedSeed, Summary};
 use crate::sweep::{End, Seeds};
 
@@ -18,7 +18,7 @@ const GATE_SEEDS: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Report {
     /// What the seeds drew from.
-    pub(crate) profile: &'static Profile,
+    pub(crate) family: Family,
     /// The seeds that were asked for.
     pub(crate) seeds: Seeds,
     /// From how many parts it was added up, if it was.
@@ -41,7 +41,7 @@ impl Report {
     /// The exit code it comes to.
     pub(crate) fn exit(&self) -> Exit {
         let summary = &self.summary;
-        let large = self.profile == <&Profile>::default() && summary.seeds >= GATE_SEEDS;
+        let large = self.family == Family::default() && summary.seeds >= GATE_SEEDS;
         match summary.failed.first() {
             Some(failed) => Exit::of(&failed.failure),
             None if self.end == End::Interrupted => Exit::Interrupted,

@@ -10,7 +10,7 @@ pub(crate) fn annotations(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, seeds) in by_fingerprint(&report.summary.failed) {
         let finding = Finding::of(&seeds[0].failure);
-        let replay = replay_line(seeds[0].seed, report.profile);
+        let replay = replay_line(seeds[0].seed, report.family);
         let count = counted(seeds.len() as u64, "seed");
         let text = format!("{}\nreplay: {replay} ({count})", finding.saw);
         let place = finding.place.as_deref().and_then(|place| place.rsplit_once(':'));
@@ -29,7 +29,7 @@ pub(crate) fn annotations(report: &Report) -> Vec<String> {
 pub(crate) fn step_summary(report: &Report) -> String {
     let mut text = format!("## cargo sim: {}\n\n", cell(&report.verdict()));
     for (name, seeds) in by_fingerprint(&report.summary.failed) {
-        let first = table::failure(seeds[0], report.profile);
+        let first = table::failure(seeds[0], report.family);
         let count = counted(seeds.len() as u64, "seed");
         text.push_str(&format!("### {}, {count}\n\n```text\n{first}\n```\n\n", cell(&name)));
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::args::Family;
 use crate::cli::report::content::Report;
 use crate::cli::report::worth::{chance_of_news, failing_share_max};
 use crate::cli::text::{Finding, rate, replay_line};
 use crate::coverage::MARKS;
 use crate::fingerprint::Fingerprint;
-use crate::profile::Profile;
 use crate::summary::FailedSeed;
 use crate::sweep::End;
 
@@ -18,6 +18,8 @@ use crate::sweep::End;
 pub(crate) struct SweepRecord {
     /// The profile's name.
     pub(crate) profile: String,
+    /// The rung's name.
+    pub(crate) rung: String,
     /// Which seeds were asked for.
     pub(crate) subject: String,
     /// The first seed of the range that was asked for, and the last.
@@ -158,7 +160,8 @@ fn record(report: &Report) -> SweepRecord {
     let medians = summary.medians();
     let named = MARKS.iter().map(|mark| mark.name.to_owned());
     SweepRecord {
-        profile: report.profile.name.to_owned(),
+        profile: report.family.profile.name.to_owned(),
+        rung: report.family.rung.name().to_owned(),
         subject: report.subject(),
         range: (*report.seeds.range.start(), *report.seeds.range.end()),
         shard: (report.seeds.of > 1).then_some((report.seeds.index + 1, report.seeds.of)),
@@ -207,11 +210,11 @@ fn record(report: &Report) -> SweepRecord {
             .as_ref()
             .map(|canary| CanaryRecord { seeds: canary.seeds, found_by: canary.found_by.clone() }),
         missed_musts: summary.missed_musts().iter().map(|name| (*name).to_owned()).collect(),
-        failures: summary.failed.iter().map(|f| failure(f, report.profile)).collect(),
+        failures: summary.failed.iter().map(|f| failure(f, report.family)).collect(),
     }
 }
 
-fn failure(failed: &FailedSeed, profile: &Profile) -> FailureRecord {
+fn failure(failed: &FailedSeed, family: Family) -> FailureRecord {
     let finding = Finding::of(&failed.failure);
     FailureRecord {
         seed: failed.seed,
@@ -221,7 +224,7 @@ fn failure(failed: &FailedSeed, profile: &Profile) -> FailureRecord {
         saw: finding.saw,
         at: finding.at,
         place: finding.place,
-        replay: replay_line(failed.seed, profile),
+        replay: replay_line(failed.seed, family),
         after_seeds: failed.after_seeds,
         after_cpu_seconds: failed.after_cpu.as_secs_f64(),
         faults: failed.faults.iter().map(|kind| (*kind).to_owned()).collect(),

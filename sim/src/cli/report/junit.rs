@@ -13,7 +13,7 @@ pub(crate) fn document(report: &Report) -> Result<String, Trouble> {
     let mut suite = TestSuite::new("cargo sim");
     suite.set_time(report.elapsed);
     for (name, seeds) in by_fingerprint(&report.summary.failed) {
-        let first = table::failure(seeds[0], report.profile);
+        let first = table::failure(seeds[0], report.family);
         let numbers: Vec<String> = seeds.iter().map(|failed| failed.seed.to_string()).collect();
         let text = format!("{first}\nall its seeds: {}", numbers.join(", "));
         suite.add_test_case(case(&name, Some(&text), Duration::ZERO));

@@ -2,11 +2,11 @@
 
 use std::iter;
 
+use crate::cli::args::Family;
 use crate::cli::report::content::Report;
 use crate::cli::report::worth::{chance_of_news, failing_share_max};
 use crate::cli::text::{Finding, counted, grouped, rate, replay_line, span};
 use crate::coverage::MARKS;
-use crate::profile::Profile;
 use crate::summary::{FailedSeed, Summary};
 
 /// The width of the first column.
@@ -15,11 +15,11 @@ const LABEL_WIDTH: usize = 16;
 const LINE_WIDTH: usize = 98;
 
 /// What one failed seed is told with.
-pub(crate) fn failure(failed: &FailedSeed, profile: &Profile) -> String {
+pub(crate) fn failure(failed: &FailedSeed, family: Family) -> String {
     let finding = Finding::of(&failed.failure);
     let at = finding.at.map(|at| format!(" at {at} s")).unwrap_or_default();
     let (check, saw, seed) = (finding.check, finding.saw, failed.seed);
-    let replay = replay_line(seed, profile);
+    let replay = replay_line(seed, family);
     format!("FAIL  {check}: {saw}\n      seed {seed}{at}\n      replay: {replay}")
 }
 
@@ -35,7 +35,8 @@ pub(crate) fn summary(report: &Report) -> String {
 /// Label and value of each row.
 pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     let (summary, tally) = (&report.summary, &report.summary.tally);
-    let mut rows = vec![("profile", report.profile.name.to_owned())];
+    let Family { profile, rung } = report.family;
+    let mut rows = vec![("profile", format!("{} · rung {}", profile.name, rung.name()))];
     match report.replayed {
         Some(seed) => rows.push(("seed", seed.to_string())),
         None => {

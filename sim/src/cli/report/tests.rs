@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cli::args::Family;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::report::content::{Report, by_fingerprint};
@@ -35,7 +36,7 @@ fn report(failures: Vec<Option<Failure>>, marks: u32) -> Report {
         summary.add(&SeedRun { outcome, cpu: Duration::from_millis(1), rechecked: false });
     }
     Report {
-        profile: <&Profile>::default(),
+        family: Family::default(),
         seeds: Seeds::all(0..=count - 1),
         parts: None,
         jobs: NonZeroUsize::MIN,
@@ -87,14 +88,21 @@ fn a_large_sweep_must_reach_its_marks_and_a_small_one_tells() {
     assert!(junit::document(&large).is_ok_and(|text| text.contains("failures=\"1\"")));
     assert!(github::annotations(&large)[0].starts_with("::error title=coverage::not reached"));
     let calm = Profile::by_name("calm").expect("it exists");
-    assert_eq!(Report { profile: calm, ..report(vec![None; 1_000], 0) }.exit(), Exit::Fine);
+    assert_eq!(
+        Report {
+            family: Family { profile: calm, ..Family::default() },
+            ..report(vec![None; 1_000], 0)
+        }
+        .exit(),
+        Exit::Fine
+    );
     assert_eq!(report(vec![None; 1_000], 1).exit(), Exit::Fine);
 }
 
 #[test]
 fn a_failed_seed_is_told_with_its_check_its_time_and_its_replay() {
     let report = failed_report();
-    let text = table::failure(&report.summary.failed[0], report.profile);
+    let text = table::failure(&report.summary.failed[0], report.family);
     let expected = "FAIL  S1 election-safety: term 7 has <two> leaders: n2 & n4\n      \
                     seed 1 at 1.204310 s\n      replay: cargo sim --seed 1";
     assert_eq!(text, expected);
