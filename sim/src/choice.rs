@@ -112,7 +112,8 @@ pub type Overrides = BTreeMap<Key, u64>;
 /// The source of all choices of one run.
 #[derive(Clone, Debug)]
 pub struct Choices {
-    seed: u64,
+    /// None if every value is the benign one.
+    seed: Option<u64>,
     overrides: Overrides,
 }
 
@@ -127,7 +128,13 @@ impl Choices {
     /// The choices of `seed`, save those in `overrides`.
     #[must_use]
     pub fn new(seed: u64, overrides: Overrides) -> Choices {
-        Choices { seed, overrides }
+        Choices { seed: Some(seed), overrides }
+    }
+
+    /// The benign value of every choice.
+    #[must_use]
+    pub fn benign() -> Choices {
+        Choices { seed: None, overrides: Overrides::new() }
     }
 
     /// A number below `bound`; an overriding value beyond the domain counts as its largest.
@@ -164,14 +171,15 @@ impl Choices {
         span.least + Duration::from_nanos(self.choose(key, span.width() + 1))
     }
 
-    /// The 64 bits that belong to `key`.
+    /// The 64 bits that belong to `key`; zeros are benign.
     #[must_use]
     pub fn bits(&self, key: Key) -> u64 {
+        let Some(seed) = self.seed else { return 0 };
         let place = u64::from(key.kind as u8) << 56
             | u64::from(key.node) << 48
             | u64::from(key.incarnation) << 32
             | u64::from(key.counter);
-        avalanche(mix(avalanche(mix(self.seed, place)), u64::from(key.peer)))
+        avalanche(mix(avalanche(mix(seed, place)), u64::from(key.peer)))
     }
 }
 
@@ -207,6 +215,47 @@ impl Draw<'_> {
 }
 
 impl Kind {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [Kind; 37] = [
+        Kind::Setting,
+        Kind::Plan,
+        Kind::Clock,
+        Kind::Boot,
+        Kind::Tail,
+        Kind::Loss,
+        Kind::Duplicate,
+        Kind::CopyLateness,
+        Kind::Latency,
+        Kind::Delay,
+        Kind::Lateness,
+        Kind::Flush,
+        Kind::Report,
+        Kind::ReportDelay,
+        Kind::Work,
+        Kind::Short,
+        Kind::Order,
+        Kind::Lag,
+        Kind::LagDelay,
+        Kind::Boundary,
+        Kind::BoundaryPlace,
+        Kind::Keep,
+        Kind::Think,
+        Kind::Client,
+        Kind::Stray,
+        Kind::Replay,
+        Kind::Calm,
+        Kind::Resume,
+        Kind::Retry,
+        Kind::Damage,
+        Kind::Members,
+        Kind::Level,
+        Kind::Acknowledge,
+        Kind::Identity,
+        Kind::Validation,
+        Kind::Slip,
+        Kind::Gather,
+    ];
+
     /// A key of this kind that belongs to no node.
     #[must_use]
     pub const fn key(self) -> Key {
@@ -218,6 +267,27 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Key { kind, node, incarnation, peer, counter } = self;
         write!(f, "{kind:?}/{node}.{incarnation}/{peer}/{counter}")
+    }
+}
+
+impl Key {
+    /// The key that a text is, as it is printed: `Latency/1.1/2/3`.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Key> {
+        let mut parts = text.split('/');
+        let (name, place, peer, counter) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (node, incarnation) = place.split_once('.')?;
+        let kind = *Kind::ALL.iter().find(|kind| format!("{kind:?}") == name)?;
+        let key = Key {
+            kind,
+            node: node.parse().ok()?,
+            incarnation: incarnation.parse().ok()?,
+            peer: peer.parse().ok()?,
+            counter: counter.parse().ok()?,
+        };
+        // What would be printed otherwise, like `+1` or `01`, is no key.
+        (parts.next().is_none() && key.to_string() == text).then_some(key)
     }
 }
 
@@ -266,6 +336,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_reads_as_it_prints() {
+        for (at, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at, "{kind:?} stands in its place");
+            let key = Key { kind, ..key(at as u32) };
+            assert_eq!(Key::read(&key.to_string()), Some(key));
+        }
+        for wrong in ["", "Latency", "Latency/1.1/2", "Latency/1.1/2/3/4", "latency/1.1/2/3"] {
+            assert_eq!(Key::read(wrong), None, "{wrong}");
+        }
+        assert_eq!(Key::read("Latency/01.1/2/3"), None);
+    }
+
+    #[test]
     fn values_spread_over_their_domain() {
         let choices = Choices::new(1, Overrides::new());
         let mut counts = [0u32; 10];
@@ -310,5 +393,7 @@ mod tests {
         assert!(Choices::new(5, Overrides::new()).chance(key(1), 1000));
         let mut draw = forced.draw(key(0));
         assert_eq!(draw.between(3, 9), 3);
+        let benign = Choices::benign();
+        assert!((0..99).all(|counter| benign.choose(key(counter), 1000) == 0));
     }
 }

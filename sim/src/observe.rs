@@ -285,4 +285,6 @@ pub struct Violation {
     pub saw: String,
     /// When.
     pub at: SimTime,
+    /// Where the check says so in the sources: `sim/src/check/election.rs:41`.
+    pub place: String,
 }

@@ -109,8 +109,8 @@ impl fmt::Display for Failure {
     /// In one line: what failed, and what was seen.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Safety(Violation { number, check, saw, at })
-            | Failure::Liveness(Violation { number, check, saw, at }) => {
+            Failure::Safety(Violation { number, check, saw, at, .. })
+            | Failure::Liveness(Violation { number, check, saw, at, .. }) => {
                 write!(f, "{number} {check} at {at} s: {saw}")
             }
             Failure::Panic(text) => write!(f, "panic: {text}"),

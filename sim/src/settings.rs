@@ -15,6 +15,7 @@ use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::{Fault, Faults};
 use crate::profile::Profile;
 use crate::request::MARK_BYTES;
+use crate::rung::Rung;
 use crate::span::Span;
 
 /// The parameters of one run, fixed before it starts.
@@ -77,6 +78,8 @@ pub struct Settings {
     pub gather: Duration,
     /// How many clients there are.
     pub clients: u16,
+    /// How many operations they ask for by themselves, all together, those apart that are refused.
+    pub operations_max: u64,
     /// How long a client waits between two operations.
     pub think: Span,
     /// How long a client waits for an outcome.
@@ -122,15 +125,22 @@ impl Settings {
     /// The most nodes that there may be.
     pub const NODES_MAX: u8 = 11;
 
-    /// The settings that `choices` draw from `profile`, for a storm `length` times as long as
-    /// usual, and for commands of up to `command_bytes` bytes of a user's.
+    /// The settings that `choices` draw from `profile` on `rung`, for a storm `length` times as
+    /// long as usual, and for commands of up to `command_bytes` bytes of a user's.
     #[must_use]
     pub fn draw(
-        profile: &Profile,
+        (profile, rung): (&Profile, Rung),
         choices: &Choices,
         length: u32,
         command_bytes: usize,
     ) -> Settings {
+        if rung == Rung::Random {
+            // Nothing is drawn, and nothing omitted.
+            let always = profile.faults.without(APART).and(profile.always);
+            let every = Profile { always, ..*profile };
+            let whole = (&every, Rung::Swarm);
+            return Settings::draw(whole, &Choices::benign(), length, command_bytes);
+        }
         let mut draw = choices.draw(Kind::Setting.key());
         let faults = draw_faults(&mut draw, profile);
         let (voters, learners) = draw_cluster(&mut draw, profile);
@@ -178,6 +188,7 @@ impl Settings {
             torn_step_ppm: permille(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
             gather,
             clients: draw.between(2, 6) as u16,
+            operations_max: u64::MAX,
             think: Span::micros(1_000, *draw.pick(&[20_000, 5_000, 50_000])),
             patience: config.election_timeout_max * draw.between(1, 6) as u32,
             read_permille: *draw.pick(&[300, 100, 600]),
@@ -274,12 +285,16 @@ impl Settings {
 }
 
 /// A random part of `allowed`: usually about half, sometimes all.
+/// What is drawn by itself, and not as one kind among others.
+const APART: Faults = Faults::of(&Fault::OF_MEMBERS)
+    .and(Faults::of(&Fault::OF_IDENTITY))
+    .and(Faults::of(&[Fault::Slip]));
+
 fn draw_faults(draw: &mut Draw<'_>, profile: &Profile) -> Faults {
     let share = *draw.pick(&[500, 1000, 300, 700]);
     let drawn: Faults = Fault::ALL
         .into_iter()
-        .filter(|fault| !Fault::OF_MEMBERS.contains(fault) && *fault != Fault::Slip)
-        .filter(|fault| !Fault::OF_IDENTITY.contains(fault))
+        .filter(|fault| !APART.has(*fault))
         .filter(|_| draw.chance(share))
         .filter(|fault| profile.faults.has(*fault))
         .collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::coverage::MARKS;
 use crate::digest::mix;
 use crate::outcome::{Failure, Tally};
+use crate::spread::Spread;
 use crate::sweep::SeedRun;
 
 /// Outcomes added up.
@@ -18,6 +19,8 @@ pub struct Summary {
     pub tally: Tally,
     /// In how many seeds each mark of [`MARKS`] was reached.
     pub marks: Vec<u64>,
+    /// The smallest seed that reached each mark of [`MARKS`].
+    pub first_seeds: Vec<Option<u64>>,
     /// How many seeds were run twice to compare.
     pub rechecked: u64,
     /// CPU time, of first runs only.
@@ -26,9 +29,12 @@ pub struct Summary {
     pub failed: Vec<FailedSeed>,
     /// The seed that took the most CPU time.
     pub slowest: Option<SlowestSeed>,
-    commands_committed: Vec<u64>,
-    faults_landed: Vec<u64>,
-    leader_changes: Vec<u64>,
+    /// Commands of clients that were committed, of each seed.
+    pub commands_committed: Spread,
+    /// Faults that landed, of each seed.
+    pub faults_landed: Spread,
+    /// Times the cluster's leader became another node, of each seed.
+    pub leader_changes: Spread,
 }
 
 /// A seed that failed.
@@ -77,13 +83,16 @@ impl Summary {
             if self.seeds == 1 { outcome.digest } else { mix(self.digest, outcome.digest) };
         self.cpu += run.cpu;
         self.rechecked += u64::from(run.rechecked);
-        self.commands_committed.push(outcome.tally.commands_committed);
-        self.faults_landed.push(outcome.tally.faults.values().sum());
-        self.leader_changes.push(outcome.tally.leader_changes);
+        self.commands_committed.add(outcome.tally.commands_committed);
+        self.faults_landed.add(outcome.tally.faults.values().sum());
+        self.leader_changes.add(outcome.tally.leader_changes);
         self.tally.add(&outcome.tally);
         self.marks.resize(MARKS.len(), 0);
-        for (seeds, reached) in self.marks.iter_mut().zip(&outcome.marks) {
-            *seeds += u64::from(*reached > 0);
+        self.first_seeds.resize(MARKS.len(), None);
+        let reached = outcome.marks.iter().enumerate().filter(|(_, times)| **times > 0);
+        for (mark, _) in reached {
+            self.marks[mark] += 1;
+            self.first_seeds[mark].get_or_insert(outcome.seed);
         }
         if self.slowest.is_none_or(|slowest| run.cpu > slowest.cpu) {
             let events = outcome.tally.events;
@@ -104,9 +113,9 @@ impl Summary {
     #[must_use]
     pub fn medians(&self) -> Medians {
         Medians {
-            commands_committed: median(&self.commands_committed),
-            faults_landed: median(&self.faults_landed),
-            leader_changes: median(&self.leader_changes),
+            commands_committed: self.commands_committed.median(),
+            faults_landed: self.faults_landed.median(),
+            leader_changes: self.leader_changes.median(),
         }
     }
 
@@ -126,6 +135,54 @@ impl Summary {
     #[must_use]
     pub fn reached(&self) -> usize {
         self.marks.iter().filter(|seeds| **seeds > 0).count()
+    }
+
+    /// Adds what other seeds came to, of the same profile. The digest is one over the digests of
+    /// the parts: not that of all seeds in one sweep.
+    pub fn merge(&mut self, other: Summary) {
+        // Taken apart in full, so that nothing to come is forgotten here.
+        let Summary {
+            seeds,
+            digest,
+            tally,
+            marks,
+            first_seeds,
+            rechecked,
+            cpu,
+            failed,
+            slowest,
+            commands_committed,
+            faults_landed,
+            leader_changes,
+        } = other;
+        self.digest = if self.seeds == 0 { digest } else { mix(self.digest, digest) };
+        self.seeds += seeds;
+        self.tally.add(&tally);
+        self.rechecked += rechecked;
+        self.cpu += cpu;
+        self.marks.resize(MARKS.len(), 0);
+        self.marks.iter_mut().zip(marks).for_each(|(seeds, more)| *seeds += more);
+        self.first_seeds.resize(MARKS.len(), None);
+        for (first, other) in self.first_seeds.iter_mut().zip(first_seeds) {
+            *first = [*first, other].into_iter().flatten().min();
+        }
+        self.failed.extend(failed);
+        self.failed.sort_by_key(|failed| failed.seed);
+        let both = [self.slowest, slowest].into_iter().flatten();
+        self.slowest = both.max_by_key(|slowest| slowest.cpu);
+        for (spread, more) in [
+            (&mut self.commands_committed, commands_committed),
+            (&mut self.faults_landed, faults_landed),
+            (&mut self.leader_changes, leader_changes),
+        ] {
+            more.iter().for_each(|(value, times)| spread.add_many(value, times));
+        }
+    }
+
+    /// How many marks were reached once all seeds up to this one had been run.
+    #[must_use]
+    pub fn reached_by(&self, seed: u64) -> usize {
+        self.first_seeds.iter().flatten().filter(|first| **first <= seed).count()
     }
 
     fn missed(&self, must: bool) -> Vec<&'static str> {
@@ -189,6 +246,25 @@ mod tests {
         assert_eq!((failed.seed, failed.after_seeds), (2, 2));
         assert_eq!(failed.after_cpu, Duration::from_millis(3));
         assert_eq!(failed.faults, ["crash", "loss"]);
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let runs = [(1, Some(Failure::Panic("planted".to_owned()))), (2, None), (3, None)];
+        let (mut whole, mut parts) = (Summary::default(), [Summary::default(), Summary::default()]);
+        for (seed, failure) in runs {
+            let mut run = run(seed, seed, failure);
+            run.outcome.marks[3] = u32::from(seed == 2);
+            whole.add(&run);
+            parts[seed as usize % 2].add(&run);
+        }
+        let mut merged = Summary::default();
+        parts.into_iter().for_each(|part| merged.merge(part));
+        assert_ne!(merged.digest, whole.digest);
+        merged.digest = whole.digest;
+        assert_eq!(format!("{merged:?}"), format!("{whole:?}"));
+        assert_eq!(whole.first_seeds[3], Some(2));
+        assert_eq!(whole.reached_by(1) + 1, whole.reached_by(2));
     }
 
     #[test]

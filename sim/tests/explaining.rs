@@ -132,7 +132,8 @@ impl Stage {
     /// The check of this number accuses what happened last.
     fn told(mut self, number: &'static str) -> Telling {
         let at = self.record.events.last().map_or(SimTime(0), |event| event.at);
-        let violation = Violation { number, check: "check", saw: "something".to_owned(), at };
+        let (saw, place) = ("something".to_owned(), "check.rs:7".to_owned());
+        let violation = Violation { number, check: "check", saw, at, place };
         let failure =
             if number.starts_with('L') { Failure::Liveness } else { Failure::Safety }(violation);
         let of = self.record.events.last().and_then(|event| event.node);

@@ -53,6 +53,8 @@ pub struct Node {
     inputs: VecDeque<raft::Input>,
     /// What it wants done.
     outputs: Vec<Output>,
+    /// What happened inside, if that is watched.
+    notes: Vec<Note>,
     /// Kept between steps for their memory alone.
     actions: Vec<Action>,
     events: Vec<Event>,
@@ -96,6 +98,7 @@ impl Node {
             stage: Stage::Runs,
             inputs: VecDeque::new(),
             outputs: Vec::new(),
+            notes: Vec::new(),
             actions: Vec::new(),
             events: Vec::new(),
             config,
@@ -141,9 +144,15 @@ impl Node {
             .min(self.space_retry_at.unwrap_or(Instant::NEVER))
     }
 
-    /// Whether [`Output::Note`]s are wanted: they tell traces and checks what happens inside.
+    /// Whether [`Note`]s are wanted: they tell traces and checks what happens inside.
     pub fn watch(&mut self, watched: bool) {
         self.watched = watched;
+    }
+
+    /// Appends to `notes` what happened inside since the last call, or since it is watched: to be
+    /// taken after each step.
+    pub fn take_notes(&mut self, notes: &mut Vec<Note>) {
+        notes.append(&mut self.notes);
     }
 
     /// The node's state at a glance.
@@ -375,7 +384,7 @@ impl Node {
 
     fn step_raft(&mut self, input: raft::Input) {
         if self.watched {
-            self.outputs.push(Output::Note(Note::Took(input.clone())));
+            self.notes.push(Note::Took(input.clone()));
         }
         let mut actions = core::mem::take(&mut self.actions);
         self.raft.step(self.now, input, &mut actions);
@@ -386,7 +395,7 @@ impl Node {
         }
         for action in actions.drain(..) {
             if self.watched {
-                self.outputs.push(Output::Note(Note::Wants(action.clone())));
+                self.notes.push(Note::Wants(action.clone()));
             }
             self.carry_out(action);
         }
@@ -547,7 +556,7 @@ impl Node {
 
     fn note(&mut self, note: impl FnOnce() -> Note) {
         if self.watched {
-            self.outputs.push(Output::Note(note()));
+            self.notes.push(note());
         }
     }
 

@@ -133,8 +133,6 @@ pub enum Output {
     Stopped(Failure),
     /// The node has stopped in good order.
     Closed,
-    /// Something inside that only traces and checks want to know; see `Node::watch`.
-    Note(Note),
 }
 
 /// What comparing the results of the state machines came to, as one node found for itself.
@@ -192,7 +190,7 @@ pub enum Work {
     Rebuild(SnapshotMeta),
 }
 
-/// Something inside a node.
+/// Something inside a node that only traces and checks want to know; see `Node::watch`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// The algorithm took an input.

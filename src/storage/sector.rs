@@ -1,5 +1,7 @@
 //! The unit in which a disk tears: 508 bytes and a checksum that knows where it belongs.
 
+use std::sync::LazyLock;
+
 /// What a disk writes as a whole, or not at all.
 pub(crate) const SECTOR_BYTES: usize = 512;
 /// What a sector carries.
@@ -25,6 +27,24 @@ pub(crate) enum SectorState {
     Bad,
 }
 
+/// What a payload of zeros makes of a checksum: most sectors of a small flush are padding. A
+/// checksum is linear, so each of its bytes can be looked up by itself.
+struct AfterZeros {
+    of_zero: u32,
+    of_bytes: [[u32; 256]; 4],
+}
+
+static AFTER_ZEROS: LazyLock<AfterZeros> = LazyLock::new(|| {
+    let after = |sum| crc32c::crc32c_append(sum, &[0; PAYLOAD_BYTES]);
+    let (of_zero, mut of_bytes) = (after(0), [[0; 256]; 4]);
+    for (place, sums) in of_bytes.iter_mut().enumerate() {
+        for (byte, sum) in (0..).zip(sums) {
+            *sum = after(byte << (8 * place)) ^ of_zero;
+        }
+    }
+    AfterZeros { of_zero, of_bytes }
+});
+
 /// Seals and checks the sectors of one zone of one segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seal {
@@ -44,8 +64,19 @@ impl Seal {
 
     /// Never 0, so that no sector that was written is all zeros.
     fn checksum(self, offset: u64, payload: &[u8]) -> u32 {
-        let place = crc32c::crc32c_append(self.start, &(offset / 512).to_le_bytes());
-        crc32c::crc32c_append(place, payload).max(1)
+        crc32c::crc32c_append(self.place(offset), payload).max(1)
+    }
+
+    /// The same of a whole payload of zeros.
+    fn checksum_of_zeros(self, offset: u64) -> u32 {
+        let AfterZeros { of_zero, of_bytes } = &*AFTER_ZEROS;
+        let bytes = self.place(offset).to_le_bytes().into_iter().zip(of_bytes);
+        let sum = bytes.fold(*of_zero, |sum, (byte, sums)| sum ^ sums[usize::from(byte)]);
+        sum.max(1)
+    }
+
+    fn place(self, offset: u64) -> u32 {
+        crc32c::crc32c_append(self.start, &(offset / 512).to_le_bytes())
     }
 
     /// What the sector that was read at `offset` is.
@@ -121,10 +152,15 @@ impl Framer {
 
     /// The sectors, padded to whole pages.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        while self.framed.len() < self.length {
-            let room = PAYLOAD_BYTES - self.framed.len() % SECTOR_BYTES;
-            self.framed.resize(self.framed.len() + room, 0);
+        let begun = self.framed.len() % SECTOR_BYTES;
+        if begun > 0 {
+            self.framed.resize(self.framed.len() + PAYLOAD_BYTES - begun, 0);
             self.end_sector();
+        }
+        while self.framed.len() < self.length {
+            let sum = self.seal.checksum_of_zeros(self.offset + self.framed.len() as u64);
+            self.framed.resize(self.framed.len() + PAYLOAD_BYTES, 0);
+            self.framed.extend_from_slice(&sum.to_le_bytes());
         }
         assert_eq!(self.framed.len(), self.length, "the payload is as long as was said");
         self.framed
@@ -169,6 +205,15 @@ mod tests {
                 payload.chunks(size).for_each(|piece| framer.push(piece));
                 assert_eq!(framer.finish(), framed, "in pieces of {size}");
             }
+        }
+    }
+
+    #[test]
+    fn a_payload_of_zeros_has_the_checksum_of_any_other() {
+        for salt in 0..100 {
+            let (seal, offset) = (Seal::new(salt, Zone::Bodies), salt * 4096);
+            let sum = seal.checksum(offset, &[0; PAYLOAD_BYTES]);
+            assert_eq!(seal.checksum_of_zeros(offset), sum, "{salt}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! The list of checks, by number and name, and what one of them says when it is broken.
 
+use std::panic::Location;
+
 use crate::observe::Violation;
 use crate::time::SimTime;
 
@@ -19,6 +21,8 @@ pub struct Check {
 pub(crate) struct Finding {
     check: &'static Check,
     saw: String,
+    /// Where it is said in the sources.
+    place: &'static Location<'static>,
 }
 
 /// What each check answers.
@@ -30,8 +34,20 @@ impl Check {
     }
 
     /// The check is broken: it saw this.
+    #[track_caller]
     pub(crate) fn broken<T>(&'static self, saw: String) -> Verdict<T> {
-        Err(Finding { check: self, saw })
+        Err(Finding { check: self, saw, place: Location::caller() })
+    }
+
+    /// What whoever watches is told who found it broken elsewhere than in a stream of events.
+    #[track_caller]
+    pub(crate) fn seen(&'static self, saw: String, at: SimTime) -> Violation {
+        self.violation(saw, at, Location::caller())
+    }
+
+    fn violation(&self, saw: String, at: SimTime, place: &Location<'_>) -> Violation {
+        let place = format!("{}:{}", place.file(), place.line());
+        Violation { number: self.number, check: self.name, saw, at, place }
     }
 }
 
@@ -48,8 +64,7 @@ impl Finding {
     }
 
     pub(crate) fn at(self, at: SimTime) -> Violation {
-        let Check { number, name, .. } = *self.check;
-        Violation { number, check: name, saw: self.saw, at }
+        self.check.violation(self.saw, at, self.place)
     }
 }
 
@@ -95,6 +110,7 @@ checks! {
     S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
     S31 "state-validation" "Who is wrong finds out, alone, and says nothing until it is right."
     S33 "all-live" "What is answered for all live voters is on the disk of each of them."
+    L1 "progress" "After the storm, the core commits, serves reads and does as it is told."
     U1 "user-model" "The user's workload finds no reply, answer or state wrong."
     L2 "answered" "After the storm, what a core node was asked is answered within a bound."
     L3 "churn" "After the storm, few elections are won."

@@ -91,8 +91,8 @@ pub(super) fn stepped(
         membership.incoming().contains(&id) || membership.outgoing().contains(&id)
     };
     // As long as its leave is not committed, perhaps nobody else can be elected (thesis §4.2.2).
-    let known = model.node(slot).memory.log.electorate_at(status.committed);
-    if stands && !votes(membership) && !votes(&known.membership) {
+    let known = || model.node(slot).memory.log.electorate_at(status.committed);
+    if stands && !votes(membership) && !votes(&known().membership) {
         return L6.broken(format!("{id} is {} without a vote in {membership}", status.role));
     }
     model.goes_by(slot, membership);

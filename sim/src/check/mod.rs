@@ -32,6 +32,7 @@ mod waits;
 pub use bounds::Bounds;
 pub(crate) use bounds::keeps_outsiders_out;
 pub use costs::Costs;
+pub(crate) use finding::L1;
 pub use finding::{CHECKS, Check};
 
 use quorate::log::Log;

@@ -13,6 +13,8 @@ use quorate_checker::formats::Object;
 use crate::cli::values::{self, Shard, Until, With};
 use crate::profile::Profile;
 use crate::record::EventId;
+use crate::run::RunOptions;
+use crate::rung::Rung;
 use crate::time::SimTime;
 
 const EXIT_CODES: &str = "\
@@ -49,29 +51,36 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Plants known bugs, one at a time in a copy of the sources, and hunts them
     Mutants(MutantsArguments),
-    /// Draws one seed as a page that needs nothing else
+    /// Adds up what the parts of a sweep printed with --json, each run with --shard
+    Merge(MergeArguments),
+    /// Makes a run that fails small: the fewest lines of a scenario that still fail alike
+    Shrink(ShrinkArguments),
+    /// Draws one run as a page that needs nothing else
     View(ViewArguments),
-    /// Tells in sentences why a seed fails, from its first cause on
+    /// Tells in sentences why a run fails, from its first cause on
     Explain(ExplainArguments),
-    /// Shows what the nodes of a seed are like at some point
+    /// Shows what the nodes of a run are like at some point
     At(AtArguments),
     /// Tells what kept a node from leading, or an index from being committed
     WhyNot(WhyNotArguments),
-    /// Writes every event of a seed to a file, one line each
+    /// Writes every event of a run to a file, one line each
     Record(RecordArguments),
-    /// Shows the first event at which two seeds part, or two builds; exits with 14 if they do
+    /// Shows the first event at which two runs part, or two builds; exits with 14 if they do
     Diff(DiffArguments),
 }
 
-/// The seed that is run again.
-#[derive(Args, Clone, Copy, Debug)]
+/// The run that is looked at.
+#[derive(Args, Debug)]
 pub(crate) struct Replayed {
     /// The seed
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: u64,
-    /// Which storms the seed draws from
-    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
-    pub(crate) profile: &'static Profile,
+    #[arg(long, value_name = "N", required_unless_present = "scenario")]
+    pub(crate) seed: Option<u64>,
+    /// The scenario in this file, instead of a seed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "profile", "rung"])]
+    pub(crate) scenario: Option<PathBuf>,
+    /// What the seed draws from.
+    #[command(flatten)]
+    pub(crate) family: Family,
 }
 
 #[derive(Args, Debug)]
@@ -138,8 +147,27 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "A..B", value_parser = values::seed_range)]
     pub(crate) seeds: Option<RangeInclusive<u64>>,
     /// Replays one seed
-    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "time", "until", "shard", "jobs"])]
+    #[arg(
+        long,
+        value_name = "N",
+        group = "one run",
+        conflicts_with_all = ["seeds", "time", "until", "shard", "jobs"]
+    )]
     pub(crate) seed: Option<u64>,
+    /// Runs the scenario in a file; docs/SCENARIOS.md says what it may have
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "one run",
+        conflicts_with_all = [
+            "seeds", "seed", "time", "until", "shard", "jobs", "profile", "failures_max", "shrink",
+            "json", "junit", "report", "github"
+        ]
+    )]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Makes the first failing seed of each kind of failure small
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) shrink: bool,
     /// Goes on until the time is up, like 60s or 5m
     #[arg(long, value_name = "SPAN", value_parser = values::span)]
     pub(crate) time: Option<Duration>,
@@ -150,22 +178,52 @@ pub(crate) struct SweepArguments {
     /// How many threads run seeds [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Which storms the seeds draw from
-    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
-    pub(crate) profile: &'static Profile,
+    /// What the seeds draw from.
+    #[command(flatten)]
+    pub(crate) family: Family,
     /// Runs only part K of N of the seeds
     #[arg(long, value_name = "K/N", value_parser = values::shard)]
     pub(crate) shard: Option<Shard>,
+    /// Runs seeds that come so many times the length of the range later: with the number of the
+    /// run, each run of a CI has seeds of its own
+    #[arg(long, value_name = "N", conflicts_with_all = ["seed", "scenario"])]
+    pub(crate) rotate: Option<u64>,
     /// Ends the sweep after so many failing seeds
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) failures_max: NonZeroU64,
-    /// Prints one line per event of the seed
-    #[arg(long, requires = "seed", conflicts_with = "json")]
+    /// Prints one line per event of the seed, or of the scenario
+    #[arg(long, requires = "one run", conflicts_with = "json")]
     pub(crate) trace: bool,
+    /// How to tell what came of it.
+    #[command(flatten)]
+    pub(crate) told: ToldArguments,
+}
+
+/// What seeds draw from.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Family {
+    /// Which storms the seeds draw from
+    #[arg(long, value_name = "NAME", value_parser = values::profile(), default_value = "default")]
+    pub(crate) profile: &'static Profile,
+    /// How far to go to meet what is rare
+    #[arg(long, value_name = "RUNG", value_parser = values::rung(), default_value = "nemeses")]
+    pub(crate) rung: Rung,
+}
+
+impl Family {
+    /// How its runs go, if nothing else is asked for.
+    pub(crate) fn options(self) -> RunOptions {
+        RunOptions { profile: self.profile, rung: self.rung, ..RunOptions::default() }
+    }
+}
+
+/// In which forms a summary is told.
+#[derive(Args, Debug)]
+pub(crate) struct ToldArguments {
     /// Prints the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Writes a JUnit report: one case per check that failed
+    /// Writes a JUnit report: one case per way of failing
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
     /// Writes a page that needs nothing else: summary, coverage, failures
@@ -174,6 +232,40 @@ pub(crate) struct SweepArguments {
     /// Prints annotations for GitHub Actions and adds to the step's summary
     #[arg(long)]
     pub(crate) github: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MergeArguments {
+    /// What `cargo sim --shard K/N --json` printed: a file for each K
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to tell what they come to.
+    #[command(flatten)]
+    pub(crate) told: ToldArguments,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShrinkArguments {
+    #[command(flatten)]
+    pub(crate) replayed: Replayed,
+    /// Writes what is left as a scenario that expects the failure
+    #[arg(long, value_name = "FILE")]
+    pub(crate) emit_scenario: Option<PathBuf>,
+    /// Writes what is left as a test of Rust, which passes once nothing fails
+    #[arg(long, value_name = "FILE.rs")]
+    pub(crate) emit_test: Option<PathBuf>,
+    /// How many threads run candidates; the result is the same [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// The most runs
+    #[arg(long, value_name = "N", default_value = "5000")]
+    pub(crate) runs: NonZeroU64,
+    /// Makes do with what there is after this time; the result may depend on it
+    #[arg(long, value_name = "SPAN", value_parser = values::span, default_value = "60s")]
+    pub(crate) time: Duration,
+    /// Prints what is left as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -191,6 +283,9 @@ pub(crate) struct MutantsArguments {
     /// Only these mutants
     #[arg(long, value_name = "ID,..", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// How far the sweeps go to meet what is rare
+    #[arg(long, value_name = "RUNG", value_parser = values::rung(), default_value = "nemeses")]
+    pub(crate) rung: Rung,
     /// The most seeds a campaign runs before the mutant counts as survived
     #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) seeds: NonZeroU64,
@@ -202,6 +297,10 @@ pub(crate) struct MutantsArguments {
     /// that is not there is written
     #[arg(long, conflicts_with_all = ["campaigns", "json"])]
     pub(crate) explain: bool,
+    /// Makes each run that killed a mutant small, and proves that what is left fails with the bug
+    /// and passes without it
+    #[arg(long)]
+    pub(crate) shrink: bool,
     /// Prints the kill table as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -308,7 +407,7 @@ mod tests {
         assert_eq!(sweep.until, Some(Until::Stable));
         assert_eq!(sweep.jobs, NonZeroUsize::new(3));
         assert_eq!(sweep.shard, Some(Shard { number: 2, of: 3 }));
-        assert_eq!(sweep.profile.name, "calm");
+        assert_eq!(sweep.family.profile.name, "calm");
         assert!(read("mutants --only EL01,CM01 --seeds 5 --campaigns 1").is_ok());
         assert!(read("explain --seed 7 --profile disk").is_ok());
         assert!(read("at --seed 7 --time 1.9s --node n3").is_ok());
@@ -318,6 +417,8 @@ mod tests {
         assert!(read("record --seed 7 --to events.txt").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
         assert!(read("view --seed 7 --profile calm --html a.html").is_ok());
+        assert!(read("--scenario a.scenario --trace").is_ok());
+        assert!(read("shrink --seed 7 --profile disk --emit-test a.rs --runs 9 --time 3s").is_ok());
         assert!(read("check - a.jsonl --model kv --time 5m --memory 2G --html a.html").is_ok());
     }
 
@@ -337,7 +438,11 @@ mod tests {
             ("--seed 1 --seeds 0..5", "--seeds"),
             ("--seed 1 --trace --json", "--json"),
             ("--seeds 0..5 bench", "bench"),
-            ("shrink", "shrink"),
+            ("shrink", "--seed"),
+            ("shrink --seed 1 --scenario a", "--scenario"),
+            ("--scenario a --seed 1", "--seed"),
+            ("--scenario a --profile calm", "--profile"),
+            ("shring", "shrink"),
             ("help", "help"),
             ("explain", "--seed"),
             ("at --seed 7 --time 1x", "'1x'"),

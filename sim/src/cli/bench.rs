@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::args::BenchArguments;
+use crate::cli::args::{BenchArguments, Family};
 use crate::cli::clock;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
@@ -84,7 +84,8 @@ fn measure(options: &RunOptions) -> Result<Measurement, (Exit, String)> {
         let cpu = clock::thread_cpu().saturating_sub(started);
         summary.add(&SeedRun { outcome, cpu, rechecked: false });
         if let Some(failed) = summary.failed.first() {
-            return Err((Exit::of(&failed.failure), table::failure(failed, options.profile)));
+            let family = Family { profile: options.profile, rung: options.rung };
+            return Err((Exit::of(&failed.failure), table::failure(failed, family)));
         }
     }
     Ok(Measurement { cpu: summary.cpu, tally: summary.tally })

@@ -1,20 +1,26 @@
-//! The command `cargo sim`: sweeps, replays, what explains and draws them, measurements, planted
-//! bugs, and verdicts on histories.
+//! The command `cargo sim`: sweeps, replays, what explains and draws them, scenarios, runs made
+//! small, measurements, planted bugs, and verdicts on histories.
 
 mod args;
 mod bench;
+mod canary;
 mod clock;
 mod console;
 mod exit;
 mod histories;
 mod interrupt;
+mod merge;
 mod mutants;
 mod panics;
 mod progress;
+mod replay;
 mod replays;
 mod report;
+mod scenario;
+mod shrink;
 mod sweep;
 mod text;
+mod tracing;
 mod values;
 mod view;
 
@@ -32,9 +38,13 @@ const KNOWN_VARIABLES: [&str; 1] = ["QUORATE_DATA"];
 pub fn main() -> ExitCode {
     let ended = match args::parse(env::args_os()) {
         Ok(arguments) => refuse_unknown_variables().and_then(|()| match arguments.command {
-            None => sweep::go(&arguments.sweep),
+            None => match &arguments.sweep.scenario {
+                Some(file) => scenario::go(file, arguments.sweep.trace),
+                None => sweep::go(&arguments.sweep),
+            },
             Some(Command::Bench(bench)) => bench::go(&bench),
             Some(Command::Check(check)) => histories::go(&check),
+            Some(Command::Merge(merge)) => merge::go(&merge),
             Some(Command::Mutants(mutants)) => mutants::go(&mutants),
             Some(Command::View(view)) => view::go(&view),
             Some(Command::Explain(explain)) => replays::explain(&explain),
@@ -42,6 +52,7 @@ pub fn main() -> ExitCode {
             Some(Command::WhyNot(why_not)) => replays::why_not(&why_not),
             Some(Command::Record(record)) => replays::record(&record),
             Some(Command::Diff(diff)) => replays::diff(&diff),
+            Some(Command::Shrink(arguments)) => shrink::go(&arguments),
         }),
         Err(Stop::Told(text)) => {
             console::say(text.trim_end());

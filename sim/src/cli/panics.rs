@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
 use crate::outcome::{Failure, Outcome};
-use crate::run::{self, RunOptions};
+use crate::run::{self, Case, RunOptions};
 
 thread_local! {
     static IN_SEED: Cell<bool> = const { Cell::new(false) };
@@ -27,6 +27,11 @@ pub(crate) fn keep_quiet_in_seeds() {
 /// Runs a seed; a panic in it becomes the outcome's failure, with the place in the sources.
 pub(crate) fn run(seed: u64, options: &RunOptions) -> Outcome {
     caught(seed, || run::run(seed, options))
+}
+
+/// Runs a case in the same way.
+pub(crate) fn run_case(case: &Case, options: &RunOptions) -> Outcome {
+    caught(case.seed, || case.run(options))
 }
 
 /// Does what is a seed's business: a panic in it prints nothing by itself.

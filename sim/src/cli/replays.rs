@@ -1,4 +1,4 @@
-//! `cargo sim explain`, `at`, `why-not`, `record` and `diff`: one seed, looked at closely.
+//! `cargo sim explain`, `at`, `why-not`, `record` and `diff`: one run, looked at closely.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,38 +7,31 @@ use std::path::Path;
 use quorate::types::{Index, NodeId};
 
 use crate::cli::args::{
-    AtArguments, DiffArguments, ExplainArguments, RecordArguments, Replayed, WhyNotArguments,
+    AtArguments, DiffArguments, ExplainArguments, RecordArguments, WhyNotArguments,
 };
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
-use crate::cli::panics;
+use crate::cli::replay::Replay;
 use crate::cli::values::With;
 use crate::explain;
 use crate::record::{EventId, Record, Recording, Until};
-use crate::run::{self, RunOptions};
 use crate::time::SimTime;
 
 /// How many events before the first difference are shown, and how many after it.
 const BEFORE: usize = 5;
 const AFTER: usize = 3;
 
-/// Runs the seed again and takes down what happens.
-pub(crate) fn recording(replayed: &Replayed, until: Until) -> Recording {
-    panics::keep_quiet_in_seeds();
-    let options = RunOptions { profile: replayed.profile, ..RunOptions::default() };
-    panics::quietly(|| run::record(replayed.seed, &options, until))
-}
-
-/// Tells why a seed fails.
+/// Tells why a run fails.
 pub(crate) fn explain(arguments: &ExplainArguments) -> Result<Exit, Trouble> {
-    let Recording { outcome, record, .. } = recording(&arguments.replayed, Until::End);
+    let replay = Replay::find(&arguments.replayed)?;
+    let Recording { outcome, record, .. } = replay.record(Until::End);
     match (explain::explain(&record), &outcome.failure) {
         (Some(telling), Some(failure)) => {
             console::say(telling.to_string().trim_end());
             Ok(Exit::of(failure))
         }
         _ => {
-            console::say(&format!("seed {} does not fail", outcome.seed));
+            console::say(&format!("{} does not fail", replay.name));
             Ok(Exit::Fine)
         }
     }
@@ -51,7 +44,7 @@ pub(crate) fn at(arguments: &AtArguments) -> Result<Exit, Trouble> {
         (None, Some(event)) => Until::Event(event),
         (None, None) => Until::End,
     };
-    let recording = recording(&arguments.replayed, until);
+    let recording = Replay::find(&arguments.replayed)?.record(until);
     known(&recording.record, arguments.node)?;
     console::say(explain::standing(&recording, arguments.node).trim_end());
     Ok(Exit::Fine)
@@ -61,7 +54,7 @@ pub(crate) fn at(arguments: &AtArguments) -> Result<Exit, Trouble> {
 pub(crate) fn why_not(arguments: &WhyNotArguments) -> Result<Exit, Trouble> {
     let to = arguments.to.unwrap_or(SimTime(u64::MAX));
     let until = if arguments.to.is_some() { Until::Time(to) } else { Until::End };
-    let Recording { record, .. } = recording(&arguments.replayed, until);
+    let Recording { record, .. } = Replay::find(&arguments.replayed)?.record(until);
     known(&record, arguments.leader)?;
     let lines = match (arguments.leader, arguments.commit) {
         (Some(node), _) => {
@@ -84,14 +77,15 @@ fn known(record: &Record, node: Option<NodeId>) -> Result<(), Trouble> {
     }
 }
 
-/// Writes every event of a seed to a file.
+/// Writes every event of a run to a file.
 pub(crate) fn record(arguments: &RecordArguments) -> Result<Exit, Trouble> {
-    let Recording { record, .. } = recording(&arguments.replayed, Until::End);
+    let replay = Replay::find(&arguments.replayed)?;
+    let Recording { record, .. } = replay.record(Until::End);
     let text = lines(&record).join("\n") + "\n";
     let written = fs::write(&arguments.to, text);
     written.map_err(|error| Trouble::file("--to", &arguments.to, &error))?;
     let (count, path) = (record.events.len(), arguments.to.display());
-    console::say(&format!("{count} events of seed {} are in {path}", arguments.replayed.seed));
+    console::say(&format!("{count} events of {} are in {path}", replay.name));
     Ok(Exit::Fine)
 }
 
@@ -101,15 +95,17 @@ fn lines(record: &Record) -> Vec<String> {
 
 /// Shows where two runs part.
 pub(crate) fn diff(arguments: &DiffArguments) -> Result<Exit, Trouble> {
-    let ours = recording(&arguments.replayed, Until::End);
-    let (theirs, name) = match &arguments.with {
-        With::Seed(seed) => {
-            let replayed = Replayed { seed: *seed, ..arguments.replayed };
-            (lines(&recording(&replayed, Until::End).record), format!("seed {seed}"))
-        }
-        With::File(path) => (read(path)?, path.display().to_string()),
+    let ours = Replay::find(&arguments.replayed)?;
+    let other = match &arguments.with {
+        With::Seed(seed) => Some(Replay::of_seed(*seed, &arguments.replayed)),
+        With::File(_) => None,
     };
-    let own = lines(&ours.record);
+    let (theirs, name) = match (&other, &arguments.with) {
+        (Some(other), _) => (lines(&other.record(Until::End).record), other.name.clone()),
+        (None, With::File(path)) => (read(path)?, path.display().to_string()),
+        (None, With::Seed(_)) => unreachable!("a seed is run"),
+    };
+    let own = lines(&ours.record(Until::End).record);
     let Some(place) = parting(&own, &theirs) else {
         console::say(&format!("{} events, and they are the same", own.len()));
         return Ok(Exit::Fine);
@@ -117,7 +113,7 @@ pub(crate) fn diff(arguments: &DiffArguments) -> Result<Exit, Trouble> {
     let mut says = format!("the runs part at event {}\n", place + 1);
     let before = place.saturating_sub(BEFORE)..place;
     own[before].iter().for_each(|line| shown(&mut says, "  both", line));
-    for (name, of) in [(format!("seed {}", arguments.replayed.seed), &own), (name, &theirs)] {
+    for (name, of) in [(ours.name.clone(), &own), (name, &theirs)] {
         let _ = writeln!(says, "\n{name}");
         match of.get(place..) {
             Some([]) | None => says.push_str("  ends here\n"),
@@ -126,16 +122,11 @@ pub(crate) fn diff(arguments: &DiffArguments) -> Result<Exit, Trouble> {
     }
     console::say(says.trim_end());
     let until = Until::Event(EventId(place as u32 + 1));
-    let replayed = Replayed { ..arguments.replayed };
-    console::say(&format!("\nseed {}, {}", replayed.seed, state(&replayed, until)));
-    if let With::Seed(seed) = arguments.with {
-        console::say(&format!("\nseed {seed}, {}", state(&Replayed { seed, ..replayed }, until)));
+    for run in [Some(ours), other].into_iter().flatten() {
+        let state = explain::standing(&run.record(until), None);
+        console::say(&format!("\n{}, {}", run.name, state.trim_end()));
     }
     Ok(Exit::Vacuous)
-}
-
-fn state(replayed: &Replayed, until: Until) -> String {
-    explain::standing(&recording(replayed, until), None).trim_end().to_owned()
 }
 
 fn shown(says: &mut String, margin: &str, line: &str) {

@@ -1,12 +1,11 @@
 //! `cargo sim`: a sweep over many seeds, or one seed run again.
 
-use std::io::{self, BufWriter};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::ops::RangeInclusive;
 use std::thread;
 
 use crate::cli::args::SweepArguments;
+use crate::cli::canary::Canary;
 use crate::cli::clock::{self, Stopwatch};
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
@@ -16,7 +15,9 @@ use crate::cli::progress::{Goal, Progress};
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::table;
-use crate::run::{RunOptions, TraceSink};
+use crate::cli::shrink;
+use crate::cli::tracing::Trace;
+use crate::run::RunOptions;
 use crate::summary::Summary;
 use crate::sweep::{End, Seeds, Sweep};
 
@@ -32,15 +33,19 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     // The first Ctrl-C ends the sweep after the seeds under way; a second one ends the process.
     interrupt::listen(true);
     panics::keep_quiet_in_seeds();
-    let outputs = Outputs::open(arguments)?;
-    let seeds = seeds(arguments);
+    let outputs = Outputs::open(&arguments.told)?;
+    let seeds = seeds(arguments)?;
     let jobs = jobs(arguments, &seeds);
 
     let trace = arguments.trace.then(Trace::to_stdout);
-    let options = RunOptions { profile: arguments.profile, ..RunOptions::default() };
+    let options = arguments.family.options();
     let run = |seed| match trace.as_ref().and_then(Trace::take) {
         Some(sink) => panics::run(seed, &RunOptions { trace: Some(sink), ..options.clone() }),
         None => panics::run(seed, &options),
+    };
+    let canary = match arguments.seed {
+        None => Some(Canary::fly(*seeds.range.start(), &options)),
+        Some(_) => None,
     };
     let watch = Stopwatch::start();
     let sweep = Sweep {
@@ -62,12 +67,12 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     let mut progress = Progress::start(goal(arguments, &seeds));
     let end = sweep.go(&mut |run| {
         summary.add(run);
-        if run.outcome.failure.is_some() && !arguments.json {
+        if run.outcome.failure.is_some() && !arguments.told.json {
             if let Some(trace) = &trace {
                 trace.flush();
             }
             let failed = summary.failed.last().expect("it was added just now");
-            progress.interleave(|| console::say(&table::failure(failed, arguments.profile)));
+            progress.interleave(|| console::say(&table::failure(failed, arguments.family)));
         }
         progress.advance(&summary);
     });
@@ -75,13 +80,17 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
         trace.flush();
     }
     let elapsed = progress.finish();
-    let (profile, replayed) = (arguments.profile, arguments.seed);
-    let report = Report { profile, seeds, jobs, replayed, summary, end, elapsed };
+    let (family, replayed) = (arguments.family, arguments.seed);
+    let parts = None;
+    let report = Report { family, seeds, parts, jobs, replayed, canary, summary, end, elapsed };
     outputs.write(&report)?;
+    if arguments.shrink {
+        shrink::first_of_each(&report.summary.failed, &options, jobs);
+    }
     Ok(report.exit())
 }
 
-fn seeds(arguments: &SweepArguments) -> Seeds {
+fn seeds(arguments: &SweepArguments) -> Result<Seeds, Trouble> {
     let open = arguments.time.is_some() || arguments.until.is_some();
     let range = match (&arguments.seeds, arguments.seed) {
         (Some(range), _) => range.clone(),
@@ -89,10 +98,23 @@ fn seeds(arguments: &SweepArguments) -> Seeds {
         (None, None) if open => 0..=u64::MAX,
         (None, None) => 0..=DEFAULT_SEEDS - 1,
     };
-    match arguments.shard {
+    let range = match arguments.rotate {
+        Some(times) => rotated(&range, times).ok_or_else(|| {
+            Trouble(format!("--rotate {times}: there are no seeds that far on: give --seeds A..B"))
+        })?,
+        None => range,
+    };
+    Ok(match arguments.shard {
         Some(shard) => Seeds { range, index: shard.number - 1, of: shard.of },
         None => Seeds::all(range),
-    }
+    })
+}
+
+/// The range that comes so many lengths of it later, if numbers go that far.
+fn rotated(range: &RangeInclusive<u64>, times: u64) -> Option<RangeInclusive<u64>> {
+    let length = (range.end() - range.start()).checked_add(1)?;
+    let by = length.checked_mul(times)?;
+    Some(range.start().checked_add(by)?..=range.end().checked_add(by)?)
 }
 
 fn jobs(arguments: &SweepArguments, seeds: &Seeds) -> NonZeroUsize {
@@ -110,30 +132,15 @@ fn goal(arguments: &SweepArguments, seeds: &Seeds) -> Goal {
     }
 }
 
-/// A trace on standard output. Only the first run of the seed is shown.
-struct Trace {
-    out: Arc<Mutex<BufWriter<io::Stdout>>>,
-    taken: AtomicBool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Trace {
-    fn to_stdout() -> Trace {
-        let out = Arc::new(Mutex::new(BufWriter::new(io::stdout())));
-        Trace { out, taken: AtomicBool::new(false) }
-    }
-
-    fn take(&self) -> Option<TraceSink> {
-        if self.taken.swap(true, Ordering::Relaxed) {
-            return None;
-        }
-        let out = Arc::clone(&self.out);
-        Some(Arc::new(move |line| {
-            let mut out = out.lock().expect("nothing panics while it holds the lock");
-            console::say_buffered(&mut *out, line);
-        }))
-    }
-
-    fn flush(&self) {
-        console::flush(&mut *self.out.lock().expect("nothing panics while it holds the lock"));
+    #[test]
+    fn each_rotation_has_seeds_of_its_own() {
+        assert_eq!(rotated(&(0..=999), 0), Some(0..=999));
+        assert_eq!(rotated(&(500..=599), 3), Some(800..=899));
+        assert_eq!(rotated(&(0..=u64::MAX), 1), None);
+        assert_eq!(rotated(&(0..=999), u64::MAX), None);
     }
 }

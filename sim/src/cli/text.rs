@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::cli::args::Family;
 use crate::outcome::Failure;
 use crate::profile::Profile;
+use crate::rung::Rung;
 
 /// What a failure says, in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub(crate) struct Finding {
     pub(crate) saw: String,
     /// When in simulated time, if known: `1.204310`.
     pub(crate) at: Option<String>,
+    /// Where the sources say so, if known: `sim/src/check/election.rs:41`.
+    pub(crate) place: Option<String>,
 }
 
 impl Finding {
@@ -27,6 +31,7 @@ impl Finding {
                 check: format!("{} {}", violation.number, violation.check),
                 saw: violation.saw.clone(),
                 at: Some(violation.at.to_string()),
+                place: Some(violation.place.clone()),
             },
             Failure::Panic(saw) => Finding::unchecked("panic", saw),
             Failure::Nondeterminism(saw) => Finding::unchecked("nondeterminism", saw),
@@ -37,17 +42,28 @@ impl Finding {
     fn unchecked(kind: &'static str, saw: &str) -> Finding {
         // A panic's message may have several lines; a finding is one sentence.
         let saw = saw.split_whitespace().collect::<Vec<_>>().join(" ");
-        Finding { kind, check: kind.to_owned(), saw, at: None }
+        let place = place(&saw).map(str::to_owned);
+        Finding { kind, check: kind.to_owned(), saw, at: None, place }
     }
 }
 
+/// The place in the sources that a panic's text ends with: `… at src/raft/leader.rs:41`.
+fn place(saw: &str) -> Option<&str> {
+    let place = saw.rsplit_once(" at ")?.1;
+    let (file, line) = place.rsplit_once(':')?;
+    (file.ends_with(".rs") && line.bytes().all(|byte| byte.is_ascii_digit())).then_some(place)
+}
+
 /// The command line that runs a seed again.
-pub(crate) fn replay_line(seed: u64, profile: &Profile) -> String {
-    if profile == <&Profile>::default() {
-        format!("cargo sim --seed {seed}")
-    } else {
-        format!("cargo sim --seed {seed} --profile {}", profile.name)
+pub(crate) fn replay_line(seed: u64, family: Family) -> String {
+    let mut line = format!("cargo sim --seed {seed}");
+    if family.profile != <&Profile>::default() {
+        line.push_str(&format!(" --profile {}", family.profile.name));
     }
+    if family.rung != Rung::default() {
+        line.push_str(&format!(" --rung {}", family.rung.name()));
+    }
+    line
 }
 
 /// A whole number with commas between thousands: `1,204,310`.
@@ -119,6 +135,7 @@ mod tests {
             check: "election-safety",
             saw: "two leaders".to_owned(),
             at: SimTime(1_500_000),
+            place: "check.rs:7".to_owned(),
         };
         let finding = Finding::of(&Failure::Safety(violation));
         assert_eq!((finding.kind, finding.check.as_str()), ("safety", "S1 election-safety"));
@@ -128,9 +145,20 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_has_a_place_where_it_is_known() {
+        let place = |saw: &str| Finding::of(&Failure::Panic(saw.to_owned())).place;
+        let known = place("no quorum at src/raft/mod.rs:41");
+        assert_eq!(known.as_deref(), Some("src/raft/mod.rs:41"));
+        assert_eq!(place("two leaders at 5:00"), None);
+        assert_eq!(place("no place"), None);
+    }
+
+    #[test]
     fn the_replay_line_names_any_other_profile() {
         let calm = Profile::by_name("calm").expect("it exists");
-        assert_eq!(replay_line(7, <&Profile>::default()), "cargo sim --seed 7");
-        assert_eq!(replay_line(7, calm), "cargo sim --seed 7 --profile calm");
+        let usual = Family::default();
+        assert_eq!(replay_line(7, usual), "cargo sim --seed 7");
+        let other = Family { profile: calm, rung: Rung::Swarm };
+        assert_eq!(replay_line(7, other), "cargo sim --seed 7 --profile calm --rung swarm");
     }
 }

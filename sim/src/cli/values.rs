@@ -10,6 +10,7 @@ use quorate_checker::formats::Object;
 
 use crate::profile::Profile;
 use crate::record::EventId;
+use crate::rung::Rung;
 use crate::time::SimTime;
 
 /// One part of several.
@@ -109,6 +110,13 @@ pub(crate) fn profile() -> impl TypedValueParser<Value = &'static Profile> {
     let named = |profile: &Profile| PossibleValue::new(profile.name).help(profile.summary);
     PossibleValuesParser::new(Profile::all().iter().map(named))
         .try_map(|name| Profile::by_name(&name))
+}
+
+/// Takes the name of a rung; the help lists each with its summary.
+pub(crate) fn rung() -> impl TypedValueParser<Value = Rung> {
+    let named = |rung: Rung| PossibleValue::new(rung.name()).help(rung.summary());
+    PossibleValuesParser::new(Rung::ALL.map(named))
+        .map(|name| Rung::by_name(&name).expect("the parser takes no other name"))
 }
 
 /// Reads a point in time as events show it, in seconds: `1.9s`, `1.901233`.

@@ -1,32 +1,35 @@
-//! `cargo sim view`: one seed as a page to look at.
+//! `cargo sim view`: one run as a page to look at.
 
 use std::fs;
 
 use quorate_page::document::{Fact, Sentence};
 use quorate_page::html;
 
-use crate::cli::args::{Replayed, ViewArguments};
+use crate::cli::args::ViewArguments;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
-use crate::cli::replays;
-use crate::cli::text::{counted, replay_line};
+use crate::cli::replay::Replay;
+use crate::cli::text::counted;
 use crate::explain;
 use crate::picture::{document, words};
 use crate::record::Until;
 
 /// Runs the seed and writes its page. What the run comes to is the command's answer, too.
 pub(crate) fn go(arguments: &ViewArguments) -> Result<Exit, Trouble> {
-    let Replayed { seed, profile } = arguments.replayed;
-    let recording = replays::recording(&arguments.replayed, Until::End);
-    let title = format!("seed {seed}, profile {}", profile.name);
+    let replay = Replay::find(&arguments.replayed)?;
+    let recording = replay.record(Until::End);
+    let title = match arguments.replayed.scenario {
+        Some(_) => replay.name,
+        None => format!("{}, profile {}", replay.name, arguments.replayed.family.profile.name),
+    };
     let mut document = document(&title, &recording, &words::kv);
     if let Some(telling) = explain::explain(&recording.record) {
         let facts = telling.facts.into_iter().map(|fact| (fact.says, Some(fact.id.0 - 1)));
         let told = facts.chain([(format!("Cause: {}", telling.cause), None)]);
         document.story = told.map(|(text, event)| Sentence { text, event }).collect();
     }
-    let replay = replay_line(seed, profile);
-    document.facts.insert(0, Fact { label: "replay".to_owned(), value: replay, code: true });
+    let fact = Fact { label: "replay".to_owned(), value: replay.line, code: true };
+    document.facts.insert(0, fact);
     let events = counted(document.events.len() as u64, "event");
     let page = html::page(&title, &[document]);
     fs::write(&arguments.html, &page)

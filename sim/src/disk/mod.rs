@@ -55,6 +55,7 @@ pub struct SimDisk {
     capacity: Option<u64>,
     faults: Faults,
     head: Head,
+    lies: bool,
 }
 
 impl SimDisk {
@@ -121,10 +122,14 @@ impl SimDisk {
     }
 
     fn sync(&mut self, name: FileName, fault: Option<Fault>) -> Result<(), DiskError> {
+        let lies = self.lies;
         let file = self.find(name)?;
         if let Some(Fault::SyncFails { sectors }) = fault {
             file.sync(sectors);
             return Err(input_output_error("sync"));
+        }
+        if lies {
+            return Ok(());
         }
         file.sync(usize::MAX);
         if matches!(name, FileName::Segment(_)) {
@@ -223,6 +228,11 @@ impl SimDisk {
         image.crash(ChangeOrder::Prefix, |_| false);
         image.faults.disarm();
         image
+    }
+
+    /// From now on it says of every flush that it is done, and does none.
+    pub fn lie(&mut self) {
+        self.lies = true;
     }
 
     /// Removes everything, durably. Capacity and faults to come stay.

@@ -284,7 +284,8 @@ fn kind(what: &What) -> Kind {
         | What::Replied { .. }
         | What::Served { .. }
         | What::Rejected { .. }
-        | What::Unknown(_) => Kind::Client,
+        | What::Unknown(_)
+        | What::Answered(_) => Kind::Client,
         What::Planned(_) | What::Lifted(_) | What::Astray => Kind::Fault,
         What::Calm(_) | What::Idle | What::Ended | What::Failed(_) => Kind::Phase,
         What::GoesBy(_) | What::Changed(_) => Kind::Other,

@@ -8,6 +8,7 @@ use quorate::types::NodeId;
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::Fault;
 use crate::plan::{Call, Keep, Op, Plan, Region, Slip, Trigger, Verb, When, Who};
+use crate::rung::Rung;
 use crate::settings::{Clocks, Settings};
 use crate::time::SimTime;
 
@@ -71,10 +72,10 @@ const UPKEEP: [Trigger; 11] = [
 ];
 
 impl Plan {
-    /// The plan that `choices` draw for a run with `settings`: a function of these alone.
+    /// The plan that `choices` draw on `rung` for a run with `settings`: a function of these alone.
     #[must_use]
-    pub fn draw(settings: &Settings, choices: &Choices) -> Plan {
-        let patterns = patterns(settings);
+    pub fn draw((settings, rung): (&Settings, Rung), choices: &Choices) -> Plan {
+        let patterns = patterns(settings, rung);
         let mut ops = Vec::new();
         if patterns.is_empty() {
             return Plan { ops };
@@ -94,7 +95,7 @@ impl Plan {
 
 /// The patterns that the run's faults allow; those that target the algorithm's weak moments
 /// come as often as all single faults together.
-fn patterns(settings: &Settings) -> Vec<Pattern> {
+fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
     let faults = settings.faults;
     let singles = planned_faults(settings);
     let single = |fault: &Fault| {
@@ -102,6 +103,9 @@ fn patterns(settings: &Settings) -> Vec<Pattern> {
         iter::repeat_n(Pattern::Single(*fault), times)
     };
     let mut patterns: Vec<Pattern> = singles.iter().flat_map(single).collect();
+    if rung < Rung::Nemeses {
+        return patterns;
+    }
     let has_disk_faults = singles.iter().any(|fault| Fault::OF_DISKS.contains(fault));
     if has_disk_faults {
         patterns.extend([Pattern::Treason; 4]);

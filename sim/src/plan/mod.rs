@@ -6,10 +6,11 @@
 mod draw;
 mod leases;
 mod members;
+mod print;
+pub mod read;
 mod topology;
 mod words;
 
-use std::fmt;
 use std::time::Duration;
 
 use quorate::types::{Change, NodeId};
@@ -23,6 +24,10 @@ pub struct Plan {
     /// The operations; their order does not matter.
     pub ops: Vec<Op>,
 }
+
+/// How long a fault lasts that has no end of its own: longer than any run. What still lasts when
+/// the storm is over is dealt with as all faults are then.
+pub const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
 /// One planned operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,129 +298,6 @@ impl Verb {
     }
 }
 
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.ops.iter().try_for_each(|op| writeln!(f, "{op}"))
-    }
-}
-
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.when, self.verb)
-    }
-}
-
-impl fmt::Display for When {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            When::At(time) => write!(f, "at {}", Seconds(time.0)),
-            When::On { from, to, trigger, by, nth, times, later } => {
-                write!(f, "from {} to {} ", Seconds(from.0), Seconds(to.0))?;
-                f.write_str(if times > 1 { "whenever " } else { "when " })?;
-                match by {
-                    Some(node) => write!(f, "{node} {trigger}")?,
-                    None => write!(f, "any {trigger}")?,
-                }
-                if nth > 1 {
-                    write!(f, " nth={nth}")?;
-                }
-                if times > 1 {
-                    write!(f, " times={times}")?;
-                }
-                if !later.is_zero() {
-                    write!(f, " later={}", Seconds::of(later))?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-/// A number with its name, unless it is 0.
-struct Given(&'static str, u32);
-
-impl fmt::Display for Given {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Given(_, 0) => Ok(()),
-            Given(name, number) => write!(f, " {name}={number}"),
-        }
-    }
-}
-
-impl fmt::Display for Verb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Verb::Crash(who, keep, _) => {
-                let keep = match keep {
-                    Keep::None => "none",
-                    Keep::Part => "part",
-                    Keep::All => "all",
-                };
-                write!(f, "crash {who} keep={keep}")?;
-            }
-            Verb::Wipe(who, _) => write!(f, "wipe {who}")?,
-            Verb::Rollback(who, age, _) => write!(f, "roll back {who} by {}", Seconds::of(*age))?,
-            Verb::Stop(who, _) => write!(f, "stop {who}")?,
-            Verb::Surge(who, count) => write!(f, "surge {who} count={count}")?,
-            Verb::Consult(who, period, _) => {
-                write!(f, "consult {who} every {}", Seconds::of(*period))?;
-            }
-            Verb::Pause(who, _) => write!(f, "pause {who}")?,
-            Verb::Isolate(who, _) => write!(f, "isolate {who}")?,
-            Verb::Deafen(who, _) => write!(f, "deafen {who}")?,
-            Verb::Mute(who, _) => write!(f, "mute {who}")?,
-            Verb::Strand(who, with, _) => write!(f, "strand {who} with {with}")?,
-            Verb::Cut(from, to, _) => write!(f, "cut {from} -> {to}")?,
-            Verb::Split(side, _) => {
-                f.write_str("split")?;
-                side.iter().try_for_each(|node| write!(f, " {node}"))?;
-            }
-            Verb::Only(links, _) => {
-                f.write_str("only")?;
-                links.iter().try_for_each(|(one, other)| write!(f, " {one}-{other}"))?;
-            }
-            Verb::Flap(one, other, period, _) => {
-                write!(f, "flap {one}-{other} every {}", Seconds::of(*period))?;
-            }
-            Verb::Clog(who, _) => write!(f, "clog {who}")?,
-            Verb::Drift(who, ppm, _) => write!(f, "drift {who} {ppm:+}ppm")?,
-            Verb::Jump(who, by) => write!(f, "jump {who} by {}", Seconds::of(*by))?,
-            Verb::SlowDisk(who, by, _) => write!(f, "slow disk {who} by {}", Seconds::of(*by))?,
-            Verb::SlowApply(who, by, _) => write!(f, "slow apply {who} by {}", Seconds::of(*by))?,
-            Verb::Stray(who, count) => write!(f, "stray {who} count={count}")?,
-            Verb::Replay(who, count) => write!(f, "replay {who} count={count}")?,
-            Verb::Campaign(who) => write!(f, "campaign {who}")?,
-            Verb::Fail(who, call, after, sectors) => {
-                write!(
-                    f,
-                    "fail {call} {who}{}{}",
-                    Given("after", *after),
-                    Given("sectors", *sectors)
-                )?;
-            }
-            Verb::Fill(who, room, _) => write!(f, "fill disk {who} room={room}")?,
-            Verb::Stall(who, _) => write!(f, "stall disk {who}")?,
-            Verb::Rot(who, region) => write!(f, "rot {region} {who}")?,
-            Verb::Misdirect(who, region, after) => {
-                write!(f, "misdirect write {who} to {region}{}", Given("after", *after))?;
-            }
-            Verb::LoseWrite(who, after) => {
-                write!(f, "lose write {who}{}", Given("after", *after))?;
-            }
-            Verb::Change(who, change) => write!(f, "change {who} {change}")?,
-            Verb::GiveUp(who) => write!(f, "give up change {who}")?,
-            Verb::Transfer(who, Some(to)) => write!(f, "transfer {who} to {to}")?,
-            Verb::Transfer(who, None) => write!(f, "transfer {who}")?,
-            Verb::Slip(who, slip) => write!(f, "{who} {slip}")?,
-        }
-        match self.lasting() {
-            Some(lasting) => write!(f, " for {}", Seconds::of(lasting)),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Verb {
     /// How long the operation's effect lasts, if it ends by itself.
     #[must_use]
@@ -458,33 +340,19 @@ impl Verb {
     }
 }
 
-/// Nanoseconds, printed as seconds with microseconds: `1.850000s`.
-struct Seconds(u64);
-
-impl Seconds {
-    fn of(span: Duration) -> Seconds {
-        Seconds(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
-    }
-}
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}s", SimTime(self.0))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::choice::{Choices, Key, Kind, Overrides};
     use crate::profile::Profile;
+    use crate::rung::Rung;
     use crate::settings::Settings;
 
     use super::*;
 
     fn drawn(seed: u64, overrides: &Overrides) -> Plan {
         let choices = Choices::new(seed, overrides.clone());
-        let settings = Settings::draw(<&Profile>::default(), &choices, 1, 64);
-        Plan::draw(&settings, &choices)
+        let settings = Settings::draw((<&Profile>::default(), Rung::default()), &choices, 1, 64);
+        Plan::draw((&settings, Rung::default()), &choices)
     }
 
     #[test]
@@ -512,58 +380,5 @@ mod tests {
     fn every_operation_prints_as_one_line() {
         let plan = drawn(3, &Overrides::new());
         assert_eq!(plan.to_string().lines().count(), plan.ops.len());
-    }
-
-    #[test]
-    fn operations_read_like_sentences() {
-        let n = NodeId;
-        let ms = Duration::from_millis;
-        let at = |millis| When::At(SimTime::default().after(ms(millis)));
-        let vote = When::On {
-            from: SimTime::default().after(ms(1_200)),
-            to: SimTime::default().after(ms(3_000)),
-            trigger: Trigger::SubmitsVote,
-            by: Some(n(3)),
-            nth: 1,
-            times: 1,
-            later: Duration::ZERO,
-        };
-        let lines = [
-            (at(1_850), Verb::Isolate(Who::Node(n(1)), ms(600))),
-            (vote, Verb::Crash(Who::Node(n(3)), Keep::None, ms(90))),
-            (at(20), Verb::Cut(Who::Leader, Who::Node(n(4)), ms(1))),
-            (at(20), Verb::Only(vec![(n(1), n(2)), (n(2), n(3))], ms(5))),
-            (at(20), Verb::Drift(Who::Node(n(2)), -500, ms(5))),
-            (at(20), Verb::Fail(Who::It, Call::Flush, 0, 3)),
-            (at(20), Verb::Fail(Who::Leader, Call::FlushDirectory, 2, 0)),
-            (at(20), Verb::Fill(Who::Node(n(2)), 4096, ms(900))),
-            (at(20), Verb::Stall(Who::Node(n(2)), ms(900))),
-            (at(20), Verb::Rot(Who::Node(n(2)), Region::Headers)),
-            (at(20), Verb::Misdirect(Who::Node(n(2)), Region::Superblock, 1)),
-            (at(20), Verb::LoseWrite(Who::Node(n(2)), 0)),
-            (at(20), Verb::Change(Who::Leader, Change::new().voter(n(4)).remove(n(2)))),
-            (at(20), Verb::Transfer(Who::It, Some(n(3)))),
-        ]
-        .map(|(when, verb)| Op { when, verb }.to_string());
-        assert_eq!(
-            lines,
-            [
-                "at 1.850000s isolate n1 for 0.600000s",
-                "from 1.200000s to 3.000000s when n3 submits vote crash n3 keep=none \
-                 for 0.090000s",
-                "at 0.020000s cut leader -> n4 for 0.001000s",
-                "at 0.020000s only n1-n2 n2-n3 for 0.005000s",
-                "at 0.020000s drift n2 -500ppm for 0.005000s",
-                "at 0.020000s fail flush it sectors=3",
-                "at 0.020000s fail directory flush leader after=2",
-                "at 0.020000s fill disk n2 room=4096 for 0.900000s",
-                "at 0.020000s stall disk n2 for 0.900000s",
-                "at 0.020000s rot headers n2",
-                "at 0.020000s misdirect write n2 to superblock after=1",
-                "at 0.020000s lose write n2",
-                "at 0.020000s change leader +n4 -n2",
-                "at 0.020000s transfer it to n3",
-            ]
-        );
     }
 }

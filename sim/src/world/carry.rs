@@ -25,10 +25,10 @@ const MILLION: u64 = 1_000_000;
 
 impl World {
     /// What the algorithm heard of its disk in the last step.
-    pub(super) fn note_durable(&mut self, place: Place, outputs: &[Output], witness: &mut Witness) {
+    pub(super) fn note_durable(&mut self, place: Place, notes: &[Note], witness: &mut Witness) {
         let mut writes = 0;
-        for output in outputs {
-            if let Output::Note(Note::Took(raft::Input::Persisted(write))) = output {
+        for note in notes {
+            if let Note::Took(raft::Input::Persisted(write)) = note {
                 writes += self.durable(place, *write, witness);
             }
         }
@@ -51,17 +51,15 @@ impl World {
         writes
     }
 
-    /// Takes the notes out of a step's outputs: what the algorithm took and wants.
+    /// Takes a step's notes: what the algorithm took and wants.
     pub(super) fn take_notes(
         &mut self,
         place: Place,
-        outputs: &mut Vec<Output>,
+        notes: &mut Vec<Note>,
         witness: &mut Witness,
     ) {
         let now = self.now;
-        let notes = outputs.extract_if(.., |output| matches!(output, Output::Note(_)));
-        for output in notes {
-            let Output::Note(note) = output else { continue };
+        for note in notes.drain(..) {
             let Some(running) = self.nodes[place.0 as usize].running.as_deref() else { return };
             let status = running.status;
             match note {

@@ -17,6 +17,8 @@ pub(super) struct Clients {
     free: Vec<u32>,
     /// How many operations were invoked.
     ops: u64,
+    /// How many of them clients have asked for by themselves, without being refused.
+    asked: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -99,7 +101,7 @@ const TRIES_MAX: usize = 64;
 impl Clients {
     pub(super) fn new(count: u16) -> Clients {
         let list = vec![Client::default(); count as usize + 2];
-        Clients { list, requests: Vec::new(), free: Vec::new(), ops: 0 }
+        Clients { list, requests: Vec::new(), free: Vec::new(), ops: 0, asked: 0 }
     }
 
     pub(super) fn get(&mut self, client: u16) -> &mut Client {
@@ -159,6 +161,21 @@ impl Clients {
         self.ops += 1;
         self.list[client as usize].turn += 1;
         op
+    }
+
+    /// How many operations clients have asked for by themselves, without being refused.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// A client asks for something.
+    pub(super) fn asks(&mut self, client: u16) {
+        self.asked += u64::from(client < self.crowd());
+    }
+
+    /// What a client has asked for is refused: it has had no effect.
+    pub(super) fn is_refused(&mut self, client: u16) {
+        self.asked = self.asked.saturating_sub(u64::from(client < self.crowd()));
     }
 
     /// A client gives up what it waits for outside a session.

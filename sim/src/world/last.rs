@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::{self, RoleName};
-use quorate::replica::{Note, Output};
+use quorate::replica::Note;
 use quorate::types::{Body, Membership};
 
 use crate::choice::{Key, Kind};
@@ -18,17 +18,17 @@ impl World {
     pub(super) fn note_who_counts(
         &mut self,
         place: Place,
-        outputs: &[Output],
+        notes: &[Note],
         membership: &Membership,
     ) {
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         let leader = running.status.leader;
-        let told = |output: &Output| {
-            matches!(output, Output::Note(Note::Took(raft::Input::Message(message)))
+        let told = |note: &Note| {
+            matches!(note, Note::Took(raft::Input::Message(message))
                 if message.body == Body::Counted && leader == Some(message.from))
         };
         let leads = running.status.role == RoleName::Leader;
-        running.may_be_last |= leads || outputs.iter().any(told);
+        running.may_be_last |= leads || notes.iter().any(told);
         running.may_be_last &= membership.incoming().contains(&place.id());
     }
 

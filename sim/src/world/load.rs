@@ -73,7 +73,7 @@ impl World {
             // It asks when the plan says so.
         } else if stormy && self.has_session(client) {
             self.in_session(client, witness);
-        } else if stormy {
+        } else if stormy && self.may_begin() {
             self.invoke(client, Ask::Any, witness);
         } else if self.clients.is_waiting(client) {
             self.repeat(client, witness);
@@ -100,12 +100,18 @@ impl World {
         let key = Key { peer: client, counter: turn << 3 | 1, ..Kind::Client.key() };
         let mut draw = self.choices.draw(key);
         let waiting = self.clients.get(client).sequences.len() as u64;
-        if !is_open || waiting > 0 && draw.chance(300 + 200 * waiting) {
+        let idle = waiting > 0 && !self.may_begin();
+        if !is_open || idle || waiting > 0 && draw.chance(300 + 200 * waiting) {
             self.repeat(client, witness);
             self.patience(client);
-        } else {
+        } else if self.may_begin() {
             self.invoke(client, Ask::Any, witness);
         }
+    }
+
+    /// Whether clients begin anything more by themselves.
+    fn may_begin(&self) -> bool {
+        self.clients.asked() < self.settings.operations_max
     }
 
     /// The client waits as long as it is willing to.
@@ -204,6 +210,7 @@ impl World {
                 Some(_) => ReadLevel::Linearizable,
             };
             witness.see(self.now, Seen::ReadInvoked { op, level, query: &query });
+            self.clients.asks(client);
             return self.ask(client, op, (to, travels), Asked::Read(level, query));
         }
         let in_session = target.is_none() && self.has_session(client);
@@ -212,6 +219,7 @@ impl World {
             return self.submit(client, op, &command, witness);
         }
         let session = None;
+        self.clients.asks(client);
         witness.see(self.now, Seen::ProposeInvoked { op, command: &command, session });
         let command = quorate::machine::Request::Plain(&command).encode();
         // Who asks for progress asks for what the core owes whatever is outside it.
@@ -314,6 +322,7 @@ impl World {
         let (Some(id), Some(sequence)) = (session.id(), session.submit(command)) else { return };
         state.sequences.insert(sequence, op);
         let session = Some((id, sequence));
+        self.clients.asks(client);
         witness.see(self.now, Seen::ProposeInvoked { op, command, session });
         self.call(client, Call::Request(sequence), witness);
     }
@@ -502,6 +511,7 @@ impl World {
         if call.is_none() {
             match op {
                 Some(op) if self.clients.get(client).ends(op) => {
+                    self.clients.is_refused(client);
                     witness.see(self.now, Seen::Rejected { op, reason });
                 }
                 _ => return,

@@ -36,7 +36,7 @@ mod tests;
 use std::time::Duration;
 
 use quorate::raft::{PeerStatus, RoleName, Status};
-use quorate::replica::{Input, Output};
+use quorate::replica::{Input, Note, Output};
 use quorate::types::{Index, Instant, Message, NodeId, Packet, TransferBody};
 
 use crate::choice::{Choices, Key, Kind};
@@ -86,6 +86,7 @@ pub(crate) struct World {
     ended: bool,
     /// Kept between steps for its memory alone.
     outputs: Vec<Output>,
+    notes: Vec<Note>,
     /// What packets are written on.
     paper: Vec<u8>,
 }
@@ -133,6 +134,7 @@ impl World {
             events_now: 0,
             ended: false,
             outputs: Vec::new(),
+            notes: Vec::new(),
             paper: Vec::new(),
             settings,
             workload,
@@ -148,9 +150,15 @@ impl World {
         world
     }
 
-    /// Runs to the end, or until `witness` has seen something wrong.
-    pub(crate) fn run(&mut self, witness: &mut Witness) {
-        while !self.ended && witness.is_content(self.queue.next()) && self.advance(witness) {}
+    /// From now on no disk does what it says: a bug that has to be found.
+    pub(crate) fn plant_canary(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.disk.lie());
+    }
+
+    /// Runs to the end, or until `witness` has seen something wrong or there were so many events.
+    pub(crate) fn run(&mut self, witness: &mut Witness, events_max: u64) {
+        let goes_on = |world: &World| !world.ended && world.events < events_max;
+        while goes_on(self) && witness.is_content(self.queue.next()) && self.advance(witness) {}
     }
 
     /// How far the run has come: in time, and in events.
@@ -329,9 +337,11 @@ impl World {
     fn begin(&mut self, place: Place, witness: &mut Witness) {
         let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() else { return };
         let mut outputs = std::mem::take(&mut self.outputs);
+        let mut notes = std::mem::take(&mut self.notes);
         running.node.start(&mut outputs);
+        running.node.take_notes(&mut notes);
         let status = running.status;
-        self.end_step(place, &status, outputs, witness);
+        self.end_step(place, &status, (outputs, notes), witness);
     }
 
     /// Gives a node an input and carries out what it wants.
@@ -344,7 +354,9 @@ impl World {
         let answers = answers(&input).filter(|_| witness.checks());
         let taken = witness.is_recorded().then(|| Taken::of(&input));
         let mut outputs = std::mem::take(&mut self.outputs);
+        let mut notes = std::mem::take(&mut self.notes);
         running.node.step(own, input, &mut outputs);
+        running.node.take_notes(&mut notes);
         let before = std::mem::replace(&mut running.status, running.node.status());
         running.counts.steps += 1;
         running.note_lead(&before, witness);
@@ -359,9 +371,9 @@ impl World {
         let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
-        self.fold(ladder ^ (outputs.len() as u64) << 56);
-        self.note_durable(place, &outputs, witness);
-        self.note_who_counts(place, &outputs, &membership);
+        self.fold(ladder ^ ((outputs.len() + notes.len()) as u64) << 56);
+        self.note_durable(place, &notes, witness);
+        self.note_who_counts(place, &notes, &membership);
         World::note_deposed(&before, &outputs, witness);
         let seen = Seen::Stepped { node: status.id, status: &status, membership: &membership };
         witness.see(now, seen);
@@ -370,21 +382,21 @@ impl World {
         }
         witness.stepped(&before, &status);
         self.note_membership(place, &before, witness);
-        self.end_step(place, &before, outputs, witness);
+        self.end_step(place, &before, (outputs, notes), witness);
     }
 
     fn end_step(
         &mut self,
         place: Place,
         before: &Status,
-        mut outputs: Vec<Output>,
+        (mut outputs, mut notes): (Vec<Output>, Vec<Note>),
         witness: &mut Witness,
     ) {
-        self.take_notes(place, &mut outputs, witness);
+        self.take_notes(place, &mut notes, witness);
         self.rearm(place);
         self.carry_all(place, before, &mut outputs, witness);
         outputs.clear();
-        self.outputs = outputs;
+        (self.outputs, self.notes) = (outputs, notes);
     }
 
     /// Sees to it that the node is woken by its deadline.

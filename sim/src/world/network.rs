@@ -361,6 +361,7 @@ mod tests {
     use crate::choice::Overrides;
     use crate::fault::Faults;
     use crate::profile::Profile;
+    use crate::rung::Rung;
 
     use super::*;
 
@@ -370,7 +371,7 @@ mod tests {
     fn settings(faults: &[Fault]) -> Settings {
         let choices = Choices::new(1, Overrides::new());
         let calm = Profile::by_name("calm").expect("the profile exists");
-        let mut settings = Settings::draw(calm, &choices, 1, 64);
+        let mut settings = Settings::draw((calm, Rung::default()), &choices, 1, 64);
         settings.faults = faults.iter().copied().collect::<Faults>();
         settings
     }

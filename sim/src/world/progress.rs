@@ -6,6 +6,7 @@ use std::time::Duration;
 use quorate::raft::{Removal, RoleName};
 use quorate::types::{Fate, Index, Membership, NodeId, Tag};
 
+use crate::check::L1;
 use crate::coverage::Spot;
 use crate::observe::{Seen, Violation};
 use crate::witness::Witness;
@@ -99,7 +100,7 @@ impl World {
         let calm = self.calm.take();
         if let Some(what) = calm.as_ref().and_then(|calm| self.settled(calm)) {
             let saw = format!("while nothing was asked of the cluster: {what}");
-            witness.fail(Violation { number: "L1", check: "progress", saw, at: self.now });
+            witness.fail(L1.seen(saw, self.now));
         }
         self.calm = calm;
         for running in self.nodes.iter().filter_map(|node| node.running.as_deref()) {
@@ -312,7 +313,7 @@ impl World {
             let membership = &self.nodes[leader.0 as usize].standing.membership;
             let _ = write!(saw, " {}", self.waits_for(calm, membership));
         }
-        Violation { number: "L1", check: "progress", saw, at: self.now }
+        L1.seen(saw, self.now)
     }
 }
 

@@ -1,13 +1,13 @@
 //! What is going to happen, in order of time; at one instant, in order of scheduling.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use crate::time::SimTime;
 
 /// One thing that is going to happen. Those with an incarnation concern one start of a node and
 /// come to nothing when that start is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A message reaches the node it is addressed to.
     Arrive { slot: u32 },
@@ -62,32 +62,60 @@ pub(crate) enum Event {
 /// The events to come.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
-    heap: BinaryHeap<Reverse<Scheduled>>,
+    heap: BinaryHeap<Scheduled>,
     scheduled: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// An event to come. The sooner it does, the greater it is: that is what a heap gives first.
+#[derive(Clone, Copy, Debug)]
 struct Scheduled {
     at: SimTime,
     number: u64,
     event: Event,
 }
 
+impl Scheduled {
+    /// Orders events; no two have the same.
+    fn key(&self) -> u128 {
+        u128::from(self.at.0) << 64 | u128::from(self.number)
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Scheduled) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Scheduled) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Scheduled) -> Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
 impl Queue {
     /// Lets `event` happen at `at`.
     pub(crate) fn push(&mut self, at: SimTime, event: Event) {
         self.scheduled += 1;
-        self.heap.push(Reverse(Scheduled { at, number: self.scheduled, event }));
+        self.heap.push(Scheduled { at, number: self.scheduled, event });
     }
 
     /// When the next event comes; the end of time if there is none.
     pub(crate) fn next(&self) -> SimTime {
-        self.heap.peek().map_or(SimTime(u64::MAX), |Reverse(next)| next.at)
+        self.heap.peek().map_or(SimTime(u64::MAX), |next| next.at)
     }
 
     /// Takes the next event.
     pub(crate) fn pop(&mut self) -> Option<(SimTime, Event)> {
-        self.heap.pop().map(|Reverse(next)| (next.at, next.event))
+        self.heap.pop().map(|next| (next.at, next.event))
     }
 }
 

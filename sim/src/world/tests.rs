@@ -9,6 +9,7 @@ use super::*;
 use crate::choice::Overrides;
 use crate::plan::{Keep, Op, Trigger, Verb, When, Who};
 use crate::profile::Profile;
+use crate::rung::Rung;
 use crate::workload::kv::Kv;
 
 const SEED: u64 = 11;
@@ -20,7 +21,7 @@ fn workload() -> AnyWorkload {
 fn calm_settings() -> Settings {
     let choices = Choices::new(SEED, Overrides::new());
     let profile = Profile::by_name("calm").expect("the profile exists");
-    let mut settings = Settings::draw(profile, &choices, 1, 64);
+    let mut settings = Settings::draw((profile, Rung::default()), &choices, 1, 64);
     (settings.voters, settings.learners) = (3, 0);
     settings
 }
@@ -155,16 +156,16 @@ fn an_isolated_node_neither_hears_nor_is_heard() {
 #[test]
 fn a_clone_goes_on_exactly_as_the_original() {
     let choices = Choices::new(SEED, Overrides::new());
-    let settings = Settings::draw(<&Profile>::default(), &choices, 1, 64);
-    let plan = Plan::draw(&settings, &choices);
+    let settings = Settings::draw((<&Profile>::default(), Rung::default()), &choices, 1, 64);
+    let plan = Plan::draw((&settings, Rung::default()), &choices);
     let mut world = World::new(settings.clone(), workload(), plan, choices);
     let mut witness = Witness::new(&settings, None, None, None);
     for _ in 0..5_000 {
         world.advance(&mut witness);
     }
     let mut clone = world.clone();
-    world.run(&mut witness);
-    clone.run(&mut Witness::new(&settings, None, None, None));
+    world.run(&mut witness, u64::MAX);
+    clone.run(&mut Witness::new(&settings, None, None, None), u64::MAX);
     assert_eq!((world.digest(), world.events), (clone.digest(), clone.events));
 }
 

@@ -98,7 +98,8 @@ fn said(
         Ok(file) => Head::of(mutant, &file).map_err(|wrong| Trouble::wrong_file(path, &wrong))?,
         Err(_) => {
             let (profile, original) = (mutant.profile.as_deref(), &tree.original);
-            let hunt = hunt::Hunt { mutant: &binary, original, profile };
+            let rung = arguments.rung;
+            let hunt = hunt::Hunt { mutant: &binary, original, profile, rung };
             let (_, _, failure) = hunt::hunt(hunt, 0, arguments.seeds.get())?;
             Head::new(mutant, failure.ok_or_else(|| trouble("no seed finds it"))?.seed)
         }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::cli::clock::{self, Stopwatch};
 use crate::cli::exit::Trouble;
 use crate::cli::report::json::{FailureRecord, SweepRecord};
+use crate::cli::shrink::ShrunkRecord;
+use crate::rung::Rung;
 
 /// How long one process may run before it counts as hung.
 const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
@@ -29,12 +31,17 @@ pub(crate) struct Campaign {
     pub(crate) campaign: u64,
     /// The most seeds it was to run.
     pub(crate) seeds_max: u64,
+    /// The rung of its seeds.
+    pub(crate) rung: String,
     /// How it ended.
     pub(crate) verdict: Verdict,
     /// More about the verdict, where there is more.
     pub(crate) note: String,
     /// The failure that killed the mutant, or was rejected.
     pub(crate) failure: Option<FailureRecord>,
+    /// What was left of the run that failed, if it was shrunk.
+    #[serde(default)]
+    pub(crate) shrunk: Option<ShrunkRecord>,
 }
 
 /// How a campaign ended.
@@ -62,6 +69,16 @@ pub(crate) struct Hunt<'a> {
     pub(crate) original: &'a Path,
     /// The profile, unless it is the default one.
     pub(crate) profile: Option<&'a str>,
+    /// How far the sweeps go.
+    pub(crate) rung: Rung,
+}
+
+impl<'a> Hunt<'a> {
+    /// The words that name what seeds draw from.
+    pub(crate) fn family(self) -> Vec<&'a str> {
+        let profile = self.profile.map(|profile| ["--profile", profile]);
+        profile.into_iter().chain([["--rung", self.rung.name()]]).flatten().collect()
+    }
 }
 
 /// How a hunt ended, more about it, and the failure if a seed failed.
@@ -75,8 +92,7 @@ pub(crate) fn hunt(hunt: Hunt<'_>, campaign: u64, seeds_max: u64) -> Result<Endi
     let (mut from, mut cpu_seconds) = (first, 0.0);
     while from < end {
         let range = format!("{from}..{end}");
-        let Some(sweep) =
-            run(hunt.mutant, hunt.profile, &["--seeds", &range, "--failures-max", "1"])?
+        let Some(sweep) = run(hunt.mutant, hunt, &["--seeds", &range, "--failures-max", "1"])?
         else {
             return Ok((Verdict::Hung, format!("the sweep of {range} did not end"), None));
         };
@@ -108,12 +124,12 @@ fn prove(hunt: Hunt<'_>, failure: &FailureRecord) -> Result<Proof, Trouble> {
         return rejected("a mere difference between two runs counts as no kill".to_owned());
     }
     let seed = failure.seed.to_string();
-    match run(hunt.original, hunt.profile, &["--seed", &seed])? {
+    match run(hunt.original, hunt, &["--seed", &seed])? {
         Some(original) if original.failures.is_empty() => {}
         Some(_) => return Ok(Proof::FailsAnyway),
         None => return hung(format!("{seed} did not end without the bug")),
     }
-    let Some(replay) = run(hunt.mutant, hunt.profile, &["--seed", &seed])? else {
+    let Some(replay) = run(hunt.mutant, hunt, &["--seed", &seed])? else {
         return hung(format!("the replay of {seed} did not end"));
     };
     match replay.failures.first() {
@@ -126,16 +142,9 @@ fn prove(hunt: Hunt<'_>, failure: &FailureRecord) -> Result<Proof, Trouble> {
 }
 
 /// Runs the command and reads its summary; `None` if it did not end in time.
-fn run(
-    binary: &Path,
-    profile: Option<&str>,
-    words: &[&str],
-) -> Result<Option<SweepRecord>, Trouble> {
+fn run(binary: &Path, hunt: Hunt<'_>, words: &[&str]) -> Result<Option<SweepRecord>, Trouble> {
     let mut command = Command::new(binary);
-    command.args(words).arg("--json");
-    if let Some(profile) = profile {
-        command.args(["--profile", profile]);
-    }
+    command.args(words).arg("--json").args(hunt.family());
     let Some((_, text)) = finish(&mut command)? else { return Ok(None) };
     let record = serde_json::from_str(&text);
     record.map(Some).map_err(|error| {

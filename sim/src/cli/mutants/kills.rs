@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::mutants::hunt::{Campaign, Verdict};
 use crate::cli::mutants::table::{Hunter, Impossible, Kind, Mutant};
+use crate::cli::shrink::ShrunkRecord;
 use crate::cli::text::{grouped, span};
 use crate::summary::median;
 
@@ -22,6 +23,9 @@ pub(crate) struct Row {
     /// The median over the campaigns that killed it.
     seeds_to_kill: Option<u64>,
     cpu_seconds_to_kill: Option<f64>,
+    /// The median lines of what is left of the runs that killed it, and what shrinking took.
+    lines: Option<usize>,
+    seconds_to_shrink: Option<f64>,
     /// The profile of the sweeps, unless it is the default one.
     profile: Option<String>,
     /// The checks, the assertions and the tests that fired.
@@ -47,6 +51,10 @@ fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
     let seeds: Vec<u64> = failures.iter().map(|failure| failure.after_seeds).collect();
     let cpu: Vec<Duration> =
         failures.iter().map(|f| Duration::from_secs_f64(f.after_cpu_seconds.max(0.0))).collect();
+    let shrunk: Vec<&ShrunkRecord> = killed.iter().filter_map(|c| c.shrunk.as_ref()).collect();
+    let lines: Vec<usize> = shrunk.iter().map(|shrunk| shrunk.lines).collect();
+    let took: Vec<Duration> =
+        shrunk.iter().map(|shrunk| Duration::from_secs_f64(shrunk.seconds.max(0.0))).collect();
     Row {
         id: mutant.id.clone(),
         wrong: mutant.wrong.clone(),
@@ -56,6 +64,8 @@ fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
         killed: killed.len(),
         seeds_to_kill: (!seeds.is_empty()).then(|| median(&seeds)),
         cpu_seconds_to_kill: (!cpu.is_empty()).then(|| median(&cpu).as_secs_f64()),
+        lines: (!lines.is_empty()).then(|| median(&lines)),
+        seconds_to_shrink: (!took.is_empty()).then(|| median(&took).as_secs_f64()),
         profile: mutant.profile.clone(),
         checks: killed.iter().map(|campaign| killer(campaign)).collect(),
         faults: failures.iter().flat_map(|failure| failure.faults.clone()).collect(),
@@ -82,7 +92,17 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
             let (seed, seeds) = (failure.seed, grouped(failure.after_seeds));
             let cpu = span(Duration::from_secs_f64(failure.after_cpu_seconds.max(0.0)));
             let check = killer(campaign);
-            format!("campaign {number}: killed by {check}, seed {seed}, {seeds} seeds, {cpu}")
+            let small = match &campaign.shrunk {
+                Some(ShrunkRecord { lines, seconds, runs, .. }) => {
+                    let (runs, took) = (grouped(*runs), span(Duration::from_secs_f64(*seconds)));
+                    format!("; {lines} lines after {runs} runs, {took}")
+                }
+                None if note.is_empty() => String::new(),
+                None => format!("; {note}"),
+            };
+            format!(
+                "campaign {number}: killed by {check}, seed {seed}, {seeds} seeds, {cpu}{small}"
+            )
         }
         (Verdict::Killed, None) => format!("killed by {}", killer(campaign)),
         (Verdict::Survived, _) => {
@@ -101,25 +121,38 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
 /// The table for people, and below it what could not be planted.
 pub(crate) fn table(rows: &[Row], impossible: &[Impossible]) -> String {
     let mut lines = vec![format!(
-        "{:8} {:9} {:>6} {:>6} {:>8}  {:8}  {}",
-        "mutant", "kind", "killed", "seeds", "CPU s", "seed", "by"
+        "{:8} {:9} {:>6} {:>6} {:>8} {:>5} {:>6}  {:8}  {}",
+        "mutant", "kind", "killed", "seeds", "CPU s", "lines", "s", "seed", "by"
     )];
     for row in rows {
         let kind = if row.kind == Kind::Safety { "safety" } else { "liveness" };
         let killed = format!("{}/{}", row.killed, row.campaigns);
         let seeds = row.seeds_to_kill.map_or_else(|| "-".to_owned(), grouped);
         let cpu = row.cpu_seconds_to_kill.map_or_else(|| "-".to_owned(), |s| format!("{s:.3}"));
+        let left = row.lines.map_or_else(|| "-".to_owned(), |lines| lines.to_string());
+        let took = row.seconds_to_shrink.map_or_else(|| "-".to_owned(), |s| format!("{s:.1}"));
         let seed = row.seed.map_or_else(|| "-".to_owned(), |seed| seed.to_string());
         let mut by = row.checks.iter().cloned().collect::<Vec<_>>().join(", ");
         if let Some(profile) = &row.profile {
             by.push_str(&format!(" ({profile})"));
         }
         let id = &row.id;
-        lines.push(format!("{id:8} {kind:9} {killed:>6} {seeds:>6} {cpu:>8}  {seed:8}  {by}"));
+        lines.push(format!(
+            "{id:8} {kind:9} {killed:>6} {seeds:>6} {cpu:>8} {left:>5} {took:>6}  {seed:8}  {by}"
+        ));
         lines.extend(row.remarks.iter().map(|remark| format!("         {remark}")));
     }
     let killed = rows.iter().filter(|row| row.killed == row.campaigns).count();
     lines.push(format!("{killed} of {} killed in every campaign", rows.len()));
+    let left: Vec<usize> = rows.iter().filter_map(|row| row.lines).collect();
+    if !left.is_empty() {
+        let took: Vec<Duration> = rows
+            .iter()
+            .filter_map(|row| row.seconds_to_shrink.map(Duration::from_secs_f64))
+            .collect();
+        let (median_lines, median_took) = (median(&left), span(median(&took)));
+        lines.push(format!("{} shrunk: medians {median_lines} lines, {median_took}", left.len()));
+    }
     lines.extend(impossible.iter().map(|bug| format!("impossible: {}: {}", bug.id, bug.reason)));
     lines.join("\n")
 }

@@ -4,6 +4,7 @@
 mod explained;
 mod hunt;
 mod kills;
+mod small;
 mod table;
 mod tested;
 mod tree;
@@ -19,6 +20,7 @@ use crate::cli::exit::{Exit, Trouble};
 use crate::cli::mutants::hunt::{Campaign, Ending, Hunt, Verdict};
 use crate::cli::mutants::table::{Hunter, Mutant};
 use crate::cli::mutants::tree::Tree;
+use crate::rung::Rung;
 
 /// Hunts the mutants and prints the kill table.
 pub(crate) fn go(arguments: &MutantsArguments) -> Result<Exit, Trouble> {
@@ -62,23 +64,37 @@ fn hunt_one(
     let mut built = None;
     let mut campaigns = Vec::new();
     for number in numbers {
-        let known = results.known(&mutant.id, &edits, number, seeds_max).cloned();
+        let known = results.known(&mutant.id, &edits, number, (arguments.rung, seeds_max)).cloned();
+        let small = |campaign: &Campaign| campaign.shrunk.is_some() || mutant.test.is_some();
         let campaign = match known {
-            Some(known) => known,
-            None => {
-                let (verdict, note, failure) = match &mutant.test {
+            Some(known) if !arguments.shrink || small(&known) => known,
+            _ => {
+                let (verdict, mut note, failure) = match &mutant.test {
                     Some(test) => trial::hunt(tree, mutant, test)?,
-                    None => sweep(tree, mutant, &mut built, number, seeds_max)?,
+                    None => sweep(tree, mutant, &mut built, number, (arguments.rung, seeds_max))?,
                 };
+                let mut shrunk = None;
+                if let (true, Some(Ok(binary)), Verdict::Killed, Some(failure)) =
+                    (arguments.shrink, &built, verdict, &failure)
+                {
+                    let hunt = hunt_of(tree, mutant, binary, arguments.rung);
+                    let (folder, name) = (tree.scenarios(), format!("{}-{number}", mutant.id));
+                    match small::shrink(hunt, failure, &folder, &name)? {
+                        Ok(left) => shrunk = Some(left),
+                        Err(wrong) => note = wrong,
+                    }
+                }
                 results.add(Campaign {
                     sources: results.sources.clone(),
                     mutant: mutant.id.clone(),
                     edits: edits.clone(),
                     campaign: number,
                     seeds_max,
+                    rung: arguments.rung.name().to_owned(),
                     verdict,
                     note,
                     failure,
+                    shrunk,
                 })?
             }
         };
@@ -94,7 +110,7 @@ fn sweep(
     mutant: &Mutant,
     built: &mut Option<Result<PathBuf, String>>,
     campaign: u64,
-    seeds_max: u64,
+    (rung, seeds_max): (Rung, u64),
 ) -> Result<Ending, Trouble> {
     let built = match built {
         Some(built) => built,
@@ -106,12 +122,14 @@ fn sweep(
         }
     };
     match built {
-        Ok(binary) => {
-            let (original, profile) = (&tree.original, mutant.profile.as_deref());
-            hunt::hunt(Hunt { mutant: binary, original, profile }, campaign, seeds_max)
-        }
+        Ok(binary) => hunt::hunt(hunt_of(tree, mutant, binary, rung), campaign, seeds_max),
         Err(said) => Ok((Verdict::Unbuildable, said.clone(), None)),
     }
+}
+
+/// The commands that hunt a mutant which is built.
+fn hunt_of<'a>(tree: &'a Tree, mutant: &'a Mutant, binary: &'a Path, rung: Rung) -> Hunt<'a> {
+    Hunt { mutant: binary, original: &tree.original, profile: mutant.profile.as_deref(), rung }
 }
 
 fn edits_hash(mutant: &Mutant) -> u64 {
@@ -150,9 +168,16 @@ impl Results {
     }
 
     /// A finished campaign that answers what a new one would.
-    fn known(&self, id: &str, edits: &str, number: u64, seeds_max: u64) -> Option<&Campaign> {
+    fn known(
+        &self,
+        id: &str,
+        edits: &str,
+        number: u64,
+        (rung, seeds_max): (Rung, u64),
+    ) -> Option<&Campaign> {
         self.known.iter().rev().find(|campaign| {
-            let same = campaign.mutant == id && campaign.edits == edits;
+            let same = (campaign.mutant.as_str(), campaign.edits.as_str(), campaign.rung.as_str())
+                == (id, edits, rung.name());
             let enough = match (campaign.verdict, &campaign.failure) {
                 (Verdict::Killed, Some(failure)) => failure.after_seeds <= seeds_max,
                 (Verdict::Killed, None) => true,
@@ -183,9 +208,11 @@ mod tests {
             edits: "e".to_owned(),
             campaign: number,
             seeds_max,
+            rung: Rung::Swarm.name().to_owned(),
             verdict,
             note: String::new(),
             failure: None,
+            shrunk: None,
         }
     }
 
@@ -199,11 +226,14 @@ mod tests {
         drop(results);
 
         let mut results = Results::open(folder.path(), 7).expect("it opens");
+        let rung = Rung::Swarm;
         assert_eq!(results.known.len(), 2);
-        assert!(results.known("EL01", "e", 0, 100).is_some());
-        assert!(results.known("EL01", "e", 0, 101).is_none(), "it ran too few seeds");
-        assert!(results.known("EL01", "other", 0, 100).is_none(), "the edits changed");
-        assert!(results.known("EL01", "e", 1, 100).is_none(), "it decided nothing");
+        assert!(results.known("EL01", "e", 0, (rung, 100)).is_some());
+        assert!(results.known("EL01", "e", 0, (rung, 101)).is_none(), "it ran too few seeds");
+        assert!(results.known("EL01", "other", 0, (rung, 100)).is_none(), "the edits changed");
+        let other = (Rung::Nemeses, 100);
+        assert!(results.known("EL01", "e", 0, other).is_none(), "it was another rung");
+        assert!(results.known("EL01", "e", 1, (rung, 100)).is_none(), "it decided nothing");
         results.add(campaign(2, 100, Verdict::Survived)).expect("it is written");
         assert_eq!(Results::open(folder.path(), 7).expect("it opens").known.len(), 3);
         assert_eq!(Results::open(folder.path(), 8).expect("it opens").known.len(), 0);

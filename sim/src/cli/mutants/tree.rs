@@ -79,6 +79,11 @@ impl Tree {
         Ok(Tree { copy, build, original, _lock: lock, fingerprint })
     }
 
+    /// Where the scenarios are kept that tell mutants from these sources.
+    pub(crate) fn scenarios(&self) -> PathBuf {
+        self.build.with_file_name("scenarios")
+    }
+
     /// Makes the mutant's edits in the copy. Returns what the edited files held before.
     pub(crate) fn plant(&self, mutant: &Mutant) -> Result<Vec<Held>, Trouble> {
         let mut held = Vec::new();

@@ -3,9 +3,11 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cli::args::Family;
+use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
 use crate::cli::text::Finding;
-use crate::profile::Profile;
+use crate::fingerprint::Fingerprint;
 use crate::summary::{FailedSeed, Summary};
 use crate::sweep::{End, Seeds};
 
@@ -16,13 +18,17 @@ const GATE_SEEDS: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Report {
     /// What the seeds drew from.
-    pub(crate) profile: &'static Profile,
+    pub(crate) family: Family,
     /// The seeds that were asked for.
     pub(crate) seeds: Seeds,
+    /// From how many parts it was added up, if it was.
+    pub(crate) parts: Option<u64>,
     /// How many threads ran them.
     pub(crate) jobs: NonZeroUsize,
     /// The one seed, if it is not a sweep.
     pub(crate) replayed: Option<u64>,
+    /// What became of the bug that has to be found, if it was looked for.
+    pub(crate) canary: Option<Canary>,
     /// What they came to.
     pub(crate) summary: Summary,
     /// Why no more were run.
@@ -35,13 +41,19 @@ impl Report {
     /// The exit code it comes to.
     pub(crate) fn exit(&self) -> Exit {
         let summary = &self.summary;
-        let large = self.profile == <&Profile>::default() && summary.seeds >= GATE_SEEDS;
+        let large = self.family == Family::default() && summary.seeds >= GATE_SEEDS;
         match summary.failed.first() {
             Some(failed) => Exit::of(&failed.failure),
             None if self.end == End::Interrupted => Exit::Interrupted,
+            None if self.canary_lives() => Exit::Vacuous,
             None if large && !summary.missed_musts().is_empty() => Exit::Vacuous,
             None => Exit::Fine,
         }
+    }
+
+    /// Whether the bug was not found that has to be.
+    pub(crate) fn canary_lives(&self) -> bool {
+        self.canary.as_ref().is_some_and(|canary| canary.found_by.is_none())
     }
 
     /// How it ended, in a few words.
@@ -54,6 +66,9 @@ impl Report {
             (_, [first, ..]) => {
                 let count = self.summary.failed.len();
                 format!("FAILED: {count} seeds, the smallest is {}", first.seed)
+            }
+            (Exit::Vacuous, []) if self.canary_lives() => {
+                "VACUOUS: a bug that was planted to be found was not".to_owned()
             }
             (Exit::Vacuous, []) => {
                 format!("VACUOUS: {missed} marks that must be reached were not")
@@ -72,6 +87,9 @@ impl Report {
             Some(end) => format!("seeds {first}..{end}"),
             None => format!("seeds from {first}"),
         };
+        if let Some(parts) = self.parts {
+            return format!("{range}, in {parts} parts");
+        }
         match self.seeds.of {
             1 => range,
             of => format!("part {} of {of} of {range}", self.seeds.index + 1),
@@ -93,15 +111,20 @@ impl Report {
     }
 }
 
-/// The failed seeds of each check: one check that fails often is one finding.
-pub(crate) fn by_check(failed: &[FailedSeed]) -> Vec<(String, Vec<&FailedSeed>)> {
-    let mut groups: Vec<(String, Vec<&FailedSeed>)> = Vec::new();
+/// The failed seeds of each fingerprint, with the check and the fingerprint as their name: what
+/// fails in one way often is one finding.
+pub(crate) fn by_fingerprint(failed: &[FailedSeed]) -> Vec<(String, Vec<&FailedSeed>)> {
+    let mut groups: Vec<(Fingerprint, Vec<&FailedSeed>)> = Vec::new();
     for seed in failed {
-        let check = Finding::of(&seed.failure).check;
-        match groups.iter_mut().find(|(name, _)| *name == check) {
+        let fingerprint = Fingerprint::of(&seed.failure);
+        match groups.iter_mut().find(|(known, _)| *known == fingerprint) {
             Some((_, seeds)) => seeds.push(seed),
-            None => groups.push((check, vec![seed])),
+            None => groups.push((fingerprint, vec![seed])),
         }
     }
-    groups
+    let named = groups.into_iter().map(|(fingerprint, seeds)| {
+        let check = Finding::of(&seeds[0].failure).check;
+        (format!("{check} [{fingerprint}]"), seeds)
+    });
+    named.collect()
 }

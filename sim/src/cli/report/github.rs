@@ -1,22 +1,22 @@
 //! The summary for GitHub Actions: annotations, and Markdown for the step's summary.
 
 use crate::cli::exit::Exit;
-use crate::cli::report::content::{Report, by_check};
+use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
 use crate::cli::text::{Finding, counted, replay_line};
 
-/// One workflow command per check that failed.
+/// One workflow command per way of failing.
 pub(crate) fn annotations(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
-    for (check, seeds) in by_check(&report.summary.failed) {
+    for (name, seeds) in by_fingerprint(&report.summary.failed) {
         let finding = Finding::of(&seeds[0].failure);
-        let replay = replay_line(seeds[0].seed, report.profile);
+        let replay = replay_line(seeds[0].seed, report.family);
         let count = counted(seeds.len() as u64, "seed");
         let text = format!("{}\nreplay: {replay} ({count})", finding.saw);
-        let place =
-            place(&finding.saw).map(|(file, line)| format!("file={},line={line},", property(file)));
+        let place = finding.place.as_deref().and_then(|place| place.rsplit_once(':'));
+        let place = place.map(|(file, line)| format!("file={},line={line},", property(file)));
         let place = place.unwrap_or_default();
-        lines.push(format!("::error {place}title={}::{}", property(&check), data(&text)));
+        lines.push(format!("::error {place}title={}::{}", property(&name), data(&text)));
     }
     if report.exit() == Exit::Vacuous {
         let text = format!("not reached: {}", report.summary.missed_musts().join(", "));
@@ -28,10 +28,10 @@ pub(crate) fn annotations(report: &Report) -> Vec<String> {
 /// Markdown: the failures, then the table.
 pub(crate) fn step_summary(report: &Report) -> String {
     let mut text = format!("## cargo sim: {}\n\n", cell(&report.verdict()));
-    for (check, seeds) in by_check(&report.summary.failed) {
-        let first = table::failure(seeds[0], report.profile);
+    for (name, seeds) in by_fingerprint(&report.summary.failed) {
+        let first = table::failure(seeds[0], report.family);
         let count = counted(seeds.len() as u64, "seed");
-        text.push_str(&format!("### {}, {count}\n\n```text\n{first}\n```\n\n", cell(&check)));
+        text.push_str(&format!("### {}, {count}\n\n```text\n{first}\n```\n\n", cell(&name)));
     }
     text.push_str("| | |\n|---|---|\n");
     for (label, value) in table::rows(report) {
@@ -39,13 +39,6 @@ pub(crate) fn step_summary(report: &Report) -> String {
     }
     text.push('\n');
     text
-}
-
-/// The place in the sources that a panic's text ends with: `… at src/raft/leader.rs:41`.
-fn place(saw: &str) -> Option<(&str, &str)> {
-    let (file, line) = saw.rsplit_once(" at ")?.1.rsplit_once(':')?;
-    let known = file.ends_with(".rs") && line.bytes().all(|byte| byte.is_ascii_digit());
-    known.then_some((file, line))
 }
 
 fn data(text: &str) -> String {
@@ -69,12 +62,5 @@ mod tests {
         assert_eq!(data("50%\nmore"), "50%25%0Amore");
         assert_eq!(property("a:b,c"), "a%3Ab%2Cc");
         assert_eq!(cell("a|b<c"), "a\\|b&lt;c");
-    }
-
-    #[test]
-    fn a_panic_has_a_place() {
-        assert_eq!(place("no quorum at src/raft/mod.rs:41"), Some(("src/raft/mod.rs", "41")));
-        assert_eq!(place("two leaders at 5:00"), None);
-        assert_eq!(place("no place"), None);
     }
 }

@@ -4,20 +4,31 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::args::Family;
 use crate::cli::report::content::Report;
+use crate::cli::report::worth::{chance_of_news, failing_share_max};
 use crate::cli::text::{Finding, rate, replay_line};
 use crate::coverage::MARKS;
-use crate::profile::Profile;
+use crate::fingerprint::Fingerprint;
 use crate::summary::FailedSeed;
+use crate::sweep::End;
 
 /// A sweep, or one seed.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct SweepRecord {
     /// The profile's name.
     pub(crate) profile: String,
+    /// The rung's name.
+    pub(crate) rung: String,
     /// Which seeds were asked for.
     pub(crate) subject: String,
-    /// Why no more were run.
+    /// The first seed of the range that was asked for, and the last.
+    pub(crate) range: (u64, u64),
+    /// Which part of the range was run, and of how many; nothing if all of it was.
+    pub(crate) shard: Option<(u64, u64)>,
+    /// Why no more were run: `range`, `time`, `stable`, `failures` or `interrupted`.
+    pub(crate) end: String,
+    /// The same in a few words.
     pub(crate) ended: String,
     /// The exit code.
     pub(crate) exit_code: u8,
@@ -59,12 +70,22 @@ pub(crate) struct SweepRecord {
     pub(crate) operations_checked: u64,
     /// What the seed in the middle did.
     pub(crate) median_seed: MedianRecord,
+    /// How many seeds did how much of that: pairs of a count and how many seeds had it.
+    pub(crate) spreads: SpreadsRecord,
     /// The seed that took the most CPU time.
     pub(crate) slowest_seed: Option<SlowestRecord>,
     /// In how many seeds each coverage mark was reached.
     pub(crate) marks: BTreeMap<String, u64>,
+    /// The smallest seed that reached each coverage mark.
+    pub(crate) first_seeds: BTreeMap<String, Option<u64>>,
     /// The marks that no seed reached and every large sweep must.
     pub(crate) missed_musts: Vec<String>,
+    /// The estimated probability that one seed more reaches a mark that none has reached.
+    pub(crate) chance_of_news: f64,
+    /// Below what share of all seeds fails, with 95 % confidence; nothing if some failed here.
+    pub(crate) failing_share_max: Option<f64>,
+    /// What became of a bug that has to be found; nothing where it was not looked for.
+    pub(crate) canary: Option<CanaryRecord>,
     /// The seeds that failed, in order.
     pub(crate) failures: Vec<FailureRecord>,
 }
@@ -77,12 +98,29 @@ pub(crate) struct MedianRecord {
     leader_changes: u64,
 }
 
+/// What each seed did, without saying which.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SpreadsRecord {
+    pub(crate) commands_committed: Vec<(u64, u64)>,
+    pub(crate) faults_landed: Vec<(u64, u64)>,
+    pub(crate) leader_changes: Vec<(u64, u64)>,
+}
+
+/// A bug that has to be found.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct CanaryRecord {
+    /// How many seeds were run for it.
+    pub(crate) seeds: u64,
+    /// The check that found it, if one did.
+    pub(crate) found_by: Option<String>,
+}
+
 /// The seed that took the most CPU time.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct SlowestRecord {
-    seed: u64,
-    cpu_seconds: f64,
-    events: u64,
+    pub(crate) seed: u64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) events: u64,
 }
 
 /// One seed that failed.
@@ -94,10 +132,14 @@ pub(crate) struct FailureRecord {
     pub(crate) kind: String,
     /// The check by number and name.
     pub(crate) check: String,
+    /// The same for all runs that fail alike.
+    pub(crate) fingerprint: String,
     /// What it saw.
     pub(crate) saw: String,
     /// When in simulated time, in seconds.
     pub(crate) at: Option<String>,
+    /// Where the sources say so: `sim/src/check/election.rs:41`.
+    pub(crate) place: Option<String>,
     /// The command line that runs the seed again.
     pub(crate) replay: String,
     /// How many seeds had been run with it, itself included.
@@ -116,9 +158,14 @@ pub(crate) fn document(report: &Report) -> String {
 fn record(report: &Report) -> SweepRecord {
     let (summary, tally) = (&report.summary, &report.summary.tally);
     let medians = summary.medians();
+    let named = MARKS.iter().map(|mark| mark.name.to_owned());
     SweepRecord {
-        profile: report.profile.name.to_owned(),
+        profile: report.family.profile.name.to_owned(),
+        rung: report.family.rung.name().to_owned(),
         subject: report.subject(),
+        range: (*report.seeds.range.start(), *report.seeds.range.end()),
+        shard: (report.seeds.of > 1).then_some((report.seeds.index + 1, report.seeds.of)),
+        end: end_name(report.end).to_owned(),
         ended: report.ending().to_owned(),
         exit_code: report.exit() as u8,
         verdict: report.verdict(),
@@ -144,28 +191,56 @@ fn record(report: &Report) -> SweepRecord {
             faults_landed: medians.faults_landed,
             leader_changes: medians.leader_changes,
         },
+        spreads: SpreadsRecord {
+            commands_committed: summary.commands_committed.iter().collect(),
+            faults_landed: summary.faults_landed.iter().collect(),
+            leader_changes: summary.leader_changes.iter().collect(),
+        },
         slowest_seed: summary.slowest.map(|slowest| SlowestRecord {
             seed: slowest.seed,
             cpu_seconds: slowest.cpu.as_secs_f64(),
             events: slowest.events,
         }),
-        marks: MARKS.iter().map(|m| m.name.to_owned()).zip(summary.marks.clone()).collect(),
+        marks: named.clone().zip(summary.marks.clone()).collect(),
+        first_seeds: named.zip(summary.first_seeds.clone()).collect(),
+        chance_of_news: chance_of_news(summary),
+        failing_share_max: summary.failed.is_empty().then(|| failing_share_max(summary)),
+        canary: report
+            .canary
+            .as_ref()
+            .map(|canary| CanaryRecord { seeds: canary.seeds, found_by: canary.found_by.clone() }),
         missed_musts: summary.missed_musts().iter().map(|name| (*name).to_owned()).collect(),
-        failures: summary.failed.iter().map(|f| failure(f, report.profile)).collect(),
+        failures: summary.failed.iter().map(|f| failure(f, report.family)).collect(),
     }
 }
 
-fn failure(failed: &FailedSeed, profile: &Profile) -> FailureRecord {
+fn failure(failed: &FailedSeed, family: Family) -> FailureRecord {
     let finding = Finding::of(&failed.failure);
     FailureRecord {
         seed: failed.seed,
         kind: finding.kind.to_owned(),
         check: finding.check,
+        fingerprint: Fingerprint::of(&failed.failure).to_string(),
         saw: finding.saw,
         at: finding.at,
-        replay: replay_line(failed.seed, profile),
+        place: finding.place,
+        replay: replay_line(failed.seed, family),
         after_seeds: failed.after_seeds,
         after_cpu_seconds: failed.after_cpu.as_secs_f64(),
         faults: failed.faults.iter().map(|kind| (*kind).to_owned()).collect(),
     }
+}
+
+/// The names of the reasons for an end.
+pub(crate) const ENDS: [(&str, End); 5] = [
+    ("range", End::Range),
+    ("time", End::Time),
+    ("stable", End::Stable),
+    ("failures", End::Failures),
+    ("interrupted", End::Interrupted),
+];
+
+fn end_name(end: End) -> &'static str {
+    let named = ENDS.iter().find(|(_, known)| *known == end);
+    named.expect("each has a name").0
 }

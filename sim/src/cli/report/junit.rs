@@ -1,22 +1,22 @@
-//! The summary as a JUnit report: the sweep, its coverage, and each check that failed are cases.
+//! The summary as a JUnit report: the sweep, its coverage, and each way of failing are cases.
 
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use crate::cli::exit::{Exit, Trouble};
-use crate::cli::report::content::{Report, by_check};
+use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
 
 /// The report as XML.
 pub(crate) fn document(report: &Report) -> Result<String, Trouble> {
     let mut suite = TestSuite::new("cargo sim");
     suite.set_time(report.elapsed);
-    for (check, seeds) in by_check(&report.summary.failed) {
-        let first = table::failure(seeds[0], report.profile);
+    for (name, seeds) in by_fingerprint(&report.summary.failed) {
+        let first = table::failure(seeds[0], report.family);
         let numbers: Vec<String> = seeds.iter().map(|failed| failed.seed.to_string()).collect();
         let text = format!("{first}\nall its seeds: {}", numbers.join(", "));
-        suite.add_test_case(case(&check, Some(&text), Duration::ZERO));
+        suite.add_test_case(case(&name, Some(&text), Duration::ZERO));
     }
     if report.summary.failed.is_empty() {
         suite.add_test_case(case(&report.subject(), None, report.elapsed));

@@ -8,13 +8,14 @@ mod page;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+mod worth;
 
 use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::SweepArguments;
+use crate::cli::args::ToldArguments;
 use crate::cli::console;
 use crate::cli::exit::Trouble;
 use crate::cli::report::content::Report;
@@ -35,7 +36,7 @@ struct Output {
 
 impl Outputs {
     /// Opens the files.
-    pub(crate) fn open(arguments: &SweepArguments) -> Result<Outputs, Trouble> {
+    pub(crate) fn open(arguments: &ToldArguments) -> Result<Outputs, Trouble> {
         let create = |flag, path: &Option<PathBuf>| {
             path.as_deref().map(|path| Output::create(flag, path)).transpose()
         };

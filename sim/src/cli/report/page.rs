@@ -58,7 +58,7 @@ fn failures(report: &Report) -> String {
             escaped(&finding.check),
             escaped(&finding.saw),
             finding.at.unwrap_or_default(),
-            escaped(&replay_line(failed.seed, report.profile)),
+            escaped(&replay_line(failed.seed, report.family)),
         ));
     }
     text.push_str("</table>\n");

@@ -1,10 +1,13 @@
 //! The summary as a table for people, and the lines about one failed seed.
 
+use std::iter;
+
+use crate::cli::args::Family;
 use crate::cli::report::content::Report;
+use crate::cli::report::worth::{chance_of_news, failing_share_max};
 use crate::cli::text::{Finding, counted, grouped, rate, replay_line, span};
 use crate::coverage::MARKS;
-use crate::profile::Profile;
-use crate::summary::FailedSeed;
+use crate::summary::{FailedSeed, Summary};
 
 /// The width of the first column.
 const LABEL_WIDTH: usize = 16;
@@ -12,11 +15,11 @@ const LABEL_WIDTH: usize = 16;
 const LINE_WIDTH: usize = 98;
 
 /// What one failed seed is told with.
-pub(crate) fn failure(failed: &FailedSeed, profile: &Profile) -> String {
+pub(crate) fn failure(failed: &FailedSeed, family: Family) -> String {
     let finding = Finding::of(&failed.failure);
     let at = finding.at.map(|at| format!(" at {at} s")).unwrap_or_default();
     let (check, saw, seed) = (finding.check, finding.saw, failed.seed);
-    let replay = replay_line(seed, profile);
+    let replay = replay_line(seed, family);
     format!("FAIL  {check}: {saw}\n      seed {seed}{at}\n      replay: {replay}")
 }
 
@@ -32,7 +35,8 @@ pub(crate) fn summary(report: &Report) -> String {
 /// Label and value of each row.
 pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     let (summary, tally) = (&report.summary, &report.summary.tally);
-    let mut rows = vec![("profile", report.profile.name.to_owned())];
+    let Family { profile, rung } = report.family;
+    let mut rows = vec![("profile", format!("{} · rung {}", profile.name, rung.name()))];
     match report.replayed {
         Some(seed) => rows.push(("seed", seed.to_string())),
         None => {
@@ -82,6 +86,15 @@ pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     }
     rows.push(("coverage", format!("{} of {} marks reached", summary.reached(), MARKS.len())));
     coverage_rows(report, &mut rows);
+    if report.replayed.is_none() {
+        rows.push(("growth", growth(report)));
+    }
+    if let Some(canary) = &report.canary {
+        rows.push(("canary", canary.told()));
+    }
+    if summary.failed.is_empty() && report.replayed.is_none() && summary.seeds > 0 {
+        rows.push(("bound", bound(summary)));
+    }
     rows.push(("result", report.verdict()));
     rows
 }
@@ -101,6 +114,34 @@ fn coverage_rows(report: &Report, rows: &mut Vec<(&'static str, String)>) {
     if !others.is_empty() {
         rows.push(("  missed, may", list(others)));
     }
+}
+
+/// How many marks were reached after how many seeds, and what more seeds would bring.
+fn growth(report: &Report) -> String {
+    let summary = &report.summary;
+    let tens = iter::successors(Some(1_u64), |seeds| seeds.checked_mul(10));
+    let steps = tens.take_while(|seeds| *seeds < summary.seeds);
+    let step = |seeds| {
+        let reached = summary.reached_by(report.seeds.at(seeds - 1)?);
+        Some(format!("{reached} after {}", counted(seeds, "seed")))
+    };
+    let mut items: Vec<String> = steps.filter_map(step).collect();
+    if let Some(newest) = summary.first_seeds.iter().flatten().max() {
+        items.push(format!("the last new one by seed {newest}"));
+    }
+    let chance = chance_of_news(summary) * 100.0;
+    items.push(format!("one seed more brings another with a chance of about {chance:.2} %"));
+    list(items)
+}
+
+/// What it says that no seed failed.
+fn bound(summary: &Summary) -> String {
+    let seeds = counted(summary.seeds, "seed");
+    let one_in = (1.0 / failing_share_max(summary)) as u64;
+    format!(
+        "0 failures in {seeds}: with 95 % confidence fewer than 1 seed in {} fails",
+        grouped(one_in)
+    )
 }
 
 fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {

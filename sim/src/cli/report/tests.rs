@@ -3,8 +3,10 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::cli::args::Family;
+use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
-use crate::cli::report::content::{Report, by_check};
+use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::{github, json, junit, page, table};
 use crate::coverage::MARKS;
 use crate::observe::Violation;
@@ -15,7 +17,8 @@ use crate::sweep::{End, SeedRun, Seeds};
 use crate::time::SimTime;
 
 fn violation(number: &'static str, check: &'static str, saw: &str) -> Violation {
-    Violation { number, check, saw: saw.to_owned(), at: SimTime(1_204_310_000) }
+    let place = "sim/src/check/election.rs:41".to_owned();
+    Violation { number, check, saw: saw.to_owned(), at: SimTime(1_204_310_000), place }
 }
 
 fn safety() -> Failure {
@@ -33,10 +36,12 @@ fn report(failures: Vec<Option<Failure>>, marks: u32) -> Report {
         summary.add(&SeedRun { outcome, cpu: Duration::from_millis(1), rechecked: false });
     }
     Report {
-        profile: <&Profile>::default(),
+        family: Family::default(),
         seeds: Seeds::all(0..=count - 1),
+        parts: None,
         jobs: NonZeroUsize::MIN,
         replayed: None,
+        canary: Some(Canary { seeds: 3, found_by: Some("S17 memory-equals-disk".to_owned()) }),
         summary,
         end: End::Range,
         elapsed: Duration::from_secs(1),
@@ -72,18 +77,32 @@ fn a_large_sweep_must_reach_its_marks_and_a_small_one_tells() {
     assert_eq!(small.summary.missed_musts().len(), missed);
     let large = report(vec![None; 1_000], 0);
     assert_eq!(large.exit(), Exit::Vacuous);
+    let lives = Some(Canary { seeds: 100, found_by: None });
+    let blind = Report { canary: lives, ..report(vec![None], 1) };
+    assert_eq!(blind.exit(), Exit::Vacuous);
+    assert!(blind.verdict().contains("was not"), "{}", blind.verdict());
+    assert!(table::summary(&blind).contains("NOT FOUND in 100 seeds"));
+    let failed = Report { canary: blind.canary, ..report(vec![Some(safety())], 1) };
+    assert_eq!(failed.exit(), Exit::Safety, "what failed says something all the same");
     assert!(table::summary(&large).contains(&format!("VACUOUS: {missed} marks")));
     assert!(junit::document(&large).is_ok_and(|text| text.contains("failures=\"1\"")));
     assert!(github::annotations(&large)[0].starts_with("::error title=coverage::not reached"));
     let calm = Profile::by_name("calm").expect("it exists");
-    assert_eq!(Report { profile: calm, ..report(vec![None; 1_000], 0) }.exit(), Exit::Fine);
+    assert_eq!(
+        Report {
+            family: Family { profile: calm, ..Family::default() },
+            ..report(vec![None; 1_000], 0)
+        }
+        .exit(),
+        Exit::Fine
+    );
     assert_eq!(report(vec![None; 1_000], 1).exit(), Exit::Fine);
 }
 
 #[test]
 fn a_failed_seed_is_told_with_its_check_its_time_and_its_replay() {
     let report = failed_report();
-    let text = table::failure(&report.summary.failed[0], report.profile);
+    let text = table::failure(&report.summary.failed[0], report.family);
     let expected = "FAIL  S1 election-safety: term 7 has <two> leaders: n2 & n4\n      \
                     seed 1 at 1.204310 s\n      replay: cargo sim --seed 1";
     assert_eq!(text, expected);
@@ -91,16 +110,19 @@ fn a_failed_seed_is_told_with_its_check_its_time_and_its_replay() {
 }
 
 #[test]
-fn one_check_that_fails_often_is_one_finding() {
+fn what_fails_in_one_way_often_is_one_finding() {
     let report = failed_report();
-    let groups = by_check(&report.summary.failed);
+    let groups = by_fingerprint(&report.summary.failed);
     let seeds: Vec<(&str, usize)> =
         groups.iter().map(|(check, seeds)| (check.as_str(), seeds.len())).collect();
-    assert_eq!(seeds, [("S1 election-safety", 2), ("panic", 1)]);
+    let names: Vec<&str> = seeds.iter().map(|(name, _)| *name).collect();
+    assert!(names[0].starts_with("S1 election-safety [S1-"), "{names:?}");
+    assert!(names[1].starts_with("panic [panic-"), "{names:?}");
+    assert_eq!(seeds.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [2, 1]);
 }
 
 #[test]
-fn junit_has_a_case_for_each_check_that_failed() {
+fn junit_has_a_case_for_each_way_of_failing() {
     let text = junit::document(&failed_report()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(text.matches("<testcase ").count(), 3, "{text}");
     assert!(text.contains("failures=\"2\""), "{text}");
@@ -117,13 +139,16 @@ fn the_page_escapes_what_a_check_saw() {
 }
 
 #[test]
-fn annotations_point_at_the_place_of_a_panic() {
+fn annotations_point_at_the_place_of_the_check_or_the_panic() {
     let lines = github::annotations(&failed_report());
-    let panic = "::error file=src/raft/leader.rs,line=41,title=panic::no quorum at \
-                 src/raft/leader.rs:41%0Areplay: cargo sim --seed 2 (1 seed)";
-    assert_eq!(lines[1], panic);
-    assert!(lines[0].starts_with("::error title=S1 election-safety::term 7"), "{}", lines[0]);
-    assert!(github::step_summary(&failed_report()).contains("### S1 election-safety, 2 seeds"));
+    let panic = "::no quorum at src/raft/leader.rs:41%0Areplay: cargo sim --seed 2 (1 seed)";
+    assert!(lines[1].starts_with("::error file=src/raft/leader.rs,line=41,title=panic [panic-"));
+    assert!(lines[1].ends_with(panic), "{}", lines[1]);
+    let check = "::error file=sim/src/check/election.rs,line=41,title=S1 election-safety [S1-";
+    assert!(lines[0].starts_with(check), "{}", lines[0]);
+    assert!(lines[0].contains("]::term 7"), "{}", lines[0]);
+    let text = github::step_summary(&failed_report());
+    assert!(text.contains("### S1 election-safety [S1-") && text.contains("], 2 seeds"), "{text}");
 }
 
 #[test]

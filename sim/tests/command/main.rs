@@ -1,5 +1,7 @@
 //! The command as a user meets it: the built binary, its output and its exit codes.
 
+mod parts;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -231,4 +233,48 @@ fn ctrl_c_prints_the_summary_so_far() {
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(stdout(&output).ends_with("interrupted: nothing was wrong so far\n"));
     assert!(fs::read_to_string(&page).is_ok_and(|text| text.contains("interrupted")));
+}
+
+#[test]
+fn a_scenario_comes_out_as_it_expects_or_says_why_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.scenario");
+    let scenario = |text: &str| {
+        fs::write(&file, text).expect("it is written");
+        command("--scenario").arg(&file).output().expect("the binary starts")
+    };
+    let text = "storm 2s\nat 1s crash leader for 300ms\nexpect crash >= 1\n";
+    let output = scenario(text);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).ends_with("as expected: `crash >= 1`\n"), "{}", stdout(&output));
+    let output = scenario(&text.replace("crash >= 1", "S1"));
+    assert_eq!(output.status.code(), Some(14), "{}", stderr(&output));
+    assert!(stdout(&output).contains("FAIL"), "{}", stdout(&output));
+    let output = scenario(&text.replace("leader", "leadre"));
+    assert_usage_error(&output, "a.scenario:2:13: `leadre` is not a node");
+    assert_usage_error(&run("--scenario no-such"), "no-such");
+}
+
+#[test]
+fn what_is_left_of_a_seed_is_a_scenario_and_a_test() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, test) = (folder.path().join("a.scenario"), folder.path().join("a.rs"));
+    let words = "shrink --profile survivor-parted --seed 1 --runs 40";
+    let mut shrinking = command(words);
+    shrinking.arg("--emit-scenario").arg(&file).arg("--emit-test").arg(&test);
+    let output = shrinking.output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
+    let told = stdout(&output);
+    assert!(told.contains("\nshrunk ") && told.contains("fingerprint S10-"), "{told}");
+    let again = command("--scenario").arg(&file).output().expect("the binary starts");
+    assert_eq!(again.status.code(), Some(0), "{}", stdout(&again));
+    let text = |file| fs::read_to_string(file).expect("it was written");
+    let (scenario, test) = (text(&file), text(&test));
+    assert!(scenario.contains("\nexpect S10 leader-completeness"), "{scenario}");
+    assert!(test.contains("#[test]") && test.contains("expect pass"), "{test}");
+    let passes = (0..).find(|seed| {
+        let output = run(&format!("shrink --profile survivor-parted --seed {seed} --runs 1"));
+        output.status.code() == Some(2) && stderr(&output).contains("nothing fails")
+    });
+    assert!(passes < Some(50), "{passes:?}");
 }

@@ -1,0 +1,116 @@
+//! What is the same about runs that fail alike: the check, and the shape of what it saw.
+
+use std::fmt;
+
+use crate::digest::of_bytes;
+use crate::outcome::Failure;
+
+/// How a run failed, whatever the numbers were. Runs that fail alike have the same, in every build
+/// of the same sources.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint {
+    /// The number of the check, or `panic`, `stall` or `nondeterminism`.
+    what: &'static str,
+    /// What was seen, without what differs from run to run.
+    shape: String,
+}
+
+/// How many words of a sentence tell its shape.
+const WORDS_MAX: usize = 16;
+
+impl Fingerprint {
+    /// The fingerprint of a failure. Of a panic, its place counts as well where it is known.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Fingerprint {
+        match failure {
+            Failure::Safety(violation) | Failure::Liveness(violation) => {
+                Fingerprint { what: violation.number, shape: shape(&violation.saw) }
+            }
+            Failure::Panic(saw) => Fingerprint { what: "panic", shape: shape_of_panic(saw) },
+            // What differed, or what begot what, says nothing about why.
+            Failure::Nondeterminism(_) => {
+                Fingerprint { what: "nondeterminism", shape: String::new() }
+            }
+            Failure::Stalled(_) => Fingerprint { what: "stall", shape: String::new() },
+        }
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    /// Short enough for a file's name: `S1-3f21`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:04x}", self.what, of_bytes(self.shape.as_bytes()) >> 48)
+    }
+}
+
+/// The first clause of a sentence: without brackets, with `#` for each word that has a digit, and
+/// one for several of them in a row.
+fn shape(saw: &str) -> String {
+    let mut depth = 0usize;
+    let mut plain = String::new();
+    for letter in saw.chars() {
+        match letter {
+            '{' | '[' | '(' => depth += 1,
+            '}' | ']' | ')' => depth = depth.saturating_sub(1),
+            ',' | ';' | ':' | '\n' if depth == 0 => break,
+            _ if depth == 0 => plain.push(letter),
+            _ => {}
+        }
+    }
+    let mut words: Vec<&str> = Vec::new();
+    for word in plain.split_whitespace() {
+        let word = if word.contains(|c: char| c.is_ascii_digit()) { "#" } else { word };
+        if word != "#" || words.last() != Some(&"#") {
+            words.push(word);
+        }
+    }
+    words.truncate(WORDS_MAX);
+    words.join(" ")
+}
+
+/// The shape of a panic's message, and its place in the sources, `… at src/raft/leader.rs:41`.
+fn shape_of_panic(saw: &str) -> String {
+    let place = saw.rsplit_once(" at ").filter(|(_, place)| place.contains(".rs:"));
+    let (message, place) = place.unwrap_or((saw, ""));
+    format!("{} {place}", shape(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::observe::Violation;
+    use crate::time::SimTime;
+
+    use super::*;
+
+    fn safety(number: &'static str, saw: &str) -> Fingerprint {
+        let (saw, place) = (saw.to_owned(), String::new());
+        let violation = Violation { number, check: "", saw, at: SimTime(0), place };
+        Fingerprint::of(&Failure::Safety(violation))
+    }
+
+    #[test]
+    fn numbers_do_not_count_and_words_do() {
+        let one = safety("S1", "n2 leads t7 from 4@t2, and n4 does");
+        assert_eq!(one, safety("S1", "n12 leads t1 from 40@t3, but {n4 n5} do"));
+        assert_ne!(one, safety("S1", "n2 speaks as the leader of t7"));
+        assert_ne!(one, safety("S2", "n2 leads t7 from 4@t2, and n4 does"));
+        assert_eq!(safety("S1", "at n1 n2 n3"), safety("S1", "at n1"));
+    }
+
+    #[test]
+    fn a_panic_goes_by_message_and_place() {
+        let panic = |saw: &str| Fingerprint::of(&Failure::Panic(saw.to_owned()));
+        let one = panic("no quorum of 5 at src/raft/leader.rs:41");
+        assert_eq!(one, panic("no quorum of 3 at src/raft/leader.rs:41"));
+        assert_ne!(one, panic("no quorum of 5 at src/raft/leader.rs:42"));
+        assert_ne!(one, panic("no leader of 5 at src/raft/leader.rs:41"));
+        let unequal = "assertion failed\n  left: 3\n right: 4 at src/log/mod.rs:7";
+        assert_eq!(panic(unequal), panic(&unequal.replace('3', "a b")));
+    }
+
+    #[test]
+    fn it_is_short_and_the_same_everywhere() {
+        let name = safety("S1", "n2 leads t7").to_string();
+        assert!(name.starts_with("S1-") && name.len() == 7, "{name}");
+    }
+}

@@ -1,0 +1,183 @@
+//! What a scenario expects of its run.
+
+use std::fmt;
+
+use crate::check::{CHECKS, Check};
+use crate::fault::Fault;
+use crate::outcome::{Failure, Outcome, Tally};
+use crate::words::{Mistake, Words};
+
+/// Something that is to come of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing goes wrong.
+    Pass,
+    /// This check is broken.
+    Broken(&'static Check),
+    /// A node panics.
+    Panic,
+    /// Simulated time stops advancing.
+    Stall,
+    /// So many of these are counted at least.
+    AtLeast(Counted, u64),
+    /// And at the most.
+    AtMost(Counted, u64),
+}
+
+/// What a run counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Elections won.
+    Elections,
+    /// Times the cluster's leader became another node.
+    LeaderChanges,
+    /// Commands of clients that were committed.
+    Commands,
+    /// Entries committed, of any kind.
+    Entries,
+    /// Client operations whose outcome was checked.
+    Operations,
+    /// Messages given to the network.
+    Messages,
+    /// Faults of a kind that landed.
+    Faults(Fault),
+}
+
+/// The counts but those of faults, by name.
+const COUNTS: [(&str, Counted); 6] = [
+    ("elections", Counted::Elections),
+    ("leader changes", Counted::LeaderChanges),
+    ("commands", Counted::Commands),
+    ("entries", Counted::Entries),
+    ("operations", Counted::Operations),
+    ("messages", Counted::Messages),
+];
+
+/// The outcomes that are no checks.
+const ENDS: [(&str, Expect); 3] =
+    [("pass", Expect::Pass), ("panic", Expect::Panic), ("stall", Expect::Stall)];
+
+impl Expect {
+    /// The outcome that a failure is.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Option<Expect> {
+        match failure {
+            Failure::Safety(violation) | Failure::Liveness(violation) => {
+                let check = CHECKS.iter().find(|check| check.number == violation.number);
+                check.map(|check| Expect::Broken(check))
+            }
+            Failure::Panic(_) => Some(Expect::Panic),
+            Failure::Stalled(_) => Some(Expect::Stall),
+            Failure::Nondeterminism(_) => None,
+        }
+    }
+
+    /// Whether it says how the run ends.
+    pub(super) fn is_end(self) -> bool {
+        !matches!(self, Expect::AtLeast(..) | Expect::AtMost(..))
+    }
+
+    /// Whether it came true.
+    #[must_use]
+    pub fn holds(self, outcome: &Outcome) -> bool {
+        match self {
+            Expect::Pass => outcome.failure.is_none(),
+            Expect::AtLeast(counted, number) => counted.of(&outcome.tally) >= number,
+            Expect::AtMost(counted, number) => counted.of(&outcome.tally) <= number,
+            _ => outcome.failure.as_ref().and_then(Expect::of) == Some(self),
+        }
+    }
+
+    /// What follows the word `expect`.
+    pub(super) fn read(words: &mut Words<'_>) -> Result<Expect, Mistake> {
+        // A check may be named by its number, its name, or both.
+        if let Some(check) = CHECKS.iter().find(|check| words.accept(check.number)) {
+            words.accept(check.name);
+            return Ok(Expect::Broken(check));
+        }
+        let ends = ENDS.iter().map(|(name, _)| *name);
+        let counts = COUNTS.iter().map(|(name, _)| *name).chain(Fault::ALL.map(Fault::name));
+        let mut names: Vec<&str> = ends.chain(counts).collect();
+        let checks = names.len();
+        names.extend(CHECKS.iter().map(|check| check.name));
+        let at = words.name("outcome, count or check", &names)?;
+        if let Some((_, end)) = ENDS.get(at) {
+            return Ok(*end);
+        }
+        if at >= checks {
+            return Ok(Expect::Broken(CHECKS[at - checks]));
+        }
+        let place = at - ENDS.len();
+        let counted = match COUNTS.get(place) {
+            Some((_, counted)) => *counted,
+            None => Counted::Faults(Fault::ALL[place - COUNTS.len()]),
+        };
+        let most = words.name("comparison", &[">=", "<="])? == 1;
+        let number = words.count(0, u64::MAX)?;
+        Ok(if most { Expect::AtMost(counted, number) } else { Expect::AtLeast(counted, number) })
+    }
+}
+
+impl Counted {
+    fn of(self, tally: &Tally) -> u64 {
+        match self {
+            Counted::Elections => tally.elections,
+            Counted::LeaderChanges => tally.leader_changes,
+            Counted::Commands => tally.commands_committed,
+            Counted::Entries => tally.entries_committed,
+            Counted::Operations => tally.operations_checked,
+            Counted::Messages => tally.messages,
+            Counted::Faults(fault) => tally.faults.get(fault.name()).copied().unwrap_or(0),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Counted::Faults(fault) => fault.name(),
+            _ => COUNTS.iter().find(|(_, it)| *it == self).map_or("", |(name, _)| name),
+        }
+    }
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expect::Pass => f.write_str("pass"),
+            Expect::Broken(check) => write!(f, "{} {}", check.number, check.name),
+            Expect::Panic => f.write_str("panic"),
+            Expect::Stall => f.write_str("stall"),
+            Expect::AtLeast(counted, number) => write!(f, "{} >= {number}", counted.name()),
+            Expect::AtMost(counted, number) => write!(f, "{} <= {number}", counted.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Expect, Mistake> {
+        Expect::read(&mut Words::of(text, 1))
+    }
+
+    #[test]
+    fn every_expectation_reads_as_it_prints() {
+        let counts = COUNTS.map(|(_, counted)| counted);
+        let counts = counts.into_iter().chain(Fault::ALL.map(Counted::Faults));
+        let counted = counts.flat_map(|it| [Expect::AtLeast(it, 3), Expect::AtMost(it, 0)]);
+        let checks = CHECKS.iter().map(|check| Expect::Broken(check));
+        for expect in ENDS.map(|(_, end)| end).into_iter().chain(checks).chain(counted) {
+            assert_eq!(read(&expect.to_string()), Ok(expect));
+        }
+    }
+
+    #[test]
+    fn a_check_goes_by_its_number_or_its_name() {
+        let safety = read("S1 election-safety").expect("it is right");
+        assert_eq!(read("S1"), Ok(safety));
+        assert_eq!(read("election-safety"), Ok(safety));
+        let wrong = read("election-savety").expect_err("no such").to_string();
+        assert!(wrong.contains("did you mean `election-safety`?"), "{wrong}");
+        assert!(read("elections = 3").is_err());
+    }
+}

@@ -1,0 +1,373 @@
+//! Simpler forms of the lines of a scenario. None of this knows what a line means: whatever comes
+//! out is read again, and what is no scenario is left out.
+
+use std::time::Duration;
+
+use crate::scenario::ROWS;
+use crate::words::{Exact, Words, duration, nodes_in, number_of};
+
+/// The settings that are about how long things take, beside the plan: they scale together.
+const TIMES: [&str; 11] = [
+    "heartbeat",
+    "election timeout",
+    "commit delay",
+    "validation period",
+    "latency",
+    "flush",
+    "report",
+    "work",
+    "gather",
+    "think",
+    "patience",
+];
+
+/// The settings about the algorithm, and about chance.
+const KEPT: [&[&str]; 2] = [
+    &[
+        "learners",
+        "spares",
+        "founding",
+        "priorities",
+        "pre-vote",
+        "check-quorum",
+        "stickiness",
+        "casting-vote",
+        "removal",
+        "survivor",
+        "lease",
+        "clock error",
+        "clock drift",
+        "clocks stop",
+        "machine keeps",
+    ],
+    &["loss", "duplicates", "delays", "lag", "torn steps", "faults"],
+];
+
+/// The words that say something about the one after them, and may be missing together with it.
+const PAIRED: [&str; 4] = ["from", "to", "for", "later"];
+
+/// Whether a line is one of the plan.
+pub(super) fn is_planned(line: &str) -> bool {
+    ["at ", "from ", "to ", "when ", "whenever "].iter().any(|word| line.starts_with(word))
+}
+
+/// Whether a line says this setting, and not one with a longer name.
+pub(super) fn says(line: &str, setting: &str) -> bool {
+    let named = |name: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' '));
+    let longer = ROWS.iter().filter(|row| row.name.len() > setting.len());
+    named(setting) && !longer.clone().any(|row| named(row.name))
+}
+
+/// The lines with the plan, and of the settings only how many nodes vote; or also those about the
+/// algorithm; or, further, those about chance.
+pub(super) fn bare(lines: &[String], kept: usize) -> Vec<String> {
+    let always = ["seed", "nodes", "storm"];
+    let settings = always.iter().chain(KEPT[..kept].iter().copied().flatten());
+    let settings: Vec<&str> = settings.copied().collect();
+    let stays =
+        |line: &&String| is_planned(line) || settings.iter().any(|setting| says(line, setting));
+    lines.iter().filter(stays).cloned().collect()
+}
+
+/// The time before which an operation of the plan does nothing.
+pub(super) fn begins(line: &str) -> Duration {
+    let mut words = Words::of(line, 1);
+    let timed = words.accept("at") || words.accept("from");
+    let time = timed.then(|| words.duration().ok()).flatten();
+    time.unwrap_or_default()
+}
+
+/// The lines with another seed.
+pub(super) fn reseeded(lines: &[String], seed: u64) -> Vec<String> {
+    let rest = lines.iter().filter(|line| !says(line, "seed")).cloned();
+    std::iter::once(format!("seed {seed}")).chain(rest).collect()
+}
+
+/// The lines without what they say about how long things take, and the plan so much faster or
+/// slower that it keeps pace.
+pub(super) fn rescaled(lines: &[String], from: Duration, to: Duration) -> Vec<String> {
+    let scale = |time: Duration| {
+        let nanos = time.as_nanos() * to.as_nanos() / from.as_nanos().max(1);
+        // To the millisecond, as a person would write it; what is shorter stays as it is.
+        let millis = Duration::from_millis((nanos / 1_000_000) as u64);
+        if millis.is_zero() { Duration::from_nanos(nanos as u64) } else { millis }
+    };
+    let kept = lines.iter().filter(|line| !TIMES.iter().any(|time| says(line, time)));
+    let keeps_pace = |line: &str| {
+        is_planned(line) || ["storm", "survivor", "removal"].iter().any(|it| says(line, it))
+    };
+    kept.map(|line| match keeps_pace(line) {
+        true => worded(line, |word| duration(word).map(|time| Exact(scale(time)).to_string())),
+        false => line.clone(),
+    })
+    .collect()
+}
+
+/// The lines with a plan that idles nowhere for longer than `idle`: what begins after a longer gap
+/// comes so much earlier, and the storm ends so much earlier.
+pub(super) fn hastened(lines: &[String], idle: Duration) -> Vec<String> {
+    let mut begun: Vec<Duration> =
+        lines.iter().filter(|line| is_planned(line)).map(|line| begins(line)).collect();
+    begun.sort_unstable();
+    // How much earlier everything comes from each time on.
+    let mut saved = vec![(Duration::ZERO, Duration::ZERO)];
+    for time in begun {
+        let (last, so_far) = *saved.last().expect("it begins with one");
+        saved.push((time, so_far + (time - last).saturating_sub(idle)));
+    }
+    let earlier = |time: Duration| {
+        let reached = saved.iter().rev().find(|(from, _)| *from <= time);
+        time - reached.map_or(Duration::ZERO, |(_, saved)| *saved)
+    };
+    lines.iter().map(|line| moved(line, earlier)).collect()
+}
+
+/// The line with its times moved, and not its spans.
+fn moved(line: &str, time: impl Fn(Duration) -> Duration) -> String {
+    let mut words = words(line);
+    // Behind the trigger, `to` is followed by a node or a place.
+    let instants = words.iter().position(|word| word.starts_with("when")).unwrap_or(2);
+    let storm = says(line, "storm");
+    for at in 1..words.len() {
+        let is_time = storm || at <= instants && ["at", "from", "to"].contains(&&*words[at - 1]);
+        if let Some(old) = duration(&words[at]).filter(|_| is_time && (storm || is_planned(line))) {
+            words[at] = Exact(time(old)).to_string();
+        }
+    }
+    joined(words.iter().map(String::as_str))
+}
+
+/// Every line that is simpler than this one by one step, the greatest step first.
+pub(super) fn simpler(line: &str) -> Vec<String> {
+    let words = words(line);
+    let without = |from: usize, to: usize| {
+        let kept = words.iter().enumerate().filter(|(at, _)| !(from..to).contains(at));
+        joined(kept.map(|(_, word)| word.as_str()))
+    };
+    let mut lines = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        lines.extend(PAIRED.contains(&word.as_str()).then(|| without(at, at + 2)));
+    }
+    for (at, word) in words.iter().enumerate().skip(1) {
+        lines.extend((word != ",").then(|| without(at, at + 1)));
+    }
+    for (at, word) in words.iter().enumerate() {
+        for rounder in rounder(word) {
+            let mut words = words.clone();
+            words[at] = rounder;
+            lines.push(joined(words.iter().map(String::as_str)));
+        }
+    }
+    if words.iter().any(|word| word == "whenever") {
+        let once = words.iter().filter(|word| !word.starts_with("times="));
+        let once = joined(once.map(String::as_str));
+        lines.insert(0, once.replacen("whenever", "when", 1));
+    }
+    lines
+}
+
+/// The lines in a cluster without node `gone`, whose followers move up; and without the operations
+/// that name it.
+pub(super) fn without_node(lines: &[String], gone: u64) -> Vec<String> {
+    let named = |line: &String| {
+        is_planned(line) && words(line).iter().flat_map(|word| nodes_in(word)).any(|n| n.0 == gone)
+    };
+    let moved = |line: &String| match is_planned(line) {
+        true => worded(line, |word| Some(renumbered(word, gone))),
+        false => line.clone(),
+    };
+    lines.iter().filter(|line| !named(line)).map(moved).collect()
+}
+
+/// A word in which each node after `gone` has the number before its own.
+fn renumbered(word: &str, gone: u64) -> String {
+    let (named, address) = match word.split_once('@') {
+        Some((named, address)) => (named, format!("@{address}")),
+        None => (word, String::new()),
+    };
+    let parts = named.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    let parts = parts.map(|part| {
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(part.len());
+        match crate::words::node(&part[..end]) {
+            Some(node) if node.0 > gone => format!("n{}{}", node.0 - 1, &part[end..]),
+            _ => part.to_owned(),
+        }
+    });
+    parts.chain([address]).collect()
+}
+
+/// Rounder forms of a word that is a span of time, two of them, or a number with a name.
+fn rounder(word: &str) -> Vec<String> {
+    if let Some((name, number)) = word.split_once('=') {
+        let Some(number) = number_of(number).filter(|number| *number > 1) else {
+            return Vec::new();
+        };
+        let halves = [1, number / 2, number - 1];
+        return halves.iter().map(|less| format!("{name}={less}")).collect();
+    }
+    let Some(times) = word.split("..").map(duration).collect::<Option<Vec<_>>>() else {
+        return Vec::new();
+    };
+    let exact: Vec<String> = times.iter().map(|time| Exact(*time).to_string()).collect();
+    let mut forms = Vec::new();
+    for digits in 1..=2 {
+        for up in [false, true] {
+            let round = |time: &Duration| Exact(rounded(*time, digits, up)).to_string();
+            let form: Vec<String> = times.iter().map(round).collect();
+            if form.concat().len() < exact.concat().len() {
+                forms.push(form.join(".."));
+            }
+        }
+    }
+    forms
+}
+
+/// The next time, below or above, with so many digits that are not 0.
+fn rounded(time: Duration, digits: u32, up: bool) -> Duration {
+    let nanos = time.as_nanos() as u64;
+    let unit = 10u64.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(digits - 1));
+    let whole = if up { nanos.div_ceil(unit) } else { nanos / unit };
+    Duration::from_nanos(whole * unit)
+}
+
+fn words(line: &str) -> Vec<String> {
+    let mut rest = Words::of(line, 1);
+    std::iter::from_fn(|| rest.word("a word").ok().map(str::to_owned)).collect()
+}
+
+fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut line = String::new();
+    for word in words {
+        line.push_str(if line.is_empty() || word == "," { "" } else { " " });
+        line.push_str(word);
+    }
+    line
+}
+
+/// The line with the words that `change` changes.
+fn worded(line: &str, change: impl Fn(&str) -> Option<String>) -> String {
+    let words: Vec<String> =
+        words(line).into_iter().map(|word| change(&word).unwrap_or(word)).collect();
+    joined(words.iter().map(String::as_str))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::run::{Case, RunOptions};
+    use crate::scenario::Scenario;
+
+    use super::*;
+
+    fn strings(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_line_gets_simpler_step_by_step() {
+        let line = "from 1.2s whenever n3 falls times=3 later 1.234ms, crash it keep=part for 90ms";
+        let forms = simpler(line);
+        for form in [
+            "from 1.2s when n3 falls later 1.234ms, crash it keep=part for 90ms",
+            "whenever n3 falls times=3 later 1.234ms, crash it keep=part for 90ms",
+            "from 1.2s whenever n3 falls times=3 later 1.234ms, crash it keep=part",
+            "from 1.2s whenever n3 falls times=3 later 1.234ms, crash it for 90ms",
+            "from 1.2s whenever n3 falls times=3 later 1ms, crash it keep=part for 90ms",
+            "from 1s whenever n3 falls times=3 later 1.234ms, crash it keep=part for 90ms",
+        ] {
+            assert!(forms.contains(&form.to_owned()), "{form}: {forms:#?}");
+        }
+        assert!(simpler("latency 1.333ms..2.1ms").contains(&"latency 1ms..2ms".to_owned()));
+        assert!(!simpler("latency 1ms").contains(&"latency 1ms".to_owned()));
+    }
+
+    #[test]
+    fn whatever_is_simpler_is_a_mistake_or_reads_as_it_prints() {
+        let options = RunOptions::default();
+        let mut read = 0;
+        for seed in 0..8 {
+            let case = Case::draw(seed, &options);
+            for line in Scenario::of(case, Vec::new(), &options.workload).lines() {
+                for form in simpler(&line) {
+                    // Eleven nodes, so that no plan names one that is not there.
+                    let text = format!("{form}\nspares 4\nlearners 4\n");
+                    let Ok(scenario) = Scenario::read(&text, &options.workload) else { continue };
+                    let again = Scenario::read(&scenario.to_string(), &options.workload);
+                    assert_eq!(again.as_ref(), Ok(&scenario), "{form}");
+                    read += 1;
+                }
+            }
+        }
+        assert!(read > 500, "{read} of all forms were right");
+    }
+
+    #[test]
+    fn nodes_after_the_one_that_is_gone_move_up() {
+        let lines = strings(&[
+            "nodes 5",
+            "at 1s crash n3",
+            "at 1s split n1 n4",
+            "at 1s only n1-n5 n2-n4",
+            "at 1s change leader +n4 n5!200 n4@n9",
+        ]);
+        assert_eq!(
+            without_node(&lines, 3),
+            [
+                "nodes 5",
+                "at 1s split n1 n3",
+                "at 1s only n1-n4 n2-n3",
+                "at 1s change leader +n3 n4!200 n3@n9"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_plan_keeps_pace_with_the_timeouts() {
+        let lines = strings(&[
+            "seed 3",
+            "election timeout 300ms..600ms",
+            "survivor after 4s",
+            "at 1s mute n1 for 90ms",
+        ]);
+        let (from, to) = (Duration::from_millis(600), Duration::from_millis(300));
+        let faster = ["seed 3", "survivor after 2s", "at 500ms mute n1 for 45ms"];
+        assert_eq!(rescaled(&lines, from, to), faster);
+        assert_eq!(reseeded(&lines, 4)[..2], ["seed 4", "election timeout 300ms..600ms"]);
+    }
+
+    #[test]
+    fn a_leap_leaves_the_plan_and_what_matters_most() {
+        let lines = strings(&["nodes 3", "pre-vote off", "flush bytes 4096", "loss 3 in 1000"]);
+        assert_eq!(bare(&lines, 0), ["nodes 3"]);
+        assert_eq!(bare(&lines, 1), ["nodes 3", "pre-vote off"]);
+        assert_eq!(bare(&lines, 2), ["nodes 3", "pre-vote off", "loss 3 in 1000"]);
+        assert!(!says("flush bytes 4096", "flush") && says("flush 1ms", "flush"));
+    }
+
+    #[test]
+    fn a_plan_does_not_idle() {
+        let lines = strings(&[
+            "nodes 3",
+            "storm 9s",
+            "at 2s mute n1 for 3s",
+            "from 2.1s to 4s when n3 falls later 1s, transfer n1 to n2",
+            "at 7s crash n2",
+        ]);
+        let expected = [
+            "nodes 3",
+            "storm 3.1s",
+            "at 500ms mute n1 for 3s",
+            "from 600ms to 2.5s when n3 falls later 1s, transfer n1 to n2",
+            "at 1.1s crash n2",
+        ];
+        assert_eq!(hastened(&lines, Duration::from_millis(500)), expected);
+        assert_eq!(hastened(&strings(&expected), Duration::from_millis(500)), expected);
+    }
+
+    #[test]
+    fn times_are_rounded_both_ways() {
+        let time = Duration::from_micros(1_851_234);
+        assert_eq!(rounded(time, 1, false), Duration::from_secs(1));
+        assert_eq!(rounded(time, 2, true), Duration::from_millis(1_900));
+        assert_eq!(rounded(Duration::ZERO, 1, true), Duration::ZERO);
+    }
+}

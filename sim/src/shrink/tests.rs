@@ -1,0 +1,47 @@
+//! Shrinking, of runs that fail because their profile lets them.
+
+use super::*;
+use crate::profile::Profile;
+
+/// A run in which the network parts nodes where silence is to mean death: the brain splits.
+const SPLIT: u64 = 1;
+
+fn shrunk(seed: u64, jobs: usize, runs_max: u64) -> Option<Shrunk> {
+    let profile = Profile::by_name("survivor-parted").expect("it is listed");
+    let options = RunOptions { profile, ..RunOptions::default() };
+    let shrinking = Shrinking {
+        jobs: NonZeroUsize::new(jobs).expect("some"),
+        runs_max,
+        is_late: &|| false,
+        run: &Case::run,
+        watch: &|_, _| {},
+    };
+    shrink(&Case::draw(seed, &options), &options, shrinking)
+}
+
+#[test]
+fn a_split_brain_takes_few_lines() {
+    let shrunk = shrunk(SPLIT, 2, 600).expect("the seed fails");
+    assert!(shrunk.after.lines <= 10, "{}", shrunk.scenario);
+    assert!(shrunk.after.events < shrunk.before.events);
+    let options = RunOptions::default();
+    let text = shrunk.scenario.to_string();
+    let again = Scenario::read(&text, &options.workload).expect("it is a scenario");
+    assert_eq!(again, shrunk.scenario);
+    let outcome = again.case.run(&options);
+    assert_eq!(again.unmet(&outcome), None, "{text}");
+    let failure = outcome.failure.expect("it fails as before");
+    assert_eq!(Fingerprint::of(&failure), shrunk.fingerprint);
+}
+
+#[test]
+fn what_is_left_does_not_depend_on_the_number_of_threads() {
+    let [one, three] = [1, 3].map(|jobs| shrunk(SPLIT, jobs, 60).expect("the seed fails"));
+    assert_eq!((one.scenario, one.runs), (three.scenario, three.runs));
+}
+
+#[test]
+fn what_does_not_fail_cannot_be_shrunk() {
+    let passes = (0..).find(|seed| shrunk(*seed, 1, 1).is_none());
+    assert!(passes.is_some_and(|seed| seed < 50), "{passes:?}");
+}
