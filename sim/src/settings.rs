@@ -134,13 +134,16 @@ impl Settings {
         length: u32,
         command_bytes: usize,
     ) -> Settings {
-        if rung == Rung::Random {
-            // Nothing is drawn, and nothing omitted.
-            let always = profile.faults.without(APART).and(profile.always);
-            let every = Profile { always, ..*profile };
-            let whole = (&every, Rung::Swarm);
-            return Settings::draw(whole, &Choices::benign(), length, command_bytes);
+        if rung > Rung::Random {
+            return Settings::swarm(profile, choices, length, command_bytes);
         }
+        // Nothing is drawn, and nothing omitted.
+        let always = profile.faults.without(APART).and(profile.always);
+        let every = Profile { always, ..*profile };
+        Settings::swarm(&every, &Choices::benign(), length, command_bytes)
+    }
+
+    fn swarm(profile: &Profile, choices: &Choices, length: u32, command_bytes: usize) -> Settings {
         let mut draw = choices.draw(Kind::Setting.key());
         let faults = draw_faults(&mut draw, profile);
         let (voters, learners) = draw_cluster(&mut draw, profile);

@@ -143,7 +143,7 @@ impl<'a> Words<'a> {
     }
 
     /// Reads these words, which must come next.
-    pub(crate) fn expect(&mut self, phrase: &str) -> Result<(), Mistake> {
+    pub(crate) fn need(&mut self, phrase: &str) -> Result<(), Mistake> {
         if self.accept(phrase) {
             return Ok(());
         }

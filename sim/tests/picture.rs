@@ -68,11 +68,15 @@ fn logs_end_where_their_nodes_say() {
 
 #[test]
 fn a_write_ends_durable_or_with_its_node() {
-    let (_, document) = drawn("crash", 5);
-    let ended = |end: WriteEnd| document.writes.iter().filter(|write| write.end == end).count();
-    assert!(ended(WriteEnd::Flushed) > 0 && ended(WriteEnd::Lost) > 0, "{:?}", document.writes);
-    for write in document.writes.iter().filter(|write| write.end == WriteEnd::Lost) {
-        let event = &document.events[write.ended.expect("it ended") as usize];
-        assert!(event.kind == Kind::Crash || event.kind == Kind::Start, "{event:?}");
+    let (mut flushed, mut lost) = (0, 0);
+    for seed in 0..6 {
+        let (_, document) = drawn("crash", seed);
+        flushed += document.writes.iter().filter(|write| write.end == WriteEnd::Flushed).count();
+        for write in document.writes.iter().filter(|write| write.end == WriteEnd::Lost) {
+            lost += 1;
+            let event = &document.events[write.ended.expect("it ended") as usize];
+            assert!(event.kind == Kind::Crash || event.kind == Kind::Start, "{event:?}");
+        }
     }
+    assert!(flushed > 0 && lost > 0, "{flushed} {lost}");
 }

@@ -83,8 +83,8 @@ fn acknowledges(past: &Past<'_>, draft: &mut Draft, message: &Message, index: In
     let leads =
         theirs.memory.get(at).map_or_else(String::new, |id| format!(", where {leader} has {id}"));
     draft.cause(format!(
-        "{node} acknowledges the log up to {index} to {leader}, but its own log parts from that: it \
-         has {has}{leads}"
+        "{node} acknowledges the log up to {index} to {leader}, but its own log parts from that: \
+         it has {has}{leads}"
     ));
 }
 

@@ -55,8 +55,8 @@ fn incomplete(past: &Past<'_>, draft: &mut Draft, step: EventId, now: &Status) {
     }
     match had.is_empty() {
         true => draft.cause(format!(
-            "{decided} is committed and {leader}, whose log {has}, leads {term}: none of its voters \
-             has the entry, so it was committed without a quorum"
+            "{decided} is committed and {leader}, whose log {has}, leads {term}: none of its \
+             voters has the entry, so it was committed without a quorum"
         )),
         false => {
             let voter = had[0];
@@ -64,9 +64,9 @@ fn incomplete(past: &Past<'_>, draft: &mut Draft, step: EventId, now: &Status) {
             let theirs = sent.map_or(EntryId::ZERO, |(_, _, id)| past.logs(voter, *id).last());
             draft.cause(format!(
                 "{voter}, whose log goes to {theirs}, gave its vote in {term} to {leader}, whose \
-                 log goes only to {candidate}: the log whose last entry is of the later term, or at \
-                 the higher index of the same, is the more up to date. So {leader} leads, and {has} \
-                 where {decided} is committed"
+                 log goes only to {candidate}: the log whose last entry is of the later term, or \
+                 at the higher index of the same, is the more up to date. So {leader} leads, and \
+                 {has} where {decided} is committed"
             ));
         }
     }

@@ -34,8 +34,8 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
             ));
         }
         None => draft.cause(format!(
-            "{node} writes {what} in {term}, in which nobody leads: entries come from the leader of \
-             the term alone"
+            "{node} writes {what} in {term}, in which nobody leads: entries come from the leader \
+             of the term alone"
         )),
     }
 }
@@ -77,8 +77,8 @@ fn other_than_leaders(
         None => {
             let ends = theirs.last();
             draft.cause(format!(
-                "{node} writes {last}, and {leader}, which leads, has no such entry: its log goes to \
-                 {ends}"
+                "{node} writes {last}, and {leader}, which leads, has no such entry: its log goes \
+                 to {ends}"
             ));
         }
     }

@@ -1,6 +1,6 @@
 //! State machines and snapshots: S15, S25, S26, S31 and U1.
 
-use quorate::types::EntryId;
+use quorate::types::{EntryId, NodeId};
 
 use crate::explain::past::Past;
 use crate::explain::stories;
@@ -35,6 +35,14 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
     for (id, says) in machine.take(6) {
         draft.fact(id, past.at(id), says);
     }
+    draft.cause(cause(past, node));
+    if !matches!(what, What::Applied { .. }) {
+        stories::spine(past, draft, past.accused, 3);
+    }
+}
+
+fn cause(past: &Past<'_>, node: NodeId) -> String {
+    let what = &past.event(past.accused).what;
     let applied = past.of(node).rev().filter(|(id, _)| *id < past.accused).find_map(
         |(_, event)| match &event.what {
             What::Applied { last, .. } => Some(last.index),
@@ -43,7 +51,7 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
         },
     );
     let committed = past.after(past.accused).map(|now| now.committed).unwrap_or_default();
-    draft.cause(match (what, applied) {
+    match (what, applied) {
         (What::Applied { first, last, .. }, Some(applied)) if first.index <= applied => format!(
             "{node}'s state machine is given {} though it has applied the log up to {applied}: \
              what it has carried out, it carries out again",
@@ -76,9 +84,6 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
             format!("{node} starts over from a snapshot to {index} that is not the state there")
         }
         _ => format!("{node}'s state machine is not in the state that the log leads to"),
-    });
-    if !matches!(what, What::Applied { .. }) {
-        stories::spine(past, draft, past.accused, 3);
     }
 }
 

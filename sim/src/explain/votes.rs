@@ -45,8 +45,8 @@ fn sends_vote(past: &Past<'_>, draft: &mut Draft, node: NodeId, to: NodeId, term
             }
         }
         draft.cause(format!(
-            "{node} sends {to} its vote in {term} though its disk is empty: it knows no membership, \
-             and the disk that was there before may have voted for another"
+            "{node} sends {to} its vote in {term} though its disk is empty: it knows no \
+             membership, and the disk that was there before may have voted for another"
         ));
     } else if held {
         draft.cause(format!("{node} sends {to} a vote in {term} that it should not give"));

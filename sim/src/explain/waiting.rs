@@ -81,8 +81,8 @@ fn unanswered(past: &Past<'_>, draft: &mut Draft, node: NodeId) {
         );
         draft.fact(at, past.at(at), says);
         return draft.cause(format!(
-            "{node} took the request for {what} as the {role} of {term}, became a {} in {}, and has \
-             never said since what became of it: the client waits for ever",
+            "{node} took the request for {what} as the {role} of {term}, became a {} in {}, and \
+             has never said since what became of it: the client waits for ever",
             now.role, now.term
         ));
     }

@@ -106,8 +106,8 @@ pub fn why_not_committed(record: &Record, index: Index, by: SimTime) -> Vec<Stri
     let has = |node: &NodeId| past.logs(*node, last).disk.get(&index) == Some(entry);
     let have = phrases::listed(membership.voters().filter(has));
     let mut lines = vec![format!(
-        "{leader} leads {term} and has {entry}; of the voters of {membership} it is on the disks of \
-         {have}"
+        "{leader} leads {term} and has {entry}; of the voters of {membership} it is on the disks \
+         of {have}"
     )];
     if entry.term < term {
         lines.push(format!(

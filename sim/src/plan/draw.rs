@@ -98,10 +98,8 @@ impl Plan {
 fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
     let faults = settings.faults;
     let singles = planned_faults(settings);
-    let single = |fault: &Fault| {
-        let times = if Fault::OF_DISKS.contains(fault) { 1 } else { 2 };
-        iter::repeat_n(Pattern::Single(*fault), times)
-    };
+    let times = |fault: &Fault| if Fault::OF_DISKS.contains(fault) { 1 } else { 2 };
+    let single = |fault: &Fault| iter::repeat_n(Pattern::Single(*fault), times(fault));
     let mut patterns: Vec<Pattern> = singles.iter().flat_map(single).collect();
     if rung < Rung::Nemeses {
         return patterns;

@@ -146,7 +146,7 @@ impl Op {
     pub(crate) fn read(words: &mut Words<'_>) -> Result<Op, Mistake> {
         let when = When::read(words)?;
         if !matches!(when, When::At(_)) {
-            words.expect(",")?;
+            words.need(",")?;
         }
         let names: Vec<&str> = VERBS.iter().map(|usage| usage.verb).collect();
         let usage = &VERBS[words.name("verb", &names)?];
@@ -193,13 +193,13 @@ fn lasting(words: &mut Words<'_>) -> Result<Duration, Mistake> {
 }
 
 fn by(words: &mut Words<'_>) -> Result<Duration, Mistake> {
-    words.expect("by")?;
+    words.need("by")?;
     words.duration()
 }
 
 /// A period: never zero, which would never end.
 fn every(words: &mut Words<'_>) -> Result<Duration, Mistake> {
-    words.expect("every")?;
+    words.need("every")?;
     let period = words.duration()?;
     if period.is_zero() {
         return Err(words.wrong("nothing happens every 0s: write a longer span"));
@@ -248,13 +248,13 @@ fn pair(word: &str) -> Option<(NodeId, NodeId)> {
 
 fn strand(words: &mut Words<'_>) -> Result<Verb, Mistake> {
     let who = Who::read(words)?;
-    words.expect("with")?;
+    words.need("with")?;
     Ok(Verb::Strand(who, Who::read(words)?, lasting(words)?))
 }
 
 fn cut(words: &mut Words<'_>) -> Result<Verb, Mistake> {
     let from = Who::read(words)?;
-    words.expect("->")?;
+    words.need("->")?;
     Ok(Verb::Cut(from, Who::read(words)?, lasting(words)?))
 }
 
@@ -285,7 +285,7 @@ fn fail(words: &mut Words<'_>) -> Result<Verb, Mistake> {
 
 fn misdirect(words: &mut Words<'_>) -> Result<Verb, Mistake> {
     let who = Who::read(words)?;
-    words.expect("to")?;
+    words.need("to")?;
     let region = Region::read(words)?;
     Ok(Verb::Misdirect(who, region, words.given("after")?.unwrap_or(0)))
 }

@@ -3,7 +3,7 @@
 //! ```
 //! let text = "
 //!     nodes 5
-//!     # Whoever leads is cut off, again and again.
+//!     ## Whoever leads is cut off, again and again.
 //!     whenever any becomes leader times=3 later 500ms, isolate it for 1s
 //!     expect pass
 //!     expect elections >= 3
@@ -195,7 +195,7 @@ impl Reading {
             }
             "choose" => {
                 let key = words.read("the name of a choice, like Latency/1.1/2/3", Key::read)?;
-                words.expect("=")?;
+                words.need("=")?;
                 let value = words.count(0, u64::MAX)?;
                 if case.overrides.insert(key, value).is_some() {
                     return Err(words.wrong("it is chosen twice: take one of the lines out"));

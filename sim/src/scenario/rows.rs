@@ -63,7 +63,7 @@ macro_rules! rows {
             print: |s| format!("{} in {}", s.$($field).+, $of),
             read: |s, words| {
                 s.$($field).+ = words.count(0, $of)?;
-                words.expect(concat!("in ", $of))
+                words.need(concat!("in ", $of))
             },
         }
     };
@@ -242,11 +242,11 @@ fn removal(settings: &Settings) -> String {
 
 fn read_removal(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
     settings.config.removal = off_or(words, |words| {
-        words.expect("after")?;
+        words.need("after")?;
         let after = words.duration()?;
-        words.expect(", down to")?;
+        words.need(", down to")?;
         let voters_min = words.count(1, 11)? as usize;
-        words.expect(", pause")?;
+        words.need(", pause")?;
         Ok(Removal { after, voters_min, pause: words.duration()? })
     })?;
     Ok(())
@@ -259,7 +259,7 @@ fn survivor(settings: &Settings) -> String {
 
 fn read_survivor(settings: &mut Settings, words: &mut Words<'_>) -> Result<(), Mistake> {
     settings.config.survivor = off_or(words, |words| {
-        words.expect("after")?;
+        words.need("after")?;
         Ok(Survivor { after: words.duration()? })
     })?;
     Ok(())

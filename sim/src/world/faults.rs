@@ -126,12 +126,7 @@ impl World {
             }
             Verb::Change(node, _) | Verb::GiveUp(node) | Verb::Transfer(node, _) => {
                 if let Some(place) = who(node) {
-                    let order = match verb {
-                        Verb::Change(_, change) => Order::Change(change.clone()),
-                        Verb::Transfer(_, to) => Order::Transfer(*to),
-                        _ => Order::GiveUp,
-                    };
-                    self.order(place, order);
+                    self.order(place, order(verb));
                 }
             }
             Verb::Flap(one, another, period, lasting) => {
@@ -382,5 +377,14 @@ impl World {
         }
         self.read_at(place, witness);
         self.queue.push(self.now.after(period), Event::Consult { effect: number });
+    }
+}
+
+/// What the operator wants by it.
+fn order(verb: &Verb) -> Order {
+    match verb {
+        Verb::Change(_, change) => Order::Change(change.clone()),
+        Verb::Transfer(_, to) => Order::Transfer(*to),
+        _ => Order::GiveUp,
     }
 }
