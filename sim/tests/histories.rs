@@ -58,8 +58,9 @@ fn each_verdict_has_its_line_and_its_exit_code() {
     let cells: Vec<&str> = read.expect("the read is listed").split_whitespace().collect();
     assert_eq!(cells, ["r2", "1", "read", "0", "6-7"]);
     let page = fs::read_to_string(folder.path().join("page.html")).expect("it is written");
-    let why = out.split_once("not linearizable: ").and_then(|(_, rest)| rest.lines().next());
-    assert!(page.contains(why.expect("it is said")), "{page}");
+    let why = out.lines().nth(1).expect("it is said").trim();
+    assert!(why.starts_with("read 2 returned 0, although"), "{out}");
+    assert!(page.contains(&format!("<p>not linearizable: {why}</p>")), "{page}");
     assert!(page.contains("class=\"document\">"), "{page}");
 
     let (code, out, error) = ended(&check(folder.path(), "wrong.jsonl", ""));
