@@ -95,6 +95,9 @@ pub struct ServiceConfig {
     /// How long replies may take to go out, and clients to take them, when the node is shut down or
     /// a connection is closed.
     pub drain_max: Duration,
+    /// Whether a node that does not lead passes a client's proposal on to the leader, and the reply
+    /// back: for clients that do not reach every node. Without it the client is told who leads.
+    pub forwards: bool,
 }
 
 impl Default for NetworkConfig {
@@ -123,6 +126,7 @@ impl Default for ServiceConfig {
             stall_max: Duration::from_secs(10),
             idle_max: Duration::from_secs(120),
             drain_max: Duration::from_secs(1),
+            forwards: false,
         }
     }
 }
@@ -206,6 +210,25 @@ impl ServerConfig {
             plaintext: false,
             #[cfg(feature = "tls")]
             tls: None,
+        }
+    }
+
+    /// Has the founders that are listed lead before all others, each before those after it: by
+    /// their priorities, from the highest there is on down. Once there is a cluster,
+    /// `Change::priority` says so.
+    ///
+    /// # Panics
+    /// If more than 255 are listed.
+    pub fn prefer(&mut self, first: impl IntoIterator<Item = NodeId>) {
+        let Some(founders) = &mut self.replica.raft.founders else { return };
+        let mut priority = u8::MAX;
+        for id in first {
+            assert!(priority > 0, "there are no more than 255 priorities above the usual one");
+            if let Some(member) = founders.member(id).cloned() {
+                let member = Member { priority, ..member };
+                *founders = std::mem::take(founders).with_member(member);
+                priority -= 1;
+            }
         }
     }
 

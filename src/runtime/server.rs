@@ -14,6 +14,7 @@ use tracing::{info, info_span};
 use crate::machine::StateMachine;
 use crate::replica::{Node, OpenError, Replica, Worker};
 use crate::runtime::ask::Ask;
+use crate::runtime::client::Relay;
 use crate::runtime::clock::Clock;
 use crate::runtime::config::{ServerConfig, ServerConfigError};
 use crate::runtime::driver::{Driver, Queues, broken};
@@ -266,9 +267,10 @@ where
             _arrivals: arrivals,
             _asks: asks.clone(),
         };
+        let relay = Relay::new(greeting.cluster, gate.security.clone());
         let (driver, handle) = Driver::new(node, clock, (lanes, transport), queues, (asks, gate));
         let who = (greeting.cluster, greeting.node);
-        let service = Service::new(who, config.network, config.service, handle.clone());
+        let service = Service::new(who, config.network, config.service, (handle.clone(), relay));
         let listening = listening(handle.clone(), service.clone());
         let (tell, ended) = oneshot::channel();
         let mut tasks = Tasks::default();

@@ -12,8 +12,12 @@ mod load;
 mod mount;
 mod nodes;
 mod operations;
+#[path = "../common/processes.rs"]
+mod processes;
 #[path = "../real_disk/program.rs"]
 mod program;
+#[path = "../common/said.rs"]
+mod said;
 mod serving;
 mod settings;
 #[path = "../common/skip.rs"]

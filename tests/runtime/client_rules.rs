@@ -281,6 +281,33 @@ async fn nodes_that_send_a_client_round_in_circles_are_left_alone_for_a_while() 
 }
 
 #[tokio::test]
+async fn a_node_that_says_nothing_is_left_for_the_next_one_where_that_is_safe() {
+    let silent = Played::start(|_, _| Does::Keep).await;
+    let speaks = Played::start(|_, wanted| match wanted {
+        Wanted::Read { .. } => answered(),
+        wanted if is_registration(wanted) => registered(5),
+        _ => replied(b"done"),
+    })
+    .await;
+    // As many clients begin with the one as with the other.
+    for _ in 0..20 {
+        let both = [silent.address, speaks.address].map(|address| address.to_string());
+        let config = ClientConfig::new(CLUSTER, both);
+        let attempt_max = Duration::from_millis(50);
+        let config = ClientConfig { deadline: LONG, attempt_max, ..config };
+        let client = Client::new(config).expect("the configuration makes sense");
+        client.read(ReadLevel::Local, b"").await.expect("one of them answers");
+        let told = client.propose(b"x").await.expect("one of them replies");
+        assert_eq!(&told[..], b"done");
+    }
+    assert!(!silent.asked().is_empty(), "nobody began with it");
+
+    let client = silent.client(SHORT);
+    let told = client.propose_at_most_once(b"x", Acknowledge::Quorum).await;
+    assert!(matches!(told, Err(ClientError::Unknown(Trouble::Unanswered { .. }))), "{told:?}");
+}
+
+#[tokio::test]
 async fn the_deadline_says_whether_it_may_have_happened() {
     let node = Played::start(|_, wanted| match is_registration(wanted) {
         true => registered(5),

@@ -7,6 +7,7 @@ mod cluster;
 #[cfg(feature = "metrics")]
 mod counting;
 mod failing;
+mod forwarding;
 mod raw;
 mod refusing;
 #[cfg(feature = "certs")]

@@ -11,7 +11,7 @@ use super::tree::{Finding, assert_clean, sources};
 type Imports = BTreeMap<String, BTreeMap<String, usize>>;
 
 /// The folders that are the root of a crate whose files import one another.
-const CRATES: [&str; 3] = ["src/", "sim/src/", "sim/checker/src/"];
+const CRATES: [&str; 4] = ["src/", "sim/src/", "sim/checker/src/", "examples/systems/src/"];
 
 /// The path of a module below the root of its crate: `raft::input`; empty for `lib.rs`. None for
 /// a command, which is a crate of its own.

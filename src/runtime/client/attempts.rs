@@ -61,8 +61,8 @@ impl Network {
     pub(super) fn new(config: ClientConfig, security: Security) -> Network {
         let start = usize::from(entropy() as u16);
         let nodes = Nodes::new(config.addresses.clone(), start);
-        let dialer =
-            Dialer { config: Arc::new(config), security, nodes: Arc::new(Mutex::new(nodes)) };
+        let (config, nodes) = (Arc::new(config), Arc::new(Mutex::new(nodes)));
+        let dialer = Dialer { config, security, nodes, node: None };
         Network { dialer, connections: Mutex::default() }
     }
 
@@ -126,19 +126,9 @@ impl Attempts<'_> {
             let address = self.address(route);
             let connection = self.network.connection(&address);
             let sent = Sent::default();
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            let asked = timeout(left, connection.ask(wanted, &sent)).await;
+            let asked = timeout(self.patience(route), connection.ask(wanted, &sent)).await;
             let next = match asked {
-                Err(_) if sent.withdraw() => {
-                    let error = "it took too long".to_owned();
-                    let unreachable = Trouble::Unreachable { address, error };
-                    let trouble = self.trouble.take();
-                    return Err(self.over(trouble.unwrap_or(unreachable)));
-                }
-                Err(_) => {
-                    self.may_have_happened = true;
-                    return Err(self.over(Trouble::Unanswered { address }));
-                }
+                Err(_) => self.unanswered(address, !sent.withdraw())?,
                 Ok(Err(failed)) => self.failed(address, failed)?,
                 Ok(Ok(told)) => self.told(address, told)?,
             };
@@ -148,6 +138,37 @@ impl Attempts<'_> {
                 Next::Again | Next::Later => self.wait().await?,
             }
         }
+    }
+
+    /// How long this attempt may take. Whoever may ask nobody else waits for this one to the end.
+    fn patience(&self, route: Route<'_>) -> Duration {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match (route, self.repeats) {
+            (Route::At(_), _) | (_, Repeats::Never) => left,
+            (Route::Leader | Route::Any, Repeats::Harmless | Repeats::Once) => {
+                left.min(self.network.config().attempt_max)
+            }
+        }
+    }
+
+    /// The node has not replied in time; perhaps it was not even asked.
+    fn unanswered(&mut self, address: String, was_sent: bool) -> Result<Next, ClientError> {
+        self.nodes().failed(&address);
+        self.may_have_happened |= was_sent;
+        let is_over = Instant::now() >= self.deadline;
+        let trouble = match was_sent {
+            true => Trouble::Unanswered { address },
+            false => {
+                let error = "it took too long".to_owned();
+                let unreachable = Trouble::Unreachable { address, error };
+                if is_over { self.trouble.take().unwrap_or(unreachable) } else { unreachable }
+            }
+        };
+        if is_over {
+            return Err(self.over(trouble));
+        }
+        self.trouble = Some(trouble);
+        Ok(Next::Again)
     }
 
     /// Waits before the next attempt, longer each time.

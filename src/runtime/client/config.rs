@@ -21,6 +21,9 @@ pub struct ClientConfig {
     pub addresses: Vec<String>,
     /// How long a call may take, all its attempts together; see `Client::with_deadline`.
     pub deadline: Duration,
+    /// How long one node may take to reply before the next one is asked: one that is there, and yet
+    /// cannot tell. Not where a call names its node, or must not be sent twice.
+    pub attempt_max: Duration,
     /// When a proposal counts as done. Not [`Acknowledge::LeaderOnly`]: that has no reply.
     pub acknowledge: Acknowledge,
     /// The session that makes a proposal count once: how many proposals may be under way at the
@@ -62,6 +65,7 @@ impl ClientConfig {
             cluster,
             addresses: addresses.into_iter().map(Into::into).collect(),
             deadline: Duration::from_secs(10),
+            attempt_max: Duration::from_secs(5),
             acknowledge: Acknowledge::Default,
             session: SessionLimits {
                 window: 256,
@@ -104,6 +108,7 @@ impl ClientConfig {
         }
         let spans = [
             ("deadline", self.deadline),
+            ("attempt_max", self.attempt_max),
             ("connect_max", self.connect_max),
             ("pulse", self.pulse),
             ("idle_max", self.idle_max),

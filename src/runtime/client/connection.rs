@@ -16,6 +16,7 @@ use crate::runtime::client::config::ClientConfig;
 use crate::runtime::client::nodes::Nodes;
 use crate::runtime::transport::greeting::{Reader, say};
 use crate::runtime::transport::link::{Link, Security, Stream};
+use crate::types::NodeId;
 use crate::wire::{ClientHello, ClientRequest, Frame, Told, Versions, Wanted, pulse};
 
 /// How many requests are written at once, at most.
@@ -48,6 +49,8 @@ pub(super) struct Dialer {
     pub(super) config: Arc<ClientConfig>,
     pub(super) security: Security,
     pub(super) nodes: Arc<Mutex<Nodes>>,
+    /// The node that is meant, if no other one will do.
+    pub(super) node: Option<NodeId>,
 }
 
 /// Whether a request was sent: decided once, by whoever is first.
@@ -136,10 +139,10 @@ impl Dialer {
     }
 
     async fn greet(&self, address: SocketAddr) -> io::Result<(Link, Reader)> {
-        let mut link = self.security.call(address, None).await?;
+        let mut link = self.security.call(address, self.node).await?;
         let cluster = self.config.cluster.0;
         let versions = Versions::SUPPORTED;
-        let hello = ClientHello { versions, cluster, node: None, full: false };
+        let hello = ClientHello { versions, cluster, node: self.node, full: false };
         let mut bytes = Vec::new();
         hello.encode(&mut bytes);
         say(&mut link.stream, &bytes).await?;
@@ -301,6 +304,7 @@ mod tests {
                 config: Arc::new(config),
                 security: Security::Plaintext { leaves: false },
                 nodes: Arc::new(Mutex::new(nodes)),
+                node: None,
             };
             let (stream, near) = duplex(64 << 10);
             let (sender, mut queue) = mpsc::channel(16);

@@ -8,8 +8,10 @@ mod config;
 mod connection;
 mod error;
 mod nodes;
+mod relay;
 mod session;
 
 pub use calls::Client;
 pub use config::{ClientConfig, ClientConfigError};
 pub use error::{ClientError, Rejection, Trouble};
+pub(in crate::runtime) use relay::Relay;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::runtime::client::Relay;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
@@ -27,7 +28,11 @@ const BATCH_BYTES: usize = 256 << 10;
 /// One client's connection.
 pub(super) struct Connection {
     role: Role,
+    /// Whether it passes on what others ask for.
+    relays: bool,
     handle: Handle,
+    /// Where to pass on what only the leader does, if the node does that.
+    relay: Option<Relay>,
     network: NetworkConfig,
     idle_max: Duration,
     stall_max: Duration,
@@ -49,15 +54,17 @@ type Held = (OwnedSemaphorePermit, Option<Share>);
 
 impl Connection {
     pub(super) fn new(
-        role: Role,
-        handle: Handle,
+        (role, relays): (Role, bool),
+        (handle, relay): (Handle, Option<Relay>),
         (network, config): (&NetworkConfig, &ServiceConfig),
         bounds: Bounds,
     ) -> Connection {
         let window = config.requests_per_connection_max.min(Semaphore::MAX_PERMITS >> 4);
         Connection {
             role,
+            relays,
             handle,
+            relay,
             network: network.clone(),
             idle_max: config.idle_max,
             stall_max: config.stall_max,
@@ -145,7 +152,7 @@ impl Connection {
             held: (place, share),
         };
         let share = match self.bounds.share(&wanted) {
-            _ if !may(self.role, &wanted) => Err(Denial::NotAllowed),
+            _ if !may((self.role, self.relays), &wanted) => Err(Denial::NotAllowed),
             None => Err(Denial::Overloaded),
             Some(share) => Ok(share),
         };
@@ -154,8 +161,10 @@ impl Connection {
             Err(denial) => drop(replies.send(reply(Told::Refused(denial), None))),
             Ok(share) => {
                 let (handle, replies) = (self.handle.clone(), replies.clone());
+                let relay = self.relay.clone();
                 requests.spawn(async move {
-                    let (told, share) = share.charge(carry_out(&handle, wanted).await);
+                    let told = carry_out(&handle, relay.as_ref(), wanted).await;
+                    let (told, share) = share.charge(told);
                     drop(replies.send(reply(told, Some(share))));
                 });
             }

@@ -7,6 +7,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+use crate::runtime::client::Relay;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::{Principal, Role};
@@ -27,6 +28,7 @@ pub(in crate::runtime) struct Service {
     network: NetworkConfig,
     config: ServiceConfig,
     handle: Handle,
+    relay: Option<Relay>,
     connections: Arc<Semaphore>,
     bounds: Bounds,
     closing: Arc<watch::Sender<bool>>,
@@ -35,6 +37,9 @@ pub(in crate::runtime) struct Service {
 /// A client that was let in.
 pub(in crate::runtime) struct Guest {
     role: Role,
+    /// Whether it is a node that passes on what others ask it for: who names the node it means
+    /// wants that node's own word.
+    relays: bool,
     _connection: OwnedSemaphorePermit,
 }
 
@@ -43,12 +48,13 @@ impl Service {
         (cluster, node): (ClusterId, NodeId),
         network: NetworkConfig,
         config: ServiceConfig,
-        handle: Handle,
+        (handle, relay): (Handle, Relay),
     ) -> Service {
+        let relay = config.forwards.then_some(relay);
         let connections = Arc::new(Semaphore::new(network.connections_max));
         let bounds = Bounds::new(&config);
         let closing = Arc::new(watch::Sender::new(false));
-        Service { cluster, node, network, config, handle, connections, bounds, closing }
+        Service { cluster, node, network, config, handle, relay, connections, bounds, closing }
     }
 
     /// Answers the hello of a client, and lets it in if nothing is against it. Nobody who has no
@@ -69,7 +75,10 @@ impl Service {
         // The answer tells the client what is wrong, if anything is.
         say_within(self.network.silence_max, stream, &bytes).await?;
         match (hello.check(&answer), permit) {
-            (Ok(()), Some(connection)) => Ok(Guest { role, _connection: connection }),
+            (Ok(()), Some(connection)) => {
+                let relays = self.relay.is_some() && hello.node.is_some();
+                Ok(Guest { role, relays, _connection: connection })
+            }
             (Err(error), Some(_)) if hello.cluster != cluster => {
                 Err(refused(Refusal::Cluster, error))
             }
@@ -85,9 +94,11 @@ impl Service {
         stream: Stream,
         frames: Reader,
     ) -> io::Result<()> {
+        // What was passed on once goes no further: nothing travels in a circle.
+        let relay = self.relay.clone().filter(|_| !guest.relays);
         let connection = Connection::new(
-            guest.role,
-            self.handle.clone(),
+            (guest.role, guest.relays),
+            (self.handle.clone(), relay),
             (&self.network, &self.config),
             self.bounds.clone(),
         );

@@ -7,6 +7,7 @@ use tracing::info;
 
 use crate::machine::Outcome;
 use crate::runtime::ask::{Answered, AskError, Proposed};
+use crate::runtime::client::Relay;
 use crate::runtime::config::ServiceConfig;
 use crate::runtime::handle::Handle;
 use crate::runtime::principal::Role;
@@ -78,11 +79,13 @@ impl Share {
     }
 }
 
-/// Whether somebody of this role may ask for this.
-pub(super) fn may(role: Role, wanted: &Wanted) -> bool {
+/// Whether somebody of this role may ask for this; `relays` if it passes on what others asked it
+/// for, who were asked who they are.
+pub(super) fn may((role, relays): (Role, bool), wanted: &Wanted) -> bool {
     match wanted {
         // Nodes ask how others are, for whoever looks at one of them.
         Wanted::Report => true,
+        Wanted::Propose { .. } if relays => true,
         Wanted::Propose { .. } | Wanted::Read { .. } => role != Role::Node,
         Wanted::ChangeMembership(_)
         | Wanted::GiveUpChange
@@ -92,13 +95,21 @@ pub(super) fn may(role: Role, wanted: &Wanted) -> bool {
     }
 }
 
-/// Has the node do it, and says what came of it.
-pub(super) async fn carry_out(handle: &Handle, wanted: Wanted) -> Told {
+/// Has the node do it, or the leader by `relay`, and says what came of it.
+pub(super) async fn carry_out(handle: &Handle, relay: Option<&Relay>, wanted: Wanted) -> Told {
     match wanted {
         Wanted::Propose { acknowledge, command } => {
-            match handle.command(command, acknowledge).await {
-                Ok(proposed) => told(proposed),
+            let asked = handle.command(command.clone(), acknowledge).await;
+            let told = match asked {
+                Ok(proposed) => return told(proposed),
                 Err(error) => failed(handle, &error, Told::Unknown),
+            };
+            match (relay, led_by(&told)) {
+                (Some(relay), Some(leader)) => {
+                    let relayed = relay.ask(leader, Wanted::Propose { acknowledge, command });
+                    relayed.await.unwrap_or(told)
+                }
+                _ => told,
             }
         }
         Wanted::Read { level, query } => match handle.read(level, &query).await {
@@ -112,6 +123,16 @@ pub(super) async fn carry_out(handle: &Handle, wanted: Wanted) -> Told {
             Err(error) => failed(handle, &error, stopped(handle)),
         },
         ordered => obey(handle, ordered).await,
+    }
+}
+
+/// Who leads, where that is all that is in the way.
+fn led_by(told: &Told) -> Option<&LeaderHint> {
+    match told {
+        Told::Rejected { reason: RejectReason::NotLeader { .. }, leader: Some(leader) } => {
+            (!leader.address.as_str().is_empty()).then_some(leader)
+        }
+        _ => None,
     }
 }
 

@@ -56,7 +56,8 @@ impl Line {
         let (stream, far) = duplex(64 << 10);
         let (closing, closed) = watch::channel(false);
         let (network, bounds) = (NetworkConfig::default(), Bounds::new(&config));
-        let connection = Connection::new(Role::Client, handle, (&network, &config), bounds);
+        let connection =
+            Connection::new((Role::Client, false), (handle, None), (&network, &config), bounds);
         let served = connection.run(Box::new(far), Reader::greeted().await, closed);
         let served = tokio::spawn(served);
         Line { stream, frames: Reader::greeted().await, served, _closing: closing }
@@ -127,18 +128,21 @@ async fn what_a_node_was_told_before_it_stopped_may_have_happened() {
             (_, true) => gone.clone(),
             _ => Told::Unknown,
         };
-        assert_eq!(carry_out(&handle, wanted.clone()).await, expected, "{wanted:?}");
+        assert_eq!(carry_out(&handle, None, wanted.clone()).await, expected, "{wanted:?}");
         stopping.await.expect("no panic");
         let expected = if expected == Told::Begun { gone.clone() } else { expected };
-        assert_eq!(carry_out(&handle, wanted.clone()).await, expected, "{wanted:?}, later");
+        assert_eq!(carry_out(&handle, None, wanted.clone()).await, expected, "{wanted:?}, later");
     }
 }
 
 #[test]
 fn each_role_may_ask_for_its_own() {
-    let allowed = |role| everything().into_iter().filter(|wanted| may(role, wanted)).collect();
-    let [node, client, admin]: [Vec<Wanted>; 3] = Role::ALL.map(allowed);
+    let allowed = |role, relays| -> Vec<Wanted> {
+        everything().into_iter().filter(|wanted| may((role, relays), wanted)).collect()
+    };
+    let [node, client, admin] = Role::ALL.map(|role| allowed(role, false));
     assert_eq!(node, [Wanted::Report]);
+    assert_eq!(allowed(Role::Node, true), [propose(1), Wanted::Report], "on another's behalf");
     assert_eq!(client, [propose(1), read(), Wanted::Report]);
     assert_eq!(admin, everything());
 }

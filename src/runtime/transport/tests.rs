@@ -8,11 +8,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::runtime::client::Relay;
 use crate::runtime::config::{NetworkConfig, ServiceConfig};
 use crate::runtime::handle::Handle;
 use crate::runtime::service::Service;
 use crate::runtime::transport::greeting::{Greeting, Reader};
 use crate::runtime::transport::incoming::{Arrivals, Door};
+use crate::runtime::transport::link::Security;
 use crate::storage::ClusterId;
 use crate::types::{Body, EntryId, Incarnation, Index, Message, NodeId, Packet, Term};
 use crate::wire::{Frame, Hello, Versions, encode, pulse};
@@ -78,7 +80,9 @@ async fn bulk_that_waits_holds_up_neither_pulses_nor_what_is_urgent() {
     let (urgent, mut urgent_queue) = mpsc::channel(1);
     let (bulk, mut bulk_queue) = mpsc::channel(1);
     let who = (ClusterId(7), NodeId(1));
-    let service = Service::new(who, config.clone(), ServiceConfig::default(), handle.clone());
+    let relay = Relay::new(who.0, Security::Plaintext { leaves: false });
+    let asked = (handle.clone(), relay);
+    let service = Service::new(who, config.clone(), ServiceConfig::default(), asked);
     let (cluster, node) = who;
     let greeting = Greeting { cluster, origin: None, node, incarnation: Incarnation(1) };
     let arrivals = Arrivals { urgent, bulk };
