@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use quorate::types::NodeId;
+
 use crate::observe::Violation;
+use crate::plan::Answer;
+use crate::time::SimTime;
 
 /// What one seed came to. The same seed, profile and options give the same outcome on every
 /// machine and in every build profile.
@@ -19,8 +23,62 @@ pub struct Outcome {
     pub tally: Tally,
     /// How often each coverage mark was reached, by mark; see `coverage`.
     pub marks: Vec<u32>,
+    /// What a person can have seen of it.
+    pub sightings: Sightings,
     /// Why the run failed, if it did.
     pub failure: Option<Failure>,
+}
+
+/// What a person can see of a run from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sightings {
+    /// What came of each errand, in the order in which they began.
+    pub answers: Vec<Answered>,
+    /// Who led, in the order of time; nobody did before.
+    pub reigns: Vec<Reign>,
+}
+
+/// What came of an errand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Which operation of the plan it was.
+    pub op: usize,
+    /// When it began.
+    pub since: SimTime,
+    /// What came of it.
+    pub answer: Answer,
+}
+
+/// From when on a node leads in the highest term of all that do, or none leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reign {
+    /// When it began.
+    pub since: SimTime,
+    /// The node.
+    pub leader: Option<NodeId>,
+}
+
+impl Sightings {
+    /// Who led at a time.
+    #[must_use]
+    pub fn leader(&self, at: SimTime) -> Option<NodeId> {
+        let begun = self.reigns.iter().rev().find(|reign| reign.since <= at);
+        begun.and_then(|reign| reign.leader)
+    }
+
+    /// The first that led between two times.
+    #[must_use]
+    pub fn first_leader(&self, from: SimTime, to: SimTime) -> Option<NodeId> {
+        let within = |reign: &&Reign| (from..=to).contains(&reign.since);
+        let begun = self.reigns.iter().filter(within).find_map(|reign| reign.leader);
+        self.leader(from).or(begun)
+    }
+
+    /// What came of an operation of the plan, the first time that it was an errand.
+    #[must_use]
+    pub fn answer(&self, op: usize) -> Option<&Answer> {
+        self.answers.iter().find(|answered| answered.op == op).map(|answered| &answered.answer)
+    }
 }
 
 /// Counts of one run, or of many added up.

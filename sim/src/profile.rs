@@ -15,6 +15,9 @@ pub struct Profile {
     pub(crate) faults: Faults,
     /// Those of them that every run may meet.
     pub(crate) always: Faults,
+    /// How many times as far apart as usual the nodes are: messages, timeouts, clients and faults
+    /// take their time by it, the work of a node itself does not.
+    pub(crate) distance: u32,
     /// How many voters its runs may begin with.
     pub(crate) voters: &'static [u8],
     /// How many of a thousand of its runs have learners, too.
@@ -58,6 +61,7 @@ const EVERYTHING: Profile = Profile {
     summary: "every fault kind, a random subset in each run",
     faults: Faults::ALL.without(Faults::of(&[Fault::Slip])),
     always: Faults::NONE,
+    distance: 1,
     voters: &[5, 3, 3, 5, 3, 5, 3, 5, 4, 7, 2, 1],
     learners_permille: 200,
     churn_permille: 200,
@@ -81,7 +85,7 @@ const DEATHS: Faults =
 /// Runs of which most have nothing to do with members.
 const SETTLED: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..EVERYTHING };
 
-static PROFILES: [Profile; 14] = [
+static PROFILES: [Profile; 15] = [
     EVERYTHING,
     Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..SETTLED },
     Profile {
@@ -90,6 +94,12 @@ static PROFILES: [Profile; 14] = [
         voters: &[5],
         learners_permille: 0,
         ..SETTLED
+    },
+    Profile {
+        name: "far",
+        summary: "as default, between continents: messages take 10 to 600 ms; minutes of storm",
+        distance: 50,
+        ..EVERYTHING
     },
     Profile {
         name: "disk",

@@ -155,7 +155,8 @@ impl Case {
         let record = witness.record(now, failure.as_ref());
         let recorded = record.map(|record| (record, world.peers()));
         let (tally, marks) = witness.results();
-        (Outcome { seed, digest: world.digest(), tally, marks, failure }, recorded)
+        let (digest, sightings) = (world.digest(), world.sightings());
+        (Outcome { seed, digest, tally, marks, sightings, failure }, recorded)
     }
 }
 

@@ -147,11 +147,13 @@ impl Settings {
         let mut draw = choices.draw(Kind::Setting.key());
         let faults = draw_faults(&mut draw, profile);
         let (voters, learners) = draw_cluster(&mut draw, profile);
-        let unit = *draw.pick(&[1_000, 300, 3_000, 8_000]);
+        let work = *draw.pick(&[1_000, 300, 3_000, 8_000]);
+        let distance = u64::from(profile.distance);
+        let unit = work * distance;
         let mut config = draw_config(&mut draw, unit, command_bytes);
         config.outbox_messages_max = *draw.pick(&[256, 16, 3]);
-        let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length;
-        let slots = storm.as_millis() as u64 / draw.between(500, 1_300);
+        let storm = Duration::from_millis(draw.between(8_000, 13_000)) * length * profile.distance;
+        let slots = storm.as_millis() as u64 / (draw.between(500, 1_300) * distance);
         let faults = draw_members(choices, profile, faults, &mut config);
         let (faults, clocks) = draw_leases(choices, profile, faults, &mut config);
         draw_survivor(choices, profile, &mut config);
@@ -174,7 +176,7 @@ impl Settings {
             loss_permille: permille(&mut draw, faults, Fault::Loss, &[10, 2, 30, 80]),
             duplicate_permille: permille(&mut draw, faults, Fault::Duplicate, &[10, 3, 50, 200]),
             delay_permille: permille(&mut draw, faults, Fault::Delay, &[5, 1, 20, 50]),
-            flush: draw_flush(&mut draw, unit),
+            flush: draw_flush(&mut draw, work),
             storage,
             snapshot_entries,
             snapshot_bytes,
@@ -185,14 +187,14 @@ impl Settings {
                 window: *draw.pick(&[16, 1, 3]),
                 replies_bytes_max: *draw.pick(&[1 << 16, 200]),
             },
-            report: Span::micros(0, unit),
-            work: Span::micros(unit / 100, *draw.pick(&[unit / 10, unit, unit * 5])),
+            report: Span::micros(0, work),
+            work: Span::micros(work / 100, *draw.pick(&[work / 10, work, work * 5])),
             lag_permille: permille(&mut draw, faults, Fault::Lag, &[10, 50, 200]),
             torn_step_ppm: permille(&mut draw, faults, Fault::Crash, &[100, 0, 400]),
             gather,
             clients: draw.between(2, 6) as u16,
             operations_max: u64::MAX,
-            think: Span::micros(1_000, *draw.pick(&[20_000, 5_000, 50_000])),
+            think: Span::micros(distance * 1_000, distance * *draw.pick(&[20_000, 5_000, 50_000])),
             patience: config.election_timeout_max * draw.between(1, 6) as u32,
             read_permille: *draw.pick(&[300, 100, 600]),
             command_bytes: draw.between(16, 64),

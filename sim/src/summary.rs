@@ -217,7 +217,8 @@ mod tests {
             messages: 5,
         };
         let marks = vec![1; MARKS.len()];
-        let outcome = Outcome { seed, digest: 0, tally, marks, failure };
+        let outcome =
+            Outcome { seed, digest: 0, tally, marks, sightings: Default::default(), failure };
         SeedRun { outcome, cpu: Duration::from_millis(seed), rechecked: seed == 1 }
     }
 

@@ -238,10 +238,11 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::outcome::Tally;
+    use crate::outcome::{Sightings, Tally};
 
     fn outcome(seed: u64) -> Outcome {
-        Outcome { seed, digest: seed, tally: Tally::default(), marks: vec![1], failure: None }
+        let (tally, sightings) = (Tally::default(), Sightings::default());
+        Outcome { seed, digest: seed, tally, marks: vec![1], sightings, failure: None }
     }
 
     fn failing(seed: u64) -> Outcome {

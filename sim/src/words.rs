@@ -109,6 +109,11 @@ impl<'a> Words<'a> {
         Some((start, &word[..end]))
     }
 
+    /// The number of the line, from 1.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
     /// The next word, which is still to be read.
     pub(crate) fn peek(&self) -> Option<&'a str> {
         self.find().map(|(_, word)| word)

@@ -1,10 +1,11 @@
 //! A page shows what was recorded, and nothing else.
 
 use quorate_page::document::{Condition, Document, Fate, Kind, Lane, WriteEnd};
-use quorate_sim::picture::{document, words};
+use quorate_sim::picture::document;
 use quorate_sim::profile::Profile;
 use quorate_sim::record::{Recording, Taken, Until, What};
 use quorate_sim::run::{RunOptions, record};
+use quorate_sim::workload::Workload;
 
 const PROFILES: [&str; 3] = ["default", "crash", "snapshot"];
 
@@ -12,7 +13,7 @@ fn drawn(profile: &str, seed: u64) -> (Recording, Document) {
     let profile = Profile::by_name(profile).expect("it is one of ours");
     let options = RunOptions { profile, checks: false, ..RunOptions::default() };
     let recording = record(seed, &options, Until::End);
-    let document = document("a seed", &recording, &words::kv);
+    let document = document("a seed", &recording, &|command| options.workload.words(command));
     (recording, document)
 }
 

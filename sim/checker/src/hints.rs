@@ -12,7 +12,7 @@ use crate::verdict::Verdict;
 /// What a model may say of its operations, beyond what they do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hint {
-    /// [`Model::effect`].
+    /// [`Model::effect`], and [`Model::lapses`].
     Effect,
     /// [`Model::cell`] and [`Model::cell_init`].
     Cell,

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::budget::Budget;
-use crate::history::Part;
+use crate::history::{Moment, Part};
 use crate::stream::Stream;
 use crate::verdict::Verdict;
 
@@ -58,6 +58,15 @@ pub trait Model: Sync {
     /// The value of every [`Cell`] before the first operation.
     fn cell_init(&self) -> u64 {
         0
+    }
+
+    /// When each operation of `part`, all of one key, lapses, if its outcome is unknown: if some
+    /// order explains what was told up to `end`, then one does in which it took effect by then, or
+    /// never. What returned after `end` counts as unknown, too, and what was invoked later not at
+    /// all. Nothing if that cannot be told.
+    fn lapses(&self, part: Part<'_, Self::Op, Self::Ret>, end: Moment) -> Option<Vec<Moment>> {
+        let _ = (part, end);
+        None
     }
 
     /// Bytes that `state` keeps where hashing it does not show them, such as texts that numbers in

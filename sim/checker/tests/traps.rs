@@ -278,11 +278,14 @@ fn texts_that_appending_makes_count_as_memory() {
         let (client, invoked) = (Client(now), Moment(now));
         operations.push(Operation { client, op: KvOp { key, call }, invoked, outcome });
     };
+    // Each of them is seen, but in no order of them.
+    let mut read = "z".to_owned();
     for (now, letter) in (0..).zip("aabcdefghijklmn".chars()) {
-        let more = kv.values.of(letter.to_string().repeat(1000).as_str());
-        ask(now, KvCall::Append(more), Outcome::Unknown);
+        let more = letter.to_string().repeat(1000);
+        read.push_str(&more);
+        ask(now, KvCall::Append(kv.values.of(more.as_str())), Outcome::Unknown);
     }
-    let ret = KvRet::Value(kv.values.of("z"));
+    let ret = KvRet::Value(kv.values.of(read.as_str()));
     ask(100, KvCall::Get, Outcome::Returned { at: Moment(101), ret });
     let history = History::new(operations).expect("it is a history");
     let budget = Budget { bytes_max: 1 << 20, ..Budget::default() };

@@ -1,11 +1,12 @@
 //! The grammar of `cargo sim`, and one clear line for what is not in it.
 
+use std::ffi::OsString;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use quorate::types::NodeId;
 use quorate_checker::formats::Object;
@@ -13,7 +14,6 @@ use quorate_checker::formats::Object;
 use crate::cli::values::{self, Shard, Until, With};
 use crate::profile::Profile;
 use crate::record::EventId;
-use crate::run::RunOptions;
 use crate::rung::Rung;
 use crate::time::SimTime;
 
@@ -28,7 +28,6 @@ and 15 that one of them has.";
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo-sim",
-    bin_name = "cargo sim",
     version,
     after_help = EXIT_CODES,
     args_conflicts_with_subcommands = true,
@@ -49,12 +48,15 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Decides whether histories in files are linearizable; docs/HISTORY.md says what files have
     Check(CheckArguments),
-    /// Plants known bugs, one at a time in a copy of the sources, and hunts them
+    /// Plants known bugs in a copy of the sources, and hunts them one by one
     Mutants(MutantsArguments),
     /// Adds up what the parts of a sweep printed with --json, each run with --shard
     Merge(MergeArguments),
     /// Makes a run that fails small: the fewest lines of a scenario that still fail alike
     Shrink(ShrinkArguments),
+    /// Runs a scenario on real processes, with real faults; it takes root and `ip` of iproute2
+    #[cfg(unix)]
+    Procs(ProcsArguments),
     /// Draws one run as a page that needs nothing else
     View(ViewArguments),
     /// Tells in sentences why a run fails, from its first cause on
@@ -210,13 +212,6 @@ pub(crate) struct Family {
     pub(crate) rung: Rung,
 }
 
-impl Family {
-    /// How its runs go, if nothing else is asked for.
-    pub(crate) fn options(self) -> RunOptions {
-        RunOptions { profile: self.profile, rung: self.rung, ..RunOptions::default() }
-    }
-}
-
 /// In which forms a summary is told.
 #[derive(Args, Debug)]
 pub(crate) struct ToldArguments {
@@ -242,6 +237,19 @@ pub(crate) struct MergeArguments {
     /// How to tell what they come to.
     #[command(flatten)]
     pub(crate) told: ToldArguments,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ProcsArguments {
+    /// The scenario; docs/SCENARIOS.md says which of its lines can be made real
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The program `quorate` [default: the one beside this program, or the last one built]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) binary: Option<PathBuf>,
+    /// Leave out the lines that cannot be made real
+    #[arg(long)]
+    pub(crate) skip: bool,
 }
 
 #[derive(Args, Debug)]
@@ -295,12 +303,18 @@ pub(crate) struct MutantsArguments {
     pub(crate) campaigns: NonZeroU64,
     /// Explains those that have a file in sim/tests/explained/ or are named, and compares; a file
     /// that is not there is written
-    #[arg(long, conflicts_with_all = ["campaigns", "json"])]
+    #[arg(long, conflicts_with_all = ["campaigns", "json", "rung", "shrink"])]
     pub(crate) explain: bool,
     /// Makes each run that killed a mutant small, and proves that what is left fails with the bug
     /// and passes without it
     #[arg(long)]
     pub(crate) shrink: bool,
+    /// Hunts on every rung, and prints what each took to find each mutant as Markdown
+    #[arg(long, conflicts_with_all = ["explain", "json", "rung"])]
+    pub(crate) rungs: bool,
+    /// How many mutants are hunted at a time [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Prints the kill table as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -355,12 +369,17 @@ pub(crate) enum Stop {
     Wrong(String),
 }
 
-/// Reads a command line, the program's name included.
+/// Reads the words after `program`.
 pub(crate) fn parse(
-    words: impl IntoIterator<Item = std::ffi::OsString>,
+    program: &str,
+    words: impl IntoIterator<Item = OsString>,
 ) -> Result<Arguments, Stop> {
     use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-    Arguments::try_parse_from(words).map_err(|error| match error.kind() {
+    let grammar = Arguments::command().bin_name(program);
+    let words = std::iter::once(program.into()).chain(words);
+    let read = grammar.try_get_matches_from(words);
+    let read = read.and_then(|matches| Arguments::from_arg_matches(&matches));
+    read.map_err(|error| match error.kind() {
         DisplayHelp | DisplayVersion => Stop::Told(error.to_string()),
         _ => Stop::Wrong(one_line(&error.to_string())),
     })
@@ -383,7 +402,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Arguments, Stop> {
-        parse(std::iter::once("cargo-sim").chain(line.split_whitespace()).map(Into::into))
+        parse("cargo sim", line.split_whitespace().map(Into::into))
     }
 
     fn wrong(line: &str) -> String {
@@ -415,6 +434,7 @@ mod tests {
         assert!(read("why-not --seed 7 --commit 9").is_ok());
         assert!(read("diff --seed 7 --with 8").is_ok());
         assert!(read("record --seed 7 --to events.txt").is_ok());
+        assert!(read("procs a.scenario --binary quorate --skip").is_ok());
         assert!(read("bench --repetitions 3 --json").is_ok());
         assert!(read("view --seed 7 --profile calm --html a.html").is_ok());
         assert!(read("--scenario a.scenario --trace").is_ok());
@@ -450,6 +470,9 @@ mod tests {
             ("at --seed 7 --node 3", "'3'"),
             ("why-not --seed 7", "--leader"),
             ("mutants --campaigns 0", "--campaigns"),
+            ("mutants --explain --rung swarm", "--rung"),
+            ("mutants --explain --shrink", "--shrink"),
+            ("mutants --rungs --rung swarm", "--rung"),
             ("check", "<FILE>"),
             ("check a --model heap", "heap"),
             ("check a --memory 4", "'4'"),

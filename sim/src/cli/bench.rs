@@ -9,16 +9,20 @@ use crate::cli::clock;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::panics;
+use crate::cli::program::Program;
 use crate::cli::report::table;
 use crate::cli::text::{counted, grouped, rate};
 use crate::outcome::Tally;
 use crate::profile::Profile;
 use crate::run::RunOptions;
+use crate::rung::Rung;
 use crate::summary::{Summary, median};
 use crate::sweep::SeedRun;
 
 /// The runs that are measured: five nodes, every fault kind.
 const PROFILE: &str = "five";
+/// The runs whose time is held against the time they simulate: nodes on several continents.
+const FAR: &str = "far";
 /// How many seeds one measurement runs, from 0 on.
 const SEEDS: u64 = 20;
 /// How many times longer the long runs are.
@@ -42,26 +46,41 @@ struct Figures {
     events_per_cpu_second_of_long_runs: u64,
     /// What an event of a long run costs, in thousandths of what one of a usual run costs.
     cost_ratio_permille: u64,
+    /// How many seconds of storm between continents one second of CPU time simulates.
+    simulated_seconds_per_cpu_second: u64,
+}
+
+/// The measurements of all repetitions, by what was run.
+#[derive(Default)]
+struct Measured {
+    checked: Vec<Measurement>,
+    unchecked: Vec<Measurement>,
+    long: Vec<Measurement>,
+    far: Vec<Measurement>,
 }
 
 /// Measures and prints.
-pub(crate) fn go(arguments: &BenchArguments) -> Result<Exit, Trouble> {
+pub(crate) fn go(program: &Program, arguments: &BenchArguments) -> Result<Exit, Trouble> {
     panics::keep_quiet_in_seeds();
-    let profile = Profile::by_name(PROFILE).expect("the profile is one of ours");
-    let usual = RunOptions { profile, ..RunOptions::default() };
+    let of = |name| {
+        let profile = Profile::by_name(name).expect("the profile is one of ours");
+        program.options(Family { profile, rung: Rung::default() })
+    };
+    let (usual, far) = (of(PROFILE), of(FAR));
     let unchecked = RunOptions { checks: false, ..usual.clone() };
     let long = RunOptions { length: LONG, ..usual.clone() };
     let repetitions = arguments.repetitions.get();
-    let (mut checked_runs, mut unchecked_runs, mut long_runs) = (vec![], vec![], vec![]);
+    let mut measured = Measured::default();
     // Measurements take turns, so that a slow spell of the machine meets all of them.
     for repetition in 1..=repetitions {
         eprintln!("repetition {repetition} of {repetitions}");
         for (options, runs) in [
-            (&usual, &mut checked_runs),
-            (&unchecked, &mut unchecked_runs),
-            (&long, &mut long_runs),
+            (&usual, &mut measured.checked),
+            (&unchecked, &mut measured.unchecked),
+            (&long, &mut measured.long),
+            (&far, &mut measured.far),
         ] {
-            match measure(options) {
+            match measure(program, options) {
                 Ok(measurement) => runs.push(measurement),
                 Err((exit, text)) => {
                     console::say(&text);
@@ -70,13 +89,13 @@ pub(crate) fn go(arguments: &BenchArguments) -> Result<Exit, Trouble> {
             }
         }
     }
-    let figures = figures(&checked_runs, &unchecked_runs, &long_runs);
+    let figures = figures(&measured);
     console::say(&if arguments.json { json(&figures) } else { lines(&figures) });
     Ok(Exit::Fine)
 }
 
 /// Runs the seeds, or tells of the first that fails: a run cut short measures nothing.
-fn measure(options: &RunOptions) -> Result<Measurement, (Exit, String)> {
+fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, (Exit, String)> {
     let mut summary = Summary::default();
     for seed in 0..SEEDS {
         let started = clock::thread_cpu();
@@ -85,13 +104,16 @@ fn measure(options: &RunOptions) -> Result<Measurement, (Exit, String)> {
         summary.add(&SeedRun { outcome, cpu, rechecked: false });
         if let Some(failed) = summary.failed.first() {
             let family = Family { profile: options.profile, rung: options.rung };
-            return Err((Exit::of(&failed.failure), table::failure(failed, family)));
+            return Err((
+                Exit::of(&failed.failure),
+                table::failure(failed, &program.seed_line(failed.seed, family)),
+            ));
         }
     }
     Ok(Measurement { cpu: summary.cpu, tally: summary.tally })
 }
 
-fn figures(checked: &[Measurement], unchecked: &[Measurement], long: &[Measurement]) -> Figures {
+fn figures(Measured { checked, unchecked, long, far }: &Measured) -> Figures {
     let events = |runs: &[Measurement]| median_of(runs, |m| rate(m.tally.events, m.cpu));
     let ratios: Vec<u64> = checked.iter().zip(long).map(|(one, ten)| ratio(one, ten)).collect();
     Figures {
@@ -105,6 +127,9 @@ fn figures(checked: &[Measurement], unchecked: &[Measurement], long: &[Measureme
         events_per_cpu_second_without_checks: events(unchecked),
         events_per_cpu_second_of_long_runs: events(long),
         cost_ratio_permille: median(&ratios),
+        simulated_seconds_per_cpu_second: median_of(far, |m| {
+            rate(m.tally.simulated.as_secs(), m.cpu)
+        }),
     }
 }
 
@@ -140,6 +165,13 @@ fn lines(figures: &Figures) -> String {
             ),
         ),
         (
+            "real time",
+            format!(
+                "{} times, between continents",
+                grouped(figures.simulated_seconds_per_cpu_second)
+            ),
+        ),
+        (
             "measured",
             format!(
                 "one core, five nodes, {}, {} events, median of {}",
@@ -160,14 +192,22 @@ mod tests {
     fn the_cost_of_an_event_is_compared_across_lengths() {
         let measurement = |millis, events| Measurement {
             cpu: Duration::from_millis(millis),
-            tally: Tally { events, operations_checked: events / 10, ..Tally::default() },
+            tally: Tally {
+                events,
+                operations_checked: events / 10,
+                simulated: Duration::from_secs(events / 5),
+                ..Tally::default()
+            },
         };
-        let usual = [measurement(100, 1000), measurement(100, 1000), measurement(900, 1000)];
-        let long = [measurement(1100, 10_000), measurement(1100, 10_000), measurement(1, 10_000)];
-        let figures = figures(&usual, &usual, &long);
+        let usual = || vec![measurement(100, 1000), measurement(100, 1000), measurement(900, 1000)];
+        let long =
+            vec![measurement(1100, 10_000), measurement(1100, 10_000), measurement(1, 10_000)];
+        let measured = Measured { checked: usual(), unchecked: usual(), long, far: usual() };
+        let figures = figures(&measured);
         assert_eq!(figures.events_per_cpu_second, 10_000);
         assert_eq!(figures.operations_checked_per_cpu_second, 1_000);
         assert_eq!(figures.cost_ratio_permille, 1_100);
+        assert_eq!(figures.simulated_seconds_per_cpu_second, 2_000);
         assert!(lines(&figures).contains("1.100 times as much"));
     }
 }

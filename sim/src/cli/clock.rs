@@ -1,4 +1,5 @@
-//! The only clocks of the command: how long a person waited, and how much CPU time was used.
+//! The only clocks of the command: how long a person waited, and how much CPU time was used; and
+//! what tells its process from others.
 
 use std::time::{Duration, Instant};
 
@@ -40,4 +41,9 @@ pub(crate) fn thread_cpu() -> Duration {
 #[expect(clippy::disallowed_methods, reason = "a process tells nobody when it ends")]
 pub(crate) fn pause(span: Duration) {
     std::thread::sleep(span);
+}
+
+/// What names of things outside begin with, so that they are those of no other process.
+pub(crate) fn own_number() -> u32 {
+    std::process::id()
 }

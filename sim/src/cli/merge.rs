@@ -10,6 +10,7 @@ use crate::check::{CHECKS, Check};
 use crate::cli::args::{Family, MergeArguments};
 use crate::cli::canary::Canary;
 use crate::cli::exit::{Exit, Trouble};
+use crate::cli::program::Program;
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::json::{ENDS, FailureRecord, SweepRecord};
@@ -25,13 +26,13 @@ use crate::sweep::{End, Seeds};
 use crate::time::SimTime;
 
 /// Adds up and tells.
-pub(crate) fn go(arguments: &MergeArguments) -> Result<Exit, Trouble> {
+pub(crate) fn go(program: &Program, arguments: &MergeArguments) -> Result<Exit, Trouble> {
     let outputs = Outputs::open(&arguments.told)?;
     let mut parts = Vec::new();
     for file in &arguments.files {
         parts.push((file, read(file)?));
     }
-    let report = merged(parts)?;
+    let report = merged(program, parts)?;
     outputs.write(&report)?;
     Ok(report.exit())
 }
@@ -45,7 +46,7 @@ fn read(file: &Path) -> Result<SweepRecord, Trouble> {
 }
 
 /// All parts of one sweep, each of them once.
-fn merged(mut parts: Vec<(&PathBuf, SweepRecord)>) -> Result<Report, Trouble> {
+fn merged(program: &Program, mut parts: Vec<(&PathBuf, SweepRecord)>) -> Result<Report, Trouble> {
     parts.sort_by_key(|(_, part)| part.shard);
     let (first_file, first) = parts.first().expect("there is a file");
     let first_file = (*first_file).clone();
@@ -73,7 +74,7 @@ fn merged(mut parts: Vec<(&PathBuf, SweepRecord)>) -> Result<Report, Trouble> {
             return Err(Trouble(format!("merge: part {expected} of {of} is missing")));
         }
         expected += 1;
-        let part = restored(part).map_err(wrong)?;
+        let part = restored(program, part).map_err(wrong)?;
         report = Some(match report {
             None => part,
             Some(report) => added(report, part),
@@ -104,12 +105,13 @@ fn added(mut report: Report, part: Report) -> Report {
 }
 
 /// The report that a record was made of.
-fn restored(part: SweepRecord) -> Result<Report, String> {
+fn restored(program: &Program, part: SweepRecord) -> Result<Report, String> {
     let end = ENDS.iter().find(|(name, _)| *name == part.end);
     let (_, end) = *end.ok_or_else(|| format!("nothing ends by {:?}", part.end))?;
     let jobs = usize::try_from(part.jobs).ok().and_then(NonZeroUsize::new);
     let (number, of) = part.shard.unwrap_or((1, 1));
     Ok(Report {
+        program: program.name.clone(),
         family: Family {
             profile: Profile::by_name(&part.profile).map_err(|error| error.to_string())?,
             rung: Rung::by_name(&part.rung).ok_or("it is of no rung there is")?,

@@ -3,8 +3,8 @@
 use crate::cli::args::Replayed;
 use crate::cli::exit::Trouble;
 use crate::cli::panics;
+use crate::cli::program::Program;
 use crate::cli::scenario;
-use crate::cli::text::replay_line;
 use crate::record::{Recording, Until};
 use crate::run::{Case, RunOptions};
 
@@ -20,25 +20,25 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// The run that the arguments name. From now on a panic in it prints nothing by itself.
-    pub(crate) fn find(replayed: &Replayed) -> Result<Replay, Trouble> {
+    pub(crate) fn find(program: &Program, replayed: &Replayed) -> Result<Replay, Trouble> {
         panics::keep_quiet_in_seeds();
         match (&replayed.scenario, replayed.seed) {
             (Some(file), _) => {
-                let options = replayed.family.options();
+                let options = program.options(replayed.family);
                 let case = scenario::read(file, &options)?.case;
                 let name = file.display().to_string();
-                let line = format!("cargo sim --scenario {name}");
+                let line = program.scenario_line(file);
                 Ok(Replay { case, options, name, line })
             }
-            (None, seed) => Ok(Replay::of_seed(seed.unwrap_or_default(), replayed)),
+            (None, seed) => Ok(Replay::of_seed(program, seed.unwrap_or_default(), replayed)),
         }
     }
 
     /// The run of a seed of the same family.
-    pub(crate) fn of_seed(seed: u64, replayed: &Replayed) -> Replay {
-        let options = replayed.family.options();
+    pub(crate) fn of_seed(program: &Program, seed: u64, replayed: &Replayed) -> Replay {
+        let options = program.options(replayed.family);
         let case = Case::draw(seed, &options);
-        let (name, line) = (format!("seed {seed}"), replay_line(seed, replayed.family));
+        let (name, line) = (format!("seed {seed}"), program.seed_line(seed, replayed.family));
         Replay { case, options, name, line }
     }
 

@@ -11,6 +11,7 @@ use crate::cli::args::{
 };
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
+use crate::cli::program::Program;
 use crate::cli::replay::Replay;
 use crate::cli::values::With;
 use crate::explain;
@@ -22,8 +23,8 @@ const BEFORE: usize = 5;
 const AFTER: usize = 3;
 
 /// Tells why a run fails.
-pub(crate) fn explain(arguments: &ExplainArguments) -> Result<Exit, Trouble> {
-    let replay = Replay::find(&arguments.replayed)?;
+pub(crate) fn explain(program: &Program, arguments: &ExplainArguments) -> Result<Exit, Trouble> {
+    let replay = Replay::find(program, &arguments.replayed)?;
     let Recording { outcome, record, .. } = replay.record(Until::End);
     match (explain::explain(&record), &outcome.failure) {
         (Some(telling), Some(failure)) => {
@@ -38,23 +39,23 @@ pub(crate) fn explain(arguments: &ExplainArguments) -> Result<Exit, Trouble> {
 }
 
 /// Shows what the nodes are like at some point.
-pub(crate) fn at(arguments: &AtArguments) -> Result<Exit, Trouble> {
+pub(crate) fn at(program: &Program, arguments: &AtArguments) -> Result<Exit, Trouble> {
     let until = match (arguments.time, arguments.event) {
         (Some(time), _) => Until::Time(time),
         (None, Some(event)) => Until::Event(event),
         (None, None) => Until::End,
     };
-    let recording = Replay::find(&arguments.replayed)?.record(until);
+    let recording = Replay::find(program, &arguments.replayed)?.record(until);
     known(&recording.record, arguments.node)?;
     console::say(explain::standing(&recording, arguments.node).trim_end());
     Ok(Exit::Fine)
 }
 
 /// Tells what kept a node from leading, or an index from being committed.
-pub(crate) fn why_not(arguments: &WhyNotArguments) -> Result<Exit, Trouble> {
+pub(crate) fn why_not(program: &Program, arguments: &WhyNotArguments) -> Result<Exit, Trouble> {
     let to = arguments.to.unwrap_or(SimTime(u64::MAX));
     let until = if arguments.to.is_some() { Until::Time(to) } else { Until::End };
-    let Recording { record, .. } = Replay::find(&arguments.replayed)?.record(until);
+    let Recording { record, .. } = Replay::find(program, &arguments.replayed)?.record(until);
     known(&record, arguments.leader)?;
     let lines = match (arguments.leader, arguments.commit) {
         (Some(node), _) => {
@@ -78,8 +79,8 @@ fn known(record: &Record, node: Option<NodeId>) -> Result<(), Trouble> {
 }
 
 /// Writes every event of a run to a file.
-pub(crate) fn record(arguments: &RecordArguments) -> Result<Exit, Trouble> {
-    let replay = Replay::find(&arguments.replayed)?;
+pub(crate) fn record(program: &Program, arguments: &RecordArguments) -> Result<Exit, Trouble> {
+    let replay = Replay::find(program, &arguments.replayed)?;
     let Recording { record, .. } = replay.record(Until::End);
     let text = lines(&record).join("\n") + "\n";
     let written = fs::write(&arguments.to, text);
@@ -94,10 +95,10 @@ fn lines(record: &Record) -> Vec<String> {
 }
 
 /// Shows where two runs part.
-pub(crate) fn diff(arguments: &DiffArguments) -> Result<Exit, Trouble> {
-    let ours = Replay::find(&arguments.replayed)?;
+pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit, Trouble> {
+    let ours = Replay::find(program, &arguments.replayed)?;
     let other = match &arguments.with {
-        With::Seed(seed) => Some(Replay::of_seed(*seed, &arguments.replayed)),
+        With::Seed(seed) => Some(Replay::of_seed(program, *seed, &arguments.replayed)),
         With::File(_) => None,
     };
     let (theirs, name) = match (&other, &arguments.with) {

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use crate::cli::args::Family;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::panics;
+use crate::cli::program::Program;
 use crate::cli::text::{counted, span};
 use crate::cli::tracing::Trace;
 use crate::outcome::Outcome;
@@ -13,9 +15,9 @@ use crate::run::RunOptions;
 use crate::scenario::Scenario;
 
 /// Runs the scenario and says whether what it expects came true.
-pub(crate) fn go(file: &Path, traced: bool) -> Result<Exit, Trouble> {
+pub(crate) fn go(program: &Program, file: &Path, traced: bool) -> Result<Exit, Trouble> {
     panics::keep_quiet_in_seeds();
-    let mut options = RunOptions::default();
+    let mut options = program.options(Family::default());
     let scenario = read(file, &options)?;
     let trace = traced.then(Trace::to_stdout);
     options.trace = trace.as_ref().and_then(Trace::take);

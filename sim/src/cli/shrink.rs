@@ -17,6 +17,7 @@ use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::interrupt;
 use crate::cli::panics;
+use crate::cli::program::Program;
 use crate::cli::replay::Replay;
 use crate::cli::text::{Finding, counted, grouped, span};
 use crate::fingerprint::Fingerprint;
@@ -59,9 +60,12 @@ pub(crate) struct ShrunkRecord {
 }
 
 /// Makes the run small and tells what is left.
-pub(crate) fn go(arguments: &ShrinkArguments) -> Result<Exit, Trouble> {
+pub(crate) fn go(program: &Program, arguments: &ShrinkArguments) -> Result<Exit, Trouble> {
+    if arguments.emit_test.is_some() {
+        program.must_be_ours("--emit-test")?;
+    }
     interrupt::listen(true);
-    let Replay { case, options, line: origin, .. } = Replay::find(&arguments.replayed)?;
+    let Replay { case, options, line: origin, .. } = Replay::find(program, &arguments.replayed)?;
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let bounds = (arguments.jobs.unwrap_or(cores), arguments.runs, arguments.time);
     let Some((shrunk, took)) = watched(&case, &options, bounds) else {

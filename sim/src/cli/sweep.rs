@@ -11,6 +11,7 @@ use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::interrupt;
 use crate::cli::panics;
+use crate::cli::program::Program;
 use crate::cli::progress::{Goal, Progress};
 use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
@@ -29,7 +30,7 @@ const STABLE_AFTER: u64 = 500;
 const RECHECK_EVERY: u64 = 100;
 
 /// Runs the sweep or the seed.
-pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
+pub(crate) fn go(program: &Program, arguments: &SweepArguments) -> Result<Exit, Trouble> {
     // The first Ctrl-C ends the sweep after the seeds under way; a second one ends the process.
     interrupt::listen(true);
     panics::keep_quiet_in_seeds();
@@ -38,7 +39,7 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     let jobs = jobs(arguments, &seeds);
 
     let trace = arguments.trace.then(Trace::to_stdout);
-    let options = arguments.family.options();
+    let options = program.options(arguments.family);
     let run = |seed| match trace.as_ref().and_then(Trace::take) {
         Some(sink) => panics::run(seed, &RunOptions { trace: Some(sink), ..options.clone() }),
         None => panics::run(seed, &options),
@@ -72,7 +73,8 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
                 trace.flush();
             }
             let failed = summary.failed.last().expect("it was added just now");
-            progress.interleave(|| console::say(&table::failure(failed, arguments.family)));
+            let replay = program.seed_line(failed.seed, arguments.family);
+            progress.interleave(|| console::say(&table::failure(failed, &replay)));
         }
         progress.advance(&summary);
     });
@@ -82,7 +84,9 @@ pub(crate) fn go(arguments: &SweepArguments) -> Result<Exit, Trouble> {
     let elapsed = progress.finish();
     let (family, replayed) = (arguments.family, arguments.seed);
     let parts = None;
-    let report = Report { family, seeds, parts, jobs, replayed, canary, summary, end, elapsed };
+    let program = program.name.clone();
+    let report =
+        Report { program, family, seeds, parts, jobs, replayed, canary, summary, end, elapsed };
     outputs.write(&report)?;
     if arguments.shrink {
         shrink::first_of_each(&report.summary.failed, &options, jobs);

@@ -55,8 +55,8 @@ fn place(saw: &str) -> Option<&str> {
 }
 
 /// The command line that runs a seed again.
-pub(crate) fn replay_line(seed: u64, family: Family) -> String {
-    let mut line = format!("cargo sim --seed {seed}");
+pub(crate) fn replay_line(program: &str, seed: u64, family: Family) -> String {
+    let mut line = format!("{program} --seed {seed}");
     if family.profile != <&Profile>::default() {
         line.push_str(&format!(" --profile {}", family.profile.name));
     }
@@ -157,8 +157,9 @@ mod tests {
     fn the_replay_line_names_any_other_profile() {
         let calm = Profile::by_name("calm").expect("it exists");
         let usual = Family::default();
-        assert_eq!(replay_line(7, usual), "cargo sim --seed 7");
+        assert_eq!(replay_line("cargo sim", 7, usual), "cargo sim --seed 7");
         let other = Family { profile: calm, rung: Rung::Swarm };
-        assert_eq!(replay_line(7, other), "cargo sim --seed 7 --profile calm --rung swarm");
+        let line = replay_line("cargo storm", 7, other);
+        assert_eq!(line, "cargo storm --seed 7 --profile calm --rung swarm");
     }
 }

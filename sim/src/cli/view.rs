@@ -8,21 +8,23 @@ use quorate_page::html;
 use crate::cli::args::ViewArguments;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
+use crate::cli::program::Program;
 use crate::cli::replay::Replay;
 use crate::cli::text::counted;
 use crate::explain;
-use crate::picture::{document, words};
+use crate::picture::document;
 use crate::record::Until;
+use crate::workload::Workload;
 
 /// Runs the seed and writes its page. What the run comes to is the command's answer, too.
-pub(crate) fn go(arguments: &ViewArguments) -> Result<Exit, Trouble> {
-    let replay = Replay::find(&arguments.replayed)?;
+pub(crate) fn go(program: &Program, arguments: &ViewArguments) -> Result<Exit, Trouble> {
+    let replay = Replay::find(program, &arguments.replayed)?;
     let recording = replay.record(Until::End);
     let title = match arguments.replayed.scenario {
         Some(_) => replay.name,
         None => format!("{}, profile {}", replay.name, arguments.replayed.family.profile.name),
     };
-    let mut document = document(&title, &recording, &words::kv);
+    let mut document = document(&title, &recording, &|command| program.workload.words(command));
     if let Some(telling) = explain::explain(&recording.record) {
         let facts = telling.facts.into_iter().map(|fact| (fact.says, Some(fact.id.0 - 1)));
         let told = facts.chain([(format!("Cause: {}", telling.cause), None)]);

@@ -138,7 +138,7 @@ fn serves(
     if applied < index {
         return draft.cause(format!(
             "{node} answers read {number} with its state after {applied}, though the read was to \
-             wait for {index}"
+             wait for {index}: its state machine has not applied that yet"
         ));
     }
     let won = begun.and_then(|begun| {

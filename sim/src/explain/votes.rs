@@ -159,6 +159,7 @@ fn leads(past: &Past<'_>, draft: &mut Draft, leader: NodeId, term: Term) {
     }
     let again: Vec<NodeId> =
         counted.iter().copied().filter(|node| times(&counted, *node) > 1).collect();
+    let counted_safe = safe.len();
     let (safe, count) = (listed(safe), membership.voters().count());
     if let Some(node) = again.first() {
         let times = times(&counted, *node);
@@ -181,6 +182,14 @@ fn leads(past: &Past<'_>, draft: &mut Draft, leader: NodeId, term: Term) {
         return draft.cause(format!(
             "{leader} leads {term} with the vote of {node}, whose disk was lost: the empty one in \
              its place may have forgotten another vote"
+        ));
+    }
+    // Of each who counts a durable vote is there: what is wrong is how many are enough.
+    if counted.len() == counted_safe {
+        let half = if counted_safe * 2 == count { "half" } else { "fewer than a quorum" };
+        return draft.cause(format!(
+            "{leader} takes the votes of {safe} for enough to lead {term}: they are {half} of the \
+             {count} voters of {membership}, and that is no quorum"
         ));
     }
     draft.cause(format!(

@@ -86,5 +86,6 @@ fn whom(verb: &Verb, it: Option<NodeId>) -> Vec<NodeId> {
         | Verb::GiveUp(who)
         | Verb::Transfer(who, ..)
         | Verb::Slip(who, ..) => named(who).into_iter().collect(),
+        Verb::Ask(errand) => errand.via.as_ref().and_then(named).into_iter().collect(),
     }
 }

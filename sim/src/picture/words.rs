@@ -6,7 +6,6 @@ use quorate::types::{Entry, Payload, Write};
 use quorate_page::text::printable;
 
 use crate::request::{OpId, unmark};
-use crate::workload::kv::Operation;
 
 /// Words for the bytes of a user's command, without what the world adds to it.
 pub type Words<'a> = &'a dyn Fn(&[u8]) -> String;
@@ -83,36 +82,10 @@ fn command_words(command: &[u8], words: Words<'_>) -> String {
     }
 }
 
-/// What a command of the key-value store says; any other is shown as text.
-#[must_use]
-pub fn kv(command: &[u8]) -> String {
-    let value = |value: &[u8]| shortened(&printable(value));
-    match Operation::decode(command) {
-        Some(operation) => operation_words(&operation, value),
-        None => printable(command),
-    }
-}
-
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(COMMAND_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
-    }
-}
-
-fn operation_words(operation: &Operation<'_>, words: impl Fn(&[u8]) -> String) -> String {
-    let key = words(operation.key());
-    match operation {
-        Operation::Get { .. } => format!("get {key}"),
-        Operation::Put { value, .. } => format!("put {key} {}", words(value)),
-        Operation::Delete { .. } => format!("delete {key}"),
-        Operation::CompareAndSet { expected: None, value, .. } => {
-            format!("put {key} {} if absent", words(value))
-        }
-        Operation::CompareAndSet { expected: Some(expected), value, .. } => {
-            format!("put {key} {} if {}", words(value), words(expected))
-        }
-        Operation::Append { value, .. } => format!("append {key} {}", words(value)),
     }
 }
 
@@ -121,12 +94,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_of_the_store_are_words_and_others_are_text() {
-        let put = Operation::Put { key: b"k1", value: b"\xff\n" };
-        assert_eq!(kv(&put.encode()), "put k1 \\xff\\x0a");
-        let set = Operation::CompareAndSet { key: b"k", expected: None, value: b"v" };
-        assert_eq!(kv(&set.encode()), "put k v if absent");
-        assert_eq!(kv(b"\x09?"), "\\x09?");
+    fn a_long_command_is_cut_short() {
+        assert_eq!(shortened("put k v"), "put k v");
         assert_eq!(shortened(&"x".repeat(99)).chars().count(), COMMAND_MAX + 1);
     }
 }

@@ -4,6 +4,7 @@
 //! no other.
 
 mod draw;
+mod errand;
 mod leases;
 mod members;
 mod print;
@@ -13,7 +14,7 @@ mod words;
 
 use std::time::Duration;
 
-use quorate::types::{Change, NodeId};
+use quorate::types::{Change, NodeId, ReadLevel};
 
 use crate::fault::Fault;
 use crate::time::SimTime;
@@ -258,13 +259,52 @@ pub enum Verb {
     Transfer(Who, Option<NodeId>),
     /// The node's state machine errs, with the next command.
     Slip(Who, Slip),
+    /// A client asks for something.
+    Ask(Errand),
+}
+
+/// One operation of a client on the key-value store at hand.
+///
+/// Its client asks until it is answered or has waited as long as clients do. What changes
+/// something is carried out once, however often it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// What is asked.
+    pub task: Task,
+    /// The node that is asked: a read asks no other, anything else goes on from there to whoever
+    /// leads. If none is named, it begins anywhere.
+    pub via: Option<Who>,
+    /// Whether the run is to be held against what comes of it.
+    pub expected: bool,
+}
+
+/// What a client asks the key-value store. A value that is none is that of a missing key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The key gets this value.
+    Put(String, String),
+    /// The key gets the second value if it has the first.
+    Swap(String, Option<String>, String),
+    /// The value of the key, so fresh; this one, if one is expected.
+    Get(String, ReadLevel, Option<Option<String>>),
+}
+
+/// What came of an errand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The key has this value. Of a swap: and not the one that it must have, so nothing happened.
+    Value(Option<String>),
+    /// Nothing that its client has heard of.
+    Silence,
 }
 
 impl Verb {
-    /// The kind of fault that the operation is.
+    /// The kind of fault that the operation is, if it is one.
     #[must_use]
-    pub fn fault(&self) -> Fault {
-        match self {
+    pub fn fault(&self) -> Option<Fault> {
+        Some(match self {
             Verb::Crash(..) => Fault::Crash,
             Verb::Wipe(..) => Fault::Wipe,
             Verb::Rollback(..) => Fault::Rollback,
@@ -294,7 +334,8 @@ impl Verb {
             Verb::Change(..) | Verb::GiveUp(_) => Fault::Change,
             Verb::Transfer(..) => Fault::Transfer,
             Verb::Slip(..) => Fault::Slip,
-        }
+            Verb::Ask(_) => return None,
+        })
     }
 }
 
@@ -335,7 +376,8 @@ impl Verb {
             | Verb::Change(..)
             | Verb::GiveUp(_)
             | Verb::Transfer(..)
-            | Verb::Slip(..) => None,
+            | Verb::Slip(..)
+            | Verb::Ask(_) => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::plan::{FOREVER, Keep, Op, Plan, Verb, When};
+use crate::plan::{Errand, FOREVER, Keep, Op, Plan, Verb, When};
 use crate::time::SimTime;
 use crate::words::Exact;
 
@@ -15,6 +15,11 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (When::At(time), Verb::Ask(errand @ Errand { expected: true, .. })) =
+            (self.when, &self.verb)
+        {
+            return write!(f, "expect {errand} at {}", instant(time));
+        }
         let comma = if matches!(self.when, When::At(_)) { "" } else { "," };
         write!(f, "{}{comma} {}", self.when, self.verb)
     }
@@ -116,6 +121,7 @@ impl fmt::Display for Verb {
             Verb::Transfer(who, Some(to)) => write!(f, "transfer {who} to {to}")?,
             Verb::Transfer(who, None) => write!(f, "transfer {who}")?,
             Verb::Slip(who, slip) => write!(f, "slip {who} {slip}")?,
+            Verb::Ask(errand) => write!(f, "{errand}")?,
         }
         match self.lasting() {
             Some(lasting) if lasting < FOREVER => write!(f, " for {}", Exact(lasting)),

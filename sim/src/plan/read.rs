@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate::types::{Address, Change, NodeId};
 
-use crate::plan::{Call, FOREVER, Keep, Op, Region, Slip, Trigger, Verb, When, Who};
+use crate::plan::{Call, Errand, FOREVER, Keep, Op, Region, Slip, Trigger, Verb, When, Who};
 use crate::time::SimTime;
 use crate::words::{self, Mistake, Words};
 
@@ -133,11 +133,36 @@ verbs! {
     "slip" "WHO SLIP"
         "The node's state machine errs, with the next command."
         |w| { let who = Who::read(w)?; Ok(Verb::Slip(who, Slip::read(w)?)) };
+    "put" "KEY=VALUE [via WHO]"
+        "A client gives the key the value; it asks that node first."
+        |w| Ok(Verb::Ask(Errand::put(w)?));
+    "cas" "KEY=VALUE -> VALUE [via WHO]"
+        "A client gives the key the second value if it has the first, or `nothing`."
+        |w| Ok(Verb::Ask(Errand::swap(w)?));
+    "get" "KEY [via WHO] [LEVEL]"
+        "A client reads the key, at that node alone."
+        |w| Ok(Verb::Ask(Errand::get(w)?));
 }
 
 impl Op {
     /// The words that an operation begins with.
     pub(crate) const BEGINNINGS: [&'static str; 5] = ["at", "from", "to", "when", "whenever"];
+
+    /// The errand that the words after `expect` are, which name it first and its time last.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub(crate) fn expected(words: &mut Words<'_>) -> Result<Op, Mistake> {
+        let name = Errand::NAMES[words.name("errand", &Errand::NAMES)?];
+        let errand = Errand::expected(name, words)?;
+        words.need("at")?;
+        let when = When::At(SimTime::default().after(words.duration()?));
+        words.end()?;
+        if matches!(errand.via, Some(Who::It | Who::Other)) {
+            return Err(words.wrong("`it` and `other` are nodes of a trigger: name a node"));
+        }
+        Ok(Op { when, verb: Verb::Ask(errand) })
+    }
 
     /// The operation that the words are.
     ///
@@ -346,7 +371,7 @@ mod tests {
     }
 
     /// One line for each verb, with all that it takes.
-    const LINES: [&str; 36] = [
+    const LINES: [&str; 41] = [
         "at 1s crash n1",
         "at 1s crash leader keep=part for 90ms",
         "at 1s stop n1 for 90ms",
@@ -382,6 +407,11 @@ mod tests {
         "at 1s give up change leader",
         "at 1s transfer leader to n2",
         "at 1s slip n1 skips command",
+        "at 1s put x=1 via n2",
+        "at 1s cas x=1 -> 2",
+        "at 1s cas x=nothing -> 2 via leader",
+        "at 1s get x via n3 local",
+        "when any becomes leader, get x via it 1.5s",
         "from 1s to 2s whenever n3 submits vote nth=2 times=3 later 5ms, crash other",
     ];
 
@@ -423,6 +453,12 @@ mod tests {
             ("at 1s drift n1 300ppm", "+300ppm"),
             ("at 1s change leader n4", "an edit, like +n4"),
             ("at 1s rot header n1", "did you mean `headers`?"),
+            ("at 1s put x", "1:11: `x` is not a key and its value, like x=1"),
+            ("at 1s put n3=1", "a key and its value"),
+            ("at 1s put x=nothing", "a key and its value"),
+            ("at 1s cas x=1 2", "`2` stands where `->` belongs"),
+            ("at 1s get x at n3", "1:13: `at` is too much here"),
+            ("at 1s get x via n3 loca", "did you mean `local`?"),
         ];
         for (line, said) in cases {
             let mistake = read(line).expect_err(line).to_string();

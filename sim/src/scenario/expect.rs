@@ -1,11 +1,15 @@
 //! What a scenario expects of its run.
 
 use std::fmt;
+use std::time::Duration;
+
+use quorate::types::NodeId;
 
 use crate::check::{CHECKS, Check};
 use crate::fault::Fault;
-use crate::outcome::{Failure, Outcome, Tally};
-use crate::words::{Mistake, Words};
+use crate::outcome::{Failure, Outcome, Sightings, Tally};
+use crate::time::SimTime;
+use crate::words::{Exact, Mistake, Words};
 
 /// Something that is to come of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,10 @@ pub enum Expect {
     AtLeast(Counted, u64),
     /// And at the most.
     AtMost(Counted, u64),
+    /// A node leads at a time: this one, or any.
+    Leader(Option<NodeId>, SimTime),
+    /// No node leads at any time between the two.
+    NoLeader(SimTime, SimTime),
 }
 
 /// What a run counts.
@@ -74,7 +82,7 @@ impl Expect {
 
     /// Whether it says how the run ends.
     pub(super) fn is_end(self) -> bool {
-        !matches!(self, Expect::AtLeast(..) | Expect::AtMost(..))
+        matches!(self, Expect::Pass | Expect::Broken(_) | Expect::Panic | Expect::Stall)
     }
 
     /// Whether it came true.
@@ -84,8 +92,61 @@ impl Expect {
             Expect::Pass => outcome.failure.is_none(),
             Expect::AtLeast(counted, number) => counted.of(&outcome.tally) >= number,
             Expect::AtMost(counted, number) => counted.of(&outcome.tally) <= number,
+            Expect::Leader(..) | Expect::NoLeader(..) => self.seen_in(&outcome.sightings).is_none(),
             _ => outcome.failure.as_ref().and_then(Expect::of) == Some(self),
         }
+    }
+
+    /// What was seen, if it is something else.
+    pub(super) fn unmet(self, outcome: &Outcome) -> Option<String> {
+        if self.holds(outcome) {
+            return None;
+        }
+        Some(match self {
+            Expect::AtLeast(counted, _) | Expect::AtMost(counted, _) => {
+                format!("counted {}", counted.of(&outcome.tally))
+            }
+            Expect::Leader(..) | Expect::NoLeader(..) => self.seen_in(&outcome.sightings)?,
+            _ => match &outcome.failure {
+                Some(failure) => format!("saw {failure}"),
+                None => "nothing went wrong".to_owned(),
+            },
+        })
+    }
+
+    /// What was seen of who leads, if it is something else.
+    pub(crate) fn seen_in(self, sightings: &Sightings) -> Option<String> {
+        match self {
+            Expect::Leader(expected, at) => match (expected, sightings.leader(at)) {
+                (_, None) => Some("nobody led".to_owned()),
+                (Some(expected), Some(leader)) if leader != expected => {
+                    Some(format!("{leader} led"))
+                }
+                _ => None,
+            },
+            Expect::NoLeader(from, to) => {
+                sightings.first_leader(from, to).map(|leader| format!("{leader} led"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What follows `leader` or `no leader`.
+    fn of_leader(words: &mut Words<'_>, nobody: bool) -> Result<Expect, Mistake> {
+        let start = SimTime::default();
+        if nobody {
+            words.need("from")?;
+            let from = words.duration()?;
+            words.need("to")?;
+            let to = words.duration()?;
+            if to < from {
+                return Err(words.wrong("it ends before it begins: write the earlier time first"));
+            }
+            return Ok(Expect::NoLeader(start.after(from), start.after(to)));
+        }
+        let leader = if words.accept("any") { None } else { Some(words.node()?) };
+        words.need("at")?;
+        Ok(Expect::Leader(leader, start.after(words.duration()?)))
     }
 
     /// What follows the word `expect`.
@@ -94,6 +155,12 @@ impl Expect {
         if let Some(check) = CHECKS.iter().find(|check| words.accept(check.number)) {
             words.accept(check.name);
             return Ok(Expect::Broken(check));
+        }
+        if words.accept("no leader") {
+            return Expect::of_leader(words, true);
+        }
+        if !words.clone().accept("leader changes") && words.accept("leader") {
+            return Expect::of_leader(words, false);
         }
         let ends = ENDS.iter().map(|(name, _)| *name);
         let counts = COUNTS.iter().map(|(name, _)| *name).chain(Fault::ALL.map(Fault::name));
@@ -139,6 +206,11 @@ impl Counted {
     }
 }
 
+/// A time as the span from the start of the run to it.
+fn instant(time: SimTime) -> Exact {
+    Exact(Duration::from_nanos(time.0))
+}
+
 impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -148,6 +220,11 @@ impl fmt::Display for Expect {
             Expect::Stall => f.write_str("stall"),
             Expect::AtLeast(counted, number) => write!(f, "{} >= {number}", counted.name()),
             Expect::AtMost(counted, number) => write!(f, "{} <= {number}", counted.name()),
+            Expect::Leader(Some(node), at) => write!(f, "leader {node} at {}", instant(*at)),
+            Expect::Leader(None, at) => write!(f, "leader any at {}", instant(*at)),
+            Expect::NoLeader(from, to) => {
+                write!(f, "no leader from {} to {}", instant(*from), instant(*to))
+            }
         }
     }
 }
@@ -166,7 +243,14 @@ mod tests {
         let counts = counts.into_iter().chain(Fault::ALL.map(Counted::Faults));
         let counted = counts.flat_map(|it| [Expect::AtLeast(it, 3), Expect::AtMost(it, 0)]);
         let checks = CHECKS.iter().map(|check| Expect::Broken(check));
-        for expect in ENDS.map(|(_, end)| end).into_iter().chain(checks).chain(counted) {
+        let at = |millis| SimTime::default().after(Duration::from_millis(millis));
+        let leaders = [
+            Expect::Leader(Some(NodeId(3)), at(4_000)),
+            Expect::Leader(None, at(1_500)),
+            Expect::NoLeader(at(3_000), at(3_500)),
+        ];
+        let ends = ENDS.map(|(_, end)| end).into_iter();
+        for expect in ends.chain(checks).chain(counted).chain(leaders) {
             assert_eq!(read(&expect.to_string()), Ok(expect));
         }
     }
@@ -179,5 +263,8 @@ mod tests {
         let wrong = read("election-savety").expect_err("no such").to_string();
         assert!(wrong.contains("did you mean `election-safety`?"), "{wrong}");
         assert!(read("elections = 3").is_err());
+        assert!(read("leader n3").is_err());
+        let wrong = read("no leader from 4s to 3s").expect_err("it is empty").to_string();
+        assert!(wrong.contains("write the earlier time first"), "{wrong}");
     }
 }

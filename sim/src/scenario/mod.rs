@@ -12,6 +12,7 @@
 //! ```
 
 mod expect;
+mod places;
 mod plain;
 mod rows;
 
@@ -21,14 +22,15 @@ use crate::choice::{Key, Overrides};
 use crate::fault::{Fault, Faults};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::read::VERBS;
-use crate::plan::{Op, Plan};
+use crate::plan::{Answer, Errand, Op, Plan, Verb};
 use crate::run::{Case, RunOptions};
 use crate::settings::Settings;
-use crate::words::{Words, nodes_in};
+use crate::words::{Exact, Words, duration, nodes_in};
 use crate::workload::{AnyWorkload, Workload};
 
 pub use crate::words::Mistake;
 pub use expect::{Counted, Expect};
+pub use places::Places;
 pub use rows::{ROWS, Row};
 
 /// A run, and what is expected of it.
@@ -38,6 +40,8 @@ pub struct Scenario {
     pub case: Case,
     /// What is to come of it; if nothing here says how it ends, it passes.
     pub expect: Vec<Expect>,
+    /// Where its lines stand in the text that it was read from.
+    pub places: Places,
     /// The settings where nothing is said.
     plain: Settings,
 }
@@ -48,14 +52,18 @@ pub enum Trouble {
     /// The text is no scenario.
     Mistake(Mistake),
     /// Something that was expected did not come true.
-    Unmet(Unmet),
+    Unmet(Box<Unmet>),
 }
 
 /// An expectation that did not come true, and how the run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmet {
-    /// The expectation.
-    pub expect: Expect,
+    /// The line that says so, from 1, if the scenario was read from a text.
+    pub line: Option<usize>,
+    /// What was expected, as it is written.
+    pub expected: String,
+    /// What was seen instead.
+    pub saw: String,
     /// Why the run failed, if it did.
     pub failure: Option<Failure>,
 }
@@ -70,7 +78,7 @@ pub fn run_text(text: &str) -> Result<Outcome, Trouble> {
     let outcome = scenario.case.run(&options);
     match scenario.unmet(&outcome) {
         None => Ok(outcome),
-        Some(unmet) => Err(Trouble::Unmet(unmet)),
+        Some(unmet) => Err(Trouble::Unmet(Box::new(unmet))),
     }
 }
 
@@ -80,7 +88,8 @@ impl Scenario {
     #[must_use]
     pub fn of(case: Case, expect: Vec<Expect>, workload: &AnyWorkload) -> Scenario {
         let plain = plain::plain(workload.command_bytes_max());
-        let mut scenario = Scenario { case, expect, plain };
+        let places = Places::default();
+        let mut scenario = Scenario { case, expect, places, plain };
         scenario.settle();
         scenario
     }
@@ -103,8 +112,10 @@ impl Scenario {
         let plain = plain::plain(workload.command_bytes_max());
         let (settings, plan) = (plain.clone(), Plan::default());
         let case = Case { seed: 0, settings, plan, overrides: Overrides::new() };
-        let scenario = Scenario { case, expect: Vec::new(), plain };
-        let mut reading = Reading { scenario, said: vec![0; ROWS.len()], seed: 0, flaw: None };
+        let places = Places { rows: vec![0; ROWS.len()], ..Places::default() };
+        let scenario = Scenario { case, expect: Vec::new(), places, plain };
+        let is_kv = workload.is_kv();
+        let mut reading = Reading { scenario, is_kv, flaw: None };
         for (line, number) in text.lines().zip(1..) {
             reading.line(Words::of(line, number))?;
         }
@@ -142,9 +153,40 @@ impl Scenario {
     #[must_use]
     pub fn unmet(&self, outcome: &Outcome) -> Option<Unmet> {
         let pass = (!self.expect.iter().any(|it| it.is_end())).then_some(Expect::Pass);
-        let all = pass.into_iter().chain(self.expect.iter().copied());
-        let unmet = all.into_iter().find(|expect| !expect.holds(outcome))?;
-        Some(Unmet { expect: unmet, failure: outcome.failure.clone() })
+        let first = pass.map(|expect| (expect, None));
+        let all = self.expect.iter().copied();
+        let all = all.enumerate().map(|(at, expect)| (expect, self.places.expect.get(at).copied()));
+        let failure = outcome.failure.clone();
+        for (expect, line) in first.into_iter().chain(all) {
+            if let Some(saw) = expect.unmet(outcome) {
+                return Some(Unmet { line, expected: expect.to_string(), saw, failure });
+            }
+        }
+        // A run that fails ends early: what it was to come to by then is told apart.
+        let told = failure.is_none();
+        let errands = self.errands().map(|(at, errand)| {
+            let answer = outcome.sightings.answer(at).unwrap_or(&Answer::Silence);
+            (at, errand, answer)
+        });
+        let wrong = errands.filter(|_| told).find(|(_, errand, it)| !errand.is_met_by(it));
+        wrong.map(|(at, errand, answer)| self.unmet_errand(at, errand, answer))
+    }
+
+    /// The errands that are expected to come to something, by their places in the plan.
+    pub(crate) fn errands(&self) -> impl Iterator<Item = (usize, &Errand)> {
+        let ops = self.case.plan.ops.iter().enumerate();
+        ops.filter_map(|(at, op)| match &op.verb {
+            Verb::Ask(errand) if errand.expected => Some((at, errand)),
+            _ => None,
+        })
+    }
+
+    /// That the errand at this place of the plan came to something else.
+    pub(crate) fn unmet_errand(&self, at: usize, errand: &Errand, answer: &Answer) -> Unmet {
+        let expected = self.case.plan.ops[at].to_string();
+        let expected = expected.strip_prefix("expect ").unwrap_or_default().to_owned();
+        let saw = format!("saw {}", answer.about(errand.key()));
+        Unmet { line: self.places.ops.get(at).copied(), expected, saw, failure: None }
     }
 }
 
@@ -158,16 +200,14 @@ fn brought(settings: &Settings, plan: &Plan) -> Faults {
         (settings.torn_step_ppm, Fault::Crash),
     ];
     let by_chance = rates.into_iter().filter(|(rate, _)| *rate > 0).map(|(_, fault)| fault);
-    by_chance.chain(plan.ops.iter().map(|op| op.verb.fault())).collect()
+    by_chance.chain(plan.ops.iter().filter_map(|op| op.verb.fault())).collect()
 }
 
 /// A scenario as far as it is read.
 struct Reading {
     scenario: Scenario,
-    /// On which line each row was said; 0 if it was not.
-    said: Vec<usize>,
-    /// And the seed.
-    seed: usize,
+    /// Whether clients can be sent on errands.
+    is_kv: bool,
     /// Why no run can have the settings, and after which line that was so.
     flaw: Option<Mistake>,
 }
@@ -175,9 +215,21 @@ struct Reading {
 impl Reading {
     fn line(&mut self, mut words: Words<'_>) -> Result<(), Mistake> {
         let Some(first) = words.peek() else { return Ok(()) };
-        let Scenario { case, expect, .. } = &mut self.scenario;
-        if Op::BEGINNINGS.contains(&first) {
-            case.plan.ops.push(Op::read(&mut words)?);
+        let Scenario { case, expect, places, .. } = &mut self.scenario;
+        let number = words.number();
+        let is_expected =
+            Errand::NAMES.iter().any(|name| words.clone().accept(&format!("expect {name}")));
+        if Op::BEGINNINGS.contains(&first) || is_expected {
+            let op = match words.accept("expect") {
+                true => Op::expected(&mut words)?,
+                false => Op::read(&mut words)?,
+            };
+            if matches!(op.verb, Verb::Ask(_)) && !self.is_kv {
+                let text = "these clients use no keys: take the line out, or run it with `Kv`";
+                return Err(words.wrong(text));
+            }
+            case.plan.ops.push(op);
+            places.ops.push(number);
             return Ok(());
         }
         if VERBS.iter().any(|usage| words.clone().accept(usage.verb)) {
@@ -190,20 +242,24 @@ impl Reading {
         let at = words.name("setting and no time", &names)?;
         match names[at] {
             "seed" => {
-                once(&mut self.seed, &words)?;
+                once(&mut places.seed, &words)?;
                 case.seed = words.count(0, u64::MAX)?;
             }
             "choose" => {
                 let key = words.read("the name of a choice, like Latency/1.1/2/3", Key::read)?;
                 words.need("=")?;
                 let value = words.count(0, u64::MAX)?;
+                places.choices.push(number);
                 if case.overrides.insert(key, value).is_some() {
                     return Err(words.wrong("it is chosen twice: take one of the lines out"));
                 }
             }
-            "expect" => expect.push(Expect::read(&mut words)?),
+            "expect" => {
+                expect.push(Expect::read(&mut words)?);
+                places.expect.push(number);
+            }
             _ => {
-                once(&mut self.said[at], &words)?;
+                once(&mut places.rows[at], &words)?;
                 (ROWS[at].read)(&mut case.settings, &mut words)?;
                 let flaw = Row::flaw(&case.settings);
                 self.flaw = flaw.map(|flaw| self.flaw.take().unwrap_or(words.wrong(flaw)));
@@ -218,31 +274,51 @@ impl Reading {
             return Err(flaw);
         }
         self.scenario.settle();
-        let settings = &self.scenario.case.settings;
-        let nodes = u64::from(settings.nodes());
         for (line, number) in text.lines().zip(1..) {
-            let mut words = Words::of(line, number);
-            if !words.peek().is_some_and(|first| Op::BEGINNINGS.contains(&first)) {
-                continue;
-            }
-            while !words.is_empty() {
-                let word = words.word("a word")?;
-                if let Some(node) = nodes_in(word).find(|node| node.0 > nodes) {
-                    let text = format!(
-                        "there is no {node} among {nodes} nodes: name another, or write \
-                         `spares {}`",
-                        node.0 - nodes + u64::from(settings.spares)
-                    );
-                    return Err(words.wrong(text));
-                }
-            }
-            if settings.machine_keeps_each.is_some() && settings.faults.has(Fault::Slip) {
-                let text = "a machine that keeps its state has nothing to start over from when it \
-                            errs: take the line `machine keeps` out";
-                return Err(words.wrong(text));
+            let words = Words::of(line, number);
+            let names_nodes = |first| Op::BEGINNINGS.contains(&first) || first == "expect";
+            if words.peek().is_some_and(names_nodes) {
+                self.fits(words)?;
             }
         }
         Ok(self.scenario)
+    }
+
+    /// Whether the nodes, times and faults that a line names are those of this run.
+    fn fits(&self, mut words: Words<'_>) -> Result<(), Mistake> {
+        let settings = &self.scenario.case.settings;
+        let nodes = u64::from(settings.nodes());
+        let expects = words.peek() == Some("expect");
+        let mut ahead = words.clone();
+        let mut all = std::iter::from_fn(|| ahead.word("a word").ok());
+        let asks = expects || all.any(|word| Errand::NAMES.contains(&word));
+        let mut last = "";
+        while !words.is_empty() {
+            let word = words.word("a word")?;
+            if let Some(node) = nodes_in(word).find(|node| node.0 > nodes) {
+                let text = format!(
+                    "there is no {node} among {nodes} nodes: name another, or write `spares {}`",
+                    node.0 - nodes + u64::from(settings.spares)
+                );
+                return Err(words.wrong(text));
+            }
+            let is_time = asks && last == "at" || expects && last == "to";
+            if duration(word).is_some_and(|time| is_time && time >= settings.storm) {
+                let storm = Exact(settings.storm);
+                let text = format!(
+                    "the storm is over at {storm}, and with it what is asked and looked at: write \
+                     an earlier time, or a longer `storm`"
+                );
+                return Err(words.wrong(text));
+            }
+            last = word;
+        }
+        if settings.machine_keeps_each.is_some() && settings.faults.has(Fault::Slip) {
+            let text = "a machine that keeps its state has nothing to start over from when it \
+                        errs: take the line `machine keeps` out";
+            return Err(words.wrong(text));
+        }
+        Ok(())
     }
 }
 
@@ -264,12 +340,10 @@ impl fmt::Display for Scenario {
 
 impl fmt::Display for Unmet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected `{}`, and ", self.expect)?;
-        match &self.failure {
-            Some(failure) => write!(f, "saw {failure}"),
-            None if self.expect.is_end() => f.write_str("nothing went wrong"),
-            None => f.write_str("counted otherwise"),
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
         }
+        write!(f, "expected `{}`, and {}", self.expected, self.saw)
     }
 }
 

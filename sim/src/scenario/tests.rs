@@ -59,9 +59,10 @@ fn expectations_are_held_against_the_run() {
     let crash = "at 1s crash leader for 500ms\nstorm 3s\n";
     assert!(run_text(&format!("{crash}expect pass\nexpect crash >= 1")).is_ok());
     let wrong = run_text(&format!("{crash}expect S1")).expect_err("nothing is broken");
-    assert_eq!(wrong.to_string(), "expected `S1 election-safety`, and nothing went wrong");
+    assert_eq!(wrong.to_string(), "line 3: expected `S1 election-safety`, and nothing went wrong");
     let wrong = run_text(&format!("{crash}expect elections >= 100")).expect_err("too few");
-    assert_eq!(wrong.to_string(), "expected `elections >= 100`, and counted otherwise");
+    let wrong = wrong.to_string();
+    assert!(wrong.starts_with("line 3: expected `elections >= 100`, and counted "), "{wrong}");
 }
 
 #[test]
@@ -75,6 +76,44 @@ fn operations_are_as_many_as_the_scenario_says() {
     // Some may come to something that nobody can check.
     assert!((after + 1..=after + 5).contains(&asked(5)), "{after}, {}", asked(5));
     assert!((after + 6..=after + 50).contains(&asked(50)), "{after}, {}", asked(50));
+}
+
+#[test]
+fn errands_are_run_and_held_against_what_came_of_them() {
+    let text = "clients 0\nstorm 6s\nat 1s put x=1\nat 1.5s put x=1 via n2\n\
+                expect cas x=1 -> 2 at 2s\nexpect get x=2 via n3 local at 3s\n\
+                expect get y=nothing at 3s\nat 4s get x via leader 100ms\n\
+                expect leader any at 4s\nexpect operations >= 6\n";
+    let outcome = run_text(text).unwrap_or_else(|trouble| panic!("{trouble}"));
+    let answers = &outcome.sightings.answers;
+    assert_eq!(answers.len(), 6, "{answers:?}");
+    assert!(answers.iter().all(|it| it.answer != crate::plan::Answer::Silence), "{answers:?}");
+    let wrong = |line: &str| run_text(&format!("{text}{line}")).expect_err(line).to_string();
+    assert_eq!(wrong("expect get x=3 at 5s"), "line 11: expected `get x=3 at 5s`, and saw x=2");
+    let swap = wrong("expect cas x=nothing -> 3 at 5s");
+    assert_eq!(swap, "line 11: expected `cas x=nothing -> 3 at 5s`, and saw x=2");
+    let leaderless = wrong("expect no leader from 4s to 5s");
+    assert!(leaderless.starts_with("line 11: expected `no leader from 4s to 5s`, and n"));
+}
+
+#[test]
+fn errands_outlast_a_leader_and_not_a_minority() {
+    let text = "nodes 3\nclients 0\nstorm 8s\nat 1s put x=1\n\
+                at 2s isolate leader for 1s\nexpect put x=2 at 2.5s\nexpect get x=2 at 3.8s\n\
+                at 5s only n1-n1 for 2s\nexpect no leader from 5.5s to 6.5s\n";
+    run_text(text).unwrap_or_else(|trouble| panic!("{trouble}"));
+    let silent = run_text(&format!("{text}expect put x=3 at 5.5s")).expect_err("nobody leads");
+    assert_eq!(silent.to_string(), "line 10: expected `put x=3 at 5.5s`, and saw no answer");
+}
+
+#[test]
+fn what_clients_saw_of_errands_is_checked_with_the_rest() {
+    let text = "clients 2\nstorm 4s\nseed 3\nat 1s crash leader for 1s\nat 1.1s put k1=7\n\
+                at 1.1s cas k1=7 -> 8\nat 1.2s get k1 via n2\nexpect pass";
+    let outcome = run_text(text).unwrap_or_else(|trouble| panic!("{trouble}"));
+    let alone = run_text(&text.replace("clients 2", "clients 0")).expect("it passes, too");
+    assert!(outcome.tally.operations_checked > alone.tally.operations_checked);
+    assert!(alone.tally.operations_checked >= 3, "{:?}", alone.tally);
 }
 
 #[test]
@@ -98,6 +137,13 @@ fn mistakes_name_their_place_and_what_to_do() {
         ("choose Latency/1 = 0", "1:8: `Latency/1` is not the name of a choice"),
         ("expect nothing", "1:8: `nothing` is no outcome, count or check"),
         ("seed 1\nseed 2", "2:1: line 1 says it already"),
+        ("expect get x at 5s", "1:12: `x` is not a key and its value, like x=1 or x=nothing"),
+        ("expect get x=1 via n4 at 5s", "1:20: there is no n4 among 3 nodes"),
+        ("expect get x=1 via it at 5s", "`it` and `other` are nodes of a trigger"),
+        ("expect put x=1", "1:15: the line ends here: `at` is missing"),
+        ("expect leader n4 at 5s", "1:15: there is no n4 among 3 nodes"),
+        ("at 11s put x=1", "1:4: the storm is over at 10s"),
+        ("expect leader n1 at 11s", "1:21: the storm is over at 10s"),
         ("machine keeps every 3\nat 1s slip n1 misspeaks", "take the line `machine keeps` out"),
     ];
     for (text, said) in cases {

@@ -1,6 +1,7 @@
 //! What a user writes to run their own state machine in the simulator.
 
 use quorate::machine::StateMachine;
+use quorate_page::text::printable;
 
 use crate::choice::Draw;
 use crate::request::OpId;
@@ -30,6 +31,20 @@ pub trait Workload: Clone + Send + Sync + 'static {
 
     /// The query that an operation wants answered, like [`Workload::command`].
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
+
+    /// What a command says, for people who look at a run.
+    fn words(&self, command: &[u8]) -> String {
+        printable(command)
+    }
+
+    /// Whether the machine takes every [`kv::Operation`] and answers with a [`kv::Reply`], so that
+    /// a scenario may ask for `put`, `cas` and `get`.
+    ///
+    /// [`kv::Operation`]: crate::workload::kv::Operation
+    /// [`kv::Reply`]: crate::workload::kv::Reply
+    fn is_kv(&self) -> bool {
+        false
+    }
 
     /// What the clients believe they use, for the linearizability checker: it holds what they were
     /// told against this model, without a look at the log. None leaves that check out;

@@ -24,6 +24,8 @@ trait ErasedWorkload: Send + Sync {
     fn command(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
     fn command_bytes_max(&self) -> usize;
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8>;
+    fn words(&self, command: &[u8]) -> String;
+    fn is_kv(&self) -> bool;
     fn object(&self) -> Option<Object>;
     fn check_reply(&mut self, command: &[u8], reply: &[u8]) -> Result<(), String>;
     fn check_answer(&self, query: &[u8], answer: &[u8]) -> Result<(), String>;
@@ -60,6 +62,14 @@ impl Workload for AnyWorkload {
 
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         self.0.query(op, draw)
+    }
+
+    fn words(&self, command: &[u8]) -> String {
+        self.0.words(command)
+    }
+
+    fn is_kv(&self) -> bool {
+        self.0.is_kv()
     }
 
     fn object(&self) -> Option<Object> {
@@ -100,6 +110,14 @@ impl<W: Workload> ErasedWorkload for W {
 
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         Workload::query(self, op, draw)
+    }
+
+    fn words(&self, command: &[u8]) -> String {
+        Workload::words(self, command)
+    }
+
+    fn is_kv(&self) -> bool {
+        Workload::is_kv(self)
     }
 
     fn object(&self) -> Option<Object> {

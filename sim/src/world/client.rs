@@ -8,11 +8,13 @@ use quorate::types::{Acknowledge, Command, NodeId, ReadLevel, Tag};
 use crate::observe::OpId;
 use crate::world::node::Place;
 
-/// All clients. The last but one is the crowd, which only ever asks for much at once; the last one
-/// is the prober, which asks for progress once the storm is over.
+/// All clients. After those that ask by themselves come the crowd, which only ever asks for much at
+/// once; the prober, which asks for progress once the storm is over; and one for each errand.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     list: Vec<Client>,
+    /// How many ask by themselves.
+    count: u16,
     requests: Vec<Option<Request>>,
     free: Vec<u32>,
     /// How many operations were invoked.
@@ -101,7 +103,7 @@ const TRIES_MAX: usize = 64;
 impl Clients {
     pub(super) fn new(count: u16) -> Clients {
         let list = vec![Client::default(); count as usize + 2];
-        Clients { list, requests: Vec::new(), free: Vec::new(), ops: 0, asked: 0 }
+        Clients { list, count, requests: Vec::new(), free: Vec::new(), ops: 0, asked: 0 }
     }
 
     pub(super) fn get(&mut self, client: u16) -> &mut Client {
@@ -110,12 +112,22 @@ impl Clients {
 
     /// The client that asks for progress once the storm is over.
     pub(super) fn prober(&self) -> u16 {
-        (self.list.len() - 1) as u16
+        self.count + 1
     }
 
     /// The client that asks for much at once.
     pub(super) fn crowd(&self) -> u16 {
-        self.prober() - 1
+        self.count
+    }
+
+    /// One more client, for an errand.
+    ///
+    /// # Panics
+    /// If there are more than tags can name.
+    pub(super) fn join(&mut self) -> u16 {
+        assert!(self.list.len() < 1 << CLIENT_BITS, "there are too many errands");
+        self.list.push(Client::default());
+        (self.list.len() - 1) as u16
     }
 
     /// Whether a client waits for an outcome.

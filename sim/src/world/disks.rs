@@ -31,14 +31,14 @@ impl World {
                 let used: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
                 node.disk.set_capacity(Some(used + u64::from(room)));
                 node.fills += 1;
-                witness.fault(verb.fault(), node.role());
+                witness.fault(Fault::FullDisk, node.role());
                 self.take_effect(Effect::DiskFilled(place), Some(lasting));
             }
             Verb::Stall(_, lasting) => {
                 // After the storm there are no faults to wait for.
                 let until = now.after(lasting).min(storm_end);
                 node.stalled_until = node.stalled_until.max(until);
-                witness.fault(verb.fault(), node.role());
+                witness.fault(Fault::StalledDisk, node.role());
             }
             Verb::Wipe(_, down) => self.wipe(place, down, witness),
             Verb::Rollback(_, age, down) => {

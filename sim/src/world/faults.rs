@@ -70,7 +70,13 @@ impl World {
         self.fold((EventKind::Fault as u64) << 56 ^ self.now.0);
         let verb = self.storm.strikes(op).verb.clone();
         witness.strikes(self.now, op, it.map(Place::id));
-        self.strike(&verb, it, other, witness);
+        match &verb {
+            Verb::Ask(errand) => {
+                let via = errand.via.and_then(|who| self.resolve(who, it, other));
+                self.set_out(op, errand, via, witness);
+            }
+            _ => self.strike(&verb, it, other, witness),
+        }
         witness.struck();
     }
 
@@ -227,8 +233,8 @@ impl World {
                 Effect::Blocked(links)
             }),
         };
-        let Some(effect) = effect else { return };
-        self.meet(verb.fault(), &effect, witness);
+        let (Some(effect), Some(fault)) = (effect, verb.fault()) else { return };
+        self.meet(fault, &effect, witness);
         self.take_effect(effect, verb.lasting());
     }
 

@@ -155,6 +155,7 @@ impl World {
         let node = &mut self.nodes[place.0 as usize];
         let Some(running) = node.running.take() else { return false };
         let incarnation = node.incarnation;
+        self.note_reign();
         let unreported = running.reports.iter().any(|reports| !reports.is_empty());
         let (pending, lost) = self.lose_power(place, &running, keep, witness);
         let applying = !running.work.is_empty();

@@ -60,6 +60,9 @@ impl World {
         if !self.clients.wakes(client, nap) {
             return;
         }
+        if self.pursue(client, witness) {
+            return;
+        }
         let stormy = self.calm.is_none();
         let given_up = self.clients.give_up(client);
         if !given_up.is_empty() {
@@ -143,7 +146,7 @@ impl World {
     }
 
     /// A client sends one call of its session, for the first time or again.
-    fn call(&mut self, client: u16, call: Call, witness: &mut Witness) {
+    pub(super) fn call(&mut self, client: u16, call: Call, witness: &mut Witness) {
         let state = self.clients.get(client);
         let Some(command) = state.session.as_ref().and_then(|session| session.command(call)) else {
             return;
@@ -154,12 +157,15 @@ impl World {
         };
         let tag = self.clients.tries(client, op, Some(call));
         let key = Key { peer: client, counter: tag.0 as u32, ..Kind::Retry.key() };
-        let mut draw = self.choices.draw(key);
-        let to = self.target(client, &mut draw);
+        let choices = self.choices.clone();
+        let mut draw = choices.draw(key);
+        let on_errand = self.is_on_errand(client);
+        let to = if on_errand { self.next_place(client) } else { self.target(client, &mut draw) };
         let travels = draw.within(self.settings.latency) / 2;
         // What a voter outside the core holds back is asked for again as a quorum can answer it.
         let held_back = self.calm.as_ref().is_some_and(|calm| self.is_held_back(calm, to));
         let certain = held_back.then_some(Acknowledge::Quorum);
+        let certain = certain.or(on_errand.then_some(Acknowledge::Default));
         let acknowledge = certain.unwrap_or_else(|| self.acknowledge(tag, true));
         let slot =
             self.clients.dispatch(Request { to, tag, ask: Asked::Propose(command, acknowledge) });
@@ -304,7 +310,7 @@ impl World {
     }
 
     /// A client asks outside a session.
-    fn ask(&mut self, client: u16, op: OpId, way: (Place, Duration), ask: Asked) {
+    pub(super) fn ask(&mut self, client: u16, op: OpId, way: (Place, Duration), ask: Asked) {
         self.clients.get(client).waits_for.insert(op);
         let tag = self.clients.tries(client, Some(op), None);
         self.sends(way, tag, ask);
@@ -316,7 +322,7 @@ impl World {
     }
 
     /// A client asks in its session, if that has room.
-    fn submit(&mut self, client: u16, op: OpId, command: &[u8], witness: &mut Witness) {
+    pub(super) fn submit(&mut self, client: u16, op: OpId, command: &[u8], witness: &mut Witness) {
         let state = self.clients.get(client);
         let Some(session) = &mut state.session else { return };
         let (Some(id), Some(sequence)) = (session.id(), session.submit(command)) else { return };
@@ -430,9 +436,10 @@ impl World {
         let state = self.clients.get(client);
         let Some(session) = &mut state.session else { return };
         match session.answer(call, outcome) {
-            Answer::Reply(sequence, _) => {
+            Answer::Reply(sequence, reply) => {
                 state.disappointed = 0;
                 state.sequences.remove(&sequence);
+                self.is_told(client, &reply);
                 witness.reach(Spot::SessionReply);
             }
             Answer::Over(_) => {
@@ -470,6 +477,7 @@ impl World {
         let node = at.id();
         let served = Seen::ReadServed { op, node, freshness, index, applied, state, answer };
         witness.see(self.now, served);
+        self.is_told(client, answer);
         if client == self.clients.prober() {
             self.probe_served();
         } else if client != self.clients.crowd() {

@@ -10,6 +10,7 @@ mod carry;
 mod client;
 mod clock;
 mod disks;
+mod errands;
 mod erring;
 mod faults;
 mod host;
@@ -24,6 +25,7 @@ mod operator;
 mod orders;
 mod power;
 mod progress;
+mod pursuit;
 mod queue;
 mod recovery;
 mod slips;
@@ -51,6 +53,7 @@ use crate::workload::AnyWorkload;
 use crate::world::calm::Calm;
 use crate::world::client::Clients;
 use crate::world::clock::Clock;
+use crate::world::errands::Errands;
 use crate::world::network::{Network, Parcel};
 use crate::world::node::{Node, Place};
 use crate::world::operator::Operator;
@@ -70,6 +73,7 @@ pub(crate) struct World {
     nodes: Vec<Node>,
     network: Network,
     clients: Clients,
+    errands: Errands,
     operator: Operator,
     /// The last membership that is committed, and up to where the log is known to be.
     in_force: Standing,
@@ -121,6 +125,7 @@ impl World {
             nodes: nodes.collect(),
             network: Network::new(count as usize),
             clients: Clients::new(settings.clients),
+            errands: Errands::default(),
             operator: Operator::default(),
             in_force: first.clone(),
             storm: Storm::new(plan),
@@ -372,6 +377,9 @@ impl World {
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
         self.fold(ladder ^ ((outputs.len() + notes.len()) as u64) << 56);
+        if before.role != status.role {
+            self.note_reign();
+        }
         self.note_durable(place, &notes, witness);
         self.note_who_counts(place, &notes, &membership);
         World::note_deposed(&before, &outputs, witness);

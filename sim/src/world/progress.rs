@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use quorate::raft::{Removal, RoleName};
+use quorate::raft::{Config, Removal, RoleName};
 use quorate::types::{Fate, Index, Membership, NodeId, Tag};
 
 use crate::check::L1;
@@ -20,10 +20,11 @@ use crate::world::queue::Event;
 /// How long the core may stand still, in election timeouts: at least the first, and for each node
 /// the second, for a client that waits may have turned to every one.
 const STANDSTILL_TIMEOUTS: (u32, u32) = (30, 5);
-/// How long the core may take in all.
-const CALM_MAX: Duration = Duration::from_secs(300);
-/// How long the run goes on while nothing is asked of the cluster.
-const IDLE: Duration = Duration::from_secs(5);
+/// How long the core may take in all: the longer of the first, and so many election timeouts.
+const CALM_MAX: (Duration, u32) = (Duration::from_secs(300), 52);
+/// How long the run goes on while nothing is asked of the cluster: the longer of the first, and so
+/// many heartbeats.
+const IDLE: (Duration, u32) = (Duration::from_secs(5), 20);
 
 impl World {
     pub(super) fn probe_committed(&mut self) {
@@ -74,22 +75,25 @@ impl World {
             self.queue.push(self.now, Event::End);
             return;
         }
+        let Config { heartbeat_interval, election_timeout_max, .. } = self.settings.config;
         let (least, each) = STANDSTILL_TIMEOUTS;
         let timeouts = least.max(each * self.nodes.len() as u32);
-        let standstill = self.settings.config.election_timeout_max * timeouts;
+        let standstill = election_timeout_max * timeouts;
+        let calm_max = CALM_MAX.0.max(election_timeout_max * CALM_MAX.1);
         let served = calm.probed && calm.reads_served == calm.core.len();
         let settled = served && self.settled(&calm).is_none();
         let landed = self.now > calm.storm_lands;
         if settled && landed {
             witness.see(self.now, Seen::Idle);
-            self.queue.push(self.now.after(IDLE), Event::End);
+            let idle = IDLE.0.max(heartbeat_interval * IDLE.1);
+            self.queue.push(self.now.after(idle), Event::End);
         } else if !settled
             && (self.now.since(calm.progress_at) > standstill
-                || self.now.since(calm.since) > CALM_MAX)
+                || self.now.since(calm.since) > calm_max)
         {
             witness.fail(self.no_progress(&calm));
         } else {
-            let again = self.now.after(self.settings.config.heartbeat_interval);
+            let again = self.now.after(heartbeat_interval);
             self.queue.push(again, Event::Look);
         }
         self.calm = Some(calm);

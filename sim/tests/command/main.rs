@@ -1,6 +1,9 @@
 //! The command as a user meets it: the built binary, its output and its exit codes.
 
 mod parts;
+mod procs;
+#[path = "../../../tests/common/skip.rs"]
+mod skip;
 
 use std::fs;
 use std::path::Path;

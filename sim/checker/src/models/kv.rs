@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::budget::Budget;
-use crate::history::Part;
+use crate::history::{Moment, Part};
 use crate::model::{Cell, Effect, Model};
+use crate::models::lapses::{Word, lapses};
 use crate::stream::Stream;
 use crate::value::{Datum, Value, Values};
 use crate::verdict::Verdict;
@@ -138,6 +139,10 @@ impl Model for Kv {
         }
     }
 
+    fn lapses(&self, part: Part<'_, KvOp, KvRet>, end: Moment) -> Option<Vec<Moment>> {
+        self.values.with(|data| lapses(part, end, data, word))
+    }
+
     /// Appending makes texts that stay.
     fn hidden_bytes(&self, state: &BTreeMap<Value, Value>) -> usize {
         let text = |value: &Value, data: &[Datum]| match data.get(value.0 as usize) {
@@ -239,5 +244,86 @@ fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
         }
         (KvCall::Put(_), Some(KvRet::Value(_))) => Told::Otherwise,
         _ => Told::Nonsense,
+    }
+}
+
+/// What `op`, of one register, tells of its value if it returned `ret`.
+fn word(op: &KvOp, ret: Option<&KvRet>) -> Word {
+    match (op.call, ret) {
+        (_, Some(KvRet::Swapped(false))) => Word::Differs,
+        (_, Some(KvRet::Value(value))) => Word::Shows(*value),
+        (KvCall::Cas { from, .. }, Some(_)) => Word::Shows(from),
+        (_, Some(_)) | (KvCall::Get, None) => Word::Nothing,
+        (KvCall::Cas { from, to }, None) => Word::Perhaps { written: to, asks: Some(from) },
+        (KvCall::Put(written) | KvCall::Append(written), None) => {
+            Word::Perhaps { written, asks: None }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{Client, History, OpId, Operation, Outcome};
+
+    /// A call, when it was invoked, and when it returned what.
+    type Told = (KvCall, u32, Option<(u32, KvRet)>);
+
+    fn lapses_at(kv: &Kv, told: &[Told], end: Moment) -> Option<Vec<u32>> {
+        let key = kv.values.of("k");
+        let operations = (0..).zip(told).map(|(client, (call, invoked, returned))| {
+            let outcome = match *returned {
+                Some((at, ret)) => Outcome::Returned { at: Moment(at), ret },
+                None => Outcome::Unknown,
+            };
+            let op = KvOp { key, call: *call };
+            Operation { client: Client(client), op, invoked: Moment(*invoked), outcome }
+        });
+        let history = History::new(operations.collect()).expect("it is a history");
+        let ids: Vec<OpId> = (0..).take(told.len()).map(OpId).collect();
+        let found = kv.lapses(Part::new(&history, &ids), end);
+        found.map(|moments| moments.into_iter().map(|Moment(at)| at).collect())
+    }
+
+    #[test]
+    fn what_was_written_matters_until_a_value_with_its_text_was_seen_last() {
+        let kv = Kv::default();
+        let [a, b, ab, c] = ["a", "b", "ab", "c"].map(|text| kv.values.of(text));
+        let told = [
+            (KvCall::Put(a), 0, None),
+            (KvCall::Append(b), 1, None),
+            (KvCall::Put(c), 2, None),
+            (KvCall::Get, 3, Some((4, KvRet::Value(ab)))),
+            (KvCall::Get, 5, Some((6, KvRet::Value(b)))),
+        ];
+        assert_eq!(lapses_at(&kv, &told, Moment::NEVER), Some(vec![4, 6, 0, 0, 0]));
+        // A deletion shows in every text that was seen after it.
+        let deleted = [(KvCall::Put(Value::NULL), 0, None), told[3]];
+        assert_eq!(lapses_at(&kv, &deleted, Moment::NEVER), Some(vec![4, 0]));
+    }
+
+    #[test]
+    fn who_asks_for_a_value_lapses_before_the_value_does() {
+        let kv = Kv::default();
+        let [a, b, c] = ["a", "b", "c"].map(|text| kv.values.of(text));
+        let swap = |returned| (KvCall::Cas { from: a, to: b }, 1, returned);
+        let see = |value| (KvCall::Get, 2, Some((3, KvRet::Value(value))));
+        let put = (KvCall::Put(a), 0, None);
+        let at = |told: &[Told], end| lapses_at(&kv, told, end);
+        assert_eq!(at(&[put, swap(None), see(b)], Moment::NEVER), Some(vec![3, 3, 0]));
+        assert_eq!(at(&[put, swap(None), see(c)], Moment::NEVER), Some(vec![0, 0, 0]));
+        // What it returns later is not known yet.
+        let told = [put, swap(Some((9, KvRet::Value(c)))), see(b)];
+        assert_eq!(at(&told, Moment::NEVER), Some(vec![0, 0, 0]));
+        assert_eq!(at(&told, Moment(3)), Some(vec![3, 3, 0]));
+    }
+
+    #[test]
+    fn what_a_value_was_not_may_be_explained_by_anything() {
+        let kv = Kv::default();
+        let [a, b] = ["a", "b"].map(|text| kv.values.of(text));
+        let refused = (KvCall::Cas { from: a, to: b }, 1, Some((2, KvRet::Swapped(false))));
+        let told = [(KvCall::Put(b), 0, None), refused];
+        assert_eq!(lapses_at(&kv, &told, Moment::NEVER), None);
     }
 }

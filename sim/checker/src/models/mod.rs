@@ -4,6 +4,7 @@ mod bank;
 mod counter;
 mod keyed;
 mod kv;
+mod lapses;
 mod list;
 mod lock;
 mod queue;

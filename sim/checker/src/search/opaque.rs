@@ -98,7 +98,8 @@ impl<'a, M: Model> Numbered<'a, M> {
         let mut classes: HashMap<Told<'a, M>, u32, FixedState> =
             HashMap::with_hasher(FixedState::default());
         let mut tasks = Vec::with_capacity(part.len());
-        for (id, operation) in part.iter() {
+        let lapses = if hints { model.lapses(part, last) } else { None };
+        for (number, (id, operation)) in part.iter().enumerate() {
             if operation.invoked > last {
                 break;
             }
@@ -116,9 +117,13 @@ impl<'a, M: Model> Numbered<'a, M> {
                 Effect::Overwrite | Effect::Update => Kind::Update,
             };
             let known = ret.is_some();
-            if known || kind != Kind::Observe {
-                let invoked = operation.invoked;
-                let ends = if known { operation.returned() } else { Moment::NEVER };
+            let invoked = operation.invoked;
+            let ends = match (known, &lapses) {
+                (true, _) => operation.returned(),
+                (false, Some(lapses)) => lapses[number],
+                (false, None) => Moment::NEVER,
+            };
+            if known || (kind != Kind::Observe && ends > invoked) {
                 tasks.push(Task { id, kind, known, class, slot: 0, invoked, ends });
             }
         }

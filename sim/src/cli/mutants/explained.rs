@@ -3,14 +3,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::cli::args::MutantsArguments;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
+use crate::cli::mutants::builds::{Builds, cores};
 use crate::cli::mutants::hunt;
+use crate::cli::mutants::programs::finish;
 use crate::cli::mutants::table::{Hunter, Mutant};
-use crate::cli::mutants::tree::Tree;
+use crate::rung::Rung;
 
 /// The files' place below the root of the sources.
 const FOLDER: &str = "sim/tests/explained";
@@ -49,17 +50,16 @@ impl Head {
 /// file that is missing is written, with the first seed that finds the bug.
 pub(crate) fn go(
     arguments: &MutantsArguments,
-    tree: &Tree,
-    sources: &Path,
+    builds: &Builds,
     mutants: &[Mutant],
 ) -> Result<Exit, Trouble> {
     let (mut same, mut other) = (0, 0);
     for mutant in mutants.iter().filter(|mutant| mutant.hunter == Hunter::Simulator) {
-        let path = path(sources, &mutant.id);
+        let path = path(&builds.sources.root, &mutant.id);
         if !path.exists() && !arguments.only.contains(&mutant.id) {
             continue;
         }
-        let said = said(arguments, tree, mutant, &path)?;
+        let said = said(arguments, builds, mutant, &path)?;
         match fs::read_to_string(&path) {
             Ok(file) if file == said => same += 1,
             Ok(_) => {
@@ -85,31 +85,24 @@ fn path(sources: &Path, id: &str) -> PathBuf {
 /// What is said of the mutant, with the seed of its file if that is there.
 fn said(
     arguments: &MutantsArguments,
-    tree: &Tree,
+    builds: &Builds,
     mutant: &Mutant,
     path: &Path,
 ) -> Result<String, Trouble> {
     let trouble = |what: &str| Trouble(format!("{}: {what}", mutant.id));
-    let held = tree.plant(mutant)?;
-    let built = tree.build();
-    tree.restore(&held)?;
-    let binary = built?.map_err(|said| trouble(&format!("does not compile: {said}")))?;
+    let built = builds.planted(mutant)?;
+    let planted = built.map_err(|said| trouble(&format!("does not compile: {said}")))?;
+    let hunt = builds.hunt(mutant, &planted, Rung::default(), cores());
     let head = match fs::read_to_string(path) {
         Ok(file) => Head::of(mutant, &file).map_err(|wrong| Trouble::wrong_file(path, &wrong))?,
         Err(_) => {
-            let (profile, original) = (mutant.profile.as_deref(), &tree.original);
-            let rung = arguments.rung;
-            let hunt = hunt::Hunt { mutant: &binary, original, profile, rung };
             let (_, _, failure) = hunt::hunt(hunt, 0, arguments.seeds.get())?;
             Head::new(mutant, failure.ok_or_else(|| trouble("no seed finds it"))?.seed)
         }
     };
-    let mut explain = Command::new(&binary);
-    explain.args(["explain", "--seed", &head.seed.to_string()]);
-    if let Some(profile) = &mutant.profile {
-        explain.args(["--profile", profile]);
-    }
-    let ended = hunt::finish(&mut explain)?;
+    let mut explain = planted.command();
+    explain.args(["explain", "--seed", &head.seed.to_string()]).args(hunt.family());
+    let ended = finish(&mut explain)?;
     let (_, text) = ended.ok_or_else(|| trouble("explaining it does not end"))?;
     Ok(head.text + &text)
 }

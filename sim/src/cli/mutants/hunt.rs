@@ -1,20 +1,16 @@
 //! One campaign against one mutant: a sweep until a seed fails, and the proof that the seed found
 //! the planted bug.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::clock::{self, Stopwatch};
 use crate::cli::exit::Trouble;
+use crate::cli::mutants::programs::{Planted, finish};
 use crate::cli::report::json::{FailureRecord, SweepRecord};
 use crate::cli::shrink::ShrunkRecord;
 use crate::rung::Rung;
 
-/// How long one process may run before it counts as hung.
-const PROCESS_TIME_MAX: Duration = Duration::from_secs(900);
 /// How far apart the first seeds of two campaigns are.
 const CAMPAIGN_STRIDE: u64 = 1_000_000;
 
@@ -64,13 +60,15 @@ pub(crate) enum Verdict {
 #[derive(Clone, Copy)]
 pub(crate) struct Hunt<'a> {
     /// With the bug.
-    pub(crate) mutant: &'a Path,
+    pub(crate) mutant: &'a Planted,
     /// Without it.
-    pub(crate) original: &'a Path,
+    pub(crate) original: &'a Planted,
     /// The profile, unless it is the default one.
     pub(crate) profile: Option<&'a str>,
     /// How far the sweeps go.
     pub(crate) rung: Rung,
+    /// How many seeds run at a time.
+    pub(crate) jobs: NonZeroUsize,
 }
 
 impl<'a> Hunt<'a> {
@@ -89,11 +87,12 @@ pub(crate) type Ending = (Verdict, String, Option<FailureRecord>);
 pub(crate) fn hunt(hunt: Hunt<'_>, campaign: u64, seeds_max: u64) -> Result<Ending, Trouble> {
     let first = campaign * CAMPAIGN_STRIDE;
     let end = first + seeds_max;
+    let jobs = hunt.jobs.to_string();
     let (mut from, mut cpu_seconds) = (first, 0.0);
     while from < end {
         let range = format!("{from}..{end}");
-        let Some(sweep) = run(hunt.mutant, hunt, &["--seeds", &range, "--failures-max", "1"])?
-        else {
+        let words = ["--seeds", &range, "--failures-max", "1", "--jobs", &jobs];
+        let Some(sweep) = run(hunt.mutant, hunt, &words)? else {
             return Ok((Verdict::Hung, format!("the sweep of {range} did not end"), None));
         };
         let Some(mut failure) = sweep.failures.into_iter().next() else { break };
@@ -141,46 +140,23 @@ fn prove(hunt: Hunt<'_>, failure: &FailureRecord) -> Result<Proof, Trouble> {
     }
 }
 
-/// Runs the command and reads its summary; `None` if it did not end in time.
-fn run(binary: &Path, hunt: Hunt<'_>, words: &[&str]) -> Result<Option<SweepRecord>, Trouble> {
-    let mut command = Command::new(binary);
+/// Runs a sweep and reads its summary; `None` if it did not end in time.
+fn run(planted: &Planted, hunt: Hunt<'_>, words: &[&str]) -> Result<Option<SweepRecord>, Trouble> {
+    let mut command = planted.command();
     command.args(words).arg("--json").args(hunt.family());
     let Some((_, text)) = finish(&mut command)? else { return Ok(None) };
     let record = serde_json::from_str(&text);
     record.map(Some).map_err(|error| {
-        let words = words.join(" ");
-        Trouble(format!("mutants: {} {words}: no summary: {error}", binary.display()))
+        let (words, command) = (words.join(" "), planted.command.display());
+        Trouble(format!("mutants: {command} {words}: no summary: {error}"))
     })
 }
 
-/// Runs a command. Returns whether it succeeded, and what it printed; `None` if it did not end in
-/// time.
-pub(crate) fn finish(command: &mut Command) -> Result<Option<(bool, String)>, Trouble> {
-    let program = command.get_program().to_owned();
-    let failed = |error| Trouble::file("mutants", Path::new(&program), &error);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    // What it prints is read aside: it could fill the pipe.
-    let mut pipe = child.stdout.take().expect("it is piped");
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut pipe, &mut text).map(|_| text)
-    });
-    let watch = Stopwatch::start();
-    let ended = loop {
-        if let Some(status) = child.try_wait().map_err(failed)? {
-            break Some(status.success());
-        }
-        if watch.elapsed() > PROCESS_TIME_MAX {
-            child.kill().and_then(|()| child.wait()).map_err(failed)?;
-            break None;
-        }
-        clock::pause(Duration::from_millis(5));
+/// The digests of these seeds with the bug and without it, if both end in time.
+pub(crate) fn digests(hunt: Hunt<'_>, seeds: &str) -> Result<[Option<String>; 2], Trouble> {
+    let digest = |planted| {
+        let sweep = run(planted, hunt, &["--seeds", seeds])?;
+        Ok(sweep.map(|sweep| sweep.digest))
     };
-    let text = reader.join().expect("reading does not panic").map_err(failed)?;
-    Ok(ended.map(|succeeded| (succeeded, text)))
+    Ok([digest(hunt.mutant)?, digest(hunt.original)?])
 }

@@ -14,22 +14,22 @@ use crate::summary::median;
 /// One mutant in the table.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    id: String,
+    pub(crate) id: String,
     wrong: String,
     kind: Kind,
     hunter: Hunter,
-    campaigns: usize,
-    killed: usize,
+    pub(crate) campaigns: usize,
+    pub(crate) killed: usize,
     /// The median over the campaigns that killed it.
-    seeds_to_kill: Option<u64>,
-    cpu_seconds_to_kill: Option<f64>,
+    pub(crate) seeds_to_kill: Option<u64>,
+    pub(crate) cpu_seconds_to_kill: Option<f64>,
     /// The median lines of what is left of the runs that killed it, and what shrinking took.
-    lines: Option<usize>,
+    pub(crate) lines: Option<usize>,
     seconds_to_shrink: Option<f64>,
     /// The profile of the sweeps, unless it is the default one.
-    profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// The checks, the assertions and the tests that fired.
-    checks: BTreeSet<String>,
+    pub(crate) checks: BTreeSet<String>,
     /// The kinds of faults in the runs that killed it.
     faults: BTreeSet<String>,
     /// The seed that the first campaign found.

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::cli::exit::Trouble;
-use crate::cli::mutants::hunt::{Hunt, finish};
+use crate::cli::mutants::hunt::Hunt;
+use crate::cli::mutants::programs::{Planted, finish};
 use crate::cli::report::json::FailureRecord;
 use crate::cli::shrink::ShrunkRecord;
 
-/// Makes the run that killed a mutant small, and keeps its scenario as `name` in the folder. The
+/// Makes the run that killed a mutant small, and keeps its scenario and its test as `name` in the
+/// folder. The
 /// scenario has to fail alike with the bug, and to pass without it.
 pub(crate) fn shrink(
     hunt: Hunt<'_>,
@@ -17,8 +18,11 @@ pub(crate) fn shrink(
     folder: &Path,
     name: &str,
 ) -> Result<Result<ShrunkRecord, String>, Trouble> {
-    let mut command = Command::new(hunt.mutant);
+    let made = fs::create_dir_all(folder);
+    made.map_err(|error| Trouble::file("mutants", folder, &error))?;
+    let mut command = hunt.mutant.command();
     command.args(["shrink", "--json", "--seed", &failure.seed.to_string()]).args(hunt.family());
+    command.arg("--emit-test").arg(folder.join(format!("{name}.rs")));
     let Some((_, text)) = finish(&mut command)? else {
         return Ok(Err("shrinking did not end".to_owned()));
     };
@@ -43,13 +47,13 @@ pub(crate) fn shrink(
 
 fn write(folder: &Path, name: &str, lines: &[String]) -> Result<PathBuf, Trouble> {
     let path = folder.join(name);
-    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, lines.join("\n")));
+    let written = fs::write(&path, lines.join("\n"));
     written.map_err(|error| Trouble::file("mutants", &path, &error))?;
     Ok(path)
 }
 
 /// Whether a scenario comes out as it expects.
-fn succeeds(binary: &Path, scenario: &Path) -> Result<bool, Trouble> {
-    let ended = finish(Command::new(binary).arg("--scenario").arg(scenario))?;
+fn succeeds(planted: &Planted, scenario: &Path) -> Result<bool, Trouble> {
+    let ended = finish(planted.command().arg("--scenario").arg(scenario))?;
     Ok(ended.is_some_and(|(succeeded, _)| succeeded))
 }

@@ -1,6 +1,6 @@
 //! The table of planted bugs, `sim/mutants.toml`: each a few edits to the sources, as data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +50,29 @@ pub(crate) struct Mutant {
     pub(crate) edit: Vec<Edit>,
 }
 
+impl Mutant {
+    /// The files it edits, with its edits made to what `text` says is in them.
+    pub(crate) fn planted(
+        &self,
+        text: impl Fn(&Path) -> Result<String, String>,
+    ) -> Result<BTreeMap<PathBuf, String>, Trouble> {
+        let mut files = BTreeMap::new();
+        for Edit { file, find, replace } in &self.edit {
+            let before = files.remove(file).map_or_else(|| text(file), Ok);
+            let after = before.and_then(|text| match text.matches(find).count() {
+                1 => Ok(text.replacen(find, replace, 1)),
+                times => Err(format!("`{find}` occurs {times} times, not once")),
+            });
+            let after = after.map_err(|error| {
+                let error = error.replace('\n', " ");
+                Trouble(format!("{}: {}: {error}", self.id, file.display()))
+            })?;
+            files.insert(file.clone(), after);
+        }
+        Ok(files)
+    }
+}
+
 /// What a bug puts at risk.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,16 +103,6 @@ pub(crate) struct Edit {
     pub(crate) find: String,
     /// The text in its place.
     pub(crate) replace: String,
-}
-
-impl Edit {
-    /// The text with the substitution made.
-    pub(crate) fn apply(&self, text: &str) -> Result<String, String> {
-        match text.matches(&self.find).count() {
-            1 => Ok(text.replacen(&self.find, &self.replace, 1)),
-            times => Err(format!("`{}` occurs {times} times, not once", self.find)),
-        }
-    }
 }
 
 /// The mutants of the sources below `root`, or only those called `only`.
@@ -142,12 +155,8 @@ fn misled(mutant: &Mutant) -> Option<String> {
 
 /// Why the mutant can no longer be planted, if it cannot.
 fn rot(root: &Path, mutant: &Mutant) -> Option<String> {
-    let wrong = |edit: &Edit| {
-        let text = fs::read_to_string(root.join(&edit.file)).map_err(|error| error.to_string());
-        let error = text.and_then(|text| edit.apply(&text)).err()?.replace('\n', " ");
-        Some(format!("{}: {}: {error}", mutant.id, edit.file.display()))
-    };
-    mutant.edit.iter().find_map(wrong)
+    let text = |file: &Path| fs::read_to_string(root.join(file)).map_err(|error| error.to_string());
+    mutant.planted(text).err().map(|trouble| trouble.0)
 }
 
 #[cfg(test)]
@@ -224,9 +233,16 @@ mod tests {
         assert_eq!(rot(&root(), &mutant), None);
         mutant.edit[0].find.push_str(" or not");
         assert!(rot(&root(), &mutant).is_some_and(|text| text.starts_with("CM01: src/raft/")));
-        let edit = Edit { file: PathBuf::new(), find: "b".into(), replace: "x".into() };
-        assert_eq!(edit.apply("abc"), Ok("axc".to_owned()));
-        assert!(edit.apply("ac").is_err_and(|text| text.contains("0 times")));
-        assert!(edit.apply("abcb").is_err_and(|text| text.contains("2 times")));
+        let edit = |find: &str, replace: &str| Edit {
+            file: "f".into(),
+            find: find.into(),
+            replace: replace.into(),
+        };
+        mutant.edit = vec![edit("b", "x"), edit("ax", "y")];
+        let planted = |text: &str| mutant.planted(|_| Ok(text.to_owned()));
+        let done = planted("abc").expect("each edit finds its text");
+        assert_eq!(done, BTreeMap::from([("f".into(), "yc".to_owned())]));
+        assert!(planted("ac").is_err_and(|trouble| trouble.0.contains("0 times")));
+        assert!(planted("abcb").is_err_and(|trouble| trouble.0.contains("2 times")));
     }
 }

@@ -1,146 +1,118 @@
-//! A copy of the sources in which one bug at a time is planted and built.
+//! A copy of the sources in which bugs are planted, and which is built.
 
+use std::collections::BTreeMap;
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::cli::exit::Trouble;
-use crate::cli::mutants::hunt;
-use crate::cli::mutants::table::{self, Mutant};
+use crate::cli::mutants::programs::{ended, finish, switch};
+use crate::cli::mutants::sources::Sources;
+use crate::cli::mutants::table::Mutant;
 use crate::cli::mutants::tested::{self, Trial};
-use crate::digest::{mix, of_bytes};
 
-/// A copy of the sources, and where it is built. All mutants share them, one after the other.
+/// A copy of the sources, and where it is built.
 pub(crate) struct Tree {
     copy: PathBuf,
     build: PathBuf,
-    /// A copy of this command, which a build of the sources meanwhile does not replace.
-    pub(crate) original: PathBuf,
-    /// Held while this process uses the copy.
-    _lock: File,
-    /// Tells these sources from any others; the table of mutants is not part of it.
-    pub(crate) fingerprint: u64,
 }
 
-/// What a file of the copy held before an edit.
-pub(crate) struct Held {
-    path: PathBuf,
-    text: String,
-}
-
-/// Where everything about mutants is written.
-pub(crate) fn folder(sources: &Path) -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target.unwrap_or_else(|| sources.join("target")).join("mutants")
-}
-
-/// The root of the sources this command was built from.
-pub(crate) fn sources() -> Result<PathBuf, Trouble> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let canonical = root.canonicalize();
-    canonical.map_err(|error| Trouble::file("mutants need the sources", &root, &error))
+/// What the compiler found wrong, and where.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// Places in files: the path below the root, and the offset in bytes.
+    pub(crate) places: Vec<(PathBuf, usize)>,
+    /// All that it said.
+    pub(crate) said: String,
 }
 
 impl Tree {
-    /// Brings the copy up to date. Files that are equal already are not touched, so that cargo
-    /// need not build them again.
-    pub(crate) fn copy(sources: &Path) -> Result<Tree, Trouble> {
-        let folder = folder(sources);
-        let made = fs::create_dir_all(&folder);
-        made.map_err(|error| Trouble::file("mutants", &folder, &error))?;
-        let lock = lock(&folder.join("lock"))?;
-        let mut fingerprint = 0;
-        let copy = folder.join("tree");
-        let files = tracked_files(sources)?;
-        let there = |file: &Path| files.binary_search_by(|one| one.as_path().cmp(file)).is_ok();
-        let pruned =
-            prune(&copy, Path::new(""), &|file| there(file) && sources.join(file).exists());
+    /// Brings the copy called `name` up to date, with `edited` files in place of the sources' own
+    /// or beside them. Files that are equal already are not touched, so that cargo need not build
+    /// them again.
+    pub(crate) fn copy(
+        sources: &Sources,
+        name: &str,
+        edited: &BTreeMap<PathBuf, String>,
+    ) -> Result<Tree, Trouble> {
+        let folder = sources.folder();
+        let copy = folder.join(name);
+        let there = |file: &Path| sources.files.contains_key(file) || edited.contains_key(file);
+        let pruned = prune(&copy, Path::new(""), &there);
         pruned.map_err(|error| Trouble::file("mutants", &copy, &error))?;
-        for file in &files {
-            let (from, to) = (sources.join(file), copy.join(file));
-            let content = match fs::read(&from) {
-                Ok(content) => content,
-                // Git still lists what was deleted and not yet committed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(Trouble::file("mutants", &from, &error)),
-            };
-            write_if_changed(&to, &content).map_err(|e| Trouble::file("mutants", &to, &e))?;
-            if *file != Path::new(table::PATH) {
-                fingerprint = hash(fingerprint, file.to_string_lossy().as_bytes());
-                fingerprint = hash(fingerprint, &content);
-            }
-        }
-        let original = folder.join(format!("original{}", env::consts::EXE_SUFFIX));
-        let kept = env::current_exe().and_then(|this| fs::copy(this, &original));
-        kept.map_err(|error| Trouble::file("mutants", &original, &error))?;
-        let build = folder.join("build");
-        Ok(Tree { copy, build, original, _lock: lock, fingerprint })
+        let kept = sources.files.iter().filter(|(file, _)| !edited.contains_key(*file));
+        let kept = kept.map(|(file, content)| (file, content.as_slice()));
+        let tree = Tree { copy, build: folder.join("build") };
+        let edited = edited.iter().map(|(file, text)| (file, text.as_bytes()));
+        kept.chain(edited).try_for_each(|(file, content)| tree.write(file, content))?;
+        Ok(tree)
     }
 
-    /// Where the scenarios are kept that tell mutants from these sources.
-    pub(crate) fn scenarios(&self) -> PathBuf {
-        self.build.with_file_name("scenarios")
+    /// Gives a file of the copy this content, unless it has it.
+    pub(crate) fn write(&self, file: &Path, content: &[u8]) -> Result<(), Trouble> {
+        let path = self.copy.join(file);
+        let written = write_if_changed(&path, content);
+        written.map_err(|error| Trouble::file("mutants", &path, &error))
     }
 
-    /// Makes the mutant's edits in the copy. Returns what the edited files held before.
-    pub(crate) fn plant(&self, mutant: &Mutant) -> Result<Vec<Held>, Trouble> {
-        let mut held = Vec::new();
-        for edit in &mutant.edit {
-            let path = self.copy.join(&edit.file);
-            let text = fs::read_to_string(&path);
-            let text = text.map_err(|error| Trouble::file(&mutant.id, &path, &error))?;
-            let planted = edit.apply(&text).map_err(|error| {
-                let (id, file) = (&mutant.id, edit.file.display());
-                Trouble(format!("{id}: {file}: {}", error.replace('\n', " ")))
-            })?;
-            write_if_changed(&path, planted.as_bytes())
-                .map_err(|error| Trouble::file(&mutant.id, &path, &error))?;
-            held.push(Held { path, text });
-        }
-        Ok(held)
+    /// Makes the mutant's edits in the copy while `use_it` uses it.
+    pub(crate) fn with<T>(
+        &self,
+        sources: &Sources,
+        mutant: &Mutant,
+        use_it: impl FnOnce() -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        let planted = mutant.planted(|file| sources.text(file))?;
+        planted.iter().try_for_each(|(file, text)| self.write(file, text.as_bytes()))?;
+        let used = use_it();
+        planted.keys().try_for_each(|file| self.write(file, &sources.files[file]))?;
+        used
     }
 
-    /// Takes a mutant's edits back, the last one first: two may be in one file.
-    pub(crate) fn restore(&self, held: &[Held]) -> Result<(), Trouble> {
-        for Held { path, text } in held.iter().rev() {
-            let restored = write_if_changed(path, text.as_bytes());
-            restored.map_err(|error| Trouble::file("mutants", path, &error))?;
+    /// Builds the command from the copy as it is, and keeps it as `to`; a warning is an error.
+    /// Returns what the compiler said if it does not compile.
+    pub(crate) fn build(&self, to: &Path) -> Result<Result<(), String>, Trouble> {
+        let mut cargo = self.cargo(&["build", "--release", "--quiet", "--package", "quorate-sim"]);
+        cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
+        cargo.env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
+        let output = ended(&mut cargo)?;
+        if !output.status.success() {
+            return Ok(Err(errors(&output.stderr)));
         }
-        Ok(())
+        let name = format!("quorate-sim{}", env::consts::EXE_SUFFIX);
+        keep(&self.build.join("release").join(name), to).map(Ok)
     }
 
-    /// Builds the command from the copy as it is; a warning is an error. Returns the binary, or
-    /// what the compiler said.
-    pub(crate) fn build(&self) -> Result<Result<PathBuf, String>, Trouble> {
-        let output = self
-            .cargo(&["build", "--release", "--quiet", "--package", "quorate-sim"])
-            .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
-            .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| Trouble(format!("mutants: cargo cannot be run: {error}")))?;
-        if output.status.success() {
-            let name = format!("quorate-sim{}", env::consts::EXE_SUFFIX);
-            Ok(Ok(self.build.join("release").join(name)))
-        } else {
-            Ok(Err(errors(&output.stderr)))
+    /// What the compiler finds wrong in the libraries and commands of the copy as it is, with every
+    /// feature that a hunt asks for.
+    pub(crate) fn check(&self) -> Result<Vec<Fault>, Trouble> {
+        let words = ["check", "--package", "quorate", "--package", "quorate-sim"];
+        let features = ["--features", "quorate/certs", "--message-format", "json"];
+        let output = ended(self.cargo(&words).args(features))?;
+        let faults: Vec<Fault> = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| fault(&serde_json::from_str(line).ok()?))
+            .collect();
+        if faults.is_empty() && !output.status.success() {
+            return Err(Trouble(format!("mutants: {}", errors(&output.stderr))));
         }
+        Ok(faults)
     }
 
     /// Runs the library's tests that `words` name, as `cargo test` takes them, in the copy as it
-    /// is.
-    pub(crate) fn test(&self, words: &str) -> Result<Trial, Trouble> {
+    /// is, with this bug on.
+    pub(crate) fn test(&self, words: &str, on: Option<&str>) -> Result<Trial, Trouble> {
         let words: Vec<&str> =
             ["test", "--package", "quorate"].into_iter().chain(words.split_whitespace()).collect();
-        let output = self.cargo(&words).arg("--no-run").stdin(Stdio::null()).output();
-        let output =
-            output.map_err(|error| Trouble(format!("mutants: cargo cannot be run: {error}")))?;
+        let output = ended(self.cargo(&words).arg("--no-run"))?;
         if !output.status.success() {
             return Ok(Trial::Unbuildable(errors(&output.stderr)));
         }
-        let ended = hunt::finish(self.cargo(&words).arg("--no-fail-fast"))?;
+        let mut cargo = self.cargo(&words);
+        switch(&mut cargo, on);
+        let ended = finish(cargo.arg("--no-fail-fast"))?;
         Ok(ended.map_or(Trial::Hung, |(_, said)| tested::read(&said)))
     }
 
@@ -154,8 +126,31 @@ impl Tree {
             .arg("--target-dir")
             .arg(&self.build)
             .env("RUSTFLAGS", "-Dwarnings");
+        switch(&mut cargo, None);
         cargo
     }
+}
+
+/// What a line of cargo's says is wrong, if it does.
+fn fault(line: &serde_json::Value) -> Option<Fault> {
+    let message = line.get("message")?;
+    let said = message["rendered"].as_str()?.to_owned();
+    let place = |span: &serde_json::Value| {
+        let file = PathBuf::from(span["file_name"].as_str()?);
+        Some((file, usize::try_from(span["byte_start"].as_u64()?).ok()?))
+    };
+    let mut spans: Vec<_> = message["spans"].as_array()?.iter().collect();
+    // What is to blame comes before what it disagrees with.
+    spans.sort_by_key(|span| span["is_primary"] != true);
+    let places = spans.into_iter().filter_map(place).collect();
+    (message["level"] == "error").then_some(Fault { places, said })
+}
+
+/// Copies a command to where no build replaces it.
+pub(crate) fn keep(command: &Path, to: &Path) -> Result<(), Trouble> {
+    let folder = to.parent().map_or(Ok(()), fs::create_dir_all);
+    let kept = folder.and_then(|()| fs::copy(command, to));
+    kept.map(drop).map_err(|error| Trouble::file("mutants", to, &error))
 }
 
 /// What the compiler said, from its first error on.
@@ -163,43 +158,6 @@ fn errors(stderr: &[u8]) -> String {
     let said = String::from_utf8_lossy(stderr);
     let first = said.lines().position(|line| line.starts_with("error")).unwrap_or_default();
     said.lines().skip(first).collect::<Vec<_>>().join("\n")
-}
-
-/// A hash over `before` and these bytes.
-pub(crate) fn hash(before: u64, bytes: &[u8]) -> u64 {
-    mix(before, of_bytes(bytes))
-}
-
-/// Only one process at a time may use the copy.
-fn lock(path: &Path) -> Result<File, Trouble> {
-    let file = File::create(path).map_err(|error| Trouble::file("mutants", path, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(error) => {
-            let path = path.display();
-            Err(Trouble(format!("mutants: {path}: another hunt is under way ({error})")))
-        }
-    }
-}
-
-/// The files that git tracks, and new ones that it does not ignore.
-fn tracked_files(root: &Path) -> Result<Vec<PathBuf>, Trouble> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(root)
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .output()
-        .map_err(|error| Trouble(format!("mutants: git cannot be run: {error}")))?;
-    if !output.status.success() {
-        let root = root.display();
-        return Err(Trouble(format!("mutants: {root} is not a git checkout: what to copy?")));
-    }
-    let names = String::from_utf8_lossy(&output.stdout);
-    let mut files: Vec<PathBuf> =
-        names.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect();
-    files.sort_unstable();
-    files.dedup();
-    Ok(files)
 }
 
 /// Removes every file of this folder of the copy that is not `wanted`, such as one that was moved.
@@ -245,5 +203,18 @@ mod tests {
         assert_eq!(written, now);
         write_if_changed(&path, b"two").expect("it can be written");
         assert_eq!(fs::read(&path).expect("it is there"), b"two");
+    }
+
+    #[test]
+    fn a_fault_is_where_the_compiler_puts_the_blame() {
+        let line = serde_json::json!({ "reason": "compiler-message", "message": {
+            "level": "error", "rendered": "error: no", "spans": [
+                { "file_name": "src/a.rs", "byte_start": 3, "is_primary": false },
+                { "file_name": "src/b.rs", "byte_start": 9, "is_primary": true },
+            ],
+        }});
+        let fault = super::fault(&line).expect("it is one");
+        assert_eq!(fault.said, "error: no");
+        assert_eq!(fault.places, [("src/b.rs".into(), 9), ("src/a.rs".into(), 3)]);
     }
 }

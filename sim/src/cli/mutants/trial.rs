@@ -1,18 +1,15 @@
 //! The hunt by a test: it fails with the bug, and again, and passes without it.
 
 use crate::cli::exit::Trouble;
+use crate::cli::mutants::builds::Builds;
 use crate::cli::mutants::hunt::{Ending, Verdict};
 use crate::cli::mutants::table::Mutant;
 use crate::cli::mutants::tested::Trial;
-use crate::cli::mutants::tree::Tree;
 
 /// Hunts the mutant with `test`.
-pub(crate) fn hunt(tree: &Tree, mutant: &Mutant, test: &str) -> Result<Ending, Trouble> {
-    let held = tree.plant(mutant)?;
-    let planted = tree.test(test).and_then(|first| Ok((first, tree.test(test)?)));
-    tree.restore(&held)?;
-    let (first, again) = planted?;
-    let (verdict, note) = judge(first, again, || tree.test(test))?;
+pub(crate) fn hunt(builds: &Builds, mutant: &Mutant, test: &str) -> Result<Ending, Trouble> {
+    let (first, again) = builds.trials(mutant, test)?;
+    let (verdict, note) = judge(first, again, || builds.trial_of_original(test))?;
     Ok((verdict, note, None))
 }
 

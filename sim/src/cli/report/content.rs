@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cli::args::Family;
 use crate::cli::canary::Canary;
 use crate::cli::exit::Exit;
-use crate::cli::text::Finding;
+use crate::cli::text::{Finding, replay_line};
 use crate::fingerprint::Fingerprint;
 use crate::summary::{FailedSeed, Summary};
 use crate::sweep::{End, Seeds};
@@ -17,6 +17,8 @@ const GATE_SEEDS: u64 = 1_000;
 /// A finished sweep.
 #[derive(Debug)]
 pub(crate) struct Report {
+    /// What the command is called.
+    pub(crate) program: String,
     /// What the seeds drew from.
     pub(crate) family: Family,
     /// The seeds that were asked for.
@@ -49,6 +51,11 @@ impl Report {
             None if large && !summary.missed_musts().is_empty() => Exit::Vacuous,
             None => Exit::Fine,
         }
+    }
+
+    /// The command line that runs a seed again.
+    pub(crate) fn seed_line(&self, seed: u64) -> String {
+        replay_line(&self.program, seed, self.family)
     }
 
     /// Whether the bug was not found that has to be.

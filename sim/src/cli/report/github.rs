@@ -3,14 +3,14 @@
 use crate::cli::exit::Exit;
 use crate::cli::report::content::{Report, by_fingerprint};
 use crate::cli::report::table;
-use crate::cli::text::{Finding, counted, replay_line};
+use crate::cli::text::{Finding, counted};
 
 /// One workflow command per way of failing.
 pub(crate) fn annotations(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, seeds) in by_fingerprint(&report.summary.failed) {
         let finding = Finding::of(&seeds[0].failure);
-        let replay = replay_line(seeds[0].seed, report.family);
+        let replay = report.seed_line(seeds[0].seed);
         let count = counted(seeds.len() as u64, "seed");
         let text = format!("{}\nreplay: {replay} ({count})", finding.saw);
         let place = finding.place.as_deref().and_then(|place| place.rsplit_once(':'));
@@ -27,9 +27,9 @@ pub(crate) fn annotations(report: &Report) -> Vec<String> {
 
 /// Markdown: the failures, then the table.
 pub(crate) fn step_summary(report: &Report) -> String {
-    let mut text = format!("## cargo sim: {}\n\n", cell(&report.verdict()));
+    let mut text = format!("## {}: {}\n\n", report.program, cell(&report.verdict()));
     for (name, seeds) in by_fingerprint(&report.summary.failed) {
-        let first = table::failure(seeds[0], report.family);
+        let first = table::failure(seeds[0], &report.seed_line(seeds[0].seed));
         let count = counted(seeds.len() as u64, "seed");
         text.push_str(&format!("### {}, {count}\n\n```text\n{first}\n```\n\n", cell(&name)));
     }

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::args::Family;
 use crate::cli::report::content::Report;
 use crate::cli::report::worth::{chance_of_news, failing_share_max};
-use crate::cli::text::{Finding, rate, replay_line};
+use crate::cli::text::{Finding, rate};
 use crate::coverage::MARKS;
 use crate::fingerprint::Fingerprint;
 use crate::summary::FailedSeed;
@@ -210,11 +209,11 @@ fn record(report: &Report) -> SweepRecord {
             .as_ref()
             .map(|canary| CanaryRecord { seeds: canary.seeds, found_by: canary.found_by.clone() }),
         missed_musts: summary.missed_musts().iter().map(|name| (*name).to_owned()).collect(),
-        failures: summary.failed.iter().map(|f| failure(f, report.family)).collect(),
+        failures: summary.failed.iter().map(|failed| failure(failed, report)).collect(),
     }
 }
 
-fn failure(failed: &FailedSeed, family: Family) -> FailureRecord {
+fn failure(failed: &FailedSeed, report: &Report) -> FailureRecord {
     let finding = Finding::of(&failed.failure);
     FailureRecord {
         seed: failed.seed,
@@ -224,7 +223,7 @@ fn failure(failed: &FailedSeed, family: Family) -> FailureRecord {
         saw: finding.saw,
         at: finding.at,
         place: finding.place,
-        replay: replay_line(failed.seed, family),
+        replay: report.seed_line(failed.seed),
         after_seeds: failed.after_seeds,
         after_cpu_seconds: failed.after_cpu.as_secs_f64(),
         faults: failed.faults.iter().map(|kind| (*kind).to_owned()).collect(),

@@ -10,10 +10,10 @@ use crate::cli::report::table;
 
 /// The report as XML.
 pub(crate) fn document(report: &Report) -> Result<String, Trouble> {
-    let mut suite = TestSuite::new("cargo sim");
+    let mut suite = TestSuite::new(report.program.as_str());
     suite.set_time(report.elapsed);
     for (name, seeds) in by_fingerprint(&report.summary.failed) {
-        let first = table::failure(seeds[0], report.family);
+        let first = table::failure(seeds[0], &report.seed_line(seeds[0].seed));
         let numbers: Vec<String> = seeds.iter().map(|failed| failed.seed.to_string()).collect();
         let text = format!("{first}\nall its seeds: {}", numbers.join(", "));
         suite.add_test_case(case(&name, Some(&text), Duration::ZERO));

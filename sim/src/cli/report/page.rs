@@ -3,7 +3,7 @@
 use crate::cli::exit::Exit;
 use crate::cli::report::content::Report;
 use crate::cli::report::table;
-use crate::cli::text::{Finding, grouped, replay_line};
+use crate::cli::text::{Finding, grouped};
 use crate::coverage::MARKS;
 
 const STYLE: &str = "\
@@ -23,12 +23,12 @@ code{font:13px ui-monospace,monospace;user-select:all}
 pub(crate) fn document(report: &Report) -> String {
     let verdict = escaped(&report.verdict());
     let class = if report.exit() == Exit::Fine { "good" } else { "bad" };
-    let subject = escaped(&report.subject());
+    let (program, subject) = (escaped(&report.program), escaped(&report.subject()));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>cargo sim: {verdict}</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n\
-         <h1>cargo sim, {subject}: <span class=\"{class}\">{verdict}</span></h1>\n"
+         <title>{program}: {verdict}</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n\
+         <h1>{program}, {subject}: <span class=\"{class}\">{verdict}</span></h1>\n"
     );
     page.push_str(&failures(report));
     page.push_str("<h2>Summary</h2>\n<table>\n");
@@ -58,7 +58,7 @@ fn failures(report: &Report) -> String {
             escaped(&finding.check),
             escaped(&finding.saw),
             finding.at.unwrap_or_default(),
-            escaped(&replay_line(failed.seed, report.family)),
+            escaped(&report.seed_line(failed.seed)),
         ));
     }
     text.push_str("</table>\n");

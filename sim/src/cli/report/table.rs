@@ -5,7 +5,7 @@ use std::iter;
 use crate::cli::args::Family;
 use crate::cli::report::content::Report;
 use crate::cli::report::worth::{chance_of_news, failing_share_max};
-use crate::cli::text::{Finding, counted, grouped, rate, replay_line, span};
+use crate::cli::text::{Finding, counted, grouped, rate, span};
 use crate::coverage::MARKS;
 use crate::summary::{FailedSeed, Summary};
 
@@ -14,12 +14,11 @@ const LABEL_WIDTH: usize = 16;
 /// Where lists are wrapped.
 const LINE_WIDTH: usize = 98;
 
-/// What one failed seed is told with.
-pub(crate) fn failure(failed: &FailedSeed, family: Family) -> String {
+/// What one failed seed is told with; `replay` runs it again.
+pub(crate) fn failure(failed: &FailedSeed, replay: &str) -> String {
     let finding = Finding::of(&failed.failure);
     let at = finding.at.map(|at| format!(" at {at} s")).unwrap_or_default();
     let (check, saw, seed) = (finding.check, finding.saw, failed.seed);
-    let replay = replay_line(seed, family);
     format!("FAIL  {check}: {saw}\n      seed {seed}{at}\n      replay: {replay}")
 }
 

@@ -32,10 +32,18 @@ fn report(failures: Vec<Option<Failure>>, marks: u32) -> Report {
     for (seed, failure) in failures.into_iter().enumerate() {
         let tally = Tally { events: 1_000, ..Tally::default() };
         let marks = vec![marks; MARKS.len()];
-        let outcome = Outcome { seed: seed as u64, digest: 0, tally, marks, failure };
+        let outcome = Outcome {
+            seed: seed as u64,
+            digest: 0,
+            tally,
+            marks,
+            sightings: Default::default(),
+            failure,
+        };
         summary.add(&SeedRun { outcome, cpu: Duration::from_millis(1), rechecked: false });
     }
     Report {
+        program: "cargo sim".to_owned(),
         family: Family::default(),
         seeds: Seeds::all(0..=count - 1),
         parts: None,
@@ -102,7 +110,7 @@ fn a_large_sweep_must_reach_its_marks_and_a_small_one_tells() {
 #[test]
 fn a_failed_seed_is_told_with_its_check_its_time_and_its_replay() {
     let report = failed_report();
-    let text = table::failure(&report.summary.failed[0], report.family);
+    let text = table::failure(&report.summary.failed[0], &report.seed_line(1));
     let expected = "FAIL  S1 election-safety: term 7 has <two> leaders: n2 & n4\n      \
                     seed 1 at 1.204310 s\n      replay: cargo sim --seed 1";
     assert_eq!(text, expected);

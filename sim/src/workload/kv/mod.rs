@@ -8,6 +8,7 @@ mod model;
 mod object;
 mod operation;
 mod store;
+mod words;
 
 use crate::choice::Draw;
 use crate::digest::mix;
@@ -110,6 +111,14 @@ impl Workload for Kv {
 
     fn query(&self, op: OpId, draw: &mut Draw<'_>) -> Vec<u8> {
         Operation::Get { key: &name(self.key(op, draw)) }.encode()
+    }
+
+    fn words(&self, command: &[u8]) -> String {
+        words::words(command)
+    }
+
+    fn is_kv(&self) -> bool {
+        true
     }
 
     fn object(&self) -> Option<Object> {

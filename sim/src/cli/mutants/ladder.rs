@@ -1,0 +1,144 @@
+//! What each rung of the ladder of searches took to find each bug, as Markdown.
+
+use std::time::Duration;
+
+use crate::cli::mutants::kills::Row;
+use crate::cli::text::grouped;
+use crate::rung::Rung;
+use crate::summary::median;
+
+/// Two tables: the rungs, and the bugs with their rows of each rung.
+pub(crate) fn markdown(rungs: &[(Rung, Vec<Row>)], seeds_max: u64) -> String {
+    let mut lines = vec![
+        "| rung | found in every campaign | seeds, median | CPU s, median | not always found |"
+            .to_owned(),
+        "|---|---|---|---|---|".to_owned(),
+    ];
+    lines.extend(rungs.iter().map(|(rung, rows)| of_rung(*rung, rows)));
+    let names: Vec<&str> = rungs.iter().map(|(rung, _)| rung.name()).collect();
+    let columns = names.join(" | ");
+    lines.extend([
+        String::new(),
+        format!(
+            "Medians of seeds and of CPU seconds to the first failure; {} seeds were the most.",
+            grouped(seeds_max)
+        ),
+        String::new(),
+        format!("| bug | profile | found by | {columns} | lines left |"),
+        format!("|---|---|---|{}---|", "---|".repeat(rungs.len())),
+    ]);
+    let count = rungs.first().map_or(0, |(_, rows)| rows.len());
+    lines.extend((0..count).map(|at| {
+        let rows: Vec<&Row> = rungs.iter().map(|(_, rows)| &rows[at]).collect();
+        of_bug(&rows)
+    }));
+    lines.join("\n")
+}
+
+fn of_rung(rung: Rung, rows: &[Row]) -> String {
+    let seeds: Vec<u64> = rows.iter().filter_map(|row| row.seeds_to_kill).collect();
+    let took: Vec<Duration> = rows
+        .iter()
+        .filter_map(|row| row.cpu_seconds_to_kill.map(Duration::from_secs_f64))
+        .collect();
+    let (always, others): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.killed == row.campaigns);
+    let others: Vec<String> = others.iter().map(|row| missed(row)).collect();
+    let medians = match seeds.is_empty() {
+        true => ["-".to_owned(), "-".to_owned()],
+        false => [grouped(median(&seeds)), format!("{:.1}", median(&took).as_secs_f64())],
+    };
+    format!(
+        "| {} | {} of {} | {} | {} | {} |",
+        rung.name(),
+        always.len(),
+        rows.len(),
+        medians[0],
+        medians[1],
+        others.join(", "),
+    )
+}
+
+fn missed(row: &Row) -> String {
+    match row.killed {
+        0 => row.id.clone(),
+        killed => format!("{} ({killed} of {})", row.id, row.campaigns),
+    }
+}
+
+/// One bug, with its row of each rung.
+fn of_bug(rows: &[&Row]) -> String {
+    let cells: Vec<String> = rows.iter().map(|row| cell(row)).collect();
+    let checks = rows.iter().flat_map(|row| &row.checks).collect::<std::collections::BTreeSet<_>>();
+    let checks: Vec<&str> = checks.into_iter().map(String::as_str).collect();
+    let first = rows[0];
+    let lines = rows.iter().rev().find_map(|row| row.lines);
+    format!(
+        "| {} | {} | {} | {} | {} |",
+        first.id,
+        first.profile.as_deref().unwrap_or("default"),
+        checks.join(", "),
+        cells.join(" | "),
+        lines.map_or_else(|| "-".to_owned(), |lines| lines.to_string()),
+    )
+}
+
+/// What one rung took.
+fn cell(row: &Row) -> String {
+    match (row.seeds_to_kill, row.cpu_seconds_to_kill) {
+        (Some(seeds), Some(seconds)) if row.killed == row.campaigns => {
+            format!("{}; {seconds:.1} s", grouped(seeds))
+        }
+        (Some(seeds), Some(seconds)) => {
+            let (killed, of) = (row.killed, row.campaigns);
+            format!("{}; {seconds:.1} s, {killed} of {of}", grouped(seeds))
+        }
+        _ => "not found".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::mutants::hunt::{Campaign, Verdict};
+    use crate::cli::mutants::kills;
+    use crate::cli::mutants::table::Mutant;
+
+    fn campaign(mutant: &str, number: u64, killed: Option<(u64, f64)>) -> Campaign {
+        let failure = killed.map(|(seeds, seconds)| {
+            serde_json::json!({
+                "seed": seeds - 1, "kind": "safety", "check": "S9 log-matching", "saw": "two",
+                "after_seeds": seeds, "after_cpu_seconds": seconds, "fingerprint": "",
+                "replay": "", "faults": [],
+            })
+        });
+        let verdict = if killed.is_some() { Verdict::Killed } else { Verdict::Survived };
+        serde_json::from_value(serde_json::json!({
+            "sources": "", "mutant": mutant, "edits": "", "campaign": number, "seeds_max": 9,
+            "rung": "", "verdict": verdict, "note": "", "failure": failure,
+        }))
+        .expect("it is a campaign")
+    }
+
+    #[test]
+    fn each_rung_has_its_medians_and_says_what_it_missed() {
+        let mutant = |id: &str| -> Mutant {
+            let text = "wrong = 'x'\nkind = 'safety'\nhunter = 'simulator'\nedit = []";
+            toml::from_str(&format!("id = '{id}'\n{text}")).expect("it is well formed")
+        };
+        let mutants = [mutant("A1"), mutant("B2")];
+        let low =
+            [campaign("A1", 0, Some((3, 1.0))), campaign("A1", 1, None), campaign("B2", 0, None)];
+        let high = [campaign("A1", 0, Some((2, 0.5))), campaign("B2", 0, Some((6, 1.5)))];
+        let rows = |campaigns: &[Campaign]| kills::rows(&mutants, campaigns);
+        let told = markdown(&[(Rung::Random, rows(&low)), (Rung::Swarm, rows(&high))], 9);
+        for line in [
+            "| random | 0 of 2 | 3 | 1.0 | A1 (1 of 2), B2 |",
+            "| swarm | 2 of 2 | 2 | 0.5 |  |",
+            "| A1 | default | S9 log-matching | 3; 1.0 s, 1 of 2 | 2; 0.5 s | - |",
+            "| B2 | default | S9 log-matching | not found | 6; 1.5 s | - |",
+        ] {
+            assert!(told.lines().any(|one| one == line), "{line}\n{told}");
+        }
+    }
+}
