@@ -1,0 +1,10 @@
+//! What every system has: words as bytes, snapshots in rows, a node that serves, a client that
+//! finds its cluster again, a prompt, and how commands end.
+
+pub mod codec;
+pub mod exit;
+pub mod prompt;
+pub mod reach;
+pub mod rows;
+pub mod serve;
+pub mod show;

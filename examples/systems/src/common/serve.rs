@@ -1,0 +1,144 @@
+//! One node of a system: its flags, and its life from its directory to a signal.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use quorate::machine::StateMachine;
+use quorate::runtime::{Server, ServerConfig};
+use quorate::storage::ClusterId;
+use quorate::types::NodeId;
+use tokio::runtime::Runtime;
+use tracing::{info, level_filters::LevelFilter};
+
+use crate::common::exit::{Done, Exit, Trouble};
+
+/// How large one file of the log is.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// What a node is told.
+#[derive(Args, Clone, Debug)]
+pub struct ServeFlags {
+    /// This node's id, from 1; never given to another node again
+    #[arg(long, value_name = "N")]
+    pub id: u64,
+    /// Every node of the cluster, this one among them: 1=127.0.0.1:7401,2=127.0.0.1:7402,…
+    #[arg(long, value_name = "ID=ADDRESS", value_delimiter = ',', required = true)]
+    pub members: Vec<NodeAt>,
+    /// The node's own directory, made if it is missing; everything it acknowledged is in it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Where to listen, if that is not where the others reach this node
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Let words leave this machine in the clear: without it only loopback addresses are used
+    #[arg(long)]
+    pub plaintext: bool,
+    /// What to write about to the standard error: error, warn, info or debug
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: LevelFilter,
+}
+
+/// A node's id and where it is reached: `4=10.0.0.4:7400`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeAt {
+    /// The node.
+    pub id: NodeId,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+impl ServeFlags {
+    /// The node that is meant, of this cluster; every field may be changed before the start.
+    ///
+    /// # Errors
+    /// What is wrong with the flags.
+    pub fn config(&self, cluster: ClusterId) -> Result<ServerConfig, Trouble> {
+        let members = self.members.iter().map(|node| (node.id, node.address));
+        let config = ServerConfig::new(&self.data_dir, cluster, NodeId(self.id), members);
+        let mut config =
+            config.map_err(|error| Trouble::wrong(format!("--id, --members: {error}")))?;
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.plaintext = self.plaintext;
+        // Words are small: files of the log need not be large, nor many of them be made ahead.
+        let storage = &mut config.replica.storage;
+        (storage.segment_bytes, storage.segments_ahead) = (SEGMENT_BYTES, 1);
+        Ok(config)
+    }
+
+    /// Runs the node until SIGTERM or Ctrl-C ends it in good order, or it cannot go on.
+    ///
+    /// # Errors
+    /// Why it did not start, or stopped by itself.
+    pub fn run(&self, config: ServerConfig, machine: impl StateMachine + Send + 'static) -> Done {
+        let words = tracing_subscriber::fmt().with_writer(std::io::stderr);
+        words.with_max_level(self.log).with_target(false).init();
+        let runtime = Runtime::new();
+        let runtime = runtime.map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
+        runtime.block_on(serve(config, machine))
+    }
+}
+
+async fn serve(config: ServerConfig, machine: impl StateMachine + Send + 'static) -> Done {
+    let id = config.replica.raft.id;
+    let mut server = Server::start(config, machine).await.map_err(Trouble::wrong)?;
+    info!(%id, address = %server.address(), "serving; Ctrl-C ends the node in good order");
+    let failed = |failure| Trouble::new(Exit::Failed, failure);
+    tokio::select! {
+        ended = server.ended() => return ended.map(|()| Exit::Done).map_err(failed),
+        () = signal() => info!("shutting down"),
+    }
+    server.shutdown().await.map(|()| Exit::Done).map_err(failed)
+}
+
+/// Waits for SIGTERM, where there is such a thing, or Ctrl-C.
+pub async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = tokio::signal::ctrl_c() => return,
+            }
+        }
+    }
+    // Where it cannot be heard it ends the process by itself.
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+impl FromStr for NodeAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NodeAt, String> {
+        let read = || {
+            let (id, address) = text.split_once('=')?;
+            let id = id.parse().ok().filter(|id| *id > 0)?;
+            Some(NodeAt { id: NodeId(id), address: address.parse().ok()? })
+        };
+        read().ok_or_else(|| format!("`{text}` is not ID=ADDRESS, like 1=127.0.0.1:7401"))
+    }
+}
+
+impl fmt::Display for NodeAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.id.0, self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_read_as_it_is_written() {
+        let node: NodeAt = "4=127.0.0.1:7404".parse().expect("it is one");
+        assert_eq!((node.id, node.to_string()), (NodeId(4), "4=127.0.0.1:7404".to_owned()));
+        for text in ["", "4", "0=127.0.0.1:1", "x=127.0.0.1:1", "1=here"] {
+            let error = text.parse::<NodeAt>().expect_err(text);
+            assert!(error.contains(&format!("`{text}`")), "{error}");
+        }
+    }
+}

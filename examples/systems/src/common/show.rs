@@ -1,0 +1,43 @@
+//! Who leads, who follows and who is silent, as far as one node that answers knows.
+
+use std::fmt::Write as _;
+
+use quorate::raft::RoleName;
+use quorate::runtime::Report;
+
+use crate::common::exit::{Done, Exit};
+use crate::common::reach::Reach;
+
+/// Prints one line for each member of the cluster.
+///
+/// # Errors
+/// No node answers.
+pub fn status(reach: &Reach) -> Done {
+    let report = reach.client.report_of_leader()?;
+    reach.remember();
+    let mut all_well = report.status.role == RoleName::Leader;
+    let mut text = String::new();
+    for member in report.membership.members() {
+        let address = member.address.as_str();
+        let told = reach.client.with_deadline(std::time::Duration::from_secs(1)).report(address);
+        all_well &= told.is_ok();
+        let _ =
+            writeln!(text, "{} {address} {}", member.id, told.map_or_else(silent, |t| does(&t)));
+    }
+    print!("{text}");
+    Ok(if all_well { Exit::Done } else { Exit::No })
+}
+
+fn silent(_: impl Sized) -> String {
+    "does not answer".to_owned()
+}
+
+fn does(report: &Report) -> String {
+    let status = &report.status;
+    let does = match status.role {
+        RoleName::Leader => "leads",
+        RoleName::Follower => "follows",
+        _ => "looks for a leader",
+    };
+    format!("{does}, term {}, applied {}", status.term.0, status.applied.0)
+}

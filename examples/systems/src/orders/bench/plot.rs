@@ -1,0 +1,134 @@
+//! What was measured as a picture: orders a second and waits, by the number of nodes.
+
+use std::error::Error;
+use std::path::Path;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::orders::bench::measured::Measured;
+
+const SIZE: (u32, u32) = (1100, 460);
+const FONT: &str = "sans-serif";
+/// With batching and without: colours that nobody takes for one another.
+const COLOURS: [RGBColor; 2] = [RGBColor(0, 114, 178), RGBColor(213, 94, 0)];
+
+/// One line of a picture: its name, its colour, whether it is the upper one of two, its points.
+struct Line {
+    name: String,
+    colour: RGBColor,
+    is_filled: bool,
+    points: Vec<(f64, f64)>,
+}
+
+/// Draws both pictures beside one another, as SVG.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn write(path: &Path, measured: &[Measured]) -> Result<(), Box<dyn Error>> {
+    let area = SVGBackend::new(path, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let (left, right) = area.split_horizontally(SIZE.0 / 2);
+    let rates = lines(measured, "", true, |measured| measured.per_second().mean);
+    draw(&left, "orders per second", &rates)?;
+    let mut waits = Vec::new();
+    for (name, quantile) in [("p50 ", 0.5), ("p99 ", 0.99)] {
+        let wait = |measured: &Measured| measured.latencies.milliseconds(quantile);
+        waits.extend(lines(measured, name, quantile < 0.9, wait));
+    }
+    draw(&right, "milliseconds until the reply", &waits)?;
+    area.present()?;
+    Ok(())
+}
+
+fn lines(
+    measured: &[Measured],
+    name: &str,
+    is_filled: bool,
+    of: impl Fn(&Measured) -> f64,
+) -> Vec<Line> {
+    let line = |(batching, colour)| {
+        let those = measured.iter().filter(|measured| measured.setup.batching == batching);
+        let mut points: Vec<(f64, f64)> =
+            those.map(|measured| (measured.setup.nodes as f64, of(measured))).collect();
+        points.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let kind = if batching { "with batching" } else { "without batching" };
+        Line { name: format!("{name}{kind}"), colour, is_filled, points }
+    };
+    std::iter::zip([true, false], COLOURS).map(line).collect()
+}
+
+fn draw(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    title: &str,
+    lines: &[Line],
+) -> Result<(), Box<dyn Error>> {
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0, f64::max);
+    let (nodes, height) = (most(|point| point.0) + 0.5, most(|point| point.1).max(1e-3) * 1.3);
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, (FONT, 18))
+        .margin(12)
+        .x_label_area_size(40)
+        .y_label_area_size(60)
+        .build_cartesian_2d(0.5..nodes, 0.0..height)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(10)
+        .x_label_formatter(&whole)
+        .x_desc("nodes, all on one machine")
+        .label_style((FONT, 13))
+        .light_line_style(TRANSPARENT)
+        .draw()?;
+    for Line { name, colour, is_filled, points } in lines {
+        let style = ShapeStyle { color: colour.to_rgba(), filled: *is_filled, stroke_width: 2 };
+        chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
+        let dots = points.iter().map(|point| Circle::new(*point, 4, style));
+        let sign = move |(x, y)| Circle::new((x + 10, y), 4, style);
+        chart.draw_series(dots)?.label(name).legend(sign);
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .label_font((FONT, 13))
+        .draw()?;
+    Ok(())
+}
+
+/// The label of a number of nodes; none between two.
+fn whole(nodes: &f64) -> String {
+    if nodes.fract().abs() < 1e-9 { format!("{nodes:.0}") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::orders::bench::measured::{Run, Setup};
+
+    #[test]
+    fn the_picture_has_a_dot_for_each_number_and_names_for_each_line() {
+        let of = |nodes, batching| {
+            let mut measured = Measured::new(Setup { nodes, batching });
+            let took = Duration::from_secs(nodes);
+            measured.runs.push(Run { orders: 500, took, nodes: None, clients: None });
+            measured.latencies.add(Duration::from_millis(nodes));
+            measured
+        };
+        let measured = [of(1, true), of(1, false), of(3, true), of(3, false)];
+        let root = tempfile::TempDir::new().expect("there is room");
+        let path = root.path().join("plot.svg");
+        write(&path, &measured).expect("there is room");
+        let svg = fs::read_to_string(&path).expect("it is there");
+        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{svg}");
+        // Two numbers of nodes, three lines of each kind, and a sign for each line.
+        assert_eq!(svg.matches("<circle").count(), (2 + 1) * 3 * 2);
+        for name in ["p50 with batching", "p99 without batching", "orders per second"] {
+            assert!(svg.contains(name), "no {name}");
+        }
+    }
+}

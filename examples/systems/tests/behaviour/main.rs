@@ -1,0 +1,15 @@
+//! What must be seen to work, system by system, on real processes: the binaries that the guides
+//! name, their files, signals, and a network between them that can be cut.
+#![cfg(unix)]
+
+#[allow(dead_code, reason = "each package of tests uses what it needs")]
+#[path = "../../../../tests/common/processes.rs"]
+mod processes;
+#[allow(dead_code, reason = "each package of tests uses what it needs")]
+#[path = "../../../../tests/common/said.rs"]
+mod said;
+mod support;
+
+mod chat;
+mod directory;
+mod orders;
