@@ -1,6 +1,8 @@
 //! The command `quorate`, as a person uses it: real processes, real files, real signals.
 #![cfg(unix)]
 
+#[path = "../common/addresses.rs"]
+mod addresses;
 mod away;
 mod backups;
 mod directories;

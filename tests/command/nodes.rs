@@ -9,7 +9,8 @@ use std::process::{Command, ExitStatus};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) use crate::processes::{Processes, eventually, free_address, pause};
+use crate::addresses::free_address;
+pub(crate) use crate::processes::{Processes, eventually, pause};
 use crate::told::{Told, command, quorate_in};
 
 /// Nodes that run, and the directories of all.

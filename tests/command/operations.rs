@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::nodes::{Processes, eventually, free_address};
+use crate::addresses::free_address;
+use crate::nodes::{Processes, eventually};
 use crate::told::Told;
 
 const PAGE: &str = include_str!("../../docs/OPERATIONS.md");

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
@@ -93,10 +92,4 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 #[expect(clippy::disallowed_methods, reason = "it waits for other processes")]
 pub(crate) fn pause(span: Duration) {
     std::thread::sleep(span);
-}
-
-/// An address that nobody listens at. Another process may take it before it is used.
-pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
-    listener.local_addr().expect("it is bound")
 }

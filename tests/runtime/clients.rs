@@ -13,7 +13,8 @@ use quorate::types::{
 };
 use tokio::task::JoinSet;
 
-use crate::cluster::{CLUSTER, Cluster, Lines, eventually, free_address};
+use crate::addresses::free_address;
+use crate::cluster::{CLUSTER, Cluster, Lines, eventually};
 
 /// Enough for calls that are to fail at it.
 const SHORT: Duration = Duration::from_millis(400);

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::addresses::free_address;
 use quorate::machine::StateMachine;
 #[cfg(feature = "certs")]
 use quorate::runtime::certs::Directory;
@@ -235,10 +236,4 @@ fn small(config: &mut ServerConfig) {
     replica.trailing_entries = 10;
     // Both ways of asking it, in every cluster.
     config.inline_machine = config.replica.raft.id.0.is_multiple_of(2);
-}
-
-/// An address that nobody listens at. Another process may take it before it is used.
-pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
-    listener.local_addr().expect("it is bound")
 }

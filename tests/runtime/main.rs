@@ -1,5 +1,7 @@
 //! Nodes that run for real: files, sockets and threads, in one process.
 
+#[path = "../common/addresses.rs"]
+mod addresses;
 mod carrying;
 mod client_rules;
 mod clients;

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::cluster::{CLUSTER, Cluster, Lines, eventually, free_address, refusals, refused};
+use crate::addresses::free_address;
+use crate::cluster::{CLUSTER, Cluster, Lines, eventually, refusals, refused};
 use crate::raw::{Raw, hello, hello_of, message, request};
 
 /// A node alone, whose connections are bounded so.

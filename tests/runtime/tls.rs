@@ -25,7 +25,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::cluster::{CLUSTER, Cluster, Lines, eventually, free_address, refusals, refused};
+use crate::addresses::free_address;
+use crate::cluster::{CLUSTER, Cluster, Lines, eventually, refusals, refused};
 use crate::raw::{Raw, hello, message};
 
 const NODE: fn(u64) -> Principal = |id| Principal::Node(NodeId(id));

@@ -5,9 +5,9 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::addresses::free_address;
 use crate::faults::town::{Place, Town};
 use crate::mount::{Image, run};
-use crate::nodes::free_address;
 use crate::program::build;
 use crate::skip::skipped;
 

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::addresses::free_address;
 use crate::faults::town::{Place, Town};
 use crate::load::Dice;
-use crate::nodes::{free_address, pause};
+use crate::nodes::pause;
 
 /// What becomes of bytes on their way to a node.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,7 +39,7 @@ struct State {
 impl Proxy {
     /// Passes on to `to` what arrives at the address that it gives.
     fn start(to: SocketAddr, seed: u64) -> (Proxy, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
+        let listener = TcpListener::bind(free_address()).expect("there are ports");
         let address = listener.local_addr().expect("it is bound");
         let proxy = Proxy(Arc::default());
         let accepting = proxy.clone();

@@ -2,6 +2,8 @@
 //! name, their files, signals, and a network between them that can be cut.
 #![cfg(unix)]
 
+#[path = "../../../../tests/common/addresses.rs"]
+mod addresses;
 #[allow(dead_code, reason = "each package of tests uses what it needs")]
 #[path = "../../../../tests/common/processes.rs"]
 mod processes;

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::processes::{Processes, eventually, free_address};
+use crate::addresses::free_address;
+use crate::processes::{Processes, eventually};
 use crate::said::Told;
 use crate::support::wires::Wires;
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::addresses::free_address;
 use quorate::wire::{Frame, FrameReader};
 
 /// How often somebody looks whether a wire is whole again.
@@ -41,7 +42,7 @@ struct State {
 impl Wires {
     /// An address before the node `id`, which listens at `to`.
     pub(crate) fn before(&self, id: u64, to: SocketAddr) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
+        let listener = TcpListener::bind(free_address()).expect("there are ports");
         let address = listener.local_addr().expect("it is bound");
         let wires = self.clone();
         thread::spawn(move || {
