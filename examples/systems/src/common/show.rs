@@ -16,13 +16,17 @@ pub fn status(reach: &Reach) -> Done {
     let report = reach.client.report_of_leader()?;
     reach.remember();
     let mut all_well = report.status.role == RoleName::Leader;
+    // In a split down the middle its side goes on, from when all have agreed to that.
+    let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
+    let casting = agreed.and_then(|membership| membership.incoming().casting());
     let mut text = String::new();
     for member in report.membership.members() {
         let address = member.address.as_str();
         let told = reach.client.with_deadline(std::time::Duration::from_secs(1)).report(address);
         all_well &= told.is_ok();
-        let _ =
-            writeln!(text, "{} {address} {}", member.id, told.map_or_else(silent, |t| does(&t)));
+        let does = told.map_or_else(silent, |told| does(&told));
+        let casting = if casting == Some(member.id) { ", the casting vote" } else { "" };
+        let _ = writeln!(text, "{} {address} {does}{casting}", member.id);
     }
     print!("{text}");
     Ok(if all_well { Exit::Done } else { Exit::No })

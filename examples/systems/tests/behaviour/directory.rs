@@ -11,9 +11,9 @@ fn directory() -> Cluster {
     Cluster::start(env!("CARGO_BIN_EXE_directory"), 4)
 }
 
-/// The leader and a replica, and the two other replicas.
+/// The leader, which has the casting vote, and a replica; and the two other replicas.
 fn halves(cluster: &Cluster) -> ([u64; 2], [u64; 2]) {
-    let leader = cluster.leader();
+    let leader = cluster.leader_with_casting_vote();
     let others: Vec<u64> = cluster.ids().into_iter().filter(|id| *id != leader).collect();
     ([leader, others[0]], [others[1], others[2]])
 }

@@ -128,10 +128,20 @@ impl Cluster {
 
     /// Who leads, once somebody does.
     pub(crate) fn leader(&self) -> u64 {
+        self.leader_where(|_| true)
+    }
+
+    /// Who leads, once its side would go on in a split down the middle.
+    pub(crate) fn leader_with_casting_vote(&self) -> u64 {
+        self.leader_where(|line| line.contains("casting vote"))
+    }
+
+    fn leader_where(&self, is_so: impl Fn(&str) -> bool) -> u64 {
         let mut leader = None;
         eventually("somebody leads", || {
             let told = self.ask(&["status", "--timeout", "3"]);
-            leader = told.out.lines().find(|line| line.contains(" leads")).and_then(first_number);
+            let mut lines = told.out.lines().filter(|line| line.contains(" leads"));
+            leader = lines.find(|line| is_so(line)).and_then(first_number);
             leader.is_some()
         });
         leader.expect("it was waited for")
