@@ -1,6 +1,9 @@
 //! What is told of failures: hand-made recordings in which each family of checks has something to
 //! accuse, and the sentences that come of them.
 
+#[path = "common/status.rs"]
+mod status;
+
 use std::time::Duration;
 
 use quorate::raft::{RoleName, Status};
@@ -13,6 +16,8 @@ use quorate_sim::observe::Violation;
 use quorate_sim::outcome::Failure;
 use quorate_sim::record::{Event, EventId, Record, Sent, Taken, Way, What};
 use quorate_sim::time::SimTime;
+
+use status::follower;
 
 /// Three voters, and what happens to them.
 struct Stage {
@@ -36,26 +41,7 @@ impl Stage {
         let record = Record { nodes: nodes.clone(), membership, plan, events, states };
         let mut stage = Stage { record, packets: 0 };
         for id in nodes {
-            let status = Status {
-                id,
-                role: RoleName::Follower,
-                term: Term(1),
-                vote: None,
-                promise: Duration::ZERO,
-                leader: None,
-                last: EntryId::ZERO,
-                durable: Index::ZERO,
-                committed: Index::ZERO,
-                applied: Index::ZERO,
-                snapshot: Index::ZERO,
-                base: Index::ZERO,
-                disk_full: false,
-                tail_bytes: 0,
-                unapplied_bytes: 0,
-                outbox_messages: 0,
-                reads_waiting: 0,
-            };
-            stage.record.states.push(status);
+            stage.record.states.push(follower(id, Term(1)));
             stage.push(id.0, None, What::Started { kept: Vec::new(), lost: Vec::new() });
         }
         stage

@@ -5,6 +5,7 @@ use quorate_sim::picture::document;
 use quorate_sim::profile::Profile;
 use quorate_sim::record::{Recording, Taken, Until, What};
 use quorate_sim::run::{RunOptions, record};
+use quorate_sim::time::SimTime;
 use quorate_sim::workload::Workload;
 
 const PROFILES: [&str; 3] = ["default", "crash", "snapshot"];
@@ -80,4 +81,20 @@ fn a_write_ends_durable_or_with_its_node() {
         }
     }
     assert!(flushed > 0 && lost > 0, "{flushed} {lost}");
+}
+
+/// A run that ends in the midst of a storm, as one does that fails.
+#[test]
+fn no_fault_ends_after_the_run() {
+    let options = RunOptions { checks: false, ..RunOptions::default() };
+    let mut stay = 0;
+    for seed in 0..20 {
+        let recording = record(seed, &options, Until::Time(SimTime(2_000_000_000)));
+        let command = |command: &[u8]| options.workload.words(command);
+        let document = document("a seed", &recording, &command);
+        let last = document.events.last().expect("something happens").at;
+        stay += document.faults.iter().filter(|fault| fault.until.is_none()).count();
+        assert!(document.faults.iter().all(|fault| fault.until <= Some(last)), "{seed}");
+    }
+    assert!(stay > 0, "some fault would have gone on");
 }

@@ -179,18 +179,43 @@ fn what_is_wrong_is_shown_first_and_keys_lead_on_from_there() {
 }
 
 #[test]
-fn an_address_names_an_event_of_one_of_two_runs_beside_one_another() {
+fn two_runs_stand_beside_one_another_and_an_address_names_an_event_of_one() {
     let mut shrunk = made::made(3, 200, 5);
     shrunk.name = "shrunk".to_owned();
     let script = "
+        const press = key => document.activeElement.dispatchEvent(
+            new KeyboardEvent('keydown', { key, bubbles: true }));
+        const now = () => tell([page.pane.run.name,
+            document.querySelector('.pane.now .pane-title b').textContent,
+            document.querySelector('[aria-current=true] b').textContent].join());
         tell(document.querySelector('.number').textContent);
+        tell(document.querySelectorAll('.pane.named .pane-title b').length);
+        now();
+        // Keys go on where the focus is, and stay there.
+        press('r');
+        now();
+        tell(page.pane.timeline.box === document.activeElement);
+        const before = page.pane.chosen;
+        press('ArrowLeft');
+        tell(before - page.pane.chosen);
+        document.querySelector('[aria-current=false] .overview').focus();
+        now();
+        tell(document.activeElement.className);
+        document.querySelector('header .choices button').click();
+        tell(document.querySelectorAll('.pane').length);
+        press('r');
+        tell(document.querySelectorAll('.pane').length);
         tell(page.pane.run.name);
         [...document.querySelectorAll('header .choices button')].pop().click();
-        tell(document.querySelectorAll('.pane').length);
-        tell(document.querySelectorAll('.pane.named .pane-title b').length);";
-    let page = page("both", &[made::made(3, 900, 3), shrunk]);
+        tell(document.querySelectorAll('.pane').length);";
+    let mut original = made::made(3, 900, 3);
+    original.name = "original".to_owned();
+    let page = page("both", &[original, shrunk]);
     let Some(lines) = told("both", &page, "#e=43&d=2", script) else { return };
-    assert_eq!(lines, ["#43", "shrunk", "2", "2"]);
+    let (whole, left) = ("original,original,original", "shrunk,shrunk,shrunk");
+    let beside = ["#43", "2", left, whole, "true", "1", left, "overview"];
+    assert_eq!(lines[..8], beside);
+    assert_eq!(lines[8..], ["1", "1", "shrunk", "2"]);
 }
 
 /// Markup, quotes, and bytes that are no text, wherever a user's bytes can get.

@@ -262,6 +262,9 @@ pub(crate) struct ShrinkArguments {
     /// Writes what is left as a test of Rust, which passes once nothing fails
     #[arg(long, value_name = "FILE.rs")]
     pub(crate) emit_test: Option<PathBuf>,
+    /// Draws the run and what is left of it, side by side, as a page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// How many threads run candidates; the result is the same [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,

@@ -97,14 +97,13 @@ fn lines(record: &Record) -> Vec<String> {
 /// Shows where two runs part.
 pub(crate) fn diff(program: &Program, arguments: &DiffArguments) -> Result<Exit, Trouble> {
     let ours = Replay::find(program, &arguments.replayed)?;
-    let other = match &arguments.with {
-        With::Seed(seed) => Some(Replay::of_seed(program, *seed, &arguments.replayed)),
-        With::File(_) => None,
-    };
-    let (theirs, name) = match (&other, &arguments.with) {
-        (Some(other), _) => (lines(&other.record(Until::End).record), other.name.clone()),
-        (None, With::File(path)) => (read(path)?, path.display().to_string()),
-        (None, With::Seed(_)) => unreachable!("a seed is run"),
+    let (other, theirs, name) = match &arguments.with {
+        With::Seed(seed) => {
+            let other = Replay::of_seed(program, *seed, &arguments.replayed);
+            let (theirs, name) = (lines(&other.record(Until::End).record), other.name.clone());
+            (Some(other), theirs, name)
+        }
+        With::File(path) => (None, read(path)?, path.display().to_string()),
     };
     let own = lines(&ours.record(Until::End).record);
     let Some(place) = parting(&own, &theirs) else {

@@ -9,6 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use quorate_page::document::{Fact, Table};
+use quorate_page::html;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::args::ShrinkArguments;
@@ -20,9 +22,11 @@ use crate::cli::panics;
 use crate::cli::program::Program;
 use crate::cli::replay::Replay;
 use crate::cli::text::{Finding, counted, grouped, span};
+use crate::cli::view;
 use crate::fingerprint::Fingerprint;
+use crate::record::Until;
 use crate::run::{Case, RunOptions};
-use crate::scenario::Expect;
+use crate::scenario::{Expect, Scenario};
 use crate::shrink::{Shrinking, Shrunk, Size, shrink};
 use crate::summary::FailedSeed;
 
@@ -65,19 +69,24 @@ pub(crate) fn go(program: &Program, arguments: &ShrinkArguments) -> Result<Exit,
         program.must_be_ours("--emit-test")?;
     }
     interrupt::listen(true);
-    let Replay { case, options, line: origin, .. } = Replay::find(program, &arguments.replayed)?;
+    let replay = Replay::find(program, &arguments.replayed)?;
+    let Replay { case, options, line: origin, .. } = &replay;
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let bounds = (arguments.jobs.unwrap_or(cores), arguments.runs, arguments.time);
-    let Some((shrunk, took)) = watched(&case, &options, bounds) else {
+    let Some((shrunk, took)) = watched(case, options, bounds) else {
         return Err(Trouble(format!(
             "shrink: {origin}: nothing fails, so nothing is to be shrunk"
         )));
     };
     if let Some(path) = &arguments.emit_scenario {
-        write("--emit-scenario", path, &scenario_file(&shrunk, &origin))?;
+        write("--emit-scenario", path, &scenario_file(&shrunk, origin))?;
     }
     if let Some(path) = &arguments.emit_test {
-        write("--emit-test", path, &test_file(&shrunk, &origin))?;
+        write("--emit-test", path, &test_file(&shrunk, origin))?;
+    }
+    if let Some(path) = &arguments.html {
+        let title = view::title(&replay, &arguments.replayed);
+        write("--html", path, &page(program, &title, &replay, &shrunk))?;
     }
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&record(&shrunk, took)),
@@ -210,6 +219,35 @@ fn test_file(shrunk: &Shrunk, origin: &str) -> String {
          panic!(\"{{trouble}}\");\n    }}\n}}\n",
         finding.check,
     )
+}
+
+/// A page of the whole run and of what is left of it.
+fn page(program: &Program, title: &str, replay: &Replay, shrunk: &Shrunk) -> String {
+    let pictured = |name: &str, title: &str, scenario: &Scenario, fact: Fact| {
+        let recording = panics::quietly(|| scenario.case.record(&replay.options, Until::End));
+        let mut document = view::pictured(program, title, &recording);
+        document.name = name.to_owned();
+        document.facts.insert(0, fact);
+        document.tables.push(Table {
+            title: "Scenario".to_owned(),
+            note: String::new(),
+            columns: vec!["line".to_owned()],
+            rows: scenario.lines().into_iter().map(|line| vec![line]).collect(),
+            marked: None,
+        });
+        document
+    };
+    let expect = shrunk.scenario.expect.clone();
+    let whole = Scenario::of(replay.case.clone(), expect, &replay.options.workload);
+    let line = Fact { label: "replay".to_owned(), value: replay.line.clone(), code: true };
+    let size = format!("{} -> {}", size(&shrunk.before), size(&shrunk.after));
+    let size = Fact { label: "shrunk".to_owned(), value: size, code: false };
+    let left = format!("{title}, shrunk to {}", counted(shrunk.after.lines as u64, "line"));
+    let documents = [
+        pictured("original", title, &whole, line),
+        pictured("shrunk", &left, &shrunk.scenario, size),
+    ];
+    html::page(&format!("{title}, original and shrunk"), &documents)
 }
 
 fn write(flag: &str, path: &Path, text: &str) -> Result<(), Trouble> {

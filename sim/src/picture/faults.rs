@@ -12,7 +12,8 @@ use crate::time::SimTime;
 /// Adds the faults that happened.
 pub(crate) fn add(document: &mut Document, record: &Record) {
     let calm = record.events.iter().find(|event| matches!(event.what, What::Calm(_)));
-    let calm = calm.map_or(SimTime(u64::MAX), |event| event.at);
+    // A run that fails may end before the storm does: what would end later is not known to end.
+    let over = calm.or(record.events.last()).map_or(SimTime::default(), |event| event.at);
     let mut open: BTreeMap<u32, usize> = BTreeMap::new();
     for (id, event) in record.all() {
         match event.what {
@@ -25,7 +26,7 @@ pub(crate) fn add(document: &mut Document, record: &Record) {
                     text: verb.to_string(),
                     from: event.at.0,
                     // What would end after the storm stays for ever, unless it is lifted.
-                    until: (end <= calm).then_some(end.0),
+                    until: (end <= over).then_some(end.0),
                     nodes: whom(verb, event.node)
                         .iter()
                         .filter_map(|node| record.nodes.iter().position(|id| id == node))

@@ -90,8 +90,7 @@ impl Expect {
     pub fn holds(self, outcome: &Outcome) -> bool {
         match self {
             Expect::Pass => outcome.failure.is_none(),
-            Expect::AtLeast(counted, number) => counted.of(&outcome.tally) >= number,
-            Expect::AtMost(counted, number) => counted.of(&outcome.tally) <= number,
+            Expect::AtLeast(..) | Expect::AtMost(..) => self.counted_in(&outcome.tally).is_none(),
             Expect::Leader(..) | Expect::NoLeader(..) => self.seen_in(&outcome.sightings).is_none(),
             _ => outcome.failure.as_ref().and_then(Expect::of) == Some(self),
         }
@@ -103,15 +102,23 @@ impl Expect {
             return None;
         }
         Some(match self {
-            Expect::AtLeast(counted, _) | Expect::AtMost(counted, _) => {
-                format!("counted {}", counted.of(&outcome.tally))
-            }
+            Expect::AtLeast(..) | Expect::AtMost(..) => self.counted_in(&outcome.tally)?,
             Expect::Leader(..) | Expect::NoLeader(..) => self.seen_in(&outcome.sightings)?,
             _ => match &outcome.failure {
                 Some(failure) => format!("saw {failure}"),
                 None => "nothing went wrong".to_owned(),
             },
         })
+    }
+
+    /// What was counted, if it is something else.
+    pub(crate) fn counted_in(self, tally: &Tally) -> Option<String> {
+        let (count, holds) = match self {
+            Expect::AtLeast(counted, least) => (counted.of(tally), counted.of(tally) >= least),
+            Expect::AtMost(counted, most) => (counted.of(tally), counted.of(tally) <= most),
+            _ => return None,
+        };
+        (!holds).then(|| format!("counted {count}"))
     }
 
     /// What was seen of who leads, if it is something else.

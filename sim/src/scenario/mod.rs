@@ -131,7 +131,7 @@ impl Scenario {
             lines.push(format!("seed {seed}"));
         }
         let mut said = settings.clone();
-        said.faults = settings.faults.without(brought(settings, plan));
+        said.faults = self.further_faults();
         for row in ROWS {
             let value = (row.print)(&said);
             if row.name == "nodes" || value != (row.print)(&self.plain) {
@@ -170,6 +170,12 @@ impl Scenario {
         });
         let wrong = errands.filter(|_| told).find(|(_, errand, it)| !errand.is_met_by(it));
         wrong.map(|(at, errand, answer)| self.unmet_errand(at, errand, answer))
+    }
+
+    /// The kinds of faults that the run may meet besides those that its lines bring.
+    pub(crate) fn further_faults(&self) -> Faults {
+        let Case { settings, plan, .. } = &self.case;
+        settings.faults.without(brought(settings, plan))
     }
 
     /// The errands that are expected to come to something, by their places in the plan.

@@ -1,5 +1,7 @@
 //! The command as a user meets it: the built binary, its output and its exit codes.
 
+#[path = "../../page/tests/browser/mod.rs"]
+mod browser;
 mod parts;
 mod procs;
 #[path = "../../../tests/common/skip.rs"]
@@ -280,4 +282,32 @@ fn what_is_left_of_a_seed_is_a_scenario_and_a_test() {
         output.status.code() == Some(2) && stderr(&output).contains("nothing fails")
     });
     assert!(passes < Some(50), "{passes:?}");
+}
+
+#[test]
+fn what_is_left_of_a_scenario_is_drawn_beside_the_original() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("both.html");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/split_brain.scenario");
+    let mut shrinking = command("shrink --runs 60 --scenario");
+    let output = shrinking.arg(file).arg("--html").arg(&page).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
+    let page = fs::read_to_string(&page).expect("it was written");
+    assert_eq!(page.matches("class=\"document\"").count(), 2);
+    assert!(page.len() <= 5_000_000, "{} bytes", page.len());
+    let script = "
+        for (const { run } of page.panes) {
+            const [scenario] = run.tables;
+            tell([run.name, run.violation.check, scenario.title, run.story.length > 0].join());
+            tell(scenario.rows.length);
+            tell(run.events);
+        }
+        tell(document.querySelectorAll('.pane').length);";
+    let Some(lines) = browser::told("shrunk", &page, "", script) else { return };
+    let number = |place: usize| lines[place].parse::<u64>().expect("it is a number");
+    let named = |name| format!("{name},S10 leader-completeness,Scenario,true");
+    assert_eq!([&lines[0], &lines[3]], [&named("original"), &named("shrunk")]);
+    assert!(number(1) > 0 && number(4) > 0, "{lines:?}");
+    assert!(number(5) > 0 && number(5) < number(2), "{lines:?}");
+    assert_eq!(number(6), 2);
 }

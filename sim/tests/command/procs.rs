@@ -2,8 +2,11 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::skip::skipped;
 use crate::{assert_usage_error, command, run, stderr, stdout};
@@ -20,15 +23,14 @@ fn scenario(text: &str) -> (tempfile::TempDir, String) {
 #[test]
 fn lines_that_cannot_be_made_real_are_told_and_nothing_starts() {
     let (_folder, file) = scenario(
-        "nodes 3\nlatency 2ms\nat 1s put x=1\nwhen n3 submits vote, crash it\nexpect S1\nstorm 3s",
+        "nodes 3\nflush 2ms\nat 1s put x=1\nwhen n3 submits vote, crash it\nexpect S1\nstorm 3s",
     );
     let output = run(&format!("procs {file}"));
     let said = stdout(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 3, "{said}");
-    for (line, part) in lines.iter().zip([":2: latency 2ms: ", ":4: when n3 submits vote", ":5: "])
-    {
+    for (line, part) in lines.iter().zip([":2: flush 2ms: ", ":4: when n3 submits vote", ":5: "]) {
         assert!(line.starts_with("cannot be made real") && line.contains(part), "{line}");
     }
     let error = stderr(&output);
@@ -62,22 +64,88 @@ fn can_run() -> Result<(), String> {
     Ok(())
 }
 
-#[test]
-fn a_scenario_of_the_simulator_holds_on_real_processes() {
-    if let Err(reason) = can_run() {
-        return skipped("a_scenario_of_the_simulator_holds_on_real_processes", &reason);
-    }
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/isolated_leader.scenario");
-    let child = command("procs").arg(file).stdout(std::process::Stdio::piped()).spawn();
-    let child = child.expect("the binary starts");
+/// Held by the test whose processes run: they are not to wait for those of another.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Waits until the test of this name may run; none if it cannot, which is told.
+fn turn(test: &str) -> Option<MutexGuard<'static, ()>> {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    can_run().inspect_err(|reason| skipped(test, reason)).ok().map(|()| turn)
+}
+
+/// The command on a scenario, its output to be read.
+fn start(file: &str) -> Child {
+    let mut command = command("procs");
+    command.arg(file).stdout(Stdio::piped()).process_group(0);
+    command.spawn().expect("the binary starts")
+}
+
+/// What it said, once it has ended with this code and left nothing behind.
+fn ended(child: Child, code: i32) -> String {
     let pid = child.id();
     let output = child.wait_with_output().expect("it is ours");
     let said = stdout(&output);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    for part in ["crash leader", "isolate leader", "get colour=blue", "ok    linearizable"] {
-        assert!(said.contains(part), "{part}: {said}");
-    }
+    assert_eq!(output.status.code(), Some(code), "{said}");
     let spaces = Command::new("ip").args(["netns", "list"]).output().expect("there is an ip");
     let spaces = String::from_utf8_lossy(&spaces.stdout).into_owned();
     assert!(!spaces.contains(&format!("qp{pid}")), "left behind: {spaces}");
+    said
+}
+
+#[test]
+fn a_scenario_of_the_simulator_holds_on_real_processes() {
+    let Some(_turn) = turn("a_scenario_of_the_simulator_holds_on_real_processes") else { return };
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/isolated_leader.scenario");
+    let said = ended(start(file), 0);
+    for part in ["crash leader", "isolate leader", "get colour=blue", "ok    linearizable"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("messages between nodes"), "nothing is left to chance: {said}");
+}
+
+#[test]
+fn messages_between_real_processes_are_late_lost_and_doubled() {
+    let Some(_turn) = turn("messages_between_real_processes_are_late_lost_and_doubled") else {
+        return;
+    };
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/poor_network.scenario");
+    let said = ended(start(file), 0);
+    for part in ["loss >= ", "duplicate >= ", "delay >= ", "ok    linearizable"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
+fn a_network_that_loses_everything_carries_nothing() {
+    let Some(_turn) = turn("a_network_that_loses_everything_carries_nothing") else { return };
+    let (_folder, file) = scenario(
+        "nodes 3\nelection timeout 1s..2s\nloss 1000 in 1000\nclients 2\nstorm 12s\n\
+         at 1s put x=1\nexpect operations <= 0\nexpect no leader from 9s to 10s\n",
+    );
+    let said = ended(start(&file), 0);
+    let counts = said.lines().find_map(|line| line.split_once(" messages between nodes, loss "));
+    let (messages, lost) = counts.unwrap_or_else(|| panic!("nothing is counted: {said}"));
+    assert!(messages == lost && messages != "0", "{said}");
+}
+
+#[test]
+fn ctrl_c_ends_it_and_nobody_ends_by_themselves() {
+    let Some(_turn) = turn("ctrl_c_ends_it_and_nobody_ends_by_themselves") else { return };
+    let (_folder, file) = scenario("nodes 3\nclients 1\nstorm 10m\nexpect leader any at 9m\n");
+    let mut child = start(&file);
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut said = String::new();
+    while !said.contains(" leads") {
+        let count = out.read_line(&mut said).expect("it is text");
+        assert!(count > 0, "it ended early: {said}");
+    }
+    // A terminal sends it to the whole group.
+    let group = format!("-{}", child.id());
+    let sent = Command::new("kill").args(["-INT", "--", &group]).status().expect("there is a kill");
+    assert!(sent.success());
+    out.read_to_string(&mut said).expect("it is text");
+    ended(child, 130);
+    assert!(!said.contains("ended by itself") && !said.contains("FAIL"), "{said}");
+    let kept = said.lines().find_map(|line| line.strip_prefix("logs and data are kept in "));
+    fs::remove_dir_all(kept.expect("they are")).expect("it is there");
 }

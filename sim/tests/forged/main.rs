@@ -12,6 +12,8 @@ mod membership;
 mod rest;
 mod stage;
 mod state;
+#[path = "../common/status.rs"]
+mod status;
 mod suspects;
 
 use quorate_sim::check::CHECKS;

@@ -23,6 +23,7 @@ use quorate_sim::time::SimTime;
 use quorate_sim::workload::AnyWorkload;
 
 use crate::echo::{Echo, Player};
+use crate::status::follower;
 
 /// What one node would say of itself, and what its disk holds.
 #[derive(Clone)]
@@ -98,25 +99,7 @@ pub(crate) fn voted(term: u64, vote: u64) -> HardState {
 
 impl Actor {
     fn new(id: NodeId) -> Actor {
-        let status = Status {
-            id,
-            role: RoleName::Follower,
-            term: Term::ZERO,
-            vote: None,
-            promise: Duration::ZERO,
-            leader: None,
-            last: EntryId::ZERO,
-            durable: Index::ZERO,
-            committed: Index::ZERO,
-            applied: Index::ZERO,
-            snapshot: Index::ZERO,
-            base: Index::ZERO,
-            disk_full: false,
-            tail_bytes: 0,
-            unapplied_bytes: 0,
-            outbox_messages: 0,
-            reads_waiting: 0,
-        };
+        let status = follower(id, Term::ZERO);
         let disk = (HardState::default(), Index::ZERO, Vec::new());
         let machine = Machine::new(Player::default());
         Actor { status, log: Vec::new(), disk, pending: Vec::new(), write: WriteId::ZERO, machine }

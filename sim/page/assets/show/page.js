@@ -8,7 +8,8 @@ class Page {
       this.choose(event, true);
     }));
     this.pane = this.panes[0];
-    this.together = false;
+    this.together = runs.length > 1;
+    for (const pane of this.panes) pane.box.addEventListener('focusin', () => this.turnTo(pane));
     this.live = element('div', { class: 'unseen', role: 'status', 'aria-live': 'polite' });
     this.header = element('header', {});
     this.tools = element('div', { class: 'tools', role: 'toolbar', 'aria-label': 'Tools' });
@@ -54,8 +55,13 @@ class Page {
     for (const pane of this.panes) {
       pane.box.classList.toggle('named', this.together);
       pane.box.classList.toggle('now', pane === this.pane);
+      pane.box.setAttribute('aria-current', String(pane === this.pane));
     }
-    this.stage.replaceChildren(...shown.map(pane => pane.box));
+    // What is there already stays, or it would lose the focus.
+    const [boxes, { children }] = [shown.map(pane => pane.box), this.stage];
+    if (boxes.length !== children.length || boxes.some((box, place) => box !== children[place])) {
+      this.stage.replaceChildren(...boxes);
+    }
     this.foot.replaceChildren(legend(this.pane.run, this.paint));
     this.buildBelow();
     shown.forEach(pane => pane.timeline.draw());
@@ -110,7 +116,7 @@ class Page {
     this.search.value = list.words;
     const wrong = run.violation ? button('What was wrong', () => this.goTo(run.violation.event),
       { class: 'alarm' }) : null;
-    this.keys = keyList();
+    this.keys = keyList(this.panes.length > 1);
     const tools = [
       element('div', { class: 'choices' },
         step('«', 'The first event', () => list.listed[0] ?? -1),
@@ -163,6 +169,13 @@ class Page {
     this.pane = pane;
     this.build();
     this.show();
+  }
+
+  // To the next run, if there are several.
+  turnOn() {
+    if (this.panes.length < 2) return;
+    this.turnTo(this.panes[(this.panes.indexOf(this.pane) + 1) % this.panes.length]);
+    this.pane.timeline.box.focus();
   }
 
   // Chooses an event of the run that is looked at.
@@ -247,6 +260,7 @@ class Page {
       '+': () => zoom(0.625), '=': () => zoom(0.625), '-': () => zoom(1.6),
       0: () => { timeline.view.fit(); timeline.draw(); },
       v: () => run.violation && this.goTo(run.violation.event),
+      r: () => this.turnOn(),
       c: () => this.remark({ past: 'both', both: 'off', off: 'past' }[this.pane.causal]),
       '/': () => this.search.focus(),
       '?': () => { this.keys.open = !this.keys.open; },

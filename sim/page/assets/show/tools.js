@@ -74,8 +74,9 @@ function splitter(below) {
   });
 }
 
-function keyList() {
-  return popup('Keys', element('dl', { class: 'keys' }, ...KEYS.flatMap(([keys, does]) => [
+function keyList(isOneOfSeveral) {
+  const all = isOneOfSeveral ? [['r', 'the other run'], ...KEYS] : KEYS;
+  return popup('Keys', element('dl', { class: 'keys' }, ...all.flatMap(([keys, does]) => [
     element('dt', {}, ...keys.split(' ').map(key => element('kbd', {}, key))),
     element('dd', {}, does),
   ])));

@@ -250,10 +250,13 @@ fn texts(
     Ok((edited, places))
 }
 
-/// The module of a folded crate that says which bug is on, as a number; 0 is none.
+/// The module of a folded crate that says which bug is on, as a number; 0 is none. A bug that is
+/// not among them ends the process with 2: a panic would pass for the failure of a seed.
 fn switchboard(bugs: &[(usize, &str, Changes)]) -> String {
     let arms: String =
         bugs.iter().map(|(number, id, _)| format!("        \"{id}\" => {number},\n")).collect();
+    let known: Vec<&str> = bugs.iter().map(|(_, id, _)| *id).collect();
+    let known = known.join(" ");
     format!(
         "//! Which of the folded bugs is on.\n\n\
          extern crate std;\n\n\
@@ -261,7 +264,11 @@ fn switchboard(bugs: &[(usize, &str, Changes)]) -> String {
          static ON: std::sync::OnceLock<usize> = std::sync::OnceLock::new();\n    \
          *ON.get_or_init(|| match std::env::var(\"{SWITCH}\").as_deref().unwrap_or_default() {{\n\
          {arms}        \"\" => 0,\n        \
-         id => panic!(\"no bug `{{id}}` is folded in here\"),\n    \
+         id => {{\n            \
+         std::eprintln!(\"error: {SWITCH}: no bug `{{id}}` is folded in here: name one of these, \
+         or none: {known}\");\n            \
+         std::process::exit(2)\n        \
+         }}\n    \
          }})\n}}\n"
     )
 }
@@ -330,6 +337,7 @@ mod tests {
         assert_eq!(edited[Path::new("src/lib.rs")], "mod a;\nmod planted;\n");
         let switch = &edited[Path::new("src/planted.rs")];
         assert!(switch.contains("\"X1\" => 4,"), "{switch}");
+        assert!(switch.contains("name one of these, or none: X1\");"), "{switch}");
         syn::parse_file(switch).unwrap_or_else(|why| panic!("{why}: {switch}"));
 
         let file = PathBuf::from("src/a.rs");

@@ -2,7 +2,7 @@
 //! history for the checker.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use quorate_checker::verdict::Verdict;
 use serde_json::Value as Json;
 
 use crate::cli::clock::{Stopwatch, pause};
+use crate::cli::procs::apart::apart;
 use crate::digest::mix;
 use crate::outcome::{Answered, Reign, Sightings};
 use crate::plan::{Answer, Errand, Task};
@@ -102,7 +103,7 @@ impl Asking {
 
     /// Runs a command of `quorate` until it ends, which it does within the time.
     fn ask(&self, words: &[&str], nodes: &[String], within: Duration) -> Told {
-        let mut command = Command::new(&self.words[0]);
+        let mut command = apart(&self.words[0]);
         command.args(&self.words[1..]).args(words).current_dir(&self.folder);
         let timeout = millis(within.max(Duration::from_millis(10)));
         command.args(["--plaintext", "--timeout", &timeout, "--nodes", &nodes.join(",")]);

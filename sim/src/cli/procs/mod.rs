@@ -1,8 +1,11 @@
 //! `cargo sim procs FILE`: a scenario on real processes, each in a network namespace of its own.
 
+mod apart;
 mod asking;
+mod chance;
 mod net;
 mod nodes;
+mod relay;
 mod run;
 mod unreal;
 mod verdict;
@@ -16,6 +19,7 @@ use crate::cli::clock::own_number;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::interrupt;
+use crate::cli::procs::chance::Chance;
 use crate::cli::procs::net::Net;
 use crate::cli::procs::run::Course;
 use crate::cli::procs::unreal::Unreal;
@@ -39,8 +43,9 @@ pub(crate) fn go(arguments: &ProcsArguments) -> Result<Exit, Trouble> {
         )));
     }
     let binary = binary(arguments.binary.as_deref())?;
-    let net = Net::lay(scenario.case.settings.nodes().into()).map_err(Trouble)?;
-    interrupt::listen(true);
+    interrupt::listen_and_clean_up();
+    let nodes = scenario.case.settings.nodes().into();
+    let net = Net::lay(nodes, Chance::of(&scenario)).map_err(Trouble)?;
     let folder = folder()?;
     console::say(&format!("{}, processes in {}", file.display(), folder.display()));
     let left_out: Vec<usize> = unreal.iter().map(|unreal| unreal.line).collect();

@@ -1,13 +1,19 @@
 //! A network of its own: one namespace for each node, one for the clients, a bridge between them.
 //!
 //! What a node sends to another is lost while the node takes a wrong hardware address for the
-//! other's: that needs no packet filter, goes one way only, and is as silent as a cut cable.
+//! other's: that needs no packet filter, goes one way only, and is as silent as a cut cable. Where
+//! chance has a say, a relay stands before each node, within its namespace.
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::sync::Arc;
 
 use crate::cli::clock::own_number;
+use crate::cli::procs::apart::apart;
+use crate::cli::procs::chance::Chance;
+use crate::cli::procs::relay::Relay;
+use crate::outcome::Tally;
 
 /// The namespaces. They go when this is dropped, with all that is in them.
 #[derive(Debug)]
@@ -17,25 +23,32 @@ pub(super) struct Net {
     nodes: u64,
     /// How many faults cut what the first node sends to the second.
     cuts: BTreeMap<(u64, u64), u32>,
+    chance: Option<Arc<Chance>>,
+    /// Those of the nodes, if there is chance.
+    relays: Vec<Relay>,
 }
 
 /// Stands for the clients in addresses.
 const CLIENTS: u64 = 254;
-/// The port of every node.
+/// The port at which every node is called.
 const PORT: u16 = 7100;
+/// The port at which it listens, if a relay takes its calls.
+const PORT_BEHIND: u16 = 7101;
 
 impl Net {
-    /// Namespaces for so many nodes.
+    /// Namespaces for so many nodes, and relays if there is chance.
     ///
     /// # Errors
     /// Why they cannot be had.
-    pub(super) fn lay(nodes: u64) -> Result<Net, String> {
+    pub(super) fn lay(nodes: u64, chance: Option<Chance>) -> Result<Net, String> {
         // Whatever was laid before something went wrong is taken away again.
         let name = format!("qp{}", own_number());
-        let net = Net { name, nodes, cuts: BTreeMap::new() };
+        let (chance, relays) = (chance.map(Arc::new), Vec::new());
+        let mut net = Net { name, nodes, cuts: BTreeMap::new(), chance, relays };
         net.lay_all().map_err(|error| {
             format!("no network of its own: {error}; it takes root, and `ip` of iproute2")
         })?;
+        net.stand_relays()?;
         Ok(net)
     }
 
@@ -63,16 +76,33 @@ impl Net {
         Ok(())
     }
 
+    fn stand_relays(&mut self) -> Result<(), String> {
+        let Some(chance) = &self.chance else { return Ok(()) };
+        for id in 1..=self.nodes {
+            let space = self.space(id);
+            let places = (self.address(id), self.listens_at(id));
+            let relay = Relay::stand(move || enter(&space), places, Arc::clone(chance))?;
+            self.relays.push(relay);
+        }
+        Ok(())
+    }
+
     fn space(&self, id: u64) -> String {
         format!("{}n{id}", self.name)
     }
 
-    /// Where a node listens.
+    /// Where a node is called.
     pub(super) fn address(&self, id: u64) -> String {
         format!("{}:{PORT}", host(id))
     }
 
-    /// Where all nodes listen.
+    /// Where the node listens itself.
+    pub(super) fn listens_at(&self, id: u64) -> String {
+        let port = if self.chance.is_some() { PORT_BEHIND } else { PORT };
+        format!("{}:{port}", host(id))
+    }
+
+    /// Where all nodes are called.
     pub(super) fn addresses(&self) -> Vec<String> {
         (1..=self.nodes).map(|id| self.address(id)).collect()
     }
@@ -109,8 +139,23 @@ impl Net {
         self.apply(links)
     }
 
-    /// Everything arrives again.
+    /// Chance has its say from now on.
+    pub(super) fn begin_chance(&self) {
+        if let Some(chance) = &self.chance {
+            chance.work(true);
+        }
+    }
+
+    /// What chance did to the messages between nodes, if there is any.
+    pub(super) fn tally(&self) -> Option<Tally> {
+        self.chance.as_ref().map(|chance| chance.tally())
+    }
+
+    /// Everything arrives again, and at once.
     pub(super) fn mend_all(&mut self) -> Result<(), String> {
+        if let Some(chance) = &self.chance {
+            chance.work(false);
+        }
         let links: Vec<(u64, u64)> = std::mem::take(&mut self.cuts).into_keys().collect();
         self.apply(&links)
     }
@@ -158,9 +203,29 @@ fn neighbour(id: u64, hardware: &str) -> String {
     format!("neigh replace {} lladdr {hardware} dev e nud permanent\n", host(id))
 }
 
+/// Moves the calling thread, and those that it starts from then on, to a namespace.
+#[cfg(target_os = "linux")]
+fn enter(space: &str) -> Result<(), String> {
+    use std::os::fd::AsFd;
+
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+    let path = format!("/var/run/netns/{space}");
+    let said = |error: std::io::Error| format!("{path}: {error}");
+    let link = std::fs::File::open(&path).map_err(said)?;
+    let kind = Some(LinkNameSpaceType::Network);
+    move_into_link_name_space(link.as_fd(), kind).map_err(|error| said(error.into()))
+}
+
+/// There are none.
+#[cfg(not(target_os = "linux"))]
+fn enter(_: &str) -> Result<(), String> {
+    Err("it takes Linux".to_owned())
+}
+
 /// Runs `ip` with these lines as its input.
 fn ip(words: &[&str], lines: &str) -> Result<(), String> {
-    let mut command = Command::new("ip");
+    let mut command = apart("ip");
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("ip: {error}"))?;
     if let Some(mut input) = child.stdin.take() {

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::cli::clock::{Stopwatch, pause};
+use crate::cli::procs::apart::apart;
 use crate::cli::procs::asking::millis;
 use crate::cli::procs::net::Net;
 use crate::settings::Settings;
@@ -73,14 +74,11 @@ impl Nodes {
             return Ok(());
         }
         let within = net.within(id);
-        let mut command = Command::new(&within[0]);
+        let mut command = apart(&within[0]);
         command.args(&within[1..]).arg(&self.binary).arg("serve").args(["--id", &id.to_string()]);
         command.arg("--data-dir").arg(self.directory(id)).args(&self.words);
-        if id <= self.voters {
-            command.args(["--members", &self.founders]);
-        } else {
-            command.args(["--join", &self.founders, "--listen", &net.address(id)]);
-        }
+        let known = if id <= self.voters { "--members" } else { "--join" };
+        command.args([known, &self.founders, "--listen", &net.listens_at(id)]);
         let log = self.folder.join(format!("n{id}.log"));
         let said = |error| format!("{}: {error}", log.display());
         let out = File::options().create(true).append(true).open(&log).map_err(said)?;
@@ -136,7 +134,7 @@ impl Nodes {
     /// Sends `STOP`, `CONT` or `TERM`, if the node runs.
     pub(super) fn signal(&self, id: u64, signal: &str) -> Result<(), String> {
         let Some(child) = self.running.get(&id) else { return Ok(()) };
-        run(Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()))
+        run(apart("kill").arg(format!("-{signal}")).arg(child.id().to_string()))
     }
 
     /// Takes the directory of a node that does not run away from it.
@@ -152,7 +150,7 @@ impl Nodes {
         // An earlier one is of no use any more.
         let _ = fs::remove_dir_all(&image);
         self.signal(id, "STOP")?;
-        let copied = run(Command::new("cp").arg("-a").arg(self.directory(id)).arg(&image));
+        let copied = run(apart("cp").arg("-a").arg(self.directory(id)).arg(&image));
         self.signal(id, "CONT")?;
         copied
     }

@@ -15,7 +15,7 @@ use crate::cli::procs::asking::Asking;
 use crate::cli::procs::net::Net;
 use crate::cli::procs::nodes::Nodes;
 use crate::cli::procs::unreal::edits;
-use crate::outcome::Sightings;
+use crate::outcome::{Sightings, Tally};
 use crate::plan::{FOREVER, Op, Task, Verb, When, Who};
 use crate::scenario::Scenario;
 use crate::settings::Settings;
@@ -41,8 +41,10 @@ pub(super) struct Course {
 pub(super) struct Seen {
     /// What was seen from outside.
     pub(super) sightings: Sightings,
-    /// How many operations were answered.
-    pub(super) answered: u64,
+    /// What was counted until the storm was over.
+    pub(super) tally: Tally,
+    /// Whether chance had its say.
+    pub(super) by_chance: bool,
     /// What went wrong with the processes, in sentences.
     pub(super) wrong: Vec<String>,
     /// Whether somebody led, and every key could be read, once the storm was over.
@@ -117,26 +119,41 @@ impl Course {
             let started = self.nodes.start(id, &self.net);
             self.note(started);
         }
-        let mut recovered = false;
-        if self.await_leader() {
+        let (mut recovered, mut tally) = (false, Tally::default());
+        if let Some(leader) = self.await_leader() {
             if let Some(asking) = Arc::get_mut(&mut self.asking) {
                 asking.begin();
             }
-            self.say(&format!("{} leads", named(self.asking.leader())));
+            self.say(&format!("{leader} leads"));
+            self.net.begin_chance();
             self.start_clients();
             self.storm();
+            tally = self.tally();
             self.asking.end();
             self.make_well();
-            recovered = self.await_leader() && self.read_all();
-        } else {
+            recovered = self.await_leader().is_some() && self.read_all();
+        } else if !interrupt::heard() {
             self.wrong.push("nobody ever led".to_owned());
         }
         let interrupted = interrupt::heard();
         self.end_threads();
         self.note_ended();
         let (asking, wrong) = (Arc::clone(&self.asking), std::mem::take(&mut self.wrong));
-        let (sightings, answered) = (asking.sightings().clone(), asking.answered());
-        Seen { sightings, answered, wrong, recovered, interrupted, asking }
+        let (sightings, by_chance) = (asking.sightings().clone(), self.net.tally().is_some());
+        Seen { sightings, tally, by_chance, wrong, recovered, interrupted, asking }
+    }
+
+    /// What can be counted from outside.
+    fn tally(&self) -> Tally {
+        let sightings = self.asking.sightings();
+        let leaders = sightings.reigns.iter().filter_map(|reign| reign.leader);
+        let mut leaders: Vec<NodeId> = leaders.collect();
+        leaders.dedup();
+        Tally {
+            operations_checked: self.asking.answered(),
+            leader_changes: (leaders.len() as u64).saturating_sub(1),
+            ..self.net.tally().unwrap_or_default()
+        }
     }
 
     fn plan(&mut self, at: Duration, deed: Deed) {
@@ -162,15 +179,15 @@ impl Course {
         }
     }
 
-    fn await_leader(&mut self) -> bool {
+    fn await_leader(&self) -> Option<NodeId> {
         let watch = Stopwatch::start();
         while watch.elapsed() < LEADER_MAX && !interrupt::heard() {
-            if self.asking.leader().is_some() {
-                return true;
+            if let Some(leader) = self.asking.leader() {
+                return Some(leader);
             }
             pause(Duration::from_millis(50));
         }
-        false
+        None
     }
 
     fn start_clients(&mut self) {
@@ -498,10 +515,6 @@ fn links(verb: &Verb, nodes: u64, who: impl Fn(&Who) -> Option<u64>) -> Option<V
 fn told(links: &[(u64, u64)]) -> String {
     let links: Vec<String> = links.iter().map(|(from, to)| format!("n{from}->n{to}")).collect();
     links.join(" ")
-}
-
-fn named(leader: Option<NodeId>) -> String {
-    leader.map_or("nobody".to_owned(), |leader| leader.to_string())
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::cli::procs::chance;
+use crate::fault::{Fault, Faults};
 use crate::plan::{Keep, Op, Verb, When, Who};
 use crate::scenario::{Counted, Expect, ROWS, Scenario};
 
@@ -30,6 +32,8 @@ const REAL: [&str; 11] = [
     "reads",
     "storm",
 ];
+/// The kinds of faults that chance brings, and counts.
+const CHANCE: [Fault; 4] = [Fault::Loss, Fault::Duplicate, Fault::Delay, Fault::Reorder];
 /// Each client is a process whenever it asks.
 const CLIENTS_MAX: u16 = 16;
 /// And so is each command that reaches a node at once with others.
@@ -63,7 +67,7 @@ pub(super) fn lines(scenario: &Scenario) -> Vec<Unreal> {
         note(*line, op.to_string(), operation(op));
     }
     for (expect, line) in scenario.expect.iter().zip(&places.expect) {
-        note(*line, format!("expect {expect}"), expectation(*expect));
+        note(*line, format!("expect {expect}"), expectation(*expect, scenario));
     }
     unreal.sort_by_key(|unreal| unreal.line);
     unreal
@@ -83,9 +87,14 @@ fn setting(name: &str, scenario: &Scenario) -> Option<&'static str> {
         }
         "storm" => (settings.storm > Duration::from_secs(600))
             .then_some("it is real time: 10 minutes are the most"),
-        "latency" | "loss" | "duplicates" | "delays" => {
-            Some("the network of namespaces loses nothing by chance, and takes no time of its own")
+        "faults" => {
+            let others = scenario.further_faults().without(Faults::of(&CHANCE));
+            (others != Faults::NONE).then_some(
+                "nobody draws faults: those of messages between nodes, loss, duplicate, delay and \
+                 reorder, are the only ones",
+            )
         }
+        _ if chance::SETTINGS.contains(&name) => None,
         _ if REAL.contains(&name) => None,
         _ => Some("`quorate serve` has no such setting"),
     }
@@ -157,11 +166,19 @@ pub(super) fn edits(change: &str) -> Option<(Option<u64>, Option<u64>)> {
     (edits != (None, None)).then_some(edits)
 }
 
-fn expectation(expect: Expect) -> Option<&'static str> {
+fn expectation(expect: Expect, scenario: &Scenario) -> Option<&'static str> {
+    let is_counted = |counted| match counted {
+        Counted::Messages => true,
+        Counted::Faults(fault) => CHANCE.contains(&fault),
+        _ => false,
+    };
     match expect {
         Expect::Pass | Expect::Leader(..) | Expect::NoLeader(..) => None,
         Expect::AtLeast(counted, _) | Expect::AtMost(counted, _) => match counted {
             Counted::Operations | Counted::LeaderChanges => None,
+            counted if is_counted(counted) => (!chance::is_said(scenario)).then_some(
+                "nothing between the nodes counts it: say how long a message takes, `latency`",
+            ),
             _ => Some(INSIDE),
         },
         Expect::Broken(_) | Expect::Panic | Expect::Stall => Some(INSIDE),
@@ -181,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_made_real_is_told_with_its_line_and_why() {
-        let text = "nodes 3\nspares 1\nlatency 2ms\nchoose Latency/1.1/2/3 = 0\n\
+        let text = "nodes 3\nspares 1\nflush 2ms\nchoose Latency/1.1/2/3 = 0\n\
                     when n3 submits vote, crash it\nat 1s drift n1 +300ppm\nat 1s rot bodies n1\n\
                     at 1s change n1 -n2\nat 1s change leader +n4 ~n2\nat 1s crash n1 keep=part\n\
                     election timeout 150ms..400ms\nexpect elections >= 1\nsegment bytes 65536\n";
@@ -202,6 +219,18 @@ mod tests {
                     at 1s clog n3 for 1s\nat 1s wipe n3\nexpect get x=1 at 3s\nexpect pass\n\
                     expect leader any at 4s\nexpect operations >= 2\n";
         assert_eq!(of(text), []);
+    }
+
+    #[test]
+    fn chance_is_real_between_nodes_and_counted_where_it_has_a_say() {
+        let chance = "nodes 3\nlatency 1ms..9ms\nloss 1 in 1000\nduplicates 1 in 1000\n\
+                      delays 1 in 1000\nfaults reorder\nat 1s crash n1\n";
+        let counts = "expect messages >= 1\nexpect loss >= 1\nexpect reorder >= 1\n";
+        assert_eq!(of(&format!("{chance}{counts}")), []);
+        let unreal = of(&format!("nodes 3\n{counts}expect crash >= 1\nfaults loss crash\n"));
+        let why = |line: usize| unreal.iter().find(|it| it.line == line).expect("it is told").why;
+        assert!([2, 3, 4].iter().all(|line| why(*line).contains("`latency`")), "{unreal:#?}");
+        assert!(why(5) == INSIDE && why(6).contains("nobody draws faults"), "{unreal:#?}");
     }
 
     #[test]

@@ -1,0 +1,29 @@
+//! The status of a node at its start.
+
+use std::time::Duration;
+
+use quorate::raft::{RoleName, Status};
+use quorate::types::{EntryId, Index, NodeId, Term};
+
+/// A follower with an empty log, which has not voted in its term.
+pub(crate) fn follower(id: NodeId, term: Term) -> Status {
+    Status {
+        id,
+        role: RoleName::Follower,
+        term,
+        vote: None,
+        promise: Duration::ZERO,
+        leader: None,
+        last: EntryId::ZERO,
+        durable: Index::ZERO,
+        committed: Index::ZERO,
+        applied: Index::ZERO,
+        snapshot: Index::ZERO,
+        base: Index::ZERO,
+        disk_full: false,
+        tail_bytes: 0,
+        unapplied_bytes: 0,
+        outbox_messages: 0,
+        reads_waiting: 0,
+    }
+}
