@@ -2,9 +2,6 @@
 //! backups keep them; `README.md` beside this file is its guide.
 
 pub mod client;
-pub mod desk;
-pub mod machine;
-pub mod message;
 pub mod server;
 pub mod storm;
 

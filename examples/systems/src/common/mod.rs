@@ -1,5 +1,5 @@
 //! What every system has: words as bytes, snapshots in rows, a node that serves, a client that
-//! finds its cluster again, a prompt, and how commands end.
+//! finds its cluster again, a prompt, and how commands end; and a talk, which two of them keep.
 
 pub mod codec;
 pub mod exit;
@@ -8,3 +8,4 @@ pub mod reach;
 pub mod rows;
 pub mod serve;
 pub mod show;
+pub mod talk;
