@@ -7,11 +7,12 @@ pub mod storm;
 
 use quorate::storage::ClusterId;
 
-use crate::common::reach::System;
+use crate::common::system::System;
 
 /// The chat, as its clients know it.
 pub const SYSTEM: System = System {
     name: "chat",
     cluster: ClusterId(u128::from_be_bytes(*b"quorate/chatting")),
     nodes: &["127.0.0.1:7501", "127.0.0.1:7502", "127.0.0.1:7503"],
+    secure: false,
 };

@@ -32,7 +32,7 @@ pub struct ChatFlags {
 /// # Errors
 /// What is wrong with its flags, why it did not start, or why it stopped by itself.
 pub fn serve(flags: &ChatFlags) -> Done {
-    let mut config = flags.serve.config(SYSTEM.cluster)?;
+    let mut config = flags.serve.config(&SYSTEM)?;
     let ids: BTreeSet<NodeId> = flags.serve.members.iter().map(|node| node.id).collect();
     config.prefer(ids);
     // Whatever is asked takes microseconds.

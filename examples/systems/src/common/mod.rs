@@ -3,9 +3,12 @@
 
 pub mod codec;
 pub mod exit;
+pub mod members;
 pub mod prompt;
 pub mod reach;
 pub mod rows;
+pub mod secure;
 pub mod serve;
 pub mod show;
+pub mod system;
 pub mod talk;
