@@ -11,5 +11,6 @@ mod said;
 mod support;
 
 mod chat;
+mod courier;
 mod directory;
 mod orders;
