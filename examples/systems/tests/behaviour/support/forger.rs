@@ -21,6 +21,9 @@ use rustls::{
 /// How long a node may take to say something.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The term of all that it says: far away.
+pub(crate) const FAR: Term = Term(1000);
+
 /// A connection to a node.
 pub(crate) struct Forger {
     stream: StreamOwned<ClientConnection, TcpStream>,
@@ -65,7 +68,7 @@ impl Forger {
 
     /// Says it in the name of node `from`, of a term that is far away.
     pub(crate) fn send(&mut self, (from, incarnation): (u64, u128), to: u64, body: Body) {
-        let (from, to, term) = (NodeId(from), NodeId(to), Term(1000));
+        let (from, to, term) = (NodeId(from), NodeId(to), FAR);
         let message = Message { from, incarnation: Incarnation(incarnation), to, term, body };
         let mut bytes = Vec::new();
         encode(&Packet::Message(message), &mut bytes).expect("it is within the bounds");
