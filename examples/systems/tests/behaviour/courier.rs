@@ -157,6 +157,39 @@ fn a_message_may_be_sent_asynchronously_and_the_sender_is_told() {
     });
 }
 
+#[test]
+fn a_message_that_one_server_has_taken_may_be_lost_and_one_with_a_number_is_not() {
+    let cluster = peopled(PLAIN);
+    let (mut others, mut lost) = (Vec::new(), String::new());
+    eventually("a leader that is cut off takes a message", || {
+        cluster.wires.mend();
+        let leader = cluster.leader();
+        others = cluster.ids().into_iter().filter(|id| *id != leader).collect();
+        cluster.wires.split(&[leader], &others);
+        lost.push('x');
+        let words = ["--as", "ann", "send", "bob", &lost, "--fast", "--timeout", "2"];
+        let told = cluster.ask_of(&[leader], &words);
+        // Else it had noticed already, or another one led when it was asked.
+        told.out.starts_with(&format!("taken by n{leader};"))
+    });
+    eventually("the others go on without it", || {
+        let told = cluster.ask_of(&others, &["status", "--timeout", "3"]).out;
+        let leads = |id| told.lines().any(|line| is_led_by(line, id));
+        others.iter().any(|id| leads(*id))
+    });
+    cluster.ask_of(&others, &["--as", "ann", "send", "bob", "kept", "--timeout", "30"]).ok();
+    cluster.wires.mend();
+    cluster.is_well();
+    let received = receive(&cluster);
+    assert!(received.contains(&"kept".to_owned()), "{received:?}");
+    assert!(!received.contains(&lost), "nobody but the one that was cut off ever had it");
+}
+
+/// Whether a line of `status` says that this node leads.
+fn is_led_by(line: &str, id: u64) -> bool {
+    line.starts_with(&format!("n{id} ")) && line.contains(" leads")
+}
+
 /// Has the members changed, and again if nobody knows whether they were, until `status` says so.
 fn change(cluster: &Cluster, words: &[&str], id: u64, is_member: bool) {
     eventually("the members have changed", || {
