@@ -77,8 +77,9 @@ pub struct AtFlags {
     within: Option<f64>,
 }
 
-/// For how long a node is asked for an answer of a known age before one of any age will do.
-const KNOWN_AGE_MAX: Duration = Duration::from_secs(1);
+/// Which part of the time a node is asked for an answer of a known age before one of any age will
+/// do, and whoever knows is asked for a name.
+const PART: u32 = 4;
 /// An age that every answer has whose age is known.
 const ANY_KNOWN_AGE: Duration = Duration::from_secs(86_400 * 365);
 
@@ -125,7 +126,8 @@ fn send_fast(desk: &Desk, to: String, text: String) -> Done {
 
 /// Who leads in this term, if that can still be learned: no term has two leaders.
 fn leader_of(desk: &Desk, term: Term) -> Option<NodeId> {
-    let report = desk.reach.client.with_deadline(KNOWN_AGE_MAX).report_of_leader().ok()?;
+    let client = desk.reach.client.with_deadline(desk.reach.deadline / PART);
+    let report = client.report_of_leader().ok()?;
     report.status.leader.filter(|_| report.status.term == term)
 }
 
@@ -154,7 +156,7 @@ fn read_of(
             desk.read_of(address, desk.reach.deadline, ReadLevel::Bounded(within), query)
         }
         None => {
-            let known = desk.reach.deadline.min(KNOWN_AGE_MAX);
+            let known = desk.reach.deadline / PART;
             let told = desk.read_of(address, known, ReadLevel::Bounded(ANY_KNOWN_AGE), query);
             match told {
                 Err(trouble) if trouble.exit == Exit::Unreached => {
@@ -190,7 +192,7 @@ fn address_of(desk: &Desk, node: &str) -> Result<String, Trouble> {
 
 /// The members, as the first node knows them that answers: there may be no leader.
 fn membership(desk: &Desk) -> Result<Membership, Trouble> {
-    let client = desk.reach.client.with_deadline(KNOWN_AGE_MAX);
+    let client = desk.reach.client.with_deadline(desk.reach.deadline / PART);
     let mut told = Err(Trouble::wrong("--nodes: nobody is named"));
     for node in desk.reach.nodes() {
         let report = client.report(node);

@@ -240,7 +240,7 @@ fn a_backup_answers_reads_and_says_how_old() {
     let name = format!("n{backup}");
     // Whether it has ann, and how old that is, in milliseconds; none if that is up to date.
     let age = |cluster: &Cluster| {
-        let told = cluster.ask_of(&[backup], &["list", "--at", &name]).ok();
+        let told = cluster.ask_of(&[backup], &["list", "--at", &name, "--timeout", "30"]).ok();
         let age = told.lines().next().and_then(|line| line.strip_prefix(&format!("at {name}: ")));
         let age = age.unwrap_or_else(|| panic!("it does not say how old it is: {told}"));
         let known = age.strip_prefix("at most ").and_then(|rest| rest.strip_suffix(" s old"));
@@ -272,7 +272,7 @@ fn a_backup_answers_reads_and_says_how_old() {
     // Started anew it knows no leader, and no age.
     cluster.kill(backup);
     cluster.serve(backup);
-    let told = cluster.ask_of(&[backup], &["list", "--at", &name, "--timeout", "30"]);
+    let told = cluster.ask_of(&[backup], &["list", "--at", &name, "--timeout", "16"]);
     told.says(0, &format!("at {name}: of any age"));
     assert!(told.out.contains("\nann\n"), "{told:?}");
 }
