@@ -27,7 +27,6 @@ pub use input::{Done, Input};
 pub use node::Node;
 pub use open::{OpenError, Replica};
 pub use output::{Note, Output, Verdict, Work};
-pub use validation::Comparisons;
 pub use worker::Worker;
 
 pub use crate::types::Standing;

@@ -14,11 +14,11 @@ use crate::replica::input::{Done, Input};
 use crate::replica::output::{Note, Output, Verdict, Work};
 use crate::replica::requests::Requests;
 use crate::replica::snapshots::{Heard, Snapshots};
-use crate::replica::validation::{Comparisons, Validation};
+use crate::replica::validation::Validation;
 use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
 use crate::types::{
-    Body, Index, Instant, Packet, PeerStatus, ReadLevel, RejectReason, SnapshotMeta, Standing,
-    Status, Transfer, TransferBody,
+    Body, Comparisons, Index, Instant, Packet, PeerStatus, ReadLevel, RejectReason, SnapshotMeta,
+    Standing, Status, Transfer, TransferBody,
 };
 
 /// A node without its state machine, without clock, network or threads.

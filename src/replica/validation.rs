@@ -11,26 +11,9 @@ use crate::replica::config::ReplicaConfig;
 use crate::replica::imprints::Imprints;
 use crate::replica::output::{Output, Verdict};
 use crate::types::{
-    Comparison, ComparisonBody, Hash128, Imprint, Index, Instant, Membership, NodeId, Packet,
-    SnapshotMeta, Standing,
+    Comparison, ComparisonBody, Comparisons, Hash128, Imprint, Index, Instant, Membership, NodeId,
+    Packet, SnapshotMeta, Standing,
 };
-
-/// How often a node compared, since its start, and what with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Comparisons {
-    /// A majority had the same results.
-    pub agreed: u64,
-    /// Too few could tell, and none differed. No reason to believe anything.
-    pub unavailable: u64,
-    /// Some differed, and too few could tell who is right; or no majority has the same.
-    pub undecided: u64,
-    /// A majority had other results.
-    pub refuted: u64,
-    /// Appends whose predecessor's chain was held against the log's.
-    pub chains: u64,
-    /// Appends of which that was not possible: one of the two did not know it.
-    pub chains_unavailable: u64,
-}
 
 /// What one node knows of results, its own and others', and makes of it.
 #[derive(Clone, Debug)]

@@ -236,6 +236,7 @@ impl Driver {
             peers: self.node.peers(),
             membership: self.node.raft().log().membership().clone(),
             standing: self.node.standing(),
+            comparisons: self.node.comparisons(),
         }
     }
 

@@ -33,5 +33,5 @@ pub use rejection::RejectReason;
 pub use status::{PeerStatus, Report, RoleName, Standing, Status};
 pub use time::Instant;
 pub use transfer::{Packet, Part, Transfer, TransferBody};
-pub use validation::{Comparison, ComparisonBody, Hash128, Imprint};
+pub use validation::{Comparison, ComparisonBody, Comparisons, Hash128, Imprint};
 pub use write::{HardState, Restored, Root, SnapshotMeta, Write};

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::types::id::{EntryId, Index, NodeId, Term};
 use crate::types::membership::Membership;
+use crate::types::validation::Comparisons;
 use crate::types::write::HardState;
 
 /// A node's state at a glance; cheap to take after every step.
@@ -126,6 +127,8 @@ pub struct Report {
     pub membership: Membership,
     /// What is known of the state machine.
     pub standing: Standing,
+    /// What that rests on: the comparisons with others since the node's start.
+    pub comparisons: Comparisons,
 }
 
 impl fmt::Display for RoleName {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use quorate::types::{
-    Acknowledge, Address, Change, ChangeError, Command, EntryId, Freshness, Incarnation, Index,
-    Membership, NodeId, PeerStatus, ReadLevel, RejectReason, Report, RoleName, Standing, Status,
-    Term,
+    Acknowledge, Address, Change, ChangeError, Command, Comparisons, EntryId, Freshness,
+    Incarnation, Index, Membership, NodeId, PeerStatus, ReadLevel, RejectReason, Report, RoleName,
+    Standing, Status, Term,
 };
 use quorate::wire::{
     ClientHello, ClientReply, ClientRequest, Denial, FRAME_HEADER_BYTES, Flaw, Frame, FrameReader,
@@ -143,7 +143,16 @@ fn report() -> Report {
     };
     let other = PeerStatus { id: NodeId(3), snapshot: None, ..peer };
     let membership = Membership::new([1, 2, 3].map(NodeId));
-    Report { status, peers: vec![peer, other], membership, standing: Standing::Sound }
+    let comparisons = Comparisons {
+        agreed: 1,
+        unavailable: 2,
+        undecided: 3,
+        refuted: 4,
+        chains: 5,
+        chains_unavailable: 6,
+    };
+    let (peers, standing) = (vec![peer, other], Standing::Sound);
+    Report { status, peers, membership, standing, comparisons }
 }
 
 fn reasons() -> Vec<RejectReason> {

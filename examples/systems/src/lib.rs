@@ -4,5 +4,6 @@
 pub mod common;
 
 pub mod chat;
+pub mod courier;
 pub mod directory;
 pub mod orders;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use quorate::machine::Digest;
 use quorate::raft::{RoleName, Status};
-use quorate::replica::{Comparisons, Node as Decider, Output, Replica, Work, Worker};
+use quorate::replica::{Node as Decider, Output, Replica, Work, Worker};
 use quorate::storage::{Completion, Operation};
-use quorate::types::{Index, Instant, NodeId, Proposal, Tag, Term, Write};
+use quorate::types::{Comparisons, Index, Instant, NodeId, Proposal, Tag, Term, Write};
 
 use crate::coverage::Spot;
 use crate::disk::SimDisk;

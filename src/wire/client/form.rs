@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{
-    Acknowledge, ChangeError, EntryId, Freshness, Index, Membership, NodeId, PeerStatus, ReadLevel,
-    RejectReason, Report, RoleName, Standing, Status, Term,
+    Acknowledge, ChangeError, Comparisons, EntryId, Freshness, Index, Membership, NodeId,
+    PeerStatus, ReadLevel, RejectReason, Report, RoleName, Standing, Status, Term,
 };
 use crate::wire::form::{EntryIdForm, IndexForm, NodeIdForm, TermForm, membership, nanos};
 
@@ -83,6 +83,19 @@ pub(super) struct ReportForm {
     membership: Membership,
     #[serde(with = "StandingForm")]
     standing: Standing,
+    #[serde(with = "ComparisonsForm")]
+    comparisons: Comparisons,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Comparisons")]
+struct ComparisonsForm {
+    agreed: u64,
+    unavailable: u64,
+    undecided: u64,
+    refuted: u64,
+    chains: u64,
+    chains_unavailable: u64,
 }
 
 #[derive(Serialize, Deserialize)]

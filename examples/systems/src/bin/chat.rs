@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use quorate_systems::chat::client::{Order, desk, obey, talk};
+use quorate_systems::chat::client::{Order, desk, obey};
 use quorate_systems::chat::server::{self, ChatFlags};
 use quorate_systems::common::exit::{EXIT_CODES, tell};
 use quorate_systems::common::reach::ReachFlags;
+use quorate_systems::common::talk::orders::prompt;
 
 /// Messages between users, delivered once each: one primary, two backups.
 #[derive(Debug, Parser)]
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
     let done = match args.task {
         Task::Serve(flags) => server::serve(&flags),
         Task::Ask(order) => desk(&args.reach, args.speaker).and_then(|desk| obey(&desk, order)),
-        Task::Prompt => desk(&args.reach, args.speaker).and_then(talk),
+        Task::Prompt => desk(&args.reach, args.speaker).and_then(|desk| prompt(desk, obey)),
     };
     tell(done).into()
 }
@@ -62,14 +63,14 @@ fn main() -> ExitCode {
 mod tests {
     use clap::CommandFactory;
     use quorate_systems::chat::SYSTEM;
-    use quorate_systems::common::prompt;
+    use quorate_systems::common::prompt::grammar;
 
     use super::*;
 
     #[test]
     fn the_grammar_is_consistent_and_the_help_has_examples() {
         Args::command().debug_assert();
-        prompt::grammar::<Order>(&SYSTEM).debug_assert();
+        grammar::<Order>(&SYSTEM).debug_assert();
         let help = Args::command().render_long_help().to_string();
         assert!(help.contains("chat login ann") && help.contains("Exit codes"), "{help}");
     }

@@ -2,19 +2,17 @@
 //! backups keep them; `README.md` beside this file is its guide.
 
 pub mod client;
-pub mod desk;
-pub mod machine;
-pub mod message;
 pub mod server;
 pub mod storm;
 
 use quorate::storage::ClusterId;
 
-use crate::common::reach::System;
+use crate::common::system::System;
 
 /// The chat, as its clients know it.
 pub const SYSTEM: System = System {
     name: "chat",
     cluster: ClusterId(u128::from_be_bytes(*b"quorate/chatting")),
     nodes: &["127.0.0.1:7501", "127.0.0.1:7502", "127.0.0.1:7503"],
+    secure: false,
 };

@@ -8,10 +8,10 @@ use quorate::raft::Survivor;
 use quorate::types::NodeId;
 
 use crate::chat::SYSTEM;
-use crate::chat::machine::{Chat, HISTORY_MAX};
-use crate::chat::message::Mode;
 use crate::common::exit::Done;
 use crate::common::serve::ServeFlags;
+use crate::common::talk::machine::{HISTORY_MAX, Talk};
+use crate::common::talk::message::Mode;
 
 /// How long a node is silent before the others take it for dead, in survivor mode.
 pub const SURVIVOR_AFTER: Duration = Duration::from_secs(3);
@@ -32,12 +32,12 @@ pub struct ChatFlags {
 /// # Errors
 /// What is wrong with its flags, why it did not start, or why it stopped by itself.
 pub fn serve(flags: &ChatFlags) -> Done {
-    let mut config = flags.serve.config(SYSTEM.cluster)?;
+    let mut config = flags.serve.config(&SYSTEM)?;
     let ids: BTreeSet<NodeId> = flags.serve.members.iter().map(|node| node.id).collect();
     config.prefer(ids);
     // Whatever is asked takes microseconds.
     config.inline_machine = true;
     let mode = if flags.survivor { Mode::Survivor } else { Mode::Majority };
     config.replica.raft.survivor = flags.survivor.then_some(Survivor { after: SURVIVOR_AFTER });
-    flags.serve.run(config, Chat::new(mode, HISTORY_MAX))
+    flags.serve.run(config, Talk::new(mode, HISTORY_MAX))
 }

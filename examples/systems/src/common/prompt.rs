@@ -9,7 +9,7 @@ use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter, Result as Read};
 
 use crate::common::exit::{Done, Exit, Trouble, tell};
-use crate::common::reach::System;
+use crate::common::system::System;
 
 /// How many lines of history are kept.
 const HISTORY_MAX: usize = 1000;

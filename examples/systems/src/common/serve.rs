@@ -7,13 +7,13 @@ use std::str::FromStr;
 
 use clap::Args;
 use quorate::machine::StateMachine;
-use quorate::runtime::{Server, ServerConfig};
-use quorate::storage::ClusterId;
+use quorate::runtime::{Principal, Server, ServerConfig};
 use quorate::types::NodeId;
 use tokio::runtime::Runtime;
 use tracing::{info, level_filters::LevelFilter};
 
 use crate::common::exit::{Done, Exit, Trouble};
+use crate::common::system::System;
 
 /// How large one file of the log is.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -25,15 +25,33 @@ pub struct ServeFlags {
     #[arg(long, value_name = "N")]
     pub id: u64,
     /// Every node of the cluster, this one among them: 1=127.0.0.1:7401,2=127.0.0.1:7402,…
-    #[arg(long, value_name = "ID=ADDRESS", value_delimiter = ',', required = true)]
+    #[arg(
+        long,
+        value_name = "ID=ADDRESS",
+        value_delimiter = ',',
+        required_unless_present = "join"
+    )]
     pub members: Vec<NodeAt>,
+    /// Some nodes of a running cluster, to wait there until one of them adds this node
+    #[arg(
+        long,
+        value_name = "ID=ADDRESS",
+        value_delimiter = ',',
+        conflicts_with = "members",
+        requires = "listen"
+    )]
+    pub join: Vec<NodeAt>,
     /// The node's own directory, made if it is missing; everything it acknowledged is in it
     #[arg(long, value_name = "DIR")]
     pub data_dir: PathBuf,
     /// Where to listen, if that is not where the others reach this node
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// Let words leave this machine in the clear: without it only loopback addresses are used
+    /// Speak TLS, with the certificates in this directory; or the variable NAME_CERTS says which
+    #[arg(long, value_name = "DIR", conflicts_with = "plaintext")]
+    pub certs: Option<PathBuf>,
+    /// Let words leave this machine in the clear: without it, and without certificates, only
+    /// loopback addresses are used
     #[arg(long)]
     pub plaintext: bool,
     /// What to write about to the standard error: error, warn, info or debug
@@ -51,20 +69,37 @@ pub struct NodeAt {
 }
 
 impl ServeFlags {
-    /// The node that is meant, of this cluster; every field may be changed before the start.
+    /// The node that is meant, of this system; every field may be changed before the start.
     ///
     /// # Errors
     /// What is wrong with the flags.
-    pub fn config(&self, cluster: ClusterId) -> Result<ServerConfig, Trouble> {
-        let members = self.members.iter().map(|node| (node.id, node.address));
-        let config = ServerConfig::new(&self.data_dir, cluster, NodeId(self.id), members);
-        let mut config =
-            config.map_err(|error| Trouble::wrong(format!("--id, --members: {error}")))?;
-        config.listen = self.listen.unwrap_or(config.listen);
+    pub fn config(&self, system: &System) -> Result<ServerConfig, Trouble> {
+        let mut config = self.founding_or_joining(system)?;
         config.plaintext = self.plaintext;
+        let certs = system.certs(self.certs.as_deref()).filter(|_| !self.plaintext);
+        config.tls = match certs {
+            Some(certs) => Some(system.papers(&certs, &Principal::Node(NodeId(self.id)))?),
+            None if system.secure && !self.plaintext => return Err(system.insecure()),
+            None => None,
+        };
         // Words are small: files of the log need not be large, nor many of them be made ahead.
         let storage = &mut config.replica.storage;
         (storage.segment_bytes, storage.segments_ahead) = (SEGMENT_BYTES, 1);
+        Ok(config)
+    }
+
+    fn founding_or_joining(&self, system: &System) -> Result<ServerConfig, Trouble> {
+        let (id, cluster) = (NodeId(self.id), system.cluster);
+        if let Some(listen) = self.listen.filter(|_| !self.join.is_empty()) {
+            let others = self.join.iter().filter(|node| node.id != id);
+            let others = others.map(|node| (node.id, node.address));
+            return Ok(ServerConfig::joining(&self.data_dir, cluster, (id, listen), others));
+        }
+        let members = self.members.iter().map(|node| (node.id, node.address));
+        let config = ServerConfig::new(&self.data_dir, cluster, id, members);
+        let mut config =
+            config.map_err(|error| Trouble::wrong(format!("--id, --members: {error}")))?;
+        config.listen = self.listen.unwrap_or(config.listen);
         Ok(config)
     }
 

@@ -1,9 +1,11 @@
-//! Who leads, who follows and who is silent, as far as one node that answers knows.
+//! Who leads, who follows and who is silent, as far as one node that answers knows; and whether
+//! their states are the same.
 
 use std::fmt::Write as _;
 
 use quorate::raft::RoleName;
 use quorate::runtime::Report;
+use quorate::types::Standing;
 
 use crate::common::exit::{Done, Exit};
 use crate::common::reach::Reach;
@@ -23,7 +25,7 @@ pub fn status(reach: &Reach) -> Done {
     for member in report.membership.members() {
         let address = member.address.as_str();
         let told = reach.client.with_deadline(std::time::Duration::from_secs(1)).report(address);
-        all_well &= told.is_ok();
+        all_well &= told.as_ref().is_ok_and(is_right);
         let does = told.map_or_else(silent, |told| does(&told));
         let casting = if casting == Some(member.id) { ", the casting vote" } else { "" };
         let _ = writeln!(text, "{} {address} {does}{casting}", member.id);
@@ -43,5 +45,21 @@ fn does(report: &Report) -> String {
         RoleName::Follower => "follows",
         _ => "looks for a leader",
     };
-    format!("{does}, term {}, applied {}", status.term.0, status.applied.0)
+    let state = state(report.standing, report.comparisons.agreed);
+    format!("{does}, term {}, applied {}, {state}", status.term.0, status.applied.0)
+}
+
+/// Nobody has found its state wrong.
+fn is_right(report: &Report) -> bool {
+    matches!(report.standing, Standing::Unchecked | Standing::Sound)
+}
+
+/// What comparisons with other nodes have come to.
+fn state(standing: Standing, agreed: u64) -> String {
+    match standing {
+        Standing::Unchecked => "state not compared yet".to_owned(),
+        Standing::Sound => format!("state agrees ({agreed} comparisons)"),
+        Standing::Quarantined => "state WRONG, waits for another's".to_owned(),
+        Standing::Divided => "states DIFFER, and nobody knows who is right".to_owned(),
+    }
 }

@@ -14,7 +14,7 @@ use crate::directory::machine::Directory;
 /// # Errors
 /// What is wrong with its flags, why it did not start, or why it stopped by itself.
 pub fn serve(flags: &ServeFlags) -> Done {
-    let mut config = flags.config(SYSTEM.cluster)?;
+    let mut config = flags.config(&SYSTEM)?;
     let ids: BTreeSet<NodeId> = flags.members.iter().map(|node| node.id).collect();
     config.prefer(ids.into_iter().rev());
     config.service.forwards = true;

@@ -11,11 +11,12 @@ pub mod storm;
 
 use quorate::storage::ClusterId;
 
-use crate::common::reach::System;
+use crate::common::system::System;
 
 /// The orders, as their clients know them.
 pub const SYSTEM: System = System {
     name: "orders",
     cluster: ClusterId(u128::from_be_bytes(*b"quorate / orders")),
     nodes: &["127.0.0.1:7421", "127.0.0.1:7422", "127.0.0.1:7423"],
+    secure: false,
 };

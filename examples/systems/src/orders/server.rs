@@ -32,7 +32,7 @@ pub struct Flags {
 /// # Errors
 /// What is wrong with its flags, why it did not start, or why it stopped by itself.
 pub fn serve(flags: &Flags) -> Done {
-    let mut config = flags.node.config(SYSTEM.cluster)?;
+    let mut config = flags.node.config(&SYSTEM)?;
     // An order or a lookup in memory takes microseconds.
     config.inline_machine = true;
     if flags.one_by_one {

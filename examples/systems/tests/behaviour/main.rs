@@ -13,5 +13,6 @@ mod said;
 mod support;
 
 mod chat;
+mod courier;
 mod directory;
 mod orders;

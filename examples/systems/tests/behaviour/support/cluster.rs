@@ -14,24 +14,102 @@ use crate::processes::{Processes, eventually};
 use crate::said::Told;
 use crate::support::wires::Wires;
 
+/// What a cluster is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Setup {
+    /// A system's command.
+    pub(crate) program: &'static str,
+    /// How many nodes found it.
+    pub(crate) count: u64,
+    /// What every node is told beyond its place.
+    pub(crate) serve: &'static [&'static str],
+    /// What every client is told.
+    pub(crate) ask: &'static [&'static str],
+    /// Whether all have certificates.
+    pub(crate) certs: bool,
+    /// Whether somebody listens on the wires.
+    pub(crate) listens: bool,
+}
+
+/// How many nodes may join that did not found the cluster: they have certificates, too.
+const JOINING_MAX: u64 = 2;
+
 /// Nodes that run, and the wires before them. Commands of the system know where the nodes are.
 pub(crate) struct Cluster {
     // The processes end before their directories go.
     processes: Processes,
     /// The network between them.
     pub(crate) wires: Wires,
-    program: &'static str,
-    /// What every node is told beyond its place.
-    flags: &'static [&'static str],
+    setup: Setup,
     /// Where each listens, and where it is reached.
     places: BTreeMap<u64, (SocketAddr, SocketAddr)>,
     root: TempDir,
 }
 
+/// Somebody who asks, in the directory of a cluster's clients.
+#[derive(Clone)]
+pub(crate) struct Client {
+    setup: Setup,
+    root: PathBuf,
+    nodes: String,
+}
+
+impl Client {
+    /// Runs a command of the system until it ends; the nodes are where its variable says.
+    pub(crate) fn ask(&self, words: &[&str]) -> Told {
+        let mut command = command(&self.setup, &self.root);
+        command.env(variable(&self.setup, "NODES"), &self.nodes);
+        Told::of(command.args(words).args(self.setup.ask))
+    }
+}
+
+/// A command that finds the nodes by itself.
+fn command(setup: &Setup, root: &Path) -> Command {
+    let mut command = Command::new(setup.program);
+    command.current_dir(root).env("XDG_STATE_HOME", root).stdin(Stdio::null());
+    if setup.certs {
+        command.env(variable(setup, "CERTS"), root.join("certs"));
+    }
+    command
+}
+
+/// A variable of the system's.
+fn variable(setup: &Setup, end: &str) -> String {
+    let name = Path::new(setup.program).file_name().and_then(OsStr::to_str);
+    format!("{}_{end}", name.expect("it has a name").to_uppercase())
+}
+
+impl Setup {
+    /// Nodes 1 to `count` of the program that speak in the clear.
+    pub(crate) fn of(program: &'static str, count: u64) -> Setup {
+        Setup { program, count, serve: &[], ask: &[], certs: false, listens: false }
+    }
+
+    /// The cluster, once somebody leads.
+    pub(crate) fn start(self) -> Cluster {
+        let wires = if self.listens { Wires::listening() } else { Wires::default() };
+        let root = TempDir::new().expect("there is room");
+        let (processes, places) = (Processes::default(), BTreeMap::new());
+        let mut cluster = Cluster { processes, wires, setup: self, places, root };
+        (1..=self.count).for_each(|id| cluster.place(id));
+        if self.certs {
+            let ids: Vec<String> =
+                (1..=self.count + JOINING_MAX).map(|id| id.to_string()).collect();
+            let mut command = cluster.command();
+            let guests = "client/user,admin/admin";
+            Told::of(command.args(["certs", "certs", "--for", &ids.join(","), "--for", guests]))
+                .ok();
+        }
+        cluster.ids().into_iter().for_each(|id| cluster.serve(id));
+        cluster.is_well();
+        cluster
+    }
+}
+
 impl Cluster {
     /// Nodes 1 to `count` of the program, which is a system's command; somebody leads.
     pub(crate) fn start(program: &'static str, count: u64) -> Cluster {
-        Cluster::start_with(program, count, &[])
+        Setup::of(program, count).start()
     }
 
     /// The same, with these flags for each `serve`.
@@ -40,18 +118,26 @@ impl Cluster {
         count: u64,
         flags: &'static [&'static str],
     ) -> Cluster {
-        let wires = Wires::default();
-        let place = |id| {
-            let listen = free_address();
-            (id, (listen, wires.before(id, listen)))
-        };
-        let places = (1..=count).map(place).collect();
-        let root = TempDir::new().expect("there is room");
-        let processes = Processes::default();
-        let mut cluster = Cluster { processes, wires, program, flags, places, root };
-        cluster.ids().into_iter().for_each(|id| cluster.serve(id));
-        cluster.is_well();
-        cluster
+        Setup { serve: flags, ..Setup::of(program, count) }.start()
+    }
+
+    fn place(&mut self, id: u64) {
+        let listen = free_address();
+        self.places.insert(id, (listen, self.wires.before(id, listen)));
+    }
+
+    /// Starts a node that did not found the cluster, and waits to be added: `add` takes what this
+    /// gives.
+    pub(crate) fn join(&mut self, id: u64) -> String {
+        self.place(id);
+        self.serve(id);
+        format!("{id}={}", self.places[&id].1)
+    }
+
+    /// The node was removed: it ends, and nobody knows of it any more.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.kill(id);
+        self.places.remove(&id);
     }
 
     pub(crate) fn ids(&self) -> Vec<u64> {
@@ -68,14 +154,26 @@ impl Cluster {
         addresses.collect::<Vec<_>>().join(",")
     }
 
+    /// Where the node itself listens, with no wire before it.
+    pub(crate) fn listens(&self, id: u64) -> SocketAddr {
+        self.places[&id].0
+    }
+
+    /// What the node has said so far.
+    pub(crate) fn words(&self, id: u64) -> String {
+        self.processes.words(&format!("d{id}"))
+    }
+
     /// Starts the node, for the first time or again.
     pub(crate) fn serve(&mut self, id: u64) {
-        let members = self.places.iter().map(|(id, (_, address))| format!("{id}={address}"));
-        let members: Vec<String> = members.collect();
+        let founders = self.places.iter().filter(|(id, _)| **id <= self.setup.count);
+        let founders = founders.map(|(id, (_, address))| format!("{id}={address}"));
+        let founders = founders.collect::<Vec<_>>().join(",");
+        let how = if id <= self.setup.count { "--members" } else { "--join" };
         let mut command = self.command();
-        command.args(["serve", "--id", &id.to_string(), "--members", &members.join(",")]);
+        command.args(["serve", "--id", &id.to_string(), how, &founders]);
         command.arg("--data-dir").arg(self.directory(id));
-        command.args(["--listen", &self.places[&id].0.to_string()]).args(self.flags);
+        command.args(["--listen", &self.places[&id].0.to_string()]).args(self.setup.serve);
         let log = self.root.path().join(format!("d{id}.log"));
         self.processes.spawn(&format!("d{id}"), &mut command, &log);
     }
@@ -102,18 +200,18 @@ impl Cluster {
 
     /// The same, by a client that was told of these nodes alone.
     pub(crate) fn ask_of(&self, ids: &[u64], words: &[&str]) -> Told {
-        let mut command = self.command();
-        let name = Path::new(self.program).file_name().and_then(OsStr::to_str);
-        let variable = format!("{}_NODES", name.expect("it has a name").to_uppercase());
-        Told::of(command.env(variable, self.addresses(ids)).args(words))
+        self.client(ids).ask(words)
+    }
+
+    /// A client that was told of these nodes.
+    pub(crate) fn client(&self, ids: &[u64]) -> Client {
+        let (setup, root) = (self.setup, self.root.path().to_owned());
+        Client { setup, root, nodes: self.addresses(ids) }
     }
 
     /// A command that finds the nodes by itself, in the directory of this cluster's clients.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(self.program);
-        command.current_dir(self.root.path()).env("XDG_STATE_HOME", self.root.path());
-        command.stdin(Stdio::null());
-        command
+        command(&self.setup, self.root.path())
     }
 
     /// Types these lines at the prompt.
@@ -122,7 +220,7 @@ impl Cluster {
         let mut file = std::fs::File::create(&input).expect("there is room");
         file.write_all(lines.as_bytes()).expect("there is room");
         let mut command = self.command();
-        command.args(["--nodes", &self.addresses(&self.ids()), "prompt"]);
+        command.args(["--nodes", &self.addresses(&self.ids())]).args(self.setup.ask).arg("prompt");
         Told::of(command.stdin(std::fs::File::open(&input).expect("it is there")))
     }
 

@@ -1,5 +1,6 @@
 //! The network between nodes: a proxy before each, which knows from the first frame of a connection
-//! who calls, and loses or delays what it is told to. It needs no rights.
+//! who calls, and loses or delays what it is told to. It needs no rights. Whoever speaks TLS does
+//! not show who it is, and is taken for a client.
 #![expect(clippy::disallowed_methods, reason = "its time and its threads are real")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::addresses::free_address;
 use quorate::wire::{Frame, FrameReader};
+
+use crate::support::heard::{Ear, Heard};
 
 /// How often somebody looks whether a wire is whole again.
 const LOOK: Duration = Duration::from_millis(5);
@@ -37,9 +40,23 @@ struct State {
     cut: BTreeSet<(Caller, u64)>,
     /// How much later bytes come to a node.
     delay: BTreeMap<u64, Duration>,
+    /// What passes, where somebody listens.
+    heard: Option<Heard>,
 }
 
 impl Wires {
+    /// Wires on which somebody listens.
+    pub(crate) fn listening() -> Wires {
+        let wires = Wires::default();
+        wires.state().heard = Some(Heard::default());
+        wires
+    }
+
+    /// What has passed so far.
+    pub(crate) fn heard<T>(&self, look: impl FnOnce(&Heard) -> T) -> T {
+        look(self.state().heard.as_ref().expect("somebody listens"))
+    }
+
     /// An address before the node `id`, which listens at `to`.
     pub(crate) fn before(&self, id: u64, to: SocketAddr) -> SocketAddr {
         let listener = TcpListener::bind(free_address()).expect("there are ports");
@@ -72,7 +89,9 @@ impl Wires {
 
     /// Nothing is lost or late any more.
     pub(crate) fn mend(&self) {
-        *self.state() = State::default();
+        let mut state = self.state();
+        state.cut.clear();
+        state.delay.clear();
     }
 
     /// Whatever is said to the node comes so much later.
@@ -103,16 +122,25 @@ impl Wires {
         for stream in [&caller, &called] {
             stream.set_nodelay(true)?;
         }
+        let mut ears = [self.listen(who), self.listen(who)];
+        self.hear(&mut ears[0], &begun);
         called.write_all(&begun)?;
         let (back, front) = (called.try_clone()?, caller.try_clone()?);
         let wires = self.clone();
-        thread::spawn(move || wires.carry(back, front, (who, id), false));
-        self.carry(caller, called, (who, id), true);
+        let [inward, outward] = ears;
+        thread::spawn(move || wires.carry(back, front, (who, id), (outward, false)));
+        self.carry(caller, called, (who, id), (inward, true));
         Ok(())
     }
 
     /// Carries bytes as long as there are any, and the end after them.
-    fn carry(&self, mut from: TcpStream, mut to: TcpStream, wire: (Caller, u64), inward: bool) {
+    fn carry(
+        &self,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        wire: (Caller, u64),
+        (mut ear, inward): (Option<Ear>, bool),
+    ) {
         let mut buffer = vec![0; 16 << 10];
         loop {
             let read = from.read(&mut buffer);
@@ -122,6 +150,9 @@ impl Wires {
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
             self.await_whole(wire.0, wire.1);
+            if let Ok(count) = read {
+                self.hear(&mut ear, &buffer[..count]);
+            }
             match read {
                 Ok(count @ 1..) if to.write_all(&buffer[..count]).is_ok() => {}
                 _ => break,
@@ -130,6 +161,16 @@ impl Wires {
         // Either may be gone already.
         let _ = to.shutdown(Shutdown::Both);
         let _ = from.shutdown(Shutdown::Both);
+    }
+
+    fn listen(&self, who: Caller) -> Option<Ear> {
+        self.state().heard.as_mut().map(|heard| heard.begin(who))
+    }
+
+    fn hear(&self, ear: &mut Option<Ear>, bytes: &[u8]) {
+        if let (Some(ear), Some(heard)) = (ear, &mut self.state().heard) {
+            heard.hear(ear, bytes);
+        }
     }
 
     fn await_whole(&self, who: Caller, id: u64) {

@@ -1,4 +1,4 @@
-//! What clients say to the chat and are told: commands that change something, queries that do not,
+//! What clients say to the talk and are told: commands that change something, queries that do not,
 //! and replies to both.
 
 use std::fmt;
@@ -129,7 +129,7 @@ pub struct Account {
     pub history: u64,
 }
 
-/// What the chat replies.
+/// What the talk replies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// The account is there.
@@ -161,7 +161,7 @@ pub enum Reply {
     Refused(Refusal),
 }
 
-/// Why the chat does not do what it was asked.
+/// Why the talk does not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// It is no name.

@@ -1,4 +1,4 @@
-//! The chat's state, and what commands do to it. It knows nothing of nodes.
+//! What is kept of a talk, and what commands do to it. It knows nothing of nodes.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use quorate::machine::StateMachine;
 use quorate::types::Index;
 
-use crate::chat::message::{
+use crate::common::talk::message::{
     Account, Command, Mail, Mode, NAME_BYTES_MAX, Query, Refusal, Reply, Session, TEXT_BYTES_MAX,
     WAITING_MAX,
 };
@@ -26,7 +26,7 @@ const ACCOUNTS_PAGE_MAX: usize = 10;
 
 /// Accounts, their messages, and the last number that a message got.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chat {
+pub struct Talk {
     accounts: BTreeMap<String, Mailbox>,
     last: u64,
     /// How this node was started: no part of the state that nodes agree on.
@@ -35,9 +35,9 @@ pub struct Chat {
     history_max: usize,
 }
 
-impl Default for Chat {
-    fn default() -> Chat {
-        Chat::new(Mode::default(), HISTORY_MAX)
+impl Default for Talk {
+    fn default() -> Talk {
+        Talk::new(Mode::default(), HISTORY_MAX)
     }
 }
 
@@ -50,11 +50,11 @@ struct Mailbox {
     history: BTreeMap<u64, Arc<Mail>>,
 }
 
-impl Chat {
-    /// The chat of a node that was started in this mode, and keeps so many messages in a history.
+impl Talk {
+    /// The talk of a node that was started in this mode, and keeps so many messages in a history.
     #[must_use]
-    pub fn new(mode: Mode, history_max: usize) -> Chat {
-        Chat { accounts: BTreeMap::new(), last: 0, mode, history_max }
+    pub fn new(mode: Mode, history_max: usize) -> Talk {
+        Talk { accounts: BTreeMap::new(), last: 0, mode, history_max }
     }
 
     /// The numbers of the messages that wait for a user; none if there is no such user.
@@ -202,7 +202,7 @@ impl Mailbox {
     }
 }
 
-impl StateMachine for Chat {
+impl StateMachine for Talk {
     fn apply(&mut self, _: Index, command: &[u8]) -> Vec<u8> {
         let told = codec::decode(command).ok_or(Refusal::Malformed);
         let told = told.and_then(|command| self.carry_out(command));
@@ -229,18 +229,18 @@ impl StateMachine for Chat {
     }
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
-        let mut chat = Chat::new(self.mode, self.history_max);
+        let mut talk = Talk::new(self.mode, self.history_max);
         let mut is_whole = true;
         rows::read(snapshot, |row| match row {
-            Row::Last(last) => chat.last = last,
+            Row::Last(last) => talk.last = last,
             Row::Account(user, id, token) => {
-                chat.accounts.insert(user, Mailbox { id, token, ..Mailbox::default() });
+                talk.accounts.insert(user, Mailbox { id, token, ..Mailbox::default() });
             }
-            Row::Waiting(mail) => match chat.accounts.get_mut(&mail.to) {
+            Row::Waiting(mail) => match talk.accounts.get_mut(&mail.to) {
                 Some(account) => drop(account.waiting.insert(mail.number, Arc::new(mail))),
                 None => is_whole = false,
             },
-            Row::History(user, mail) => match chat.accounts.get_mut(&user) {
+            Row::History(user, mail) => match talk.accounts.get_mut(&user) {
                 Some(account) => account.remember(Arc::new(mail), self.history_max),
                 None => is_whole = false,
             },
@@ -249,7 +249,7 @@ impl StateMachine for Chat {
             let said = "a message of nobody: another program wrote the snapshot";
             return Err(io::Error::new(io::ErrorKind::InvalidData, said));
         }
-        *self = chat;
+        *self = talk;
         Ok(())
     }
 }
@@ -325,101 +325,101 @@ fn shortened(name: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Has the chat carry a command out.
-    fn ask(chat: &mut Chat, command: Command) -> Reply {
-        let told = chat.apply(Index(1), &codec::encode(&command));
+    /// Has the talk carry a command out.
+    fn ask(talk: &mut Talk, command: Command) -> Reply {
+        let told = talk.apply(Index(1), &codec::encode(&command));
         codec::decode(&told).expect("it is a reply")
     }
 
-    fn look(chat: &Chat, query: &Query) -> Reply {
-        codec::decode(&chat.query(&codec::encode(query))).expect("it is a reply")
+    fn look(talk: &Talk, query: &Query) -> Reply {
+        codec::decode(&talk.query(&codec::encode(query))).expect("it is a reply")
     }
 
-    fn create(chat: &mut Chat, user: &str) -> Reply {
-        ask(chat, Command::Create { user: user.to_owned(), id: 7 })
+    fn create(talk: &mut Talk, user: &str) -> Reply {
+        ask(talk, Command::Create { user: user.to_owned(), id: 7 })
     }
 
     fn of(user: &str, token: u64) -> Session {
         Session { user: user.to_owned(), token }
     }
 
-    fn send(chat: &mut Chat, from: &str, to: &str, text: &str) -> Reply {
+    fn send(talk: &mut Talk, from: &str, to: &str, text: &str) -> Reply {
         let (to, text) = (to.to_owned(), text.to_owned());
-        ask(chat, Command::Send { session: of(from, 1), to, text })
+        ask(talk, Command::Send { session: of(from, 1), to, text })
     }
 
     /// Users that are there and logged in with token 1.
-    fn chat(users: &[&str]) -> Chat {
-        let mut chat = Chat::default();
+    fn talk(users: &[&str]) -> Talk {
+        let mut talk = Talk::default();
         for user in users {
-            assert_eq!(create(&mut chat, user), Reply::Created);
-            let told = ask(&mut chat, Command::Login(of(user, 1)));
+            assert_eq!(create(&mut talk, user), Reply::Created);
+            let told = ask(&mut talk, Command::Login(of(user, 1)));
             assert_eq!(told, Reply::LoggedIn { id: 7, ended_another: false });
         }
-        chat
+        talk
     }
 
     #[test]
     fn a_message_waits_for_whoever_is_away_until_it_is_acknowledged() {
-        let mut chat = chat(&["ann", "bob"]);
-        assert_eq!(ask(&mut chat, Command::Logout(of("bob", 1))), Reply::LoggedOut);
-        assert_eq!(send(&mut chat, "ann", "bob", "one"), Reply::Sent(1));
-        assert_eq!(send(&mut chat, "ann", "bob", "two"), Reply::Sent(2));
-        ask(&mut chat, Command::Login(of("bob", 2)));
+        let mut talk = talk(&["ann", "bob"]);
+        assert_eq!(ask(&mut talk, Command::Logout(of("bob", 1))), Reply::LoggedOut);
+        assert_eq!(send(&mut talk, "ann", "bob", "one"), Reply::Sent(1));
+        assert_eq!(send(&mut talk, "ann", "bob", "two"), Reply::Sent(2));
+        ask(&mut talk, Command::Login(of("bob", 2)));
         let waiting = Query::Waiting { session: of("bob", 2), after: 0 };
-        let Reply::Messages(mails, false) = look(&chat, &waiting) else { panic!("they wait") };
+        let Reply::Messages(mails, false) = look(&talk, &waiting) else { panic!("they wait") };
         let texts: Vec<&str> = mails.iter().map(|mail| mail.text.as_str()).collect();
         assert_eq!(texts, ["one", "two"]);
         let taken = |upto| Command::Acknowledge { session: of("bob", 2), upto };
-        assert_eq!(ask(&mut chat, taken(1)), Reply::Acknowledged(1));
-        assert_eq!(ask(&mut chat, taken(1)), Reply::Acknowledged(0), "once more");
-        assert_eq!(chat.waiting("bob"), Some(vec![2]));
-        assert_eq!(ask(&mut chat, taken(3)), Reply::Refused(Refusal::NotSent(3, 2)));
-        assert_eq!(ask(&mut chat, taken(2)), Reply::Acknowledged(1));
+        assert_eq!(ask(&mut talk, taken(1)), Reply::Acknowledged(1));
+        assert_eq!(ask(&mut talk, taken(1)), Reply::Acknowledged(0), "once more");
+        assert_eq!(talk.waiting("bob"), Some(vec![2]));
+        assert_eq!(ask(&mut talk, taken(3)), Reply::Refused(Refusal::NotSent(3, 2)));
+        assert_eq!(ask(&mut talk, taken(2)), Reply::Acknowledged(1));
     }
 
     #[test]
     fn a_new_login_ends_the_one_before() {
-        let mut chat = chat(&["ann"]);
-        let again = ask(&mut chat, Command::Login(of("ann", 2)));
+        let mut talk = talk(&["ann"]);
+        let again = ask(&mut talk, Command::Login(of("ann", 2)));
         assert_eq!(again, Reply::LoggedIn { id: 7, ended_another: true });
         let ended = Reply::Refused(Refusal::NotLoggedIn("ann".to_owned()));
-        assert_eq!(send(&mut chat, "ann", "ann", "x"), ended);
-        assert_eq!(ask(&mut chat, Command::Logout(of("ann", 1))), ended);
+        assert_eq!(send(&mut talk, "ann", "ann", "x"), ended);
+        assert_eq!(ask(&mut talk, Command::Logout(of("ann", 1))), ended);
         let history = Query::History { session: of("ann", 1), after: 0 };
-        assert_eq!(look(&chat, &history), ended);
+        assert_eq!(look(&talk, &history), ended);
         let unknown = Reply::Refused(Refusal::UnknownUser("bob".to_owned()));
-        assert_eq!(ask(&mut chat, Command::Login(of("bob", 1))), unknown);
+        assert_eq!(ask(&mut talk, Command::Login(of("bob", 1))), unknown);
     }
 
     #[test]
     fn an_account_for_which_messages_wait_is_deleted_only_with_them() {
-        let mut chat = chat(&["ann", "bob"]);
-        send(&mut chat, "ann", "bob", "x");
+        let mut talk = talk(&["ann", "bob"]);
+        send(&mut talk, "ann", "bob", "x");
         let delete = |discard| Command::Delete { session: of("bob", 1), discard };
-        assert_eq!(ask(&mut chat, delete(false)), Reply::Refused(Refusal::MailWaits(1)));
-        assert_eq!(ask(&mut chat, delete(true)), Reply::Deleted(1));
+        assert_eq!(ask(&mut talk, delete(false)), Reply::Refused(Refusal::MailWaits(1)));
+        assert_eq!(ask(&mut talk, delete(true)), Reply::Deleted(1));
         let unknown = Reply::Refused(Refusal::UnknownUser("bob".to_owned()));
-        assert_eq!(send(&mut chat, "ann", "bob", "y"), unknown);
+        assert_eq!(send(&mut talk, "ann", "bob", "y"), unknown);
         // Another one of the name has nothing of the first, and numbers go on.
-        create(&mut chat, "bob");
-        assert_eq!(chat.waiting("bob"), Some(vec![]));
-        assert_eq!(send(&mut chat, "ann", "bob", "z"), Reply::Sent(2));
+        create(&mut talk, "bob");
+        assert_eq!(talk.waiting("bob"), Some(vec![]));
+        assert_eq!(send(&mut talk, "ann", "bob", "z"), Reply::Sent(2));
     }
 
     #[test]
     fn a_history_has_the_last_messages_both_ways_and_each_once() {
-        let mut chat = chat(&["ann", "bob"]);
+        let mut talk = talk(&["ann", "bob"]);
         for _ in 0..HISTORY_MAX {
-            send(&mut chat, "ann", "ann", "x");
+            send(&mut talk, "ann", "ann", "x");
         }
-        send(&mut chat, "bob", "ann", "last");
+        send(&mut talk, "bob", "ann", "last");
         let upto = HISTORY_MAX as u64 + 1;
-        ask(&mut chat, Command::Acknowledge { session: of("ann", 1), upto });
+        ask(&mut talk, Command::Acknowledge { session: of("ann", 1), upto });
         let mut numbers = Vec::new();
         loop {
             let after = numbers.last().copied().unwrap_or(0);
-            let told = look(&chat, &Query::History { session: of("ann", 1), after });
+            let told = look(&talk, &Query::History { session: of("ann", 1), after });
             let Reply::Messages(mails, more) = told else { panic!("{told:?}") };
             numbers.extend(mails.iter().map(|mail| mail.number));
             if !more {
@@ -431,49 +431,49 @@ mod tests {
 
     #[test]
     fn what_is_out_of_bounds_is_refused() {
-        let mut chat = chat(&["ann"]);
+        let mut talk = talk(&["ann"]);
         for name in ["", ".ann", "-ann", "a b", "a/b", "ä", &"x".repeat(NAME_BYTES_MAX + 1)] {
-            let told = create(&mut chat, name);
+            let told = create(&mut talk, name);
             assert!(matches!(told, Reply::Refused(Refusal::Name(_))), "{told:?}");
         }
         let duplicate = Refusal::Duplicate("ann".to_owned());
-        let told = create(&mut chat, "ann");
+        let told = create(&mut talk, "ann");
         assert_eq!(told, Reply::Refused(duplicate));
         for text in [String::new(), "x".repeat(TEXT_BYTES_MAX + 1)] {
-            let told = send(&mut chat, "ann", "ann", &text);
+            let told = send(&mut talk, "ann", "ann", &text);
             assert_eq!(told, Reply::Refused(Refusal::Text(text.len() as u64)));
         }
         for pattern in ["", "a b", "[a]"] {
             let (pattern, after) = (pattern.to_owned(), String::new());
-            let told = look(&chat, &Query::List { pattern, after });
+            let told = look(&talk, &Query::List { pattern, after });
             assert!(matches!(told, Reply::Refused(Refusal::Pattern(_))), "{told:?}");
         }
         for _ in 0..WAITING_MAX {
-            assert!(matches!(send(&mut chat, "ann", "ann", "x"), Reply::Sent(_)));
+            assert!(matches!(send(&mut talk, "ann", "ann", "x"), Reply::Sent(_)));
         }
         let full = Refusal::QueueFull("ann".to_owned());
-        assert_eq!(send(&mut chat, "ann", "ann", "x"), Reply::Refused(full));
+        assert_eq!(send(&mut talk, "ann", "ann", "x"), Reply::Refused(full));
         for count in 1..ACCOUNTS_MAX {
-            assert_eq!(create(&mut chat, &format!("u{count}")), Reply::Created);
+            assert_eq!(create(&mut talk, &format!("u{count}")), Reply::Created);
         }
-        let full = create(&mut chat, "one-more");
+        let full = create(&mut talk, "one-more");
         assert_eq!(full, Reply::Refused(Refusal::Full));
-        let told = codec::decode(&chat.apply(Index(1), b"?"));
+        let told = codec::decode(&talk.apply(Index(1), b"?"));
         assert_eq!(told, Some(Reply::Refused(Refusal::Malformed)));
     }
 
     #[test]
     fn the_largest_page_is_a_word() {
         let users: Vec<String> = (0..12).map(|user| format!("{user:a<64}")).collect();
-        let mut chat = chat(&users.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut talk = talk(&users.iter().map(String::as_str).collect::<Vec<_>>());
         for to in &users {
             for _ in 0..WAITING_MAX {
-                send(&mut chat, &users[0], to, &"x".repeat(TEXT_BYTES_MAX));
+                send(&mut talk, &users[0], to, &"x".repeat(TEXT_BYTES_MAX));
             }
         }
-        let page = look(&chat, &Query::Waiting { session: of(&users[0], 1), after: 0 });
+        let page = look(&talk, &Query::Waiting { session: of(&users[0], 1), after: 0 });
         assert!(matches!(page, Reply::Messages(mails, true) if mails.len() == PAGE_MAX));
-        let page = look(&chat, &Query::Dump { after: String::new() });
+        let page = look(&talk, &Query::Dump { after: String::new() });
         assert!(matches!(page, Reply::Accounts(all, true) if all.len() == ACCOUNTS_PAGE_MAX));
     }
 
@@ -491,15 +491,15 @@ mod tests {
 
     #[test]
     fn a_snapshot_has_everything_but_the_mode() {
-        let mut chat = chat(&["ann", "bob"]);
-        send(&mut chat, "ann", "bob", "one");
-        send(&mut chat, "ann", "bob", "two");
-        ask(&mut chat, Command::Acknowledge { session: of("bob", 1), upto: 1 });
-        let mut restored = Chat::new(Mode::Survivor, HISTORY_MAX);
-        restored.restore(&mut chat.snapshot()).expect("it is a snapshot");
+        let mut talk = talk(&["ann", "bob"]);
+        send(&mut talk, "ann", "bob", "one");
+        send(&mut talk, "ann", "bob", "two");
+        ask(&mut talk, Command::Acknowledge { session: of("bob", 1), upto: 1 });
+        let mut restored = Talk::new(Mode::Survivor, HISTORY_MAX);
+        restored.restore(&mut talk.snapshot()).expect("it is a snapshot");
         assert_eq!(look(&restored, &Query::Mode), Reply::Mode(Mode::Survivor));
         restored.mode = Mode::Majority;
-        assert_eq!(restored, chat);
+        assert_eq!(restored, talk);
         let mut stray = rows::write(
             [Row::History(
                 "eve".to_owned(),
@@ -513,6 +513,6 @@ mod tests {
             .into_iter(),
         );
         assert!(restored.restore(&mut stray).is_err());
-        assert_eq!(restored, chat, "it stays as it was");
+        assert_eq!(restored, talk, "it stays as it was");
     }
 }
