@@ -126,6 +126,9 @@ pub struct Report {
     pub membership: Membership,
     /// What is known of the state machine.
     pub standing: Standing,
+    /// For how long from now it may answer reads by itself: what is left of a leader's lease, or of
+    /// the part of it that a follower was lent; zero if it may not.
+    pub lease: Duration,
 }
 
 impl fmt::Display for RoleName {

@@ -143,7 +143,8 @@ fn report() -> Report {
     };
     let other = PeerStatus { id: NodeId(3), snapshot: None, ..peer };
     let membership = Membership::new([1, 2, 3].map(NodeId));
-    Report { status, peers: vec![peer, other], membership, standing: Standing::Sound }
+    let (standing, lease) = (Standing::Sound, Duration::from_millis(200));
+    Report { status, peers: vec![peer, other], membership, standing, lease }
 }
 
 fn reasons() -> Vec<RejectReason> {

@@ -96,6 +96,7 @@ impl Network {
 }
 
 /// What comes after an attempt.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and mostly the large one")]
 enum Next {
     /// It is done.
     Done(Told),

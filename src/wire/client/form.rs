@@ -83,6 +83,8 @@ pub(super) struct ReportForm {
     membership: Membership,
     #[serde(with = "StandingForm")]
     standing: Standing,
+    #[serde(with = "nanos")]
+    lease: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
