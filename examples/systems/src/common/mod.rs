@@ -1,10 +1,14 @@
 //! What every system has: words as bytes, snapshots in rows, a node that serves, a client that
-//! finds its cluster again, a prompt, and how commands end.
+//! finds its cluster again, a prompt, and how commands end. And what it takes to measure one:
+//! clusters for a while, latencies, tables.
 
 pub mod codec;
 pub mod exit;
+pub mod latencies;
+pub mod nodes;
 pub mod prompt;
 pub mod reach;
 pub mod rows;
 pub mod serve;
 pub mod show;
+pub mod table;
