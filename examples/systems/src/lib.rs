@@ -4,5 +4,6 @@
 pub mod common;
 
 pub mod chat;
+pub mod coordinator;
 pub mod directory;
 pub mod orders;

@@ -13,5 +13,6 @@ mod said;
 mod support;
 
 mod chat;
+mod coordinator;
 mod directory;
 mod orders;

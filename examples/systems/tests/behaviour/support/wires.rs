@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::addresses::free_address;
+use quorate::types::Packet;
 use quorate::wire::{Frame, FrameReader};
+
+use crate::addresses::free_address;
 
 /// How often somebody looks whether a wire is whole again.
 const LOOK: Duration = Duration::from_millis(5);
@@ -37,6 +39,8 @@ struct State {
     cut: BTreeSet<(Caller, u64)>,
     /// How much later bytes come to a node.
     delay: BTreeMap<u64, Duration>,
+    /// How many messages of a name nodes have said to one another.
+    said: BTreeMap<&'static str, usize>,
 }
 
 impl Wires {
@@ -72,7 +76,14 @@ impl Wires {
 
     /// Nothing is lost or late any more.
     pub(crate) fn mend(&self) {
-        *self.state() = State::default();
+        let mut state = self.state();
+        state.cut.clear();
+        state.delay.clear();
+    }
+
+    /// How many messages of this name nodes have said to one another: each before it is heard.
+    pub(crate) fn said(&self, name: &str) -> usize {
+        self.state().said.get(name).copied().unwrap_or_default()
     }
 
     /// Whatever is said to the node comes so much later.
@@ -103,25 +114,46 @@ impl Wires {
         for stream in [&caller, &called] {
             stream.set_nodelay(true)?;
         }
+        let mut frames = FrameReader::new();
+        self.listen(&mut frames, &begun);
         called.write_all(&begun)?;
         let (back, front) = (called.try_clone()?, caller.try_clone()?);
         let wires = self.clone();
-        thread::spawn(move || wires.carry(back, front, (who, id), false));
-        self.carry(caller, called, (who, id), true);
+        thread::spawn(move || wires.carry(back, front, (who, id), None));
+        self.carry(caller, called, (who, id), Some(frames));
         Ok(())
     }
 
-    /// Carries bytes as long as there are any, and the end after them.
-    fn carry(&self, mut from: TcpStream, mut to: TcpStream, wire: (Caller, u64), inward: bool) {
+    /// Counts the messages that end in these bytes of a connection.
+    fn listen(&self, frames: &mut FrameReader, mut bytes: &[u8]) {
+        while let Ok(Some(frame)) = frames.read(&mut bytes) {
+            if let Frame::Packet(Packet::Message(message) | Packet::Chained(message, _)) = frame {
+                *self.state().said.entry(message.body.name()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Carries bytes as long as there are any, and the end after them; those that a caller says
+    /// are `heard` on the way.
+    fn carry(
+        &self,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        wire: (Caller, u64),
+        mut heard: Option<FrameReader>,
+    ) {
         let mut buffer = vec![0; 16 << 10];
         loop {
             let read = from.read(&mut buffer);
-            let late = self.state().delay.get(&wire.1).copied().filter(|_| inward);
+            let late = self.state().delay.get(&wire.1).copied().filter(|_| heard.is_some());
             if let Some(late) = late {
                 let due = Instant::now() + late;
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
             self.await_whole(wire.0, wire.1);
+            if let (Some(frames), Ok(count)) = (&mut heard, &read) {
+                self.listen(frames, &buffer[..*count]);
+            }
             match read {
                 Ok(count @ 1..) if to.write_all(&buffer[..count]).is_ok() => {}
                 _ => break,
