@@ -12,10 +12,11 @@ use quorate::types::{Acknowledge, ReadLevel};
 use quorate_systems::common::codec;
 use quorate_systems::coordinator::SYSTEM;
 use quorate_systems::coordinator::message::{Command, Query, Refusal, Reply};
+use serde_json::Value;
 
 use crate::processes::{eventually, pause};
 use crate::said::Told;
-use crate::support::Cluster;
+use crate::support::{Caller, Cluster};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_coordinator");
 
@@ -227,9 +228,11 @@ fn a_cut_off_coordinator_stops_serving() {
     cluster.ask_of(&others, &["put", "colour", "blue", "--timeout", "20"]).ok();
     let get = ["get", "colour", "--at", &alone, "--timeout", "1"];
     cluster.ask(&get).refused(3, "nothing happened");
-    let told = cluster.ask_of(&[leader], &["put", "colour", "green", "--timeout", "1"]);
-    assert!([3, 4].contains(&told.code), "{told:?}");
     assert_eq!(cluster.ask_of(&others, &["get", "colour"]).ok(), "blue\n");
+    // Who puts by it would find the others, and so they are out of reach.
+    others.iter().for_each(|id| cluster.wires.cut(Caller::Client, *id));
+    let told = cluster.ask_of(&[leader], &["put", "shape", "round", "--timeout", "1"]);
+    assert!([3, 4].contains(&told.code), "{told:?}");
     cluster.wires.mend();
     cluster.is_well();
     assert_eq!(cluster.ask(&["get", "colour", "--at", &alone]).ok(), "blue\n");
@@ -283,7 +286,7 @@ fn a_coordinator_that_dies_mid_write_loses_nothing_acknowledged() {
 fn a_child_passes_writes_on() {
     let cluster = coordinator();
     let [child, _] = children(&cluster);
-    cluster.wires.cut(crate::support::Caller::Client, cluster.leader());
+    cluster.wires.cut(Caller::Client, cluster.leader());
     cluster.ask_of(&[child], &["put", "colour", "red"]).ok();
     assert_eq!(cluster.ask_of(&[child], &["get", "colour"]).ok(), "red\n");
 }
@@ -334,6 +337,28 @@ fn a_node_says_what_is_wrong_with_its_flags() {
     };
     serve(&["--lease=-1"]).refused(2, "--lease");
     serve(&["--lease", "1"]).refused(2, "removal.after");
+}
+
+#[test]
+fn reads_are_measured_at_every_node_beside_every_load() {
+    let out = tempfile::TempDir::new().expect("there is room");
+    let mut command = std::process::Command::new(PROGRAM);
+    command.args(["bench", "--rounds", "3", "--out"]).arg(out.path());
+    let table = Told::of(command.arg("--scratch").arg(out.path())).ok();
+    let file = |name| fs::read_to_string(out.path().join(name)).expect("it was written");
+    assert_eq!(file("table.md"), table);
+    let loads: Value = serde_json::from_str(&file("table.json")).expect("it is JSON");
+    let loads = loads.as_array().expect("it is a list");
+    let names: Vec<&str> = loads.iter().filter_map(|load| load["writes"].as_str()).collect();
+    assert_eq!(names, ["none", "other keys", "the same key"]);
+    for load in loads {
+        let nodes = load["nodes"].as_array().expect("it is a list");
+        assert_eq!(nodes.len(), 3);
+        for time in nodes.iter().flat_map(|node| [&node["nothing"], &node["replica"]]) {
+            assert!(time["p50_ms"].as_f64() > Some(0.0), "{load}");
+        }
+    }
+    assert_eq!(fs::read_dir(out.path()).expect("it is there").count(), 2, "nodes left something");
 }
 
 #[test]

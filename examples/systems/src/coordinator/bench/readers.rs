@@ -31,19 +31,21 @@ struct Reader {
 }
 
 impl Readers {
+    /// A client for each node.
+    ///
     /// # Errors
     /// The system has no threads.
     pub(super) fn connect(nodes: &Nodes) -> Result<Readers, Trouble> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
-        let _inside = runtime.enter();
+        let inside = runtime.enter();
         let reader = |(id, address)| {
             let client = Client::new(nodes.client_config()).map_err(Trouble::wrong)?;
             Ok(Reader { client, address, id })
         };
         let readers: Result<_, Trouble> = (1..).zip(nodes.addresses()).map(reader).collect();
         let readers = readers?;
-        drop(_inside);
+        drop(inside);
         Ok(Readers { runtime, readers })
     }
 
@@ -69,11 +71,11 @@ impl Readers {
                     return Err(Trouble::new(Exit::Unreached, "stopped before it was over"));
                 }
                 for (reader, node) in self.readers.iter().zip(&mut nodes) {
-                    for (request, latencies) in Request::ALL.into_iter().zip(&mut node.requests) {
+                    for request in order(round) {
                         let asked = Instant::now();
                         reader.ask(request).await?;
                         if round >= WARM {
-                            latencies.add(asked.elapsed());
+                            node.requests[request as usize].add(asked.elapsed());
                         }
                     }
                 }
@@ -81,6 +83,17 @@ impl Readers {
             Ok(Measured { load, nodes, writes: None })
         })
     }
+}
+
+/// The order of a round: each comes first as often as any other, and after each as often, for a node
+/// that was asked just now answers sooner.
+fn order(round: u64) -> [Request; Request::ALL.len()] {
+    let mut order = Request::ALL;
+    order.rotate_left((round % 3) as usize);
+    if round / 3 % 2 == 1 {
+        order.reverse();
+    }
+    order
 }
 
 impl Reader {
@@ -92,5 +105,18 @@ impl Reader {
             Request::Linearizable => (ReadLevel::Linearizable, get()),
         };
         self.client.read_at(&self.address, level, &query).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_order_has_its_turn() {
+        let orders: BTreeSet<_> = (0..6).map(|round| order(round).map(|it| it as u8)).collect();
+        assert_eq!(orders.len(), 6);
     }
 }
