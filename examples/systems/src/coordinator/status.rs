@@ -21,6 +21,9 @@ pub(super) fn show(reach: &Reach) -> Done {
     let report = reach.client.report_of_leader()?;
     reach.remember();
     let mut all_well = report.status.role == RoleName::Leader;
+    // Once all have agreed to that, its side goes on in a split down the middle.
+    let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
+    let casting = agreed.and_then(|membership| membership.incoming().casting());
     let mut text = String::new();
     let client = reach.client.with_deadline(ANSWER_MAX);
     for member in report.membership.members() {
@@ -28,7 +31,8 @@ pub(super) fn show(reach: &Reach) -> Done {
         let told = client.report(address).ok();
         all_well &= told.is_some() && report.membership.is_voter(member.id);
         let words = words(&report.membership, member, told.as_ref());
-        let _ = writeln!(text, "{} {address} {words}", member.id);
+        let casting = if casting == Some(member.id) { ", the casting vote" } else { "" };
+        let _ = writeln!(text, "{} {address} {words}{casting}", member.id);
     }
     print!("{text}");
     Ok(if all_well { Exit::Done } else { Exit::No })
