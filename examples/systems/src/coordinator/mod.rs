@@ -1,5 +1,5 @@
-//! Keys and values under one coordinator: a write is answered once every live node has it, and every
-//! node answers reads by itself, never old. `README.md` beside this file is its guide.
+//! Keys and values under one coordinator: a write is answered once every live node has it, and
+//! every node answers reads by itself, never old. `README.md` beside this file is its guide.
 
 pub mod bench;
 pub mod client;

@@ -85,8 +85,8 @@ impl Readers {
     }
 }
 
-/// The order of a round: each comes first as often as any other, and after each as often, for a node
-/// that was asked just now answers sooner.
+/// The order of a round: each comes first as often as any other, and after each as often, for a
+/// node that was asked just now answers sooner.
 fn order(round: u64) -> [Request; Request::ALL.len()] {
     let mut order = Request::ALL;
     order.rotate_left((round % 3) as usize);

@@ -30,8 +30,8 @@ pub(super) fn text(measured: &[Measured], rounds: u64) -> String {
 fn words(rounds: u64) -> String {
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!(
-        "All times in µs, each of {rounds} requests, one at a time, on one connection to each node; \
-         every request in turn at every node. All nodes and clients share one machine with \
+        "All times in µs, each of {rounds} requests, one at a time, on one connection to each \
+         node; every request in turn at every node. All nodes and clients share one machine with \
          {processors} processors and one disk.\n\
          \n\
          - writes: what one more client does meanwhile: nothing, or one write after the other, to \
@@ -39,8 +39,8 @@ fn words(rounds: u64) -> String {
          - nothing: a request that the node answers without a look at anything.\n\
          - by itself: a read at the level `Replica`, answered by the coordinator's lease or a \
          child's loan of it; / nothing: its median over that of nothing.\n\
-         - asking: a read at the level `Linearizable`: the coordinator asks all children whether it \
-         still is one, and a child asks the coordinator.\n\
+         - asking: a read at the level `Linearizable`: the coordinator asks all children whether \
+         it still is one, and a child asks the coordinator.\n\
          - a write: until every live node has it on its disk.\n"
     )
 }
