@@ -24,6 +24,8 @@ pub struct Profile {
     pub(crate) learners_permille: u64,
     /// In how many of a thousand of its runs the membership changes.
     pub(crate) churn_permille: u64,
+    /// In how many of a thousand of these leaders suspend and readmit voters by themselves.
+    pub(crate) removal_permille: u64,
     /// In how many of a thousand of its runs the nodes begin without a membership, and found the
     /// cluster.
     pub(crate) founding_permille: u64,
@@ -35,6 +37,8 @@ pub struct Profile {
     pub(crate) snapshots: bool,
     /// In how many of a thousand of its runs leaders hold leases.
     pub(crate) leases_permille: u64,
+    /// In how many of a thousand of these they lend them.
+    pub(crate) loans_permille: u64,
     /// Whether clocks stray further than leases allow for.
     pub(crate) clocks_stray: bool,
     /// Whether the last survivor goes on: silence is to mean death.
@@ -65,11 +69,13 @@ const EVERYTHING: Profile = Profile {
     voters: &[5, 3, 3, 5, 3, 5, 3, 5, 4, 7, 2, 1],
     learners_permille: 200,
     churn_permille: 200,
+    removal_permille: 300,
     founding_permille: 200,
     wipe_permille: 150,
     rollback_permille: 0,
     snapshots: false,
     leases_permille: 300,
+    loans_permille: 700,
     clocks_stray: false,
     survives: false,
 };
@@ -85,7 +91,7 @@ const DEATHS: Faults =
 /// Runs of which most have nothing to do with members.
 const SETTLED: Profile = Profile { churn_permille: 0, wipe_permille: 0, ..EVERYTHING };
 
-static PROFILES: [Profile; 15] = [
+static PROFILES: [Profile; 16] = [
     EVERYTHING,
     Profile { name: "calm", summary: "load without faults", faults: Faults::NONE, ..SETTLED },
     Profile {
@@ -181,6 +187,19 @@ static PROFILES: [Profile; 15] = [
         voters: &[3, 5, 3, 4],
         churn_permille: 500,
         leases_permille: 1000,
+        ..EVERYTHING
+    },
+    Profile {
+        name: "replicas",
+        summary: "loans in every run; leaders suspend voters and readmit them by themselves",
+        faults: EVERYTHING.faults.without(Faults::of(&Fault::OF_DISKS)),
+        always: Faults::of(&[Fault::Crash, Fault::Partition, Fault::Surge]),
+        voters: &[3, 5, 3, 4],
+        churn_permille: 1000,
+        removal_permille: 1000,
+        wipe_permille: 300,
+        leases_permille: 1000,
+        loans_permille: 1000,
         ..EVERYTHING
     },
     Profile {

@@ -328,7 +328,7 @@ fn draw_members(
     let after = timeout * draw.between(2, 5) as u32;
     let pause = after * draw.between(4, 8) as u32 / 4;
     let voters_min = *draw.pick(&[2, 3, 1]);
-    if draw.chance(300) {
+    if draw.chance(profile.removal_permille) {
         config.removal = Some(Removal { after, voters_min, pause });
         // A leader that counts on fewer disks cannot know which of them are lost.
         let losses = [Fault::Rot, Fault::MisdirectedWrite, Fault::LostWrite];
@@ -352,7 +352,7 @@ fn draw_leases(
         return (faults, exact);
     }
     let drift_ppm = *draw.pick(&[drift_ppm_max, 10_000, drift_ppm_max, 300]);
-    let replicas = draw.chance(700);
+    let replicas = draw.chance(profile.loans_permille);
     if profile.clocks_stray {
         config.lease = Some(Lease { drift_ppm: 300, replicas });
         return (faults, Clocks { stand_still: true, ..exact });

@@ -22,6 +22,15 @@ impl Leader {
         Some(since.after(shrunk(common.lease_promise(), lease.drift_ppm)))
     }
 
+    /// For how long this leader may answer reads without asking anybody.
+    pub(crate) fn lease_left(&self, common: &Common) -> Duration {
+        if self.lease(common).is_none() {
+            return Duration::ZERO;
+        }
+        let end = self.lease_end(common, self.confirmed_round(common));
+        end.map_or(Duration::ZERO, |end| end.since(common.now))
+    }
+
     /// For how long a borrower may answer reads from its last answer on, and until when it may have
     /// done so by this leader's clock; none while the leadership is on its way to another node.
     pub(crate) fn loan(&self, common: &Common, confirmed: u64) -> Option<(Duration, Instant)> {

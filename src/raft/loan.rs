@@ -5,6 +5,7 @@
 //! from its own answers: a heartbeat that echoes one of them began after that had left.
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 use crate::types::{Beat, Freshness, Index, Instant};
 
@@ -66,6 +67,11 @@ impl Borrowing {
         now < self.until
     }
 
+    /// For how long it may.
+    pub(crate) fn left(&self, now: Instant) -> Duration {
+        self.until.since(now)
+    }
+
     /// Every instant it knows.
     pub(crate) fn instants(&mut self) -> impl Iterator<Item = &mut Instant> {
         let answers = self.answers.iter_mut().flat_map(|answer| {
@@ -90,7 +96,6 @@ impl Fresh {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::time::Duration;
 
     fn beat(round: u64, confirmed: u64, echo: u64, loan: u64) -> Beat {
         let loan = Duration::from_nanos(loan);
@@ -104,7 +109,9 @@ mod tests {
         assert!(!borrowing.holds(Instant(11)), "no answer was echoed");
         borrowing.heard(&beat(2, 0, 1, 100), &mut fresh, Instant(50));
         assert!(borrowing.holds(Instant(109)));
+        assert_eq!(borrowing.left(Instant(109)), Duration::from_nanos(1));
         assert!(!borrowing.holds(Instant(110)));
+        assert_eq!(borrowing.left(Instant(120)), Duration::ZERO);
         borrowing.heard(&beat(3, 0, 7, 900), &mut fresh, Instant(60));
         assert!(!borrowing.holds(Instant(110)), "nobody gave that answer");
     }

@@ -1,6 +1,7 @@
 //! What a node tells whoever asks.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::progress::{Mode, Progress};
 use crate::raft::{Raft, Role};
@@ -34,6 +35,17 @@ impl Raft {
             unapplied_bytes,
             outbox_messages: common.outbox.held(),
             reads_waiting: reads + common.reads.len(),
+        }
+    }
+
+    /// For how long from the last step on the node may answer reads by itself, at the levels
+    /// `Lease` and `Replica` as a leader and at the latter as a follower; zero if it may not.
+    #[must_use]
+    pub fn lease_left(&self) -> Duration {
+        match &self.role {
+            Role::Follower(follower) => follower.borrowing.left(self.common.now),
+            Role::Leader(leader) => leader.lease_left(&self.common),
+            Role::PreCandidate(_) | Role::Candidate(_) => Duration::ZERO,
         }
     }
 

@@ -4,6 +4,7 @@
 mod comparing;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use crate::machine::ConflictTest;
 use crate::raft::{self, Action, Consumer, Raft};
@@ -171,6 +172,12 @@ impl Node {
     #[must_use]
     pub fn standing(&self) -> Standing {
         self.validation.standing()
+    }
+
+    /// For how long from the last step on it may answer reads by itself; zero if it may not.
+    #[must_use]
+    pub fn lease_left(&self) -> Duration {
+        if self.may_answer() { self.raft.lease_left() } else { Duration::ZERO }
     }
 
     /// How often results and chains were compared since the start, and what with.

@@ -161,7 +161,10 @@ impl Driver {
             match self.waiting.put(ask) {
                 Ok(Input::Propose(more)) => proposals.extend(more),
                 Ok(input) => self.step(input),
-                Err(Ask::Report(sender)) => drop(sender.send(self.report())),
+                Err(Ask::Report(sender)) => {
+                    // Whoever asked may have gone.
+                    let _ = sender.send(self.report());
+                }
                 Err(_) => self.begin_closing(),
             }
         }
@@ -230,13 +233,16 @@ impl Driver {
         }
     }
 
-    fn report(&self) -> Report {
+    fn report(&mut self) -> Report {
+        // It tells how long a lease still lasts: by the clock as it is now.
+        self.step(Input::Timeout);
         Report {
             status: self.node.status(),
             peers: self.node.peers(),
             membership: self.node.raft().log().membership().clone(),
             standing: self.node.standing(),
             comparisons: self.node.comparisons(),
+            lease: self.node.lease_left(),
         }
     }
 

@@ -129,6 +129,9 @@ pub struct Report {
     pub standing: Standing,
     /// What that rests on: the comparisons with others since the node's start.
     pub comparisons: Comparisons,
+    /// For how long from now it may answer reads by itself: what is left of a leader's lease, or of
+    /// the part of it that a follower was lent; zero if it may not.
+    pub lease: Duration,
 }
 
 impl fmt::Display for RoleName {

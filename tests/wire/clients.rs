@@ -152,7 +152,8 @@ fn report() -> Report {
         chains_unavailable: 6,
     };
     let (peers, standing) = (vec![peer, other], Standing::Sound);
-    Report { status, peers, membership, standing, comparisons }
+    let lease = Duration::from_millis(200);
+    Report { status, peers, membership, standing, comparisons, lease }
 }
 
 fn reasons() -> Vec<RejectReason> {

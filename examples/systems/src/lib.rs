@@ -4,6 +4,7 @@
 pub mod common;
 
 pub mod chat;
+pub mod coordinator;
 pub mod courier;
 pub mod directory;
 pub mod orders;

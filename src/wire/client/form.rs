@@ -85,6 +85,8 @@ pub(super) struct ReportForm {
     standing: Standing,
     #[serde(with = "ComparisonsForm")]
     comparisons: Comparisons,
+    #[serde(with = "nanos")]
+    lease: Duration,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,13 +4,16 @@ use std::env;
 use std::process::ExitCode;
 
 use quorate_sim::cli::main_over;
-use quorate_systems::{chat, courier, directory, orders};
+use quorate_systems::{chat, coordinator, courier, directory, orders};
 
 fn main() -> ExitCode {
     let mut words = env::args_os().skip(1);
     let system = words.next().unwrap_or_default();
     match system.to_str() {
         Some("chat") => main_over("cargo storm chat", chat::storm::Clients::default(), words),
+        Some("coordinator") => {
+            main_over("cargo storm coordinator", coordinator::storm::Clients::default(), words)
+        }
         Some("courier") => {
             main_over("cargo storm courier", courier::storm::Clients::default(), words)
         }

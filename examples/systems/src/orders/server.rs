@@ -1,13 +1,10 @@
 //! One node of the orders.
 
-use std::io::{self, Read};
-use std::process;
-use std::thread;
-
 use clap::Args;
 use quorate::raft::Config;
 
 use crate::common::exit::Done;
+use crate::common::nodes::end_with_the_input;
 use crate::common::serve::ServeFlags;
 use crate::orders::SYSTEM;
 use crate::orders::machine::Orders;
@@ -39,7 +36,7 @@ pub fn serve(flags: &Flags) -> Done {
         one_by_one(&mut config.replica.raft);
     }
     if flags.until_eof {
-        thread::spawn(end_with_the_input);
+        end_with_the_input();
     }
     flags.node.run(config, Orders::default())
 }
@@ -49,10 +46,4 @@ fn one_by_one(raft: &mut Config) {
     raft.message_entries_max = 1;
     raft.inflight_messages_max = 1;
     raft.inflight_entries_max = 1;
-}
-
-fn end_with_the_input() {
-    // What cannot be read has ended, too.
-    let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
-    process::exit(0);
 }

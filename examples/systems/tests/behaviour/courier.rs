@@ -88,12 +88,12 @@ fn heartbeats_votes_appends_and_forwarded_requests_are_seen_on_the_wire() {
     });
     assert!(receive(&cluster).iter().all(|received| received == text));
     let kinds = [
-        "vote request",
-        "vote",
-        "heartbeat",
-        "heartbeat reply",
-        "append",
-        "append reply",
+        "RequestVote",
+        "RequestVoteReply",
+        "Heartbeat",
+        "HeartbeatReply",
+        "AppendEntries",
+        "AppendEntriesReply",
         "forwarded request",
         "forwarded reply",
     ];

@@ -13,6 +13,7 @@ mod said;
 mod support;
 
 mod chat;
+mod coordinator;
 mod courier;
 mod directory;
 mod orders;

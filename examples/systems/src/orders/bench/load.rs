@@ -12,9 +12,10 @@ use quorate::types::ReadLevel;
 
 use crate::common::codec;
 use crate::common::exit::{Exit, Trouble};
+use crate::common::latencies::Latencies;
+use crate::common::nodes::{LOOK, Nodes};
 use crate::orders::bench::cpu;
-use crate::orders::bench::measured::{Latencies, Run};
-use crate::orders::bench::nodes::{LOOK, Nodes};
+use crate::orders::bench::measured::Run;
 use crate::orders::message::{Order, Query, Reply};
 
 /// How long followers may take to carry out what the leader has answered.
@@ -40,12 +41,13 @@ impl Load<'_> {
     /// An order was not placed, a map differs, or the load was stopped.
     pub(super) fn run(&self, nodes: &Nodes, all: &mut Latencies) -> Result<Run, Trouble> {
         let own = || cpu::of(std::process::id());
-        let (nodes_before, own_before) = (nodes.cpu(), own());
+        let of_nodes = || nodes.processes().map(cpu::of).collect::<Option<Vec<Duration>>>();
+        let (nodes_before, own_before) = (of_nodes(), own());
         let started = Instant::now();
         let latencies = self.place_all(nodes)?;
         let took = started.elapsed();
         let spent = |(before, after): (Duration, Duration)| after.saturating_sub(before);
-        let each = nodes_before.zip(nodes.cpu());
+        let each = nodes_before.zip(of_nodes());
         let each = each.map(|(before, after)| iter::zip(before, after).map(spent).collect());
         let clients = own_before.zip(own()).map(spent);
         latencies.iter().for_each(|latencies| all.add_all(latencies));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use crate::common::latencies::Latencies;
 
 /// One kind of cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,35 +31,6 @@ pub(super) struct Run {
     pub(super) nodes: Option<Vec<Duration>>,
     /// That of the clients.
     pub(super) clients: Option<Duration>,
-}
-
-/// How long clients waited, in microseconds, to three digits.
-#[derive(Clone, Debug)]
-pub(super) struct Latencies(Histogram<u64>);
-
-/// The longest wait that is told apart: an hour.
-const MICROSECONDS_MAX: u64 = 3_600_000_000;
-
-impl Default for Latencies {
-    fn default() -> Latencies {
-        let bounds = Histogram::new_with_bounds(1, MICROSECONDS_MAX, 3);
-        Latencies(bounds.expect("three digits are possible"))
-    }
-}
-
-impl Latencies {
-    pub(super) fn add(&mut self, took: Duration) {
-        self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    pub(super) fn add_all(&mut self, others: &Latencies) {
-        self.0.add(&others.0).expect("all have the same bounds");
-    }
-
-    /// How long the quickest of this part of the orders took at most, in milliseconds.
-    pub(super) fn milliseconds(&self, quantile: f64) -> f64 {
-        self.0.value_at_quantile(quantile) as f64 / 1000.0
-    }
 }
 
 impl Run {
@@ -124,15 +95,5 @@ mod tests {
         let all = |run: &Run| run.nodes.as_ref().map(|nodes| nodes.iter().sum());
         assert_eq!(measured.processors(all), Some(4.0 / 5.0));
         assert_eq!(measured.processors(|run| run.clients), None);
-    }
-
-    #[test]
-    fn a_quantile_is_of_all_that_waited() {
-        let (mut one, mut other) = (Latencies::default(), Latencies::default());
-        (0..99).for_each(|_| one.add(Duration::from_millis(1)));
-        other.add(Duration::from_secs(1));
-        one.add_all(&other);
-        assert!((one.milliseconds(0.5) - 1.0).abs() < 0.01);
-        assert!((one.milliseconds(1.0) - 1000.0).abs() < 1.0);
     }
 }

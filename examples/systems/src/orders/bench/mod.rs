@@ -3,25 +3,21 @@
 mod cpu;
 mod load;
 mod measured;
-mod nodes;
 mod plot;
 mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use tokio::runtime::Builder;
 
 use crate::common::exit::{Done, Exit, Trouble};
-use crate::common::serve::signal;
+use crate::common::nodes::{Nodes, ended_by_signal};
+use crate::orders::SYSTEM;
 use crate::orders::bench::load::Load;
 use crate::orders::bench::measured::{Measured, Setup};
-use crate::orders::bench::nodes::Nodes;
 use crate::orders::machine::ORDERS_MAX;
 
 /// What `bench` takes.
@@ -94,7 +90,9 @@ fn measure(flags: &Flags, stop: &AtomicBool) -> Result<Vec<Measured>, Trouble> {
         for measured in &mut measured {
             let setup = measured.setup;
             let name = format!("{setup}, {repetition} of {}", flags.repetitions);
-            let nodes = Nodes::start(setup, flags.scratch.as_deref())?;
+            let one_by_one = if setup.batching { &[][..] } else { &["--one-by-one"] };
+            let scratch = flags.scratch.as_deref();
+            let nodes = Nodes::start(SYSTEM, setup.nodes, one_by_one, scratch)?;
             let load = Load { orders: flags.orders, threads: flags.threads, name: &name, stop };
             let run = load.run(&nodes, &mut measured.latencies)?;
             eprintln!("{name}: {:.0} orders a second", run.per_second());
@@ -102,17 +100,4 @@ fn measure(flags: &Flags, stop: &AtomicBool) -> Result<Vec<Measured>, Trouble> {
         }
     }
     Ok(measured)
-}
-
-/// Becomes true once somebody wants the command to end: it ends its nodes first.
-fn ended_by_signal() -> Result<Arc<AtomicBool>, Trouble> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    thread::spawn(move || {
-        runtime.block_on(signal());
-        told.store(true, Ordering::Relaxed);
-    });
-    Ok(stop)
 }

@@ -1,10 +1,10 @@
 //! What was measured, as a table in Markdown and as JSON.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::common::table;
 use crate::orders::bench::measured::{Measured, Run, Spread};
 
 const TITLES: [&str; 9] = [
@@ -24,22 +24,8 @@ pub(super) fn text(measured: &[Measured], orders: u64, threads: u64) -> String {
     let titles = TITLES.map(str::to_owned);
     let rows: Vec<[String; TITLES.len()]> =
         std::iter::once(titles).chain(measured.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..TITLES.len()).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for (place, row) in rows.iter().enumerate() {
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(text, "| {cell:>width$} ");
-        }
-        text.push_str("|\n");
-        if place == 0 {
-            widths.iter().for_each(|width| text.push_str(&format!("|-{}:", "-".repeat(*width))));
-            text.push_str("|\n");
-        }
-    }
     let runs = measured.first().map_or(0, |measured| measured.runs.len());
-    let _ = write!(text, "\n{}", words(orders, threads, runs));
-    text
+    format!("{}\n{}", table::markdown(&rows), words(orders, threads, runs))
 }
 
 fn words(orders: u64, threads: u64, runs: usize) -> String {

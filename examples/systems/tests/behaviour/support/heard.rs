@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate::types::{Body, Comparison, Packet};
+use quorate::types::{Comparison, Packet};
 use quorate::wire::{Frame, FrameReader};
 
 use crate::support::wires::Caller;
@@ -48,8 +48,7 @@ impl Heard {
     fn take(&mut self, who: Caller, frame: Frame) {
         let kind = match frame {
             Frame::Packet(Packet::Message(message) | Packet::Chained(message, _)) => {
-                let Some(kind) = kind(&message.body) else { return };
-                kind
+                message.body.name()
             }
             Frame::Packet(Packet::Comparison(comparison)) => {
                 self.comparisons.push(comparison);
@@ -82,16 +81,4 @@ impl Heard {
     pub(crate) fn bytes(&self) -> usize {
         self.streams.iter().map(Vec::len).sum()
     }
-}
-
-fn kind(body: &Body) -> Option<&'static str> {
-    Some(match body {
-        Body::RequestVote { .. } => "vote request",
-        Body::RequestVoteReply { .. } => "vote",
-        Body::AppendEntries { .. } => "append",
-        Body::AppendEntriesReply(_) => "append reply",
-        Body::Heartbeat(_) => "heartbeat",
-        Body::HeartbeatReply { .. } => "heartbeat reply",
-        _ => return None,
-    })
 }

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::addresses::free_address;
 use quorate::wire::{Frame, FrameReader};
 
+use crate::addresses::free_address;
 use crate::support::heard::{Ear, Heard};
 
 /// How often somebody looks whether a wire is whole again.

@@ -1,12 +1,15 @@
-//! Clusters that are there as long as they are measured: processes, their files, and their end.
+//! Clusters that are there as long as they are measured: processes of this command, their files,
+//! and their end.
 #![expect(clippy::disallowed_methods, reason = "it waits for other processes")]
 
 use std::env;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,40 +17,50 @@ use quorate::raft::RoleName;
 use quorate::runtime::ClientConfig;
 use quorate::runtime::blocking::Client;
 use tempfile::TempDir;
+use tokio::runtime::Builder;
 
 use crate::common::exit::{Exit, Trouble};
-use crate::orders::SYSTEM;
-use crate::orders::bench::cpu;
-use crate::orders::bench::measured::Setup;
+use crate::common::serve::signal;
+use crate::common::system::System;
 
 /// How long a cluster may take to find its first leader.
 const START_MAX: Duration = Duration::from_secs(60);
 /// How often somebody looks.
-pub(super) const LOOK: Duration = Duration::from_millis(50);
+pub const LOOK: Duration = Duration::from_millis(50);
 
 /// Nodes that run. They end with this, or, if the whole process is killed, with their input.
-pub(super) struct Nodes {
+pub struct Nodes {
+    system: System,
+    /// What every node is told beyond its place.
+    flags: &'static [&'static str],
     children: Vec<Child>,
     addresses: Vec<SocketAddr>,
     root: TempDir,
 }
 
 impl Nodes {
-    /// A new cluster that has a leader, and all of whose nodes answer.
+    /// A new cluster of so many nodes that has a leader, and all of whose nodes answer. Each is
+    /// told these flags; its files are below `scratch`.
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn start(setup: Setup, scratch: Option<&Path>) -> Result<Nodes, Trouble> {
-        let trouble = |error: io::Error| Trouble::wrong(format!("no cluster of {setup}: {error}"));
+    pub fn start(
+        system: System,
+        count: u64,
+        flags: &'static [&'static str],
+        scratch: Option<&Path>,
+    ) -> Result<Nodes, Trouble> {
+        let trouble =
+            |error: io::Error| Trouble::wrong(format!("no cluster of {count} nodes: {error}"));
         let root = match scratch {
             Some(scratch) => TempDir::new_in(scratch),
             None => TempDir::new(),
         };
         let root = root.map_err(trouble)?;
-        let addresses = free_addresses(setup.nodes).map_err(trouble)?;
-        let mut nodes = Nodes { children: Vec::new(), addresses, root };
-        for id in 1..=setup.nodes {
-            let child = nodes.command(id, setup).and_then(|mut command| command.spawn());
+        let addresses = free_addresses(count).map_err(trouble)?;
+        let mut nodes = Nodes { system, flags, children: Vec::new(), addresses, root };
+        for id in 1..=count {
+            let child = nodes.command(id).and_then(|mut command| command.spawn());
             nodes.children.push(child.map_err(trouble)?);
         }
         nodes.await_leader()?;
@@ -58,32 +71,38 @@ impl Nodes {
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub(super) fn client(&self) -> Result<Client, Trouble> {
-        let mut config = ClientConfig::new(SYSTEM.cluster, self.addresses());
-        // A pause of the machine is measured, and no reason to give up.
-        config.deadline = START_MAX;
-        Client::new(config).map_err(Trouble::wrong)
+    pub fn client(&self) -> Result<Client, Trouble> {
+        Client::new(self.client_config()).map_err(Trouble::wrong)
     }
 
-    pub(super) fn addresses(&self) -> Vec<String> {
+    /// What such a client is told.
+    #[must_use]
+    pub fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new(self.system.cluster, self.addresses());
+        // A pause of the machine is measured, and no reason to give up.
+        config.deadline = START_MAX;
+        config
+    }
+
+    /// Where each is reached, by id.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
         self.addresses.iter().map(SocketAddr::to_string).collect()
     }
 
-    /// The processor time of each node so far; none where the system does not tell.
-    pub(super) fn cpu(&self) -> Option<Vec<Duration>> {
-        self.children.iter().map(|child| cpu::of(child.id())).collect()
+    /// The process of each, by id.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.children.iter().map(Child::id)
     }
 
-    fn command(&self, id: u64, setup: Setup) -> io::Result<Command> {
+    fn command(&self, id: u64) -> io::Result<Command> {
         let member = |(id, address)| format!("{id}={address}");
         let members: Vec<String> = std::iter::zip(1u64.., &self.addresses).map(member).collect();
         let mut command = Command::new(env::current_exe()?);
         command.args(["serve", "--until-eof", "--log", "warn", "--id", &id.to_string()]);
         command.args(["--members", &members.join(",")]);
         command.arg("--data-dir").arg(self.root.path().join(id.to_string()));
-        if !setup.batching {
-            command.arg("--one-by-one");
-        }
+        command.args(self.flags);
         let log = File::create(self.log(id))?;
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         Ok(command)
@@ -132,6 +151,32 @@ impl Drop for Nodes {
             let _ = child.wait();
         }
     }
+}
+
+/// Ends this process with its standard input, at once, as a crash would: a node that was started
+/// here does not outlast who started it.
+pub fn end_with_the_input() {
+    thread::spawn(|| {
+        // What cannot be read has ended, too.
+        let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
+        process::exit(0);
+    });
+}
+
+/// Becomes true once somebody wants the command to end: it ends its nodes first.
+///
+/// # Errors
+/// The system has no threads.
+pub fn ended_by_signal() -> Result<Arc<AtomicBool>, Trouble> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    thread::spawn(move || {
+        runtime.block_on(signal());
+        told.store(true, Ordering::Relaxed);
+    });
+    Ok(stop)
 }
 
 /// Loopback addresses that nobody listens at. Another process may take one before it is used.

@@ -1,0 +1,80 @@
+//! The command `coordinator`: a node of it, its clients, and what its reads cost.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use quorate_systems::common::exit::{EXIT_CODES, tell};
+use quorate_systems::common::prompt;
+use quorate_systems::common::reach::ReachFlags;
+use quorate_systems::coordinator::client::{Ask, obey, reach};
+use quorate_systems::coordinator::{SYSTEM, bench, server};
+
+/// Keys and values under one coordinator: every live node has what was written, and answers.
+#[derive(Debug, Parser)]
+#[command(name = "coordinator", version, max_term_width = 100, after_help = AFTER_HELP,
+    after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+    #[command(flatten)]
+    reach: ReachFlags,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  coordinator put colour red
+  coordinator put colour blue --if red      # only over that value
+  coordinator put owner ann --if-absent
+  coordinator get colour
+  coordinator get colour --at 127.0.0.1:7442     # at this node, coordinator or child
+  coordinator list
+  coordinator delete colour
+  coordinator status
+  coordinator bench --rounds 100
+  coordinator --nodes 10.0.0.1:7400,10.0.0.2:7400 get colour     # remembered from then on";
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run a node
+    #[command(after_help = SERVE_HELP)]
+    Serve(server::Flags),
+    /// Measure reads at every node, with nodes of its own on this machine
+    Bench(bench::Flags),
+    /// Ask again and again, with history and help
+    Prompt,
+    #[command(flatten)]
+    Ask(Ask),
+}
+
+const SERVE_HELP: &str = "\
+Example: three nodes on this machine, one command in each of three terminals, with N from 1 to 3
+  M=1=127.0.0.1:7441,2=127.0.0.1:7442,3=127.0.0.1:7443
+  coordinator serve --id N --data-dir coordinator-N --members $M";
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.task {
+        Task::Serve(flags) => server::serve(&flags),
+        Task::Bench(flags) => bench::run(&flags),
+        Task::Ask(ask) => reach(&args.reach).and_then(|to| obey(&to, ask)),
+        Task::Prompt => {
+            reach(&args.reach).and_then(|to| prompt::run(&SYSTEM, |ask| obey(&to, ask)))
+        }
+    };
+    tell(done).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent_and_the_help_has_examples() {
+        Args::command().debug_assert();
+        prompt::grammar::<Ask>(&SYSTEM).debug_assert();
+        let help = Args::command().render_long_help().to_string();
+        assert!(help.contains("coordinator get colour") && help.contains("Exit codes"), "{help}");
+    }
+}
