@@ -1,6 +1,6 @@
 //! What every system has: words as bytes, snapshots in rows, a node that serves, a client that
-//! finds its cluster again, a prompt, and how commands end. A talk, which two of them keep. And what
-//! it takes to measure one: clusters for a while, latencies, tables.
+//! finds its cluster again, a prompt, and how commands end. A talk, which two of them keep. And
+//! what it takes to measure one: clusters for a while, latencies, tables.
 
 pub mod codec;
 pub mod exit;
