@@ -7,16 +7,15 @@ use quorate::raft::RoleName;
 use quorate::runtime::Report;
 use quorate::types::Standing;
 
-use crate::common::exit::{Done, Exit};
+use crate::common::exit::{Done, Exit, Trouble};
 use crate::common::reach::Reach;
 
 /// Prints one line for each member of the cluster.
 ///
 /// # Errors
-/// No node answers.
+/// No node answers, or there is no cluster yet.
 pub fn status(reach: &Reach) -> Done {
-    let report = reach.client.report_of_leader()?;
-    reach.remember();
+    let report = report(reach)?;
     let mut all_well = report.status.role == RoleName::Leader;
     // In a split down the middle its side goes on, from when all have agreed to that.
     let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
@@ -32,6 +31,20 @@ pub fn status(reach: &Reach) -> Done {
     }
     print!("{text}");
     Ok(if all_well { Exit::Done } else { Exit::No })
+}
+
+/// What the leader knows, or else some node that answers.
+///
+/// # Errors
+/// No node answers, or there is no cluster yet.
+pub fn report(reach: &Reach) -> Result<Report, Trouble> {
+    let report = reach.client.report_of_leader()?;
+    reach.remember();
+    if report.membership.is_nobody() {
+        let text = "the nodes have not all met yet: start every one, and ask again";
+        return Err(Trouble::new(Exit::Unreached, text));
+    }
+    Ok(report)
 }
 
 fn silent(_: impl Sized) -> String {
@@ -57,8 +70,8 @@ fn is_right(report: &Report) -> bool {
 /// What comparisons with other nodes have come to.
 fn state(standing: Standing, agreed: u64) -> String {
     match standing {
-        Standing::Unchecked => "state not compared yet".to_owned(),
-        Standing::Sound => format!("state agrees ({agreed} comparisons)"),
+        Standing::Sound if agreed > 0 => format!("state agrees ({agreed} comparisons)"),
+        Standing::Unchecked | Standing::Sound => "state not compared yet".to_owned(),
         Standing::Quarantined => "state WRONG, waits for another's".to_owned(),
         Standing::Divided => "states DIFFER, and nobody knows who is right".to_owned(),
     }

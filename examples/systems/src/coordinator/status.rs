@@ -7,8 +7,9 @@ use quorate::raft::RoleName;
 use quorate::runtime::Report;
 use quorate::types::{Fate, Member, Membership};
 
-use crate::common::exit::{Done, Exit, Trouble};
+use crate::common::exit::{Done, Exit};
 use crate::common::reach::Reach;
+use crate::common::show;
 
 /// How long one node is waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
@@ -18,12 +19,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// # Errors
 /// No node answers, or there is no cluster yet.
 pub(super) fn show(reach: &Reach) -> Done {
-    let report = reach.client.report_of_leader()?;
-    reach.remember();
-    if report.membership.is_nobody() {
-        let text = "the nodes have not all met yet: start every one, and ask again";
-        return Err(Trouble::new(Exit::Unreached, text));
-    }
+    let report = show::report(reach)?;
     let mut all_well = report.status.role == RoleName::Leader;
     // Once all have agreed to that, its side goes on in a split down the middle.
     let agreed = Some(&report.membership).filter(|membership| membership.is_settled());
