@@ -10,6 +10,9 @@ mod cluster;
 mod counting;
 mod failing;
 mod forwarding;
+#[cfg(feature = "certs")]
+#[path = "../common/gullible.rs"]
+mod gullible;
 mod raw;
 mod refusing;
 #[cfg(feature = "certs")]

@@ -14,11 +14,9 @@ use quorate::storage::ClusterId;
 use quorate::types::{Acknowledge, Body, Change, NodeId, ReadLevel};
 use quorate::wire::{Denial, Frame};
 use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyPair, SanType};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -27,64 +25,16 @@ use tokio_rustls::client::TlsStream;
 
 use crate::addresses::free_address;
 use crate::cluster::{CLUSTER, Cluster, Lines, eventually, refusals, refused};
+use crate::gullible::gullible;
 use crate::raw::{Raw, hello, message};
 
 const NODE: fn(u64) -> Principal = |id| Principal::Node(NodeId(id));
 
-/// Takes any server for the one that was meant: what is tested is the server.
-#[derive(Debug)]
-struct Gullible;
-
-impl ServerCertVerifier for Gullible {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        unreachable!("there is no such version here")
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// Connects with the certificate, or with none.
 async fn call(address: SocketAddr, own: Option<&TlsConfig>) -> Raw<TlsStream<TcpStream>> {
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("it is spoken here")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Gullible));
-    let config = match own {
-        None => config.with_no_client_auth(),
-        Some(own) => {
-            let certificate = CertificateDer::from_pem_file(&own.certificate).expect("it is PEM");
-            let key = PrivateKeyDer::from_pem_file(&own.key).expect("it is PEM");
-            config.with_client_auth_cert(vec![certificate], key).expect("they belong together")
-        }
-    };
     let tcp = TcpStream::connect(address).await.expect("it listens");
     let name = ServerName::try_from("anybody").expect("it is a name");
-    let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+    let connected = TlsConnector::from(Arc::new(gullible(own))).connect(name, tcp).await;
     Raw::new(connected.expect("the server shows its certificate first"))
 }
 

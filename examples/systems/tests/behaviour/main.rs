@@ -4,6 +4,8 @@
 
 #[path = "../../../../tests/common/addresses.rs"]
 mod addresses;
+#[path = "../../../../tests/common/gullible.rs"]
+mod gullible;
 #[allow(dead_code, reason = "each package of tests uses what it needs")]
 #[path = "../../../../tests/common/processes.rs"]
 mod processes;

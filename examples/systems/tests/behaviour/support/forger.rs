@@ -10,13 +10,10 @@ use quorate::runtime::TlsConfig;
 use quorate::storage::ClusterId;
 use quorate::types::{Body, Incarnation, Message, NodeId, Packet, Term};
 use quorate::wire::{Frame, FrameReader, Hello, Versions, encode};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
-};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::gullible::gullible;
 
 /// How long a node may take to say something.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,24 +27,12 @@ pub(crate) struct Forger {
     frames: FrameReader,
 }
 
-/// Takes any node for the one that was meant: what is tested is the node.
-#[derive(Debug)]
-struct Gullible;
-
 impl Forger {
     /// Calls, and shows this certificate.
     pub(crate) fn call(address: SocketAddr, own: &TlsConfig) -> Forger {
-        let certificate = CertificateDer::from_pem_file(&own.certificate).expect("it is PEM");
-        let key = PrivateKeyDer::from_pem_file(&own.key).expect("it is PEM");
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("it is spoken here")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Gullible))
-            .with_client_auth_cert(vec![certificate], key)
-            .expect("they belong together");
         let name = ServerName::try_from("anybody").expect("it is a name");
-        let session = ClientConnection::new(Arc::new(config), name).expect("it is right");
+        let session =
+            ClientConnection::new(Arc::new(gullible(Some(own))), name).expect("it is right");
         let socket = TcpStream::connect(address).expect("it listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("it is a socket");
         Forger { stream: StreamOwned::new(session, socket), frames: FrameReader::new() }
@@ -100,37 +85,5 @@ impl Forger {
                 return Some(frame);
             }
         }
-    }
-}
-
-impl ServerCertVerifier for Gullible {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        unreachable!("there is no such version here")
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider().signature_verification_algorithms.supported_schemes()
     }
 }
