@@ -8,6 +8,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "http")]
+pub mod http;
 pub mod log;
 #[cfg(feature = "std")]
 pub mod machine;

@@ -1,61 +1,13 @@
 //! What a node tells over HTTP, and to whom it stops listening.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::asked::{connect, get, say};
 use crate::nodes::{Nodes, eventually, pause};
-
-/// Longer than anything here takes; only a test that fails waits so long.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An answer.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(header, _)| header == name);
-        found.map_or("", |(_, value)| value)
-    }
-
-    fn json(&self) -> Value {
-        assert_eq!(self.header("content-type"), "application/json", "{self:?}");
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("it is open");
-    stream
-}
-
-fn say(address: SocketAddr, request: &str) -> Answer {
-    let mut stream = connect(address);
-    stream.write_all(request.as_bytes()).expect("it takes a request");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("it answers in text");
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
-    let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status");
-    let headers = lines.filter_map(|line| line.split_once(": "));
-    Answer {
-        status: status.parse().expect("a number"),
-        headers: headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect(),
-        body: body.to_owned(),
-    }
-}
-
-fn get(address: SocketAddr, path: &str) -> Answer {
-    say(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
-}
 
 /// Where the node serves it, as the node says itself.
 fn address(nodes: &Nodes, id: u64, field: &str) -> SocketAddr {

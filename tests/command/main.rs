@@ -3,6 +3,8 @@
 
 #[path = "../common/addresses.rs"]
 mod addresses;
+#[path = "../common/asked.rs"]
+mod asked;
 mod away;
 mod backups;
 mod directories;

@@ -35,10 +35,13 @@ const CLOCK_READERS: [&str; 1] = ["sim/src/cli/clock.rs"];
 /// The folder that faces a person, and may show rounded numbers.
 const ROUNDED_IN: &str = "sim/src/cli/";
 
-/// The drivers: they have clocks, and a runtime that is not repeatable anyway.
+/// Rooms that have clocks, and threads that are not repeatable anyway.
+const UNREPEATABLE_ROOMS: [&str; 2] = ["runtime", "http"];
+
 fn is_repeatable(source: &Source) -> bool {
     let room = room_of(&source.path);
-    room.is_some_and(|room| room != "runtime") && !CLOCK_READERS.contains(&source.path.as_str())
+    room.is_some_and(|room| !UNREPEATABLE_ROOMS.contains(&room))
+        && !CLOCK_READERS.contains(&source.path.as_str())
 }
 
 fn is_core(source: &Source) -> bool {

@@ -16,7 +16,7 @@ pub(crate) struct Room {
 }
 
 /// The table of ARCHITECTURE.md: every room, those still to be built included.
-pub(crate) const ROOMS: [Room; 12] = [
+pub(crate) const ROOMS: [Room; 13] = [
     Room { name: "types", floor: 1, below: &[], no_std: true },
     Room { name: "quorum", floor: 2, below: &["types"], no_std: true },
     Room { name: "log", floor: 2, below: &["types"], no_std: true },
@@ -28,6 +28,7 @@ pub(crate) const ROOMS: [Room; 12] = [
     Room { name: "raft", floor: 4, below: &["progress", "log", "quorum", "types"], no_std: true },
     Room { name: "replica", floor: 5, below: BELOW_REPLICA, no_std: false },
     Room { name: "runtime", floor: 6, below: BELOW_DRIVERS, no_std: false },
+    Room { name: "http", floor: 7, below: &["runtime", "types"], no_std: false },
     Room { name: "sim", floor: 6, below: BELOW_DRIVERS, no_std: false },
 ];
 

@@ -10,7 +10,6 @@ mod completions;
 mod escape;
 mod exit;
 mod held;
-mod http;
 mod inspect;
 mod keys;
 mod kv;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::machine::SessionLimits;
+use crate::runtime::config::ServerConfig;
 #[cfg(feature = "tls")]
 use crate::runtime::tls::{Tls, TlsConfig, TlsError};
 use crate::runtime::transport::link::Security;
@@ -82,6 +83,19 @@ impl ClientConfig {
             plaintext: false,
             #[cfg(feature = "tls")]
             tls: None,
+        }
+    }
+
+    /// A node as a client of its own cluster: it calls itself first, and shows the certificate that
+    /// it has as a node. That is enough to ask every node for a report, and for nothing else; in
+    /// the clear it may ask for everything.
+    #[must_use]
+    pub fn of_node(node: &ServerConfig) -> ClientConfig {
+        ClientConfig {
+            plaintext: node.plaintext,
+            #[cfg(feature = "tls")]
+            tls: node.tls.clone(),
+            ..ClientConfig::new(node.cluster, [node.listen.to_string()])
         }
     }
 

@@ -7,13 +7,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args};
+use quorate::http::{Endpoint, Serves};
 use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tracing::{info, level_filters::LevelFilter, warn};
 
 use crate::exit::{Exit, Trouble};
-use crate::http::{Endpoint, Serves};
 use crate::kv::Store;
 use crate::settings::{Level, Settings, Sources};
 use crate::signals;
@@ -66,7 +66,7 @@ async fn serve(
     let signals = signals::Signals::listen()
         .map_err(|error| Trouble::wrong(format!("cannot listen for signals: {error}")))?;
     let (id, cluster) = (config.replica.raft.id, config.cluster);
-    let client = settings.ui.is_some().then(|| client(&config)).flatten();
+    let client = settings.ui.and_then(|_| Client::new(ClientConfig::of_node(&config)).ok());
     let mut server = Server::start(config, Store::default()).await.map_err(Trouble::wrong)?;
     // Nobody has to read it.
     let _ =
@@ -90,27 +90,19 @@ async fn serve(
     server.shutdown().await.map(|()| Exit::Done).map_err(failed)
 }
 
-/// How the page asks other nodes how they are: by the node's own certificate, if it has one. That
-/// may ask for nothing else.
-fn client(config: &ServerConfig) -> Option<Client> {
-    let mut told = ClientConfig::new(config.cluster, [config.listen.to_string()]);
-    (told.plaintext, told.tls) = (config.plaintext, config.tls.clone());
-    Client::new(told).ok()
-}
-
 /// What the node tells over HTTP, until this is dropped.
 async fn endpoints(
     handle: &Handle,
-    client: Option<Client>,
+    others: Option<Client>,
     settings: &Settings,
     sources: &Sources,
 ) -> Result<JoinSet<Infallible>, Trouble> {
     let mut running = JoinSet::new();
-    let wanted =
-        [("metrics", settings.metrics, Serves::Metrics), ("ui", settings.ui, Serves::Page)];
+    let page = Serves::Page { others };
+    let wanted = [("metrics", settings.metrics, Serves::Metrics), ("ui", settings.ui, page)];
     for (field, at, serves) in wanted {
         let Some(At(address)) = at else { continue };
-        let endpoint = Endpoint::bind(address, serves, handle.clone(), client.clone()).await;
+        let endpoint = Endpoint::bind(address, serves, handle.clone()).await;
         let endpoint = endpoint.map_err(|error| {
             sources.mistake(field, format!("cannot listen at {address}: {error}"))
         })?;

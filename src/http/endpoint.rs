@@ -1,10 +1,4 @@
-//! What a node tells a browser and a Prometheus server, over a small HTTP server that trusts
-//! nobody: one request a connection, and little time for it.
-
-mod answer;
-mod cluster;
-mod health;
-mod others;
+//! The server: an address, its connections, and how long each may take.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,7 +9,6 @@ use std::time::Duration;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use quorate::runtime::{Client, Handle};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -23,6 +16,8 @@ use tracing::{debug, warn};
 
 use crate::http::answer::answer;
 use crate::http::cluster::Watch;
+use crate::http::site::Site;
+use crate::runtime::{Client, Handle};
 
 /// The most connections at a time; others wait in the system's queue.
 const CONNECTIONS_MAX: usize = 64;
@@ -35,53 +30,57 @@ const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
 
 /// What is served at one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Serves {
-    /// `/metrics`, `/health` and `/live`.
+#[derive(Clone, Debug)]
+pub enum Serves {
+    /// `/metrics` in the text format of Prometheus; `/health`, which is 200 where the node knows a
+    /// leader and has applied all but the last entries, and 503 elsewhere; `/live`, which is 200 as
+    /// long as the node runs.
     Metrics,
-    /// The page, and what it asks for.
-    Page,
+    /// `/`, a page that shows the living cluster: nodes, roles, terms, logs, links, throughput and
+    /// latency. Also `/health` and `/live`.
+    Page {
+        /// Asks the other nodes how they are, as [`ClientConfig::of_node`] may; without it the page
+        /// shows what this node knows of them.
+        ///
+        /// [`ClientConfig::of_node`]: crate::runtime::ClientConfig::of_node
+        others: Option<Client>,
+    },
 }
 
-/// One address that is served.
+/// An address at which a node is asked over HTTP. There is no TLS, and no question who asks: who
+/// reaches the address sees everything that is served there, and no value of the state machine.
 #[derive(Debug)]
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     listener: TcpListener,
     site: Arc<Site>,
 }
 
-/// What an answer is made of.
-#[derive(Debug)]
-struct Site {
-    serves: Serves,
-    /// Whether only this machine should get here.
-    loopback: bool,
-    handle: Handle,
-    watch: Watch,
-}
-
 impl Endpoint {
-    /// Listens; nobody is answered before [`Endpoint::run`]. `client` is how the page learns of the
-    /// other nodes, if it may.
-    pub(crate) async fn bind(
-        address: SocketAddr,
-        serves: Serves,
-        handle: Handle,
-        client: Option<Client>,
-    ) -> io::Result<Endpoint> {
+    /// Listens; nobody is answered before [`Endpoint::run`]. At a loopback address only requests
+    /// for this machine by name or number are answered, so that no page of the web can ask.
+    ///
+    /// # Errors
+    /// The address is taken, or not one of this machine.
+    pub async fn bind(address: SocketAddr, serves: Serves, handle: Handle) -> io::Result<Endpoint> {
         let listener = TcpListener::bind(address).await?;
-        let (loopback, watch) = (address.ip().is_loopback(), Watch::new(handle.clone(), client));
-        let site = Arc::new(Site { serves, loopback, handle, watch });
+        let watch = match serves {
+            Serves::Metrics => None,
+            Serves::Page { others } => Some(Watch::new(handle.clone(), others)),
+        };
+        let site = Arc::new(Site { loopback: address.ip().is_loopback(), handle, watch });
         Ok(Endpoint { listener, site })
     }
 
     /// Where it listens, with the port that the system chose.
-    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
     /// Answers until it is dropped.
-    pub(crate) async fn run(self) -> Infallible {
+    pub async fn run(self) -> Infallible {
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let permit = Arc::clone(&connections).acquire_owned().await;

@@ -1,6 +1,6 @@
 //! Whether a node is there, and fit to serve.
 
-use quorate::runtime::{Glance, Handle};
+use crate::runtime::{Glance, Handle};
 use serde_json::json;
 
 /// By how many entries a node may be behind what it knows as committed, and still serve.

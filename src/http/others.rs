@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quorate::runtime::{Client, Report};
-use quorate::types::{Membership, NodeId};
+use crate::runtime::{Client, Report};
+use crate::types::{Membership, NodeId};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 

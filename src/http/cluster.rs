@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quorate::runtime::{Client, Handle, Latencies, Metrics, Report, Timed};
-use quorate::types::{Membership, NodeId};
+use crate::runtime::{Client, Handle, Latencies, Metrics, Report, Timed};
+use crate::types::{Membership, NodeId};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 

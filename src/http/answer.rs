@@ -9,11 +9,11 @@ use hyper::header::{
     REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use quorate::runtime::Metrics;
 use quorate_page::live;
 
 use crate::http::health::Health;
-use crate::http::{Serves, Site};
+use crate::http::site::Site;
+use crate::runtime::Metrics;
 
 const PAGE: &str = include_str!("page.html");
 /// What this page has beside what it shares with that of a recorded run.
@@ -38,11 +38,7 @@ pub(super) async fn answer(site: &Site, request: &Request<Incoming>) -> Answer {
         told.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return told;
     }
-    match (site.serves, request.uri().path()) {
-        (Serves::Metrics, "/metrics") => {
-            let text = site.handle.metrics().text();
-            with(StatusCode::OK, Metrics::CONTENT_TYPE, text)
-        }
+    match (&site.watch, request.uri().path()) {
         (_, "/health") => {
             let health = Health::of(&site.handle);
             let status = if health.ready { StatusCode::OK } else { unavailable() };
@@ -53,14 +49,14 @@ pub(super) async fn answer(site: &Site, request: &Request<Incoming>) -> Answer {
             let status = if health.live { StatusCode::OK } else { unavailable() };
             with(status, JSON, health.to_json())
         }
-        (Serves::Page, "/") => page(),
-        (Serves::Page, "/api/cluster") => {
-            with(StatusCode::OK, JSON, site.watch.seen().await.to_string())
+        (None, "/metrics") => {
+            let text = site.handle.metrics().text();
+            with(StatusCode::OK, Metrics::CONTENT_TYPE, text)
         }
-        (Serves::Metrics, _) => {
-            plain(StatusCode::NOT_FOUND, "there are /metrics, /health and /live\n")
-        }
-        (Serves::Page, _) => {
+        (None, _) => plain(StatusCode::NOT_FOUND, "there are /metrics, /health and /live\n"),
+        (Some(_), "/") => page(),
+        (Some(watch), "/api/cluster") => with(StatusCode::OK, JSON, watch.seen().await.to_string()),
+        (Some(_), _) => {
             plain(StatusCode::NOT_FOUND, "there are /, /api/cluster, /health and /live\n")
         }
     }
