@@ -193,6 +193,7 @@ impl Summary {
 }
 
 /// The lower median; 0 of nothing.
+#[cfg(any(feature = "cli", test))]
 pub(crate) fn median<T: Copy + Ord + Default>(values: &[T]) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
