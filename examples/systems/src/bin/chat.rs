@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use quorate_systems::chat::SYSTEM;
 use quorate_systems::chat::client::{Order, desk, obey};
 use quorate_systems::chat::server::{self, ChatFlags};
 use quorate_systems::common::exit::{EXIT_CODES, tell};
 use quorate_systems::common::reach::ReachFlags;
+use quorate_systems::common::secure::{self, CERTS_HELP, CertsFlags};
 use quorate_systems::common::talk::orders::prompt;
 
 /// Messages between users, delivered once each: one primary, two backups.
@@ -35,6 +37,9 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Make certificates: for nodes, for clients and for administrators
+    #[command(after_help = CERTS_HELP)]
+    Certs(CertsFlags),
     /// Run a node
     #[command(after_help = SERVE_HELP)]
     Serve(ChatFlags),
@@ -52,6 +57,7 @@ Example: three nodes on this machine, one command in each of three terminals, wi
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.task {
+        Task::Certs(flags) => secure::certs(&SYSTEM, &flags),
         Task::Serve(flags) => server::serve(&flags),
         Task::Ask(order) => desk(&args.reach, args.speaker).and_then(|desk| obey(&desk, order)),
         Task::Prompt => desk(&args.reach, args.speaker).and_then(|desk| prompt(desk, obey)),
@@ -62,7 +68,6 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use quorate_systems::chat::SYSTEM;
     use quorate_systems::common::prompt::grammar;
 
     use super::*;

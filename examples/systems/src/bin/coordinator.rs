@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use quorate_systems::common::exit::{EXIT_CODES, tell};
 use quorate_systems::common::prompt;
 use quorate_systems::common::reach::ReachFlags;
+use quorate_systems::common::secure::{self, CERTS_HELP, CertsFlags};
 use quorate_systems::coordinator::client::{Ask, obey, reach};
 use quorate_systems::coordinator::{SYSTEM, bench, server};
 
@@ -35,6 +36,9 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Make certificates: for nodes, for clients and for administrators
+    #[command(after_help = CERTS_HELP)]
+    Certs(CertsFlags),
     /// Run a node
     #[command(after_help = SERVE_HELP)]
     Serve(server::Flags),
@@ -54,6 +58,7 @@ Example: three nodes on this machine, one command in each of three terminals, wi
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.task {
+        Task::Certs(flags) => secure::certs(&SYSTEM, &flags),
         Task::Serve(flags) => server::serve(&flags),
         Task::Bench(flags) => bench::run(&flags),
         Task::Ask(ask) => reach(&args.reach).and_then(|to| obey(&to, ask)),

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use quorate_systems::common::exit::{EXIT_CODES, tell};
 use quorate_systems::common::prompt;
 use quorate_systems::common::reach::ReachFlags;
+use quorate_systems::common::secure::{self, CERTS_HELP, CertsFlags};
 use quorate_systems::common::serve::ServeFlags;
 use quorate_systems::directory::client::{Order, obey, reach};
 use quorate_systems::directory::{SYSTEM, server};
@@ -35,6 +36,9 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Make certificates: for nodes, for clients and for administrators
+    #[command(after_help = CERTS_HELP)]
+    Certs(CertsFlags),
     /// Run a node
     #[command(after_help = SERVE_HELP)]
     Serve(ServeFlags),
@@ -52,6 +56,7 @@ Example: four nodes on this machine, one command in each of four terminals, with
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.task {
+        Task::Certs(flags) => secure::certs(&SYSTEM, &flags),
         Task::Serve(flags) => server::serve(&flags),
         Task::Ask(order) => reach(&args.reach).and_then(|to| obey(&to, &args.origin, order)),
         Task::Prompt => reach(&args.reach)

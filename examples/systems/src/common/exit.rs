@@ -81,7 +81,10 @@ impl From<ClientError> for Trouble {
         match error {
             ClientError::NotProposed(_) => Trouble::new(
                 Exit::Unreached,
-                format!("{error}: start the nodes, or say with --nodes where they are"),
+                format!(
+                    "{error}: see that the nodes run, that --nodes says where, and that they were \
+                     told the same of --certs and --plaintext"
+                ),
             ),
             ClientError::Rejected(_) => Trouble::new(Exit::Refused, error),
             _ => Trouble::new(Exit::Unknown, error),

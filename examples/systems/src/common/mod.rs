@@ -5,6 +5,7 @@
 pub mod codec;
 pub mod exit;
 pub mod latencies;
+mod life;
 pub mod members;
 pub mod nodes;
 pub mod prompt;

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::runtime::Builder;
 
 use crate::common::exit::{Exit, Trouble};
-use crate::common::serve::signal;
+use crate::common::life::signal;
 use crate::common::system::System;
 
 /// How long a cluster may take to find its first leader.

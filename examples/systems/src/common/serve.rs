@@ -1,4 +1,4 @@
-//! One node of a system: its flags, and its life from its directory to a signal.
+//! One node of a system, as its flags say.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,12 +7,13 @@ use std::str::FromStr;
 
 use clap::Args;
 use quorate::machine::StateMachine;
-use quorate::runtime::{Principal, Server, ServerConfig};
+use quorate::runtime::{Principal, ServerConfig};
 use quorate::types::NodeId;
 use tokio::runtime::Runtime;
-use tracing::{info, level_filters::LevelFilter};
+use tracing::level_filters::LevelFilter;
 
-use crate::common::exit::{Done, Exit, Trouble};
+use crate::common::exit::{Done, Trouble};
+use crate::common::life;
 use crate::common::system::System;
 
 /// How large one file of the log is.
@@ -54,6 +55,10 @@ pub struct ServeFlags {
     /// loopback addresses are used
     #[arg(long)]
     pub plaintext: bool,
+    /// Show the living cluster there, as a page for a browser: who leads, who follows, how far each
+    /// one is. Whoever reaches the address may look
+    #[arg(long, value_name = "ADDRESS")]
+    pub ui: Option<SocketAddr>,
     /// What to write about to the standard error: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log: LevelFilter,
@@ -112,36 +117,8 @@ impl ServeFlags {
         words.with_max_level(self.log).with_target(false).init();
         let runtime = Runtime::new();
         let runtime = runtime.map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
-        runtime.block_on(serve(config, machine))
+        runtime.block_on(life::live(config, machine, self.ui))
     }
-}
-
-async fn serve(config: ServerConfig, machine: impl StateMachine + Send + 'static) -> Done {
-    let id = config.replica.raft.id;
-    let mut server = Server::start(config, machine).await.map_err(Trouble::wrong)?;
-    info!(%id, address = %server.address(), "serving; Ctrl-C ends the node in good order");
-    let failed = |failure| Trouble::new(Exit::Failed, failure);
-    tokio::select! {
-        ended = server.ended() => return ended.map(|()| Exit::Done).map_err(failed),
-        () = signal() => info!("shutting down"),
-    }
-    server.shutdown().await.map(|()| Exit::Done).map_err(failed)
-}
-
-/// Waits for SIGTERM, where there is such a thing, or Ctrl-C.
-pub async fn signal() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = tokio::signal::ctrl_c() => return,
-            }
-        }
-    }
-    // Where it cannot be heard it ends the process by itself.
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 impl FromStr for NodeAt {

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
+use crate::asked::get;
 use crate::processes::eventually;
 use crate::said::Told;
-use crate::support::{Caller, Cluster};
+use crate::support::{Caller, Cluster, Setup};
 
 const CHAT: &str = env!("CARGO_BIN_EXE_chat");
 
@@ -66,6 +67,42 @@ fn lowest_id_leads_first_and_clients_find_the_primary() {
     cluster.ask(&["status"]).says(0, "majority mode");
     assert_eq!(receive(&cluster), ["one", "two"]);
     all_are_equal(&cluster);
+}
+
+/// Whom the node's own page shows as primary, and how many nodes it shows that follow.
+fn primary_on_the_page(cluster: &Cluster, id: u64) -> (Option<u64>, usize) {
+    let words = cluster.words(id);
+    let at = words.rsplit("the cluster is shown at http://").next();
+    let page = at.and_then(|at| at.split('/').next()?.parse().ok()).expect("it said where");
+    let shown = get(page, "/");
+    assert!(shown.status == 200 && shown.body.contains("'api/cluster'"), "{shown:?}");
+    let seen = get(page, "/api/cluster").json();
+    let nodes = seen["nodes"].as_array().expect("a list");
+    let having = |role| nodes.iter().filter(move |node| node["role"] == role);
+    (having("leader").find_map(|node| node["id"].as_u64()), having("follower").count())
+}
+
+#[test]
+fn the_page_shows_which_node_is_primary() {
+    let mut cluster = peopled(Cluster::start_with(CHAT, 3, &["--ui", "127.0.0.1:0"]));
+    cluster.leads(1);
+    for id in cluster.ids() {
+        eventually("each node shows it", || primary_on_the_page(&cluster, id) == (Some(1), 2));
+    }
+    cluster.kill(1);
+    eventually("a backup shows that it is another one", || {
+        primary_on_the_page(&cluster, 3) == (Some(2), 1)
+    });
+}
+
+#[test]
+fn whoever_has_certificates_speaks_tls() {
+    let cluster = peopled(Setup { certs: true, ..Setup::of(CHAT, 3) }.start());
+    send(&cluster, "nobody listens").ok();
+    assert_eq!(receive(&cluster), ["nobody listens"]);
+    let mut command = cluster.command();
+    command.env_remove("CHAT_CERTS").args(["--nodes", &cluster.addresses(&[1, 2, 3])]);
+    Told::of(command.args(["list", "--timeout", "2", "--plaintext"])).says(3, "");
 }
 
 #[test]

@@ -73,6 +73,18 @@ fn terms(cluster: &Cluster) -> Vec<u64> {
 }
 
 #[test]
+fn renewed_certificates_are_read_by_nodes_that_run() {
+    let cluster = peopled(SAFE);
+    cluster.ask(&["certs", "certs", "--renew"]).ok();
+    for id in cluster.ids() {
+        cluster.signal(id, "HUP");
+        eventually("it has them", || cluster.words(id).contains("certificates are read anew"));
+    }
+    send(&cluster, "as before").ok();
+    assert_eq!(receive(&cluster), ["as before"]);
+}
+
+#[test]
 fn heartbeats_votes_appends_and_forwarded_requests_are_seen_on_the_wire() {
     let cluster = peopled(PLAIN);
     let forwarded = || cluster.wires.heard(|heard| heard.count("forwarded request"));

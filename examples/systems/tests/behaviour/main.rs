@@ -4,6 +4,8 @@
 
 #[path = "../../../../tests/common/addresses.rs"]
 mod addresses;
+#[path = "../../../../tests/common/asked.rs"]
+mod asked;
 #[path = "../../../../tests/common/gullible.rs"]
 mod gullible;
 #[allow(dead_code, reason = "each package of tests uses what it needs")]
