@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::ops::Deref;
+use std::ops::Range;
 use std::sync::Arc;
 
 use quorate::storage::FileName;
@@ -10,15 +10,11 @@ use quorate::storage::FileName;
 /// What a disk stores or loses as a whole.
 pub const SECTOR_BYTES: usize = 512;
 
-/// The content of a sector. What one write covers shares its bytes.
-#[derive(Clone, Debug)]
-struct Sector {
-    bytes: Arc<[u8]>,
-    /// Where the sector begins in them.
-    start: usize,
-}
+/// How many sectors a page has: most writes cover one.
+const PAGE_SECTORS: usize = 8;
+const PAGE_BYTES: usize = PAGE_SECTORS * SECTOR_BYTES;
 
-/// A file. Sectors that are not in its tables are zeros.
+/// A file.
 #[derive(Clone, Debug)]
 pub(super) struct File {
     /// The last name it had.
@@ -27,49 +23,105 @@ pub(super) struct File {
     bytes: u64,
     /// Its size on the disk.
     durable_bytes: u64,
-    durable: BTreeMap<u64, Sector>,
-    /// What was written and not synced, the oldest first: the disk may have stored any of it.
-    unsynced: Vec<Version>,
+    durable: Pages,
+    /// What was written and not synced, the oldest first: the disk may have stored any sector of
+    /// it.
+    unsynced: Vec<Written>,
     /// What the cache shows in place of the last unsynced write, or of what the disk has: the disk
     /// lost it, and does not know.
     astray: BTreeMap<u64, Sector>,
 }
 
-/// A sector as one write left it.
+/// The content of a sector.
+type Sector = [u8; SECTOR_BYTES];
+
+/// Pages by their numbers; those that are not there are zeros. What one write covers exactly
+/// shares its bytes.
+#[derive(Clone, Debug, Default)]
+struct Pages(BTreeMap<u64, Arc<[Sector]>>);
+
+/// Whole sectors as one write left them.
 #[derive(Clone, Debug)]
-struct Version {
-    number: u64,
-    sector: Sector,
+struct Written {
+    /// The number of the first.
+    first: u64,
+    sectors: Arc<[Sector]>,
+    /// The size of the file after the write.
+    size: u64,
+}
+
+impl Pages {
+    /// The `count` bytes from `offset` on.
+    fn read(&self, offset: u64, count: usize) -> Vec<u8> {
+        let mut read = Vec::with_capacity(count);
+        if count == 0 {
+            return read;
+        }
+        for (&number, page) in self.0.range(pages(offset, count)) {
+            let (inside, outside) = overlap(number, PAGE_BYTES, offset, count);
+            read.resize(outside.start, 0);
+            read.extend_from_slice(&page.as_flattened()[inside]);
+        }
+        read.resize(count, 0);
+        read
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        for number in pages(offset, bytes.len()) {
+            let (inside, outside) = overlap(number, PAGE_BYTES, offset, bytes.len());
+            let zeros = || Arc::from([[0; SECTOR_BYTES]; PAGE_SECTORS]);
+            let page = Arc::make_mut(self.0.entry(number).or_insert_with(zeros));
+            page.as_flattened_mut()[inside].copy_from_slice(&bytes[outside]);
+        }
+    }
+
+    /// Takes over what a write left.
+    fn take(&mut self, written: Written) {
+        let (first, sectors) = (written.first, written.sectors);
+        if first.is_multiple_of(PAGE_SECTORS as u64) && sectors.len() == PAGE_SECTORS {
+            self.0.insert(first / PAGE_SECTORS as u64, sectors);
+        } else {
+            self.write(first * SECTOR_BYTES as u64, sectors.as_flattened());
+        }
+    }
+
+    fn sector(&self, number: u64) -> Sector {
+        let page = self.0.get(&(number / PAGE_SECTORS as u64));
+        page.map_or([0; SECTOR_BYTES], |page| page[(number % PAGE_SECTORS as u64) as usize])
+    }
+
+    /// The numbers of the sectors that are not zeros.
+    fn stored(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().flat_map(|(number, page)| {
+            let sectors = (number * PAGE_SECTORS as u64..).zip(page.iter());
+            sectors.filter(|(_, sector)| **sector != [0; SECTOR_BYTES]).map(|(number, _)| number)
+        })
+    }
+}
+
+impl Written {
+    fn numbers(&self) -> Range<u64> {
+        self.first..self.first + self.sectors.len() as u64
+    }
+
+    /// What it left in a sector, if it wrote it.
+    fn sector(&self, number: u64) -> Option<&Sector> {
+        self.sectors.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
     /// The size of the file, as far as storing this sector makes it so.
-    end: u64,
-}
-
-impl Deref for Sector {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[self.start..self.start + SECTOR_BYTES]
-    }
-}
-
-impl Sector {
-    /// The sectors in `bytes`, which are whole.
-    fn all_of(bytes: Arc<[u8]>) -> impl Iterator<Item = Sector> {
-        assert!(bytes.len().is_multiple_of(SECTOR_BYTES), "a sector is written as a whole");
-        let starts = (0..bytes.len()).step_by(SECTOR_BYTES);
-        starts.map(move |start| Sector { bytes: Arc::clone(&bytes), start })
-    }
-
-    /// Whether it is all zeros. Most that are not are seen by their ends, where checksums stand.
-    fn is_zero(&self) -> bool {
-        self.ends_with(&[0; 4]) && **self == [0; SECTOR_BYTES]
+    fn end(&self, number: u64) -> u64 {
+        self.size.min((number + 1) * SECTOR_BYTES as u64)
     }
 }
 
 impl File {
     /// A file of zeros, all of them durable.
     pub(super) fn new(name: FileName, bytes: u64) -> File {
-        let (durable, unsynced, astray) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let (durable, unsynced, astray) = (Pages::default(), Vec::new(), BTreeMap::new());
         File { name, bytes, durable_bytes: bytes, durable, unsynced, astray }
     }
 
@@ -82,16 +134,14 @@ impl File {
     pub(super) fn read(&self, offset: u64, count: usize) -> Vec<u8> {
         let left = self.bytes.saturating_sub(offset);
         let count = usize::try_from(left).map_or(count, |left| count.min(left));
-        let mut read = Vec::with_capacity(count);
+        let mut read = self.durable.read(offset, count);
         let range = sectors(offset, count);
-        for (&number, sector) in self.durable.range(range.clone()) {
-            let (inside, outside) = overlap(number, offset, count);
-            read.resize(outside.start, 0);
-            read.extend_from_slice(&sector[inside]);
-        }
-        read.resize(count, 0);
-        for version in self.unsynced.iter().filter(|version| range.contains(&version.number)) {
-            copy_out(version.number, &version.sector, offset, &mut read);
+        for written in &self.unsynced {
+            let numbers = written.numbers();
+            for number in numbers.start.max(range.start)..numbers.end.min(range.end) {
+                let sector = written.sector(number).expect("it is one of those written");
+                copy_out(number, sector, offset, &mut read);
+            }
         }
         for (&number, sector) in self.astray.range(range) {
             copy_out(number, sector, offset, &mut read);
@@ -101,121 +151,115 @@ impl File {
 
     /// Writes into the cache. What is not `stored` never gets from there to the disk.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], stored: bool) {
-        let end = offset + bytes.len() as u64;
-        self.bytes = self.bytes.max(if bytes.is_empty() { 0 } else { end });
+        if bytes.is_empty() {
+            return;
+        }
+        self.bytes = self.bytes.max(offset + bytes.len() as u64);
         let numbers = sectors(offset, bytes.len());
-        let content = self.whole(offset, bytes, |file, number| file.shown(number));
-        for (number, sector) in numbers.zip(Sector::all_of(content)) {
-            if stored {
-                let end = self.bytes.min((number + 1) * SECTOR_BYTES as u64);
-                self.astray.remove(&number);
-                self.unsynced.push(Version { number, sector, end });
-            } else {
-                self.astray.insert(number, sector);
+        let sectors = self.whole(offset, bytes);
+        if stored {
+            if !self.astray.is_empty() {
+                self.astray.retain(|number, _| !numbers.contains(number));
             }
+            self.unsynced.push(Written { first: numbers.start, sectors, size: self.bytes });
+        } else {
+            self.astray.extend(numbers.zip(sectors.iter().copied()));
         }
     }
 
     /// The sectors that `bytes` at `offset` touch, with those bytes in their places. What else
-    /// they have is what `before` gives.
-    fn whole(
-        &self,
-        offset: u64,
-        bytes: &[u8],
-        before: impl Fn(&File, u64) -> Option<Sector>,
-    ) -> Arc<[u8]> {
+    /// they have is what the cache shows.
+    fn whole(&self, offset: u64, bytes: &[u8]) -> Arc<[Sector]> {
+        if offset.is_multiple_of(SECTOR_BYTES as u64)
+            && let (whole, []) = bytes.as_chunks()
+        {
+            return Arc::from(whole);
+        }
         let numbers = sectors(offset, bytes.len());
-        let count = (numbers.end - numbers.start) as usize * SECTOR_BYTES;
-        if count == bytes.len() {
-            return Arc::from(bytes);
-        }
-        let mut content = vec![0; count];
-        let (start, last) = (numbers.start * SECTOR_BYTES as u64, numbers.end - 1);
-        for number in [numbers.start, last] {
-            if let Some(sector) = before(self, number) {
-                copy_out(number, &sector, start, &mut content);
-            }
-        }
+        let start = numbers.start * SECTOR_BYTES as u64;
+        let mut content: Vec<Sector> = numbers.map(|number| self.shown(number)).collect();
         let first = (offset - start) as usize;
-        content[first..first + bytes.len()].copy_from_slice(bytes);
+        content.as_flattened_mut()[first..first + bytes.len()].copy_from_slice(bytes);
         content.into()
     }
 
-    /// What the cache shows of a sector; none if it is zeros.
-    fn shown(&self, number: u64) -> Option<Sector> {
-        let last = || self.unsynced.iter().rfind(|version| version.number == number);
-        let written = || last().map(|version| &version.sector);
+    /// What the cache shows of a sector.
+    fn shown(&self, number: u64) -> Sector {
+        let written = || self.unsynced.iter().rev().find_map(|written| written.sector(number));
         let shown = self.astray.get(&number).or_else(written);
-        shown.or_else(|| self.durable.get(&number)).cloned()
+        shown.copied().unwrap_or_else(|| self.durable.sector(number))
     }
 
-    /// Takes the unsynced writes, sector by sector, and of each the oldest first.
-    fn take_unsynced(&mut self) -> Vec<Version> {
-        let mut unsynced = mem::take(&mut self.unsynced);
-        unsynced.sort_by_key(|version| version.number);
-        unsynced
+    /// Every unsynced write of a sector, sector by sector, and of each the oldest first: the
+    /// sector's number, and the write's place among all.
+    fn versions(&self) -> Vec<(u64, usize)> {
+        let writes = self.unsynced.iter().enumerate();
+        let versions = writes.flat_map(|(place, w)| w.numbers().map(move |number| (number, place)));
+        let mut versions: Vec<(u64, usize)> = versions.collect();
+        versions.sort_unstable();
+        versions
+    }
+
+    /// Stores all that is unsynced.
+    pub(super) fn sync(&mut self) {
+        if self.astray.is_empty() {
+            self.unsynced.drain(..).for_each(|written| self.durable.take(written));
+            self.durable_bytes = self.durable_bytes.max(self.bytes);
+        } else {
+            self.sync_first(usize::MAX);
+        }
     }
 
     /// Stores the first `count` of the unsynced sectors; the others count as clean, and the cache
     /// goes on to show what the disk does not have.
-    pub(super) fn sync(&mut self, count: usize) {
+    pub(super) fn sync_first(&mut self, count: usize) {
         let mut left = count;
-        let mut unsynced = self.take_unsynced();
-        for place in 0..unsynced.len() {
-            let number = unsynced[place].number;
-            if unsynced.get(place + 1).is_some_and(|next| next.number == number) {
+        let versions = self.versions();
+        let unsynced = mem::take(&mut self.unsynced);
+        for (at, &(number, place)) in versions.iter().enumerate() {
+            if versions.get(at + 1).is_some_and(|(next, _)| *next == number) {
                 continue;
             }
-            let version = unsynced[place].clone();
+            let sector = unsynced[place].sector(number).expect("it is one of those written");
             if left == 0 {
-                self.astray.entry(number).or_insert(version.sector);
+                self.astray.entry(number).or_insert(*sector);
                 continue;
             }
             left -= 1;
-            if self.astray.get(&number).is_some_and(|shown| **shown == *version.sector) {
+            if self.astray.get(&number) == Some(sector) {
                 self.astray.remove(&number);
             }
-            self.store(version);
+            self.store(number, sector, unsynced[place].end(number));
         }
         if left > 0 {
             self.durable_bytes = self.durable_bytes.max(self.bytes);
         }
-        unsynced.clear();
-        // Kept for its memory alone.
-        self.unsynced = unsynced;
     }
 
-    fn store(&mut self, version: Version) {
-        self.durable_bytes = self.durable_bytes.max(version.end);
-        if version.sector.is_zero() {
-            self.durable.remove(&version.number);
-        } else {
-            self.durable.insert(version.number, version.sector);
-        }
+    /// Stores a sector of a file that is as large as `end` for it.
+    fn store(&mut self, number: u64, sector: &Sector, end: u64) {
+        self.durable_bytes = self.durable_bytes.max(end);
+        self.durable.write(number * SECTOR_BYTES as u64, sector);
     }
 
     /// Stores what the cache shows of these sectors.
-    pub(super) fn store_shown(&mut self, sectors: std::ops::Range<u64>) {
+    pub(super) fn store_shown(&mut self, sectors: Range<u64>) {
         for number in sectors {
             let end = self.bytes.min((number + 1) * SECTOR_BYTES as u64);
-            self.durable_bytes = self.durable_bytes.max(end);
-            if let Some(sector) = self.shown(number) {
-                self.store(Version { number, sector, end });
-            }
+            self.store(number, &self.shown(number), end);
         }
     }
 
     /// The sectors on the disk that are not zeros.
     pub(super) fn stored(&self) -> impl Iterator<Item = u64> {
-        self.durable.keys().copied()
+        self.durable.stored()
     }
 
     /// Every unsynced write of a sector: the sector's number, and the write's place among those
     /// of the sector.
     pub(super) fn unsynced(&self) -> impl Iterator<Item = (u64, usize)> {
-        let mut numbers: Vec<u64> = self.unsynced.iter().map(|version| version.number).collect();
-        numbers.sort_unstable();
-        numbers.into_iter().scan(None, |last, number| Some(placed(last, number)))
+        let versions = self.versions().into_iter();
+        versions.scan(None, |last, (number, _)| Some(placed(last, number)))
     }
 
     /// How many sectors have something unsynced.
@@ -227,10 +271,14 @@ impl File {
     /// and the cache is gone. `keep` gets the sector's number and the write's place.
     pub(super) fn crash(&mut self, mut keep: impl FnMut(u64, usize) -> bool) {
         let mut last = None;
-        for version in self.take_unsynced() {
-            let (number, place) = placed(&mut last, version.number);
+        let versions = self.versions();
+        let unsynced = mem::take(&mut self.unsynced);
+        for (number, version) in versions {
+            let written = &unsynced[version];
+            let (number, place) = placed(&mut last, number);
             if keep(number, place) {
-                self.store(version);
+                let sector = written.sector(number).expect("it is one of those written");
+                self.store(number, sector, written.end(number));
             }
         }
         self.astray.clear();
@@ -240,7 +288,7 @@ impl File {
     /// The cache forgets what it takes for clean.
     pub(super) fn forget_clean(&mut self) {
         self.astray.clear();
-        let ends = self.unsynced.iter().map(|version| version.end);
+        let ends = self.unsynced.iter().map(|written| written.end(written.numbers().end - 1));
         self.bytes = ends.fold(self.durable_bytes, u64::max);
     }
 
@@ -249,10 +297,9 @@ impl File {
         if offset >= self.durable_bytes {
             return false;
         }
-        let number = offset / SECTOR_BYTES as u64;
-        let has = self.durable.get(&number);
-        let before = has.map_or(0, |sector| sector[(offset % SECTOR_BYTES as u64) as usize]);
-        self.overwrite_from(offset, &[before ^ bits]);
+        let sector = self.durable.sector(offset / SECTOR_BYTES as u64);
+        let before = sector[(offset % SECTOR_BYTES as u64) as usize];
+        self.durable.write(offset, &[before ^ bits]);
         true
     }
 
@@ -262,14 +309,7 @@ impl File {
         let start = offset - offset % SECTOR_BYTES as u64;
         let left = self.durable_bytes.saturating_sub(start);
         let count = usize::try_from(left).map_or(bytes.len(), |left| bytes.len().min(left));
-        self.overwrite_from(start, &bytes[..count]);
-    }
-
-    fn overwrite_from(&mut self, offset: u64, bytes: &[u8]) {
-        let content = self.whole(offset, bytes, |file, number| file.durable.get(&number).cloned());
-        for (number, sector) in sectors(offset, bytes.len()).zip(Sector::all_of(content)) {
-            self.store(Version { number, sector, end: 0 });
-        }
+        self.durable.write(start, &bytes[..count]);
     }
 }
 
@@ -285,7 +325,7 @@ fn placed(last: &mut Option<(u64, usize)>, number: u64) -> (u64, usize) {
 }
 
 /// The numbers of the sectors that `count` bytes at `offset` touch.
-pub(super) fn sectors(offset: u64, count: usize) -> std::ops::Range<u64> {
+pub(super) fn sectors(offset: u64, count: usize) -> Range<u64> {
     let first = offset / SECTOR_BYTES as u64;
     if count == 0 {
         return first..first;
@@ -293,22 +333,24 @@ pub(super) fn sectors(offset: u64, count: usize) -> std::ops::Range<u64> {
     first..(offset + count as u64).div_ceil(SECTOR_BYTES as u64)
 }
 
+/// The numbers of the pages that `count` bytes at `offset` touch; at least one does.
+fn pages(offset: u64, count: usize) -> Range<u64> {
+    offset / PAGE_BYTES as u64..(offset + count as u64).div_ceil(PAGE_BYTES as u64)
+}
+
 /// Copies what sector `number` has of the bytes at `offset` to their places in `into`.
 fn copy_out(number: u64, sector: &[u8], offset: u64, into: &mut [u8]) {
-    let (inside, outside) = overlap(number, offset, into.len());
+    let (inside, outside) = overlap(number, SECTOR_BYTES, offset, into.len());
     into[outside].copy_from_slice(&sector[inside]);
 }
 
-/// Where sector `number` and `count` bytes at `offset` meet: in the sector, and in the bytes.
-fn overlap(
-    number: u64,
-    offset: u64,
-    count: usize,
-) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-    let start = number * SECTOR_BYTES as u64;
+/// Where piece `number`, all of them being of one `size`, and `count` bytes at `offset` meet: in
+/// the piece, and in the bytes.
+fn overlap(number: u64, size: usize, offset: u64, count: usize) -> (Range<usize>, Range<usize>) {
+    let start = number * size as u64;
     let first = start.max(offset);
-    let end = (start + SECTOR_BYTES as u64).min(offset + count as u64);
-    assert!(first < end, "a sector is asked for because it meets the bytes");
+    let end = start.saturating_add(size as u64).min(offset + count as u64);
+    assert!(first < end, "a piece is asked for because it meets the bytes");
     let inside = (first - start) as usize..(end - start) as usize;
     let outside = (first - offset) as usize..(end - offset) as usize;
     (inside, outside)

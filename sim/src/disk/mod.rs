@@ -125,13 +125,13 @@ impl SimDisk {
         let lies = self.lies;
         let file = self.find(name)?;
         if let Some(Fault::SyncFails { sectors }) = fault {
-            file.sync(sectors);
+            file.sync_first(sectors);
             return Err(input_output_error("sync"));
         }
         if lies {
             return Ok(());
         }
-        file.sync(usize::MAX);
+        file.sync();
         if matches!(name, FileName::Segment(_)) {
             self.head.synced(name);
         } else {
@@ -347,8 +347,8 @@ impl SimDisk {
     }
 
     fn drop_unnamed(&mut self) {
-        let named = self.directory.named();
-        self.files.retain(|id, _| named.contains(id));
+        let directory = &self.directory;
+        self.files.retain(|id, _| directory.names(*id));
     }
 }
 
