@@ -150,11 +150,19 @@ impl World {
         for place in 0..count {
             world.queue.push(world.now, Event::Restart { node: place, incarnation: 1 });
         }
+        world.schedule_redraws();
         world.schedule_plan();
         world.schedule_clients();
         let storm_end = world.now.after(world.settings.storm);
         world.queue.push(storm_end, Event::Calm);
         world
+    }
+
+    fn schedule_redraws(&mut self) {
+        for micros in self.choices.redraws() {
+            let at = SimTime::default().after(Duration::from_micros(micros.into()));
+            self.queue.push(at, Event::Redraw { micros });
+        }
     }
 
     /// From now on no disk does what it says: a bug that has to be found.
@@ -259,6 +267,7 @@ impl World {
             Event::Lift { effect } => self.lift(effect, witness),
             Event::Flap { effect } => self.flap(effect, witness),
             Event::Consult { effect } => self.consult(effect, witness),
+            Event::Redraw { micros } => self.choices.redraw(micros),
             Event::Calm => self.begin_calm(witness),
             Event::Look => self.look(witness),
             Event::End => self.end(witness),
