@@ -28,6 +28,7 @@ mod progress;
 mod pursuit;
 mod queue;
 mod recovery;
+mod shape;
 mod slips;
 mod standing;
 mod storm;
@@ -414,6 +415,7 @@ impl World {
         self.take_notes(place, &mut notes, witness);
         self.rearm(place);
         self.carry_all(place, before, &mut outputs, witness);
+        self.show_shape(place, witness);
         outputs.clear();
         (self.outputs, self.notes) = (outputs, notes);
     }
