@@ -89,6 +89,9 @@ pub enum Kind {
     Slip,
     /// Which proposals reach their node together.
     Gather,
+    /// The seed that everything is drawn from, from a time on: so many microseconds as the counter
+    /// says. It is never drawn, only given, and 0 leaves the seed as it is.
+    Redraw,
 }
 
 /// The name of one choice.
@@ -171,6 +174,19 @@ impl Choices {
         span.least + Duration::from_nanos(self.choose(key, span.width() + 1))
     }
 
+    /// When other seeds take over, in microseconds.
+    pub fn redraws(&self) -> impl Iterator<Item = u32> {
+        let all = Kind::Redraw.key()..=Key { counter: u32::MAX, ..Kind::Redraw.key() };
+        self.overrides.range(all).map(|(key, _)| key.counter)
+    }
+
+    /// It is so many microseconds after the start: if another seed takes over now, it does.
+    pub fn redraw(&mut self, micros: u32) {
+        let key = Key { counter: micros, ..Kind::Redraw.key() };
+        let next = self.overrides.get(&key).filter(|seed| **seed > 0);
+        self.seed = self.seed.map(|seed| next.copied().unwrap_or(seed));
+    }
+
     /// The 64 bits that belong to `key`; zeros are benign.
     #[must_use]
     pub fn bits(&self, key: Key) -> u64 {
@@ -216,7 +232,7 @@ impl Draw<'_> {
 
 impl Kind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Kind; 37] = [
+    pub const ALL: [Kind; 38] = [
         Kind::Setting,
         Kind::Plan,
         Kind::Clock,
@@ -254,6 +270,7 @@ impl Kind {
         Kind::Validation,
         Kind::Slip,
         Kind::Gather,
+        Kind::Redraw,
     ];
 
     /// A key of this kind that belongs to no node.
@@ -383,6 +400,25 @@ mod tests {
         assert_eq!(forced.choose(key(1), 100), 0);
         assert_eq!(forced.choose(key(2), 100), 99, "beyond the domain counts as its largest");
         assert_eq!(forced.choose(key(3), 100), plain.choose(key(3), 100));
+    }
+
+    #[test]
+    fn another_seed_takes_over_where_it_is_given() {
+        let redraw = |micros| Key { counter: micros, ..Kind::Redraw.key() };
+        let given = Overrides::from([(redraw(20), 9), (redraw(30), 0), (key(1), 5)]);
+        let mut choices = Choices::new(5, given);
+        assert_eq!(choices.redraws().collect::<Vec<_>>(), [20, 30]);
+        choices.redraw(10);
+        let plain = |seed| Choices::new(seed, Overrides::new());
+        assert_eq!(choices.bits(key(0)), plain(5).bits(key(0)));
+        for micros in [20, 30] {
+            choices.redraw(micros);
+            assert_eq!(choices.bits(key(0)), plain(9).bits(key(0)));
+            assert_eq!(choices.choose(key(1), 100), 5, "what is given stays");
+        }
+        let mut benign = Choices { seed: None, ..choices };
+        benign.redraw(20);
+        assert_eq!(benign.bits(key(0)), 0);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use quorate::types::NodeId;
 
+use crate::digest::mix;
+use crate::distinct::Distinct;
 use crate::observe::Violation;
 use crate::plan::Answer;
 use crate::time::SimTime;
@@ -23,6 +25,8 @@ pub struct Outcome {
     pub tally: Tally,
     /// How often each coverage mark was reached, by mark; see `coverage`.
     pub marks: Vec<u32>,
+    /// The abstract states that it came through, where the search is led by them.
+    pub states: Distinct,
     /// What a person can have seen of it.
     pub sightings: Sightings,
     /// Why the run failed, if it did.
@@ -117,6 +121,20 @@ pub enum Failure {
     Nondeterminism(String),
     /// Simulated time stopped advancing: the events themselves beget events.
     Stalled(String),
+}
+
+impl Outcome {
+    /// Adds the next run of the same seed: how that one ended is how the whole did.
+    pub(crate) fn add(&mut self, next: Outcome) {
+        // Taken apart in full, so that nothing to come is forgotten here.
+        let Outcome { seed: _, digest, tally, marks, states, sightings, failure } = next;
+        self.digest = mix(self.digest, digest);
+        self.tally.add(&tally);
+        let marks = self.marks.iter_mut().zip(marks);
+        marks.for_each(|(all, more)| *all = all.saturating_add(more));
+        states.iter().for_each(|state| self.states.add(state));
+        (self.sightings, self.failure) = (sightings, failure);
+    }
 }
 
 impl Tally {

@@ -6,13 +6,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use quorate::raft::PeerStatus;
 use quorate::types::NodeId;
 
-use crate::choice::{Choices, Overrides};
+use crate::choice::{Choices, Key, Kind, Overrides};
+use crate::digest::mix;
+use crate::distinct::Distinct;
+use crate::guided::{Corpus, Moment, Shapes};
 use crate::outcome::{Failure, Outcome};
-use crate::plan::Plan;
+use crate::plan::{Op, Plan};
 use crate::profile::Profile;
 use crate::record::{Record, Recorder, Recording, Until};
 use crate::rung::Rung;
 use crate::settings::Settings;
+use crate::time::SimTime;
 use crate::witness::Witness;
 use crate::workload::kv::Kv;
 use crate::workload::{AnyWorkload, Workload};
@@ -91,6 +95,19 @@ pub struct Case {
 /// What was recorded, and how each leader sees its peers at the end of it.
 type Recorded = (Record, Vec<(NodeId, Vec<PeerStatus>)>);
 
+/// What a run came to.
+struct Ran {
+    outcome: Outcome,
+    recorded: Option<Recorded>,
+    /// Its abstract states, if they were wanted.
+    shapes: Shapes,
+}
+
+/// How many runs of a seed are drawn before any goes on from another.
+const DRAWN_FIRST: u64 = 8;
+/// Every how many runs one is drawn later, too: no corpus has everything.
+const DRAWN_EACH: u64 = 4;
+
 impl Case {
     /// The case that `seed` draws: from the profile and on the rung, with the overrides, for a
     /// storm of the length and for commands of the workload that `options` name.
@@ -107,11 +124,39 @@ impl Case {
         Case { seed, settings, plan, overrides: options.overrides.clone() }
     }
 
+    /// The run that a seed is on its rung. On [`Rung::Guided`] a seed is many: this is the one that
+    /// fails, or else the first.
+    #[must_use]
+    pub fn of_seed(seed: u64, options: &RunOptions) -> Case {
+        let failing = match options.rung {
+            Rung::Guided => explore(seed, options).1,
+            _ => None,
+        };
+        failing.unwrap_or_else(|| Case::draw(seed, options))
+    }
+
+    /// The same run up to a moment. From then on everything is drawn from `seed`, what the plan has
+    /// left included; and the node of the moment may meet a fault just then.
+    fn parted(&self, moment: Moment, seed: u64, rung: Rung) -> Case {
+        let mut parted = self.clone();
+        let micros = u32::try_from(moment.at.0.div_ceil(1_000)).unwrap_or(u32::MAX);
+        parted.overrides.retain(|key, _| key.kind != Kind::Redraw || key.counter < micros);
+        parted.overrides.insert(Key { counter: micros, ..Kind::Redraw.key() }, seed);
+        let at = SimTime(u64::from(micros) * 1_000);
+        let choices = Choices::new(seed, Overrides::new());
+        let redrawn = Plan::draw((&self.settings, rung), &choices);
+        let ops = &mut parted.plan.ops;
+        ops.retain(|op| op.when.begins() < at);
+        ops.extend(redrawn.ops.into_iter().filter(|op| op.when.begins() >= at));
+        ops.extend(Op::strike(&self.settings, &choices, at, moment.node));
+        parted
+    }
+
     /// Runs it to its end, or to the first thing that goes wrong, with the workload, the checks and
     /// the trace that `options` name; what else they name is decided.
     #[must_use]
     pub fn run(&self, options: &RunOptions) -> Outcome {
-        self.go(options, None).0
+        self.go(options, None, false).outcome
     }
 
     /// Runs it as [`Case::run`] does and takes down what happens: to its end, or as far as it is
@@ -124,12 +169,12 @@ impl Case {
         let nodes = (1..=self.settings.nodes()).map(|id| NodeId(id.into())).collect();
         let (membership, plan) = (self.settings.formatted(), self.plan.ops.clone());
         let recorder = Recorder::new(nodes, membership, plan, until);
-        let (outcome, recorded) = self.go(options, Some(recorder));
+        let Ran { outcome, recorded, .. } = self.go(options, Some(recorder), false);
         let (record, peers) = recorded.expect("it was recorded");
         Recording { outcome, record, peers }
     }
 
-    fn go(&self, options: &RunOptions, recorder: Option<Recorder>) -> (Outcome, Option<Recorded>) {
+    fn go(&self, options: &RunOptions, recorder: Option<Recorder>, with_shapes: bool) -> Ran {
         let Case { seed, settings, plan, overrides } = self.clone();
         if let Some(trace) = &options.trace {
             trace(&settings.to_string());
@@ -137,6 +182,9 @@ impl Case {
         }
         let checks = options.checks.then_some(&options.workload);
         let mut witness = Witness::new(&settings, checks, options.trace.clone(), recorder);
+        if with_shapes {
+            witness.want_shapes();
+        }
         let choices = Choices::new(seed, overrides);
         let mut world = World::new(settings, options.workload.clone(), plan, choices);
         if options.canary {
@@ -154,20 +202,105 @@ impl Case {
         };
         let record = witness.record(now, failure.as_ref());
         let recorded = record.map(|record| (record, world.peers()));
+        let shapes = witness.take_shapes();
+        let mut states = Distinct::default();
+        shapes.keys().for_each(|shape| states.add(*shape));
         let (tally, marks) = witness.results();
         let (digest, sightings) = (world.digest(), world.sightings());
-        (Outcome { seed, digest, tally, marks, sightings, failure }, recorded)
+        let outcome = Outcome { seed, digest, tally, marks, states, sightings, failure };
+        Ran { outcome, recorded, shapes }
     }
 }
 
-/// Draws the case of `seed` and runs it.
+/// Runs what `seed` is on its rung. On [`Rung::Guided`] that is many runs, whose counts are added
+/// up, until one fails; what is traced is that one, or else the first.
 #[must_use]
 pub fn run(seed: u64, options: &RunOptions) -> Outcome {
-    Case::draw(seed, options).run(options)
+    if options.rung.runs() == 1 {
+        return Case::draw(seed, options).run(options);
+    }
+    let (outcome, failing) = explore(seed, options);
+    if options.trace.is_some() {
+        let _ = failing.unwrap_or_else(|| Case::draw(seed, options)).run(options);
+    }
+    outcome
 }
 
-/// Draws the case of `seed` and records it.
+/// Runs what `seed` is on its rung and records it; of many runs, the one that fails, or the first.
 #[must_use]
 pub fn record(seed: u64, options: &RunOptions, until: Until) -> Recording {
-    Case::draw(seed, options).record(options, until)
+    Case::of_seed(seed, options).record(options, until)
+}
+
+/// The runs of a seed on the highest rung, added up, and the one that failed, which is the last.
+fn explore(seed: u64, options: &RunOptions) -> (Outcome, Option<Case>) {
+    let options = &RunOptions { trace: None, ..options.clone() };
+    let mut corpus = Corpus::new();
+    let mut case = Case::draw(seed, options);
+    let Ran { outcome: mut whole, shapes, .. } = case.go(options, None, true);
+    corpus.learn(&case, &shapes);
+    for number in 1..options.rung.runs() {
+        if whole.failure.is_some() {
+            return (whole, Some(case));
+        }
+        let own = mix(seed, number);
+        let drawn = number < DRAWN_FIRST || number % DRAWN_EACH == 0;
+        let from = if drawn { None } else { corpus.pick(own) };
+        case = match from {
+            Some((known, moment)) => known.parted(moment, own, options.rung),
+            None => Case::draw(own, options),
+        };
+        let Ran { outcome, shapes, .. } = case.go(options, None, true);
+        corpus.learn(&case, &shapes);
+        whole.add(outcome);
+    }
+    let failing = whole.failure.is_some().then_some(case);
+    (whole, failing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::plan::When;
+
+    #[test]
+    fn a_run_that_parts_keeps_what_was_planned_before_and_draws_the_rest() {
+        let options = RunOptions::default();
+        let at = SimTime::default().after(Duration::from_secs(4));
+        let begun = |case: &Case, early: bool| -> Vec<Op> {
+            let ops = case.plan.ops.iter();
+            ops.filter(|op| (op.when.begins() < at) == early).cloned().collect()
+        };
+        let moment = Moment { at, node: NodeId(1) };
+        let mut struck = 0;
+        for seed in 0..40 {
+            let case = Case::draw(seed, &options);
+            let parted = case.parted(moment, seed + 1_000, options.rung);
+            assert_eq!(parted.settings, case.settings);
+            assert_eq!(begun(&parted, true), begun(&case, true), "seed {seed}");
+            let drawn = case.parted(moment, seed + 2_000, options.rung);
+            let many = begun(&parted, false).len() + begun(&drawn, false).len() > 4;
+            assert!(!many || begun(&parted, false) != begun(&drawn, false), "seed {seed}");
+            struck += parted.plan.ops.iter().filter(|op| op.when == When::At(at)).count();
+        }
+        assert!((20..40).contains(&struck), "{struck} of 40 meet a fault at that moment");
+    }
+
+    #[test]
+    fn a_run_that_parts_again_forgets_how_it_went_on_after_that() {
+        let case = Case::draw(3, &RunOptions::default());
+        let part = |case: &Case, micros: u64, seed| {
+            let moment = Moment { at: SimTime(micros * 1_000), node: NodeId(1) };
+            case.parted(moment, seed, Rung::Guided)
+        };
+        let redrawn = |case: &Case| -> Vec<(u32, u64)> {
+            case.overrides.iter().map(|(key, seed)| (key.counter, *seed)).collect()
+        };
+        let twice = part(&part(&case, 500, 7), 900, 8);
+        assert_eq!(redrawn(&twice), [(500, 7), (900, 8)]);
+        assert_eq!(redrawn(&part(&twice, 600, 9)), [(500, 7), (600, 9)]);
+        assert_eq!(redrawn(&part(&twice, 500, 9)), [(500, 9)]);
+    }
 }

@@ -12,16 +12,28 @@ pub enum Rung {
     /// Faults befall nodes at the algorithm's weak moments, in the order that hurts.
     #[default]
     Nemeses,
+    /// A seed is many runs: the first is that of the rung below, and most of the others go on from
+    /// the rarest states that those before have come to.
+    Guided,
 }
 
 impl Rung {
     /// All of them, from the lowest.
-    pub const ALL: [Rung; 3] = [Rung::Random, Rung::Swarm, Rung::Nemeses];
+    pub const ALL: [Rung; 4] = [Rung::Random, Rung::Swarm, Rung::Nemeses, Rung::Guided];
 
     /// The rung of a name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Rung> {
         Rung::ALL.into_iter().find(|rung| rung.name() == name)
+    }
+
+    /// How many runs a seed is, at most: it ends with the first that fails.
+    #[must_use]
+    pub const fn runs(self) -> u64 {
+        match self {
+            Rung::Random | Rung::Swarm | Rung::Nemeses => 1,
+            Rung::Guided => 64,
+        }
     }
 
     /// Its name on the command line.
@@ -31,6 +43,7 @@ impl Rung {
             Rung::Random => "random",
             Rung::Swarm => "swarm",
             Rung::Nemeses => "nemeses",
+            Rung::Guided => "guided",
         }
     }
 
@@ -41,6 +54,7 @@ impl Rung {
             Rung::Random => "every kind of fault in every run, at any time; options as users have",
             Rung::Swarm => "each run omits some kinds of faults, and draws its options",
             Rung::Nemeses => "faults at the algorithm's weak moments, too",
+            Rung::Guided => "a seed is 64 runs, which go on from the rarest states of others",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::coverage::MARKS;
 use crate::digest::mix;
+use crate::distinct::Distinct;
 use crate::outcome::{Failure, Tally};
 use crate::spread::Spread;
 use crate::sweep::SeedRun;
@@ -19,6 +20,8 @@ pub struct Summary {
     pub tally: Tally,
     /// In how many seeds each mark of [`MARKS`] was reached.
     pub marks: Vec<u64>,
+    /// The abstract states that they came through, where the search is led by them.
+    pub states: Distinct,
     /// The smallest seed that reached each mark of [`MARKS`].
     pub first_seeds: Vec<Option<u64>>,
     /// How many seeds were run twice to compare.
@@ -87,6 +90,7 @@ impl Summary {
         self.faults_landed.add(outcome.tally.faults.values().sum());
         self.leader_changes.add(outcome.tally.leader_changes);
         self.tally.add(&outcome.tally);
+        outcome.states.iter().for_each(|state| self.states.add(state));
         self.marks.resize(MARKS.len(), 0);
         self.first_seeds.resize(MARKS.len(), None);
         let reached = outcome.marks.iter().enumerate().filter(|(_, times)| **times > 0);
@@ -146,6 +150,7 @@ impl Summary {
             digest,
             tally,
             marks,
+            states,
             first_seeds,
             rechecked,
             cpu,
@@ -158,6 +163,7 @@ impl Summary {
         self.digest = if self.seeds == 0 { digest } else { mix(self.digest, digest) };
         self.seeds += seeds;
         self.tally.add(&tally);
+        states.iter().for_each(|state| self.states.add(state));
         self.rechecked += rechecked;
         self.cpu += cpu;
         self.marks.resize(MARKS.len(), 0);
@@ -218,8 +224,10 @@ mod tests {
             messages: 5,
         };
         let marks = vec![1; MARKS.len()];
-        let outcome =
-            Outcome { seed, digest: 0, tally, marks, sightings: Default::default(), failure };
+        let mut states = Distinct::default();
+        [0, seed].iter().for_each(|state| states.add(*state));
+        let sightings = Default::default();
+        let outcome = Outcome { seed, digest: 0, tally, marks, states, sightings, failure };
         SeedRun { outcome, cpu: Duration::from_millis(seed), rechecked: seed == 1 }
     }
 
@@ -235,6 +243,7 @@ mod tests {
         assert_eq!(summary.tally.simulated, Duration::from_secs(4));
         assert_eq!(summary.slowest.map(|slowest| slowest.seed), Some(4));
         assert_eq!(summary.reached(), MARKS.len());
+        assert_eq!(summary.states.count(), 5);
         let medians = Medians { commands_committed: 4, faults_landed: 3, leader_changes: 2 };
         assert_eq!(summary.medians(), medians);
     }

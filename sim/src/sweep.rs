@@ -238,11 +238,13 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::distinct::Distinct;
     use crate::outcome::{Sightings, Tally};
 
     fn outcome(seed: u64) -> Outcome {
         let (tally, sightings) = (Tally::default(), Sightings::default());
-        Outcome { seed, digest: seed, tally, marks: vec![1], sightings, failure: None }
+        let states = Distinct::default();
+        Outcome { seed, digest: seed, tally, marks: vec![1], states, sightings, failure: None }
     }
 
     fn failing(seed: u64) -> Outcome {

@@ -4,6 +4,7 @@
 
 mod reads;
 mod recording;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -20,6 +21,7 @@ use quorate::types::{
 use crate::check::{Bounds, Checks};
 use crate::coverage::{MARKS, MarkId, Spot};
 use crate::fault::Fault;
+use crate::guided::Shapes;
 use crate::observe::{Seen, Violation};
 use crate::outcome::Tally;
 use crate::record::Recorder;
@@ -56,6 +58,8 @@ pub(crate) struct Witness {
     loans: BTreeMap<NodeId, Loan>,
     /// When what happened last did.
     now: SimTime,
+    /// The abstract states so far, if they are wanted, and the last of them.
+    shapes: Option<(Shapes, u64)>,
 }
 
 /// A read, and whom it was asked of.
@@ -107,6 +111,7 @@ impl Witness {
             asking: None,
             loans: BTreeMap::new(),
             now: SimTime::default(),
+            shapes: None,
         };
         witness.reach_options(settings);
         witness

@@ -297,7 +297,8 @@ pub(crate) struct MutantsArguments {
     /// How far the sweeps go to meet what is rare
     #[arg(long, value_name = "RUNG", value_parser = values::rung(), default_value = "nemeses")]
     pub(crate) rung: Rung,
-    /// The most seeds a campaign runs before the mutant counts as survived
+    /// The most seeds a campaign runs before the mutant counts as survived; of the rung `guided`
+    /// a seed counts as the 64 that it is
     #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) seeds: NonZeroU64,
     /// How many campaigns there are; the first begins with the seeds of the default sweep,

@@ -53,6 +53,7 @@ fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         digest: 0,
         tally: Default::default(),
         marks: Vec::new(),
+        states: Default::default(),
         sightings: Default::default(),
         failure: Some(Failure::panicked(payload.as_ref())),
     });

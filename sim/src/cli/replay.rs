@@ -37,7 +37,7 @@ impl Replay {
     /// The run of a seed of the same family.
     pub(crate) fn of_seed(program: &Program, seed: u64, replayed: &Replayed) -> Replay {
         let options = program.options(replayed.family);
-        let case = Case::draw(seed, &options);
+        let case = panics::quietly(|| Case::of_seed(seed, &options));
         let (name, line) = (format!("seed {seed}"), program.seed_line(seed, replayed.family));
         Replay { case, options, name, line }
     }

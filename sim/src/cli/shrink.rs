@@ -103,7 +103,7 @@ pub(crate) fn first_of_each(failed: &[FailedSeed], options: &RunOptions, jobs: N
         if !seen.insert(Fingerprint::of(failure)) || interrupt::heard() {
             continue;
         }
-        let case = Case::draw(*seed, options);
+        let case = panics::quietly(|| Case::of_seed(*seed, options));
         if let Some((shrunk, took)) = watched(&case, options, (jobs, RUNS_OF_SWEEP, TIME_OF_SWEEP))
         {
             console::say(&format!("\nseed {seed}\n{}", told(&shrunk, took)));

@@ -9,6 +9,7 @@ mod leases;
 mod members;
 mod print;
 pub mod read;
+mod strike;
 mod topology;
 mod words;
 
@@ -62,6 +63,17 @@ pub enum When {
         /// zero.
         later: Duration,
     },
+}
+
+impl When {
+    /// Before this nothing happens.
+    #[must_use]
+    pub fn begins(&self) -> SimTime {
+        match *self {
+            When::At(at) => at,
+            When::On { from, .. } => from,
+        }
+    }
 }
 
 /// What a node does that a planned operation waits for.

@@ -28,6 +28,7 @@ mod progress;
 mod pursuit;
 mod queue;
 mod recovery;
+mod shape;
 mod slips;
 mod standing;
 mod storm;
@@ -150,11 +151,19 @@ impl World {
         for place in 0..count {
             world.queue.push(world.now, Event::Restart { node: place, incarnation: 1 });
         }
+        world.schedule_redraws();
         world.schedule_plan();
         world.schedule_clients();
         let storm_end = world.now.after(world.settings.storm);
         world.queue.push(storm_end, Event::Calm);
         world
+    }
+
+    fn schedule_redraws(&mut self) {
+        for micros in self.choices.redraws() {
+            let at = SimTime::default().after(Duration::from_micros(micros.into()));
+            self.queue.push(at, Event::Redraw { micros });
+        }
     }
 
     /// From now on no disk does what it says: a bug that has to be found.
@@ -259,6 +268,7 @@ impl World {
             Event::Lift { effect } => self.lift(effect, witness),
             Event::Flap { effect } => self.flap(effect, witness),
             Event::Consult { effect } => self.consult(effect, witness),
+            Event::Redraw { micros } => self.choices.redraw(micros),
             Event::Calm => self.begin_calm(witness),
             Event::Look => self.look(witness),
             Event::End => self.end(witness),
@@ -405,6 +415,7 @@ impl World {
         self.take_notes(place, &mut notes, witness);
         self.rearm(place);
         self.carry_all(place, before, &mut outputs, witness);
+        self.show_shape(place, witness);
         outputs.clear();
         (self.outputs, self.notes) = (outputs, notes);
     }

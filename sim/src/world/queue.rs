@@ -51,6 +51,8 @@ pub(crate) enum Event {
     Flap { effect: u32 },
     /// Somebody reads where many do.
     Consult { effect: u32 },
+    /// From now on everything is drawn from another seed.
+    Redraw { micros: u32 },
     /// The storm is over.
     Calm,
     /// Look whether the core has made its progress.

@@ -85,11 +85,7 @@ impl Storm {
 
     /// When each operation happens or begins to wait for its trigger.
     pub(super) fn schedule(&self) -> Vec<(SimTime, u32)> {
-        let due = |op: &Op| match op.when {
-            When::At(at) => at,
-            When::On { from, .. } => from,
-        };
-        self.plan.ops.iter().map(due).zip(0..).collect()
+        self.plan.ops.iter().map(|op| op.when.begins()).zip(0..).collect()
     }
 
     /// An operation begins to wait for its trigger.

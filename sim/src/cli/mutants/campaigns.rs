@@ -78,7 +78,8 @@ impl Hunting<'_> {
     /// All campaigns against one mutant; those that an earlier hunt finished are not run again. A
     /// test is run once: it has no seeds.
     fn one(&self, mutant: &Mutant) -> Result<Vec<Campaign>, Trouble> {
-        let seeds_max = self.arguments.seeds.get();
+        // Each rung has the same number of runs.
+        let seeds_max = self.arguments.seeds.get().div_ceil(self.rung.runs());
         let edits = format!("{:016x}", edits_hash(mutant));
         let numbers = match mutant.hunter {
             Hunter::Simulator => 0..self.arguments.campaigns.get(),

@@ -20,7 +20,8 @@ pub(crate) fn markdown(rungs: &[(Rung, Vec<Row>)], seeds_max: u64) -> String {
     lines.extend([
         String::new(),
         format!(
-            "Medians of seeds and of CPU seconds to the first failure; {} seeds were the most.",
+            "Medians of seeds and of CPU seconds to the first failure; {} seeds were the most; a \
+             seed of `guided` counts as the 64 that it is.",
             grouped(seeds_max)
         ),
         String::new(),

@@ -75,6 +75,12 @@ pub(crate) struct SweepRecord {
     pub(crate) slowest_seed: Option<SlowestRecord>,
     /// In how many seeds each coverage mark was reached.
     pub(crate) marks: BTreeMap<String, u64>,
+    /// About how many abstract states were reached; 0 where the search is not led by them.
+    #[serde(default)]
+    pub(crate) states: u64,
+    /// The least of their hashes, out of which those of several parts are counted.
+    #[serde(default)]
+    pub(crate) states_least: Vec<u64>,
     /// The smallest seed that reached each coverage mark.
     pub(crate) first_seeds: BTreeMap<String, Option<u64>>,
     /// The marks that no seed reached and every large sweep must.
@@ -201,6 +207,8 @@ fn record(report: &Report) -> SweepRecord {
             events: slowest.events,
         }),
         marks: named.clone().zip(summary.marks.clone()).collect(),
+        states: summary.states.count(),
+        states_least: summary.states.iter().collect(),
         first_seeds: named.zip(summary.first_seeds.clone()).collect(),
         chance_of_news: chance_of_news(summary),
         failing_share_max: summary.failed.is_empty().then(|| failing_share_max(summary)),

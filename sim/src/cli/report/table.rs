@@ -85,6 +85,9 @@ pub(crate) fn rows(report: &Report) -> Vec<(&'static str, String)> {
     }
     rows.push(("coverage", format!("{} of {} marks reached", summary.reached(), MARKS.len())));
     coverage_rows(report, &mut rows);
+    if summary.states.count() > 0 {
+        rows.push(("states", format!("about {} abstract ones", grouped(summary.states.count()))));
+    }
     if report.replayed.is_none() {
         rows.push(("growth", growth(report)));
     }

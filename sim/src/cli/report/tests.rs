@@ -37,6 +37,7 @@ fn report(failures: Vec<Option<Failure>>, marks: u32) -> Report {
             digest: 0,
             tally,
             marks,
+            states: Default::default(),
             sightings: Default::default(),
             failure,
         };

@@ -1,0 +1,72 @@
+//! How many different things there were, counted in little room, and so that parts add up.
+
+use std::collections::BTreeSet;
+
+/// A count of different hashes: exact while there are few, and else an estimate, usually good to
+/// 3 %, out of the least of them (Bar-Yossef and others, "Counting distinct elements in a data
+/// stream", 2002).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distinct {
+    least: BTreeSet<u64>,
+}
+
+/// How many hashes are kept.
+const KEPT_MAX: usize = 1_024;
+
+impl Distinct {
+    /// Takes a hash in.
+    pub fn add(&mut self, hash: u64) {
+        if self.least.len() < KEPT_MAX || self.least.last().is_some_and(|last| hash < *last) {
+            self.least.insert(hash);
+            if self.least.len() > KEPT_MAX {
+                self.least.pop_last();
+            }
+        }
+    }
+
+    /// How many different hashes there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        match self.least.last() {
+            Some(last) if self.least.len() == KEPT_MAX => {
+                let count = ((KEPT_MAX as u128 - 1) << 64) / (u128::from(*last) + 1);
+                u64::try_from(count).unwrap_or(u64::MAX)
+            }
+            _ => self.least.len() as u64,
+        }
+    }
+
+    /// What is kept: as good as all of them, for whoever adds it to another count.
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        self.least.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::mix;
+
+    fn of(numbers: impl IntoIterator<Item = u64>) -> Distinct {
+        let mut distinct = Distinct::default();
+        numbers.into_iter().for_each(|number| distinct.add(mix(number, 1)));
+        distinct
+    }
+
+    #[test]
+    fn few_are_counted_and_many_estimated() {
+        assert_eq!(of([]).count(), 0);
+        assert_eq!(of((0..1_000).chain(0..1_000)).count(), 1_000);
+        for many in [2_000, 50_000] {
+            let count = of(0..many).count();
+            assert!(count.abs_diff(many) < many / 10, "{count} of {many}");
+        }
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let (mut one, other) = (of(0..4_000), of(2_000..9_000));
+        other.iter().for_each(|hash| one.add(hash));
+        assert_eq!(one, of(0..9_000));
+    }
+}

@@ -1,0 +1,169 @@
+//! The highest rung: a seed is many runs, which go on from the rarest states of others, and all of
+//! it is the same again and again.
+
+use std::io::{self, Cursor, Read};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use quorate::machine::StateMachine;
+use quorate::types::Index;
+
+use quorate_sim::choice::{Draw, Key, Kind, Overrides};
+use quorate_sim::observe::OpId;
+use quorate_sim::outcome::Outcome;
+use quorate_sim::record::{Recording, Until};
+use quorate_sim::run::{Case, RunOptions, record, run};
+use quorate_sim::rung::Rung;
+use quorate_sim::scenario::Scenario;
+use quorate_sim::sweep::{Seeds, Sweep};
+use quorate_sim::workload::{AnyWorkload, Workload};
+
+/// Runs are short here: there are many of them.
+fn guided() -> RunOptions {
+    RunOptions { rung: Rung::Guided, events_max: 2_000, ..RunOptions::default() }
+}
+
+#[test]
+fn a_seed_has_one_outcome_and_says_how_many_states_it_came_through() {
+    for seed in 0..3 {
+        let outcome = run(seed, &guided());
+        assert_eq!(outcome, run(seed, &guided()), "seed {seed}");
+        assert_eq!((outcome.seed, &outcome.failure), (seed, &None));
+        assert!(outcome.states.count() > 100, "seed {seed}: {}", outcome.states.count());
+        let lower = run(seed, &RunOptions { rung: Rung::Nemeses, ..guided() });
+        assert_eq!(lower.states.count(), 0, "seed {seed}: nobody wants to know");
+        assert!(outcome.tally.events > 20 * lower.tally.events, "seed {seed}: it is many runs");
+    }
+}
+
+#[test]
+fn a_sweep_is_the_same_on_any_number_of_threads() {
+    let swept = |jobs| {
+        let mut outcomes = Vec::new();
+        let sweep = Sweep {
+            seeds: &Seeds::all(10..=15),
+            jobs: NonZeroUsize::new(jobs).expect("some"),
+            run: &|seed| run(seed, &guided()),
+            recheck_every: 100,
+            failures_max: 1,
+            stable_after: None,
+            interrupt: &|| None,
+            cpu_time: &|| Duration::ZERO,
+        };
+        sweep.go(&mut |run| outcomes.push(run.outcome.clone()));
+        outcomes
+    };
+    let alone = swept(1);
+    assert_eq!(alone.len(), 6);
+    assert_eq!(alone, swept(2));
+}
+
+/// A counter that is wrong once, late.
+#[derive(Clone)]
+struct Late(u64);
+
+/// After how many commands it is wrong.
+const LATE: u64 = 60;
+
+impl StateMachine for Late {
+    fn apply(&mut self, _: Index, _: &[u8]) -> Vec<u8> {
+        self.0 += 1;
+        (self.0 + u64::from(self.0 == LATE)).to_le_bytes().to_vec()
+    }
+
+    fn query(&self, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + Send> {
+        Box::new(Cursor::new(self.0.to_le_bytes()))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        let mut count = [0; 8];
+        snapshot.read_exact(&mut count)?;
+        self.0 = u64::from_le_bytes(count);
+        Ok(())
+    }
+}
+
+/// Clients of a [`Late`] counter, who count too.
+#[derive(Clone)]
+struct Counting(u64);
+
+impl Workload for Counting {
+    type Machine = Late;
+
+    fn machine(&self) -> Late {
+        Late(0)
+    }
+
+    fn command(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn query(&self, _: OpId, _: &mut Draw<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn check_reply(&mut self, _: &[u8], reply: &[u8]) -> Result<(), String> {
+        self.0 += 1;
+        match *reply == self.0.to_le_bytes() {
+            true => Ok(()),
+            false => Err(format!("the count is not {}", self.0)),
+        }
+    }
+}
+
+/// A seed that fails in a run which goes on from another one.
+fn failing(options: &RunOptions) -> (Outcome, Case) {
+    let failing = |seed| {
+        let case = Case::of_seed(seed, options);
+        let parted = case.overrides.keys().any(|key| key.kind == Kind::Redraw);
+        parted.then(|| (run(seed, options), case))
+    };
+    (0..40).find_map(failing).expect("one of the seeds fails late")
+}
+
+#[test]
+fn the_run_that_fails_is_the_one_that_is_run_again() {
+    let workload = AnyWorkload::new(Counting(0));
+    let options = RunOptions { workload, ..guided() };
+    let (outcome, case) = failing(&options);
+    let failure = outcome.failure.clone();
+    assert!(failure.is_some(), "seed {} has a run that fails", outcome.seed);
+    assert_eq!(case.run(&options).failure, failure);
+    let recording = record(outcome.seed, &options, Until::End);
+    assert_eq!(recording.outcome.failure, failure);
+    let scenario = Scenario::of(case.clone(), Vec::new(), &options.workload);
+    let read = Scenario::read(&scenario.to_string(), &options.workload);
+    let read = read.unwrap_or_else(|mistake| panic!("{mistake}"));
+    assert_eq!(read.case.overrides, case.overrides);
+    assert_eq!(read.case.run(&options).failure, failure);
+}
+
+#[test]
+fn what_is_drawn_anew_changes_nothing_before() {
+    let at_micros = 2_000_000;
+    let lines = |recording: &Recording| -> Vec<(u64, String)> {
+        let events = recording.record.all();
+        events.map(|(id, event)| (event.at.0 / 1_000, recording.record.line(id))).collect()
+    };
+    for seed in 0..4 {
+        let key = Key { counter: at_micros, ..Kind::Redraw.key() };
+        let overrides = |seed| Overrides::from([(key, seed)]);
+        let plain = record(seed, &RunOptions::default(), Until::End);
+        let options = RunOptions { overrides: overrides(0), ..RunOptions::default() };
+        assert_eq!(record(seed, &options, Until::End).outcome, plain.outcome, "0 changes nothing");
+        let options = RunOptions { overrides: overrides(77), ..RunOptions::default() };
+        let redrawn = record(seed, &options, Until::End);
+        assert_ne!(redrawn.outcome.digest, plain.outcome.digest, "seed {seed}");
+        let (plain, redrawn) = (lines(&plain), lines(&redrawn));
+        let before = |lines: &[(u64, String)]| {
+            lines.iter().take_while(|(at, _)| *at < at_micros.into()).count()
+        };
+        let count = before(&plain);
+        assert!(count > 100, "seed {seed}: something happens before");
+        assert_eq!(plain[..count], redrawn[..before(&redrawn)], "seed {seed}");
+    }
+}
