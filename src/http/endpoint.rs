@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -57,7 +58,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Listens; nobody is answered before [`Endpoint::run`]. At a loopback address only requests
-    /// for this machine by name or number are answered, so that no page of the web can ask.
+    /// for `localhost` or an IP address are answered, so that no page of the web can read along.
     ///
     /// # Errors
     /// The address is taken, or not one of this machine.
@@ -67,7 +68,8 @@ impl Endpoint {
             Serves::Metrics => None,
             Serves::Page { others } => Some(Watch::new(handle.clone(), others)),
         };
-        let site = Arc::new(Site { loopback: address.ip().is_loopback(), handle, watch });
+        let site =
+            Arc::new(Site { loopback: address.ip().to_canonical().is_loopback(), handle, watch });
         Ok(Endpoint { listener, site })
     }
 
@@ -79,15 +81,17 @@ impl Endpoint {
         self.listener.local_addr()
     }
 
-    /// Answers until it is dropped.
+    /// Answers until it is dropped, with whatever it has under way.
     pub async fn run(self) -> Infallible {
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
         loop {
-            let permit = Arc::clone(&connections).acquire_owned().await;
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, from)) => {
                     let site = Arc::clone(&self.site);
-                    tokio::spawn(async move {
+                    connections.spawn(async move {
                         if let Err(why) = talk(stream, site).await {
                             debug!(%from, %why, "a connection for HTTP ended early");
                         }
