@@ -260,11 +260,13 @@ fn lend(config: &mut ServerConfig) {
 
 /// For how long nobody answers a write after the leader was killed: the median, in milliseconds.
 fn outages() -> Fallible<Vec<[String; 2]>> {
-    let kinds: [(&str, u64, Acknowledge, Adjust); 4] = [
+    let kinds: [(&str, u64, Acknowledge, Adjust); 6] = [
         ("three nodes", 3, Acknowledge::Quorum, |_| {}),
-        ("four nodes, one with the casting vote", 4, Acknowledge::AllLive, |_| {}),
-        ("survivor mode", 3, Acknowledge::Quorum, survive),
-        ("a lease that followers have loans of", 3, Acknowledge::AllLive, lend),
+        ("three nodes, asked with `AllLive`", 3, Acknowledge::AllLive, |_| {}),
+        ("four nodes, asked with `AllLive`", 4, Acknowledge::AllLive, |_| {}),
+        ("three nodes in survivor mode", 3, Acknowledge::Quorum, survive),
+        ("three nodes with leases and loans", 3, Acknowledge::Quorum, lend),
+        ("the same, asked with `AllLive`", 3, Acknowledge::AllLive, lend),
     ];
     let mut rows = vec![["a leader of".to_owned(), "ms without an answer".to_owned()]];
     for (what, count, acknowledge, adjust) in kinds {

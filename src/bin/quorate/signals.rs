@@ -15,20 +15,35 @@ pub(crate) struct Signals {
     interrupt: Signal,
 }
 
-/// Does this at every SIGHUP, where there is one, until what is returned is dropped.
-pub(crate) fn at_hangup(work: impl Fn() + Send + 'static) -> JoinSet<()> {
-    let mut listening = JoinSet::new();
+/// Hears each SIGHUP, where there is one, from when it is made: none ends the process any more.
+pub(crate) struct Hangups(#[cfg(unix)] Option<Signal>);
+
+impl Hangups {
     #[cfg(unix)]
-    if let Ok(mut hangup) = signal(SignalKind::hangup()) {
-        listening.spawn(async move {
-            while hangup.recv().await.is_some() {
-                work();
-            }
-        });
+    pub(crate) fn listen() -> Hangups {
+        Hangups(signal(SignalKind::hangup()).ok())
     }
+
     #[cfg(not(unix))]
-    drop(work);
-    listening
+    pub(crate) fn listen() -> Hangups {
+        Hangups()
+    }
+
+    /// Does this at each, until what is returned is dropped.
+    pub(crate) fn each(self, work: impl Fn() + Send + 'static) -> JoinSet<()> {
+        let mut listening = JoinSet::new();
+        #[cfg(unix)]
+        if let Some(mut hangup) = self.0 {
+            listening.spawn(async move {
+                while hangup.recv().await.is_some() {
+                    work();
+                }
+            });
+        }
+        #[cfg(not(unix))]
+        drop(work);
+        listening
+    }
 }
 
 /// What a shell says of a process that Ctrl-C ended.

@@ -19,15 +19,16 @@ pub(super) async fn live(
     machine: impl StateMachine + Send + 'static,
     ui: Option<SocketAddr>,
 ) -> Done {
-    let id = config.replica.raft.id;
-    let others = ui.and_then(|_| Client::new(ClientConfig::of_node(&config)).ok());
+    let (id, safe, hangups) = (config.replica.raft.id, config.tls.is_some(), Hangups::listen());
+    let others = ui.map(|_| Client::new(ClientConfig::of_node(&config))).transpose();
+    let others = others.map_err(Trouble::wrong)?;
     let mut server = Server::start(config, machine).await.map_err(Trouble::wrong)?;
     info!(%id, address = %server.address(), "serving; Ctrl-C ends the node in good order");
     let _page = match ui {
         Some(address) => page(address, &server.handle(), others.clone()).await?,
         None => JoinSet::new(),
     };
-    let _hangups = at_hangup(server.handle(), others);
+    let _reloads = hangups.each(reload(safe, server.handle(), others));
     let failed = |failure| Trouble::new(Exit::Failed, failure);
     tokio::select! {
         ended = server.ended() => return ended.map(|()| Exit::Done).map_err(failed),
@@ -52,30 +53,50 @@ async fn page(
     Ok(serving)
 }
 
-/// Reads certificates anew at every SIGHUP, until what is returned is dropped.
-fn at_hangup(handle: Handle, others: Option<Client>) -> JoinSet<()> {
-    let mut listening = JoinSet::new();
-    let reload = move || {
-        handle.reload_tls()?;
-        others.as_ref().map_or(Ok(()), Client::reload_tls)
-    };
+/// What reads the certificates anew, if there are any.
+fn reload(safe: bool, handle: Handle, others: Option<Client>) -> impl Fn() + Send + 'static {
+    move || match handle.reload_tls() {
+        Ok(()) if !safe => info!("there are no certificates to read anew"),
+        Ok(()) => {
+            info!("certificates are read anew");
+            if let Some(Err(error)) = others.as_ref().map(Client::reload_tls) {
+                warn!(%error, "the page asks other nodes by the certificate it had");
+            }
+        }
+        Err(error) => warn!(%error, "certificates stay what they were"),
+    }
+}
+
+/// Hears each SIGHUP, where there is one, from when it is made: none ends the process any more.
+struct Hangups(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+impl Hangups {
     #[cfg(unix)]
-    {
+    fn listen() -> Hangups {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+        Hangups(signal(SignalKind::hangup()).ok())
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> Hangups {
+        Hangups()
+    }
+
+    /// Does this at each, until what is returned is dropped.
+    fn each(self, work: impl Fn() + Send + 'static) -> JoinSet<()> {
+        let mut listening = JoinSet::new();
+        #[cfg(unix)]
+        if let Some(mut hangup) = self.0 {
             listening.spawn(async move {
                 while hangup.recv().await.is_some() {
-                    match reload() {
-                        Ok(()) => info!("certificates are read anew"),
-                        Err(error) => warn!(%error, "certificates stay what they were"),
-                    }
+                    work();
                 }
             });
         }
+        #[cfg(not(unix))]
+        drop(work);
+        listening
     }
-    #[cfg(not(unix))]
-    drop(reload);
-    listening
 }
 
 /// Waits for SIGTERM, where there is such a thing, or Ctrl-C.

@@ -102,6 +102,8 @@ impl Nodes {
         command.args(["serve", "--until-eof", "--log", "warn", "--id", &id.to_string()]);
         command.args(["--members", &members.join(",")]);
         command.arg("--data-dir").arg(self.root.path().join(id.to_string()));
+        // These speak in the clear, whatever the user's own nodes do.
+        command.env_remove(self.system.variable("CERTS"));
         command.args(self.flags);
         let log = File::create(self.log(id))?;
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);

@@ -88,7 +88,7 @@ impl System {
     /// The directory of certificates: what was said, or the variable NAME_CERTS.
     #[must_use]
     pub fn certs(&self, said: Option<&Path>) -> Option<PathBuf> {
-        let variable = || env::var_os(format!("{}_CERTS", self.name.to_uppercase()));
+        let variable = || env::var_os(self.variable("CERTS"));
         let set = || variable().filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
         said.map(Path::to_owned).or_else(set)
     }

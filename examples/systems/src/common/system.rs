@@ -25,7 +25,7 @@ impl System {
     /// of the guide.
     #[must_use]
     pub fn known_nodes(&self) -> Vec<String> {
-        if let Ok(told) = env::var(format!("{}_NODES", self.name.to_uppercase())) {
+        if let Ok(told) = env::var(self.variable("NODES")) {
             return told.split(',').map(str::to_owned).collect();
         }
         let known = self.file("nodes").and_then(|file| fs::read_to_string(file).ok());
@@ -34,6 +34,12 @@ impl System {
             true => self.nodes.iter().map(|node| (*node).to_owned()).collect(),
             false => known,
         }
+    }
+
+    /// A variable of its own: `NAME_NODES`.
+    #[must_use]
+    pub fn variable(&self, end: &str) -> String {
+        format!("{}_{end}", self.name.to_uppercase())
     }
 
     /// A file of the user's for this system, `NAME.EXTENSION`, by the rules of XDG; none for a

@@ -65,20 +65,24 @@ async fn serve(
 ) -> Result<Exit, Trouble> {
     let signals = signals::Signals::listen()
         .map_err(|error| Trouble::wrong(format!("cannot listen for signals: {error}")))?;
-    let (id, cluster) = (config.replica.raft.id, config.cluster);
-    let client = settings.ui.and_then(|_| Client::new(ClientConfig::of_node(&config)).ok());
+    let hangups = signals::Hangups::listen();
+    let (id, cluster, safe) = (config.replica.raft.id, config.cluster, config.tls.is_some());
+    let client = settings.ui.map(|_| Client::new(ClientConfig::of_node(&config))).transpose();
+    let client = client.map_err(Trouble::wrong)?;
     let mut server = Server::start(config, Store::default()).await.map_err(Trouble::wrong)?;
     // Nobody has to read it.
     let _ =
         writeln!(std::io::stdout(), "{id} of cluster {cluster} listens at {}", server.address());
     let _endpoints = endpoints(&server.handle(), client.clone(), settings, sources).await?;
     let handle = server.handle();
-    let reload = move || {
-        handle.reload_tls()?;
-        client.as_ref().map_or(Ok(()), Client::reload_tls)
-    };
-    let _hangups = signals::at_hangup(move || match reload() {
-        Ok(()) => info!("certificates are read anew"),
+    let _reloads = hangups.each(move || match handle.reload_tls() {
+        Ok(()) if !safe => info!("there are no certificates to read anew"),
+        Ok(()) => {
+            info!("certificates are read anew");
+            if let Some(Err(error)) = client.as_ref().map(Client::reload_tls) {
+                warn!(%error, "the page asks other nodes by the certificate it had");
+            }
+        }
         Err(error) => warn!(%error, "certificates stay what they were"),
     });
     let signal = signals.wait();
