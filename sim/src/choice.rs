@@ -90,7 +90,8 @@ pub enum Kind {
     /// Which proposals reach their node together.
     Gather,
     /// The seed that everything is drawn from, from a time on: so many microseconds as the counter
-    /// says. It is never drawn, only given, and 0 leaves the seed as it is.
+    /// says. What a node drew at its start, as when it campaigns, stays until it starts again. It
+    /// is never drawn, only given, and 0 leaves the seed as it is.
     Redraw,
 }
 

@@ -136,14 +136,15 @@ impl Case {
     }
 
     /// The same run up to a moment. From then on everything is drawn from `seed`, what the plan has
-    /// left included; and the node of the moment may meet a fault just then.
+    /// left included, save what a node that runs drew at its start; and the node of the moment may
+    /// meet a fault just then.
     fn parted(&self, moment: Moment, seed: u64, rung: Rung) -> Case {
         let mut parted = self.clone();
         let micros = u32::try_from(moment.at.0.div_ceil(1_000)).unwrap_or(u32::MAX);
         parted.overrides.retain(|key, _| key.kind != Kind::Redraw || key.counter < micros);
         parted.overrides.insert(Key { counter: micros, ..Kind::Redraw.key() }, seed);
         let at = SimTime(u64::from(micros) * 1_000);
-        let choices = Choices::new(seed, Overrides::new());
+        let choices = Choices::new(seed, parted.overrides.clone());
         let redrawn = Plan::draw((&self.settings, rung), &choices);
         let ops = &mut parted.plan.ops;
         ops.retain(|op| op.when.begins() < at);

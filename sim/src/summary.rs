@@ -51,7 +51,7 @@ pub struct FailedSeed {
     pub after_seeds: u64,
     /// The CPU time of those seeds.
     pub after_cpu: Duration,
-    /// The kinds of faults that landed in the run.
+    /// The kinds of faults that landed in the seed's run, or in all of its runs.
     pub faults: Vec<&'static str>,
 }
 

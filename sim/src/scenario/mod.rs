@@ -18,7 +18,7 @@ mod rows;
 
 use std::fmt;
 
-use crate::choice::{Key, Overrides};
+use crate::choice::{Key, Kind, Overrides};
 use crate::fault::{Fault, Faults};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::read::VERBS;
@@ -253,6 +253,10 @@ impl Reading {
             }
             "choose" => {
                 let key = words.read("the name of a choice, like Latency/1.1/2/3", Key::read)?;
+                let redraw = Key { counter: key.counter, ..Kind::Redraw.key() };
+                if key.kind == Kind::Redraw && key != redraw {
+                    return Err(words.wrong("it is nobody's: write Redraw/0.0/0/MICROSECONDS"));
+                }
                 words.need("=")?;
                 let value = words.count(0, u64::MAX)?;
                 places.choices.push(number);

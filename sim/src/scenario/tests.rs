@@ -134,6 +134,7 @@ fn mistakes_name_their_place_and_what_to_do() {
         ("segment bytes 5000", "1:15: segment_bytes must be a multiple of 4096"),
         ("loss 10", "1:8: the line ends here: `in 1000` is missing"),
         ("loss 10 of 1000", "1:9: `of` stands where `in 1000` belongs"),
+        ("choose Redraw/1.0/0/5 = 3", "1:8: it is nobody's: write Redraw/0.0/0/MICROSECONDS"),
         ("choose Latency/1 = 0", "1:8: `Latency/1` is not the name of a choice"),
         ("expect nothing", "1:8: `nothing` is no outcome, count or check"),
         ("seed 1\nseed 2", "2:1: line 1 says it already"),

@@ -69,8 +69,24 @@ pub(super) fn bare(lines: &[String], kept: usize) -> Vec<String> {
     lines.iter().filter(stays).cloned().collect()
 }
 
-/// The time before which an operation of the plan does nothing.
+/// When another seed takes over, if that is what the line says, and which.
+fn redraw(line: &str) -> Option<(Duration, &str)> {
+    let (micros, seed) = line.strip_prefix("choose Redraw/0.0/0/")?.split_once(" = ")?;
+    Some((Duration::from_micros(micros.parse().ok()?), seed))
+}
+
+/// The line at another time, to the microsecond that comes next, if another seed takes over by it.
+fn redrawn(line: &str, time: impl Fn(Duration) -> Duration) -> Option<String> {
+    let (at, seed) = redraw(line)?;
+    let micros = time(at).as_nanos().div_ceil(1_000);
+    Some(format!("choose Redraw/0.0/0/{micros} = {seed}"))
+}
+
+/// The time before which a line does nothing.
 pub(super) fn begins(line: &str) -> Duration {
+    if let Some((at, _)) = redraw(line) {
+        return at;
+    }
     let mut words = Words::of(line, 1);
     let timed = words.accept("at") || words.accept("from");
     let time = timed.then(|| words.duration().ok()).flatten();
@@ -98,7 +114,7 @@ pub(super) fn rescaled(lines: &[String], from: Duration, to: Duration) -> Vec<St
     };
     kept.map(|line| match keeps_pace(line) {
         true => worded(line, |word| duration(word).map(|time| Exact(scale(time)).to_string())),
-        false => line.clone(),
+        false => redrawn(line, scale).unwrap_or_else(|| line.clone()),
     })
     .collect()
 }
@@ -124,6 +140,9 @@ pub(super) fn hastened(lines: &[String], idle: Duration) -> Vec<String> {
 
 /// The line with its times moved, and not its spans.
 fn moved(line: &str, time: impl Fn(Duration) -> Duration) -> String {
+    if let Some(line) = redrawn(line, &time) {
+        return line;
+    }
     let mut words = words(line);
     // Behind the trigger, `to` is followed by a node or a place.
     let instants = words.iter().position(|word| word.starts_with("when")).unwrap_or(2);
@@ -278,6 +297,17 @@ mod tests {
         }
         assert!(simpler("latency 1.333ms..2.1ms").contains(&"latency 1ms..2ms".to_owned()));
         assert!(!simpler("latency 1ms").contains(&"latency 1ms".to_owned()));
+    }
+
+    #[test]
+    fn another_seed_takes_over_as_soon_as_the_plan_comes_there() {
+        let lines = strings(&["storm 2s", "choose Redraw/0.0/0/1000000 = 7", "at 1s crash n1"]);
+        let second = Duration::from_secs(1);
+        assert_eq!((begins(&lines[1]), begins(&lines[2])), (second, second));
+        let halved = rescaled(&lines, second, second / 2);
+        assert_eq!(halved, ["storm 1s", "choose Redraw/0.0/0/500000 = 7", "at 500ms crash n1"]);
+        let hastened = hastened(&lines, second / 10);
+        assert_eq!(hastened[1..], ["choose Redraw/0.0/0/100000 = 7", "at 100ms crash n1"]);
     }
 
     #[test]

@@ -17,12 +17,14 @@ pub(crate) fn markdown(rungs: &[(Rung, Vec<Row>)], seeds_max: u64) -> String {
     lines.extend(rungs.iter().map(|(rung, rows)| of_rung(*rung, rows)));
     let names: Vec<&str> = rungs.iter().map(|(rung, _)| rung.name()).collect();
     let columns = names.join(" | ");
+    let runs = Rung::Guided.runs();
     lines.extend([
         String::new(),
         format!(
-            "Medians of seeds and of CPU seconds to the first failure; {} seeds were the most; a \
-             seed of `guided` counts as the 64 that it is.",
-            grouped(seeds_max)
+            "Medians of seeds and of CPU seconds to the first failure. {} seeds were the most; a \
+             seed of `guided` is up to {runs} runs, so that {} were the most there.",
+            grouped(seeds_max),
+            grouped(seeds_max.div_ceil(runs)),
         ),
         String::new(),
         format!("| bug | profile | found by | {columns} | lines left |"),

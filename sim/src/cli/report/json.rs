@@ -151,7 +151,7 @@ pub(crate) struct FailureRecord {
     pub(crate) after_seeds: u64,
     /// The CPU time of those.
     pub(crate) after_cpu_seconds: f64,
-    /// The kinds of faults that landed in the run.
+    /// The kinds of faults that landed in the seed's run, or in all of its runs.
     pub(crate) faults: Vec<String>,
 }
 
