@@ -1,6 +1,6 @@
 //! What each knob costs that the five systems turn: `cargo bench -p quorate-systems`. Each is
 //! measured beside the same cluster, or the same request, without it, in turns, so that what else
-//! the machine does meets both alike. The table that it prints is in `docs/SYSTEMS.md`.
+//! the machine does meets both alike. The tables that it prints are in `docs/SYSTEMS.md`.
 #![expect(clippy::disallowed_methods, reason = "it measures")]
 
 use std::error::Error;
