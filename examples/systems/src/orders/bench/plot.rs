@@ -77,6 +77,7 @@ fn draw(
         .disable_x_mesh()
         .x_labels(10)
         .x_label_formatter(&whole)
+        .y_label_formatter(&plain)
         .x_desc("nodes, all on one machine")
         .label_style((FONT, 13))
         .light_line_style(TRANSPARENT)
@@ -102,6 +103,12 @@ fn whole(nodes: &f64) -> String {
     if nodes.fract().abs() < 1e-9 { format!("{nodes:.0}") } else { String::new() }
 }
 
+/// A number without zeros at its end.
+fn plain(number: &f64) -> String {
+    let text = format!("{number:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -109,6 +116,12 @@ mod tests {
 
     use super::*;
     use crate::orders::bench::measured::{Run, Setup};
+
+    #[test]
+    fn a_number_is_as_long_as_it_must_be() {
+        let told = [0.0, 2.5, 10_000.0, 0.1 + 0.2].map(|number| plain(&number));
+        assert_eq!(told, ["0", "2.5", "10000", "0.3"]);
+    }
 
     #[test]
     fn the_picture_has_a_dot_for_each_number_and_names_for_each_line() {
