@@ -90,7 +90,7 @@ impl Reader {
             }
             Step::Reload(directory) => {
                 self.nodes.signal(directory, "HUP");
-                self.logs(directory, "certificates are");
+                self.logs(directory, "read anew");
             }
             Step::Prints(text) => {
                 let text = at_free_ports(text, &mut self.ports);
