@@ -42,15 +42,27 @@ impl Distinct {
     }
 }
 
+impl Extend<u64> for Distinct {
+    fn extend<I: IntoIterator<Item = u64>>(&mut self, hashes: I) {
+        hashes.into_iter().for_each(|hash| self.add(hash));
+    }
+}
+
+impl FromIterator<u64> for Distinct {
+    fn from_iter<I: IntoIterator<Item = u64>>(hashes: I) -> Distinct {
+        let mut distinct = Distinct::default();
+        distinct.extend(hashes);
+        distinct
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::digest::mix;
 
     fn of(numbers: impl IntoIterator<Item = u64>) -> Distinct {
-        let mut distinct = Distinct::default();
-        numbers.into_iter().for_each(|number| distinct.add(mix(number, 1)));
-        distinct
+        numbers.into_iter().map(|number| mix(number, 1)).collect()
     }
 
     #[test]
@@ -66,7 +78,7 @@ mod tests {
     #[test]
     fn parts_add_up_to_the_whole() {
         let (mut one, other) = (of(0..4_000), of(2_000..9_000));
-        other.iter().for_each(|hash| one.add(hash));
+        one.extend(other.iter());
         assert_eq!(one, of(0..9_000));
     }
 }

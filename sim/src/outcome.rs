@@ -132,7 +132,7 @@ impl Outcome {
         self.tally.add(&tally);
         let marks = self.marks.iter_mut().zip(marks);
         marks.for_each(|(all, more)| *all = all.saturating_add(more));
-        states.iter().for_each(|state| self.states.add(state));
+        self.states.extend(states.iter());
         (self.sightings, self.failure) = (sightings, failure);
     }
 }

@@ -8,7 +8,6 @@ use quorate::types::NodeId;
 
 use crate::choice::{Choices, Key, Kind, Overrides};
 use crate::digest::mix;
-use crate::distinct::Distinct;
 use crate::guided::{Corpus, Moment, Shapes};
 use crate::outcome::{Failure, Outcome};
 use crate::plan::{Op, Plan};
@@ -204,8 +203,7 @@ impl Case {
         let record = witness.record(now, failure.as_ref());
         let recorded = record.map(|record| (record, world.peers()));
         let shapes = witness.take_shapes();
-        let mut states = Distinct::default();
-        shapes.keys().for_each(|shape| states.add(*shape));
+        let states = shapes.keys().copied().collect();
         let (tally, marks) = witness.results();
         let (digest, sightings) = (world.digest(), world.sightings());
         let outcome = Outcome { seed, digest, tally, marks, states, sightings, failure };

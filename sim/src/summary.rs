@@ -90,7 +90,7 @@ impl Summary {
         self.faults_landed.add(outcome.tally.faults.values().sum());
         self.leader_changes.add(outcome.tally.leader_changes);
         self.tally.add(&outcome.tally);
-        outcome.states.iter().for_each(|state| self.states.add(state));
+        self.states.extend(outcome.states.iter());
         self.marks.resize(MARKS.len(), 0);
         self.first_seeds.resize(MARKS.len(), None);
         let reached = outcome.marks.iter().enumerate().filter(|(_, times)| **times > 0);
@@ -163,7 +163,7 @@ impl Summary {
         self.digest = if self.seeds == 0 { digest } else { mix(self.digest, digest) };
         self.seeds += seeds;
         self.tally.add(&tally);
-        states.iter().for_each(|state| self.states.add(state));
+        self.states.extend(states.iter());
         self.rechecked += rechecked;
         self.cpu += cpu;
         self.marks.resize(MARKS.len(), 0);
@@ -224,8 +224,7 @@ mod tests {
             messages: 5,
         };
         let marks = vec![1; MARKS.len()];
-        let mut states = Distinct::default();
-        [0, seed].iter().for_each(|state| states.add(*state));
+        let states = Distinct::from_iter([0, seed]);
         let sightings = Default::default();
         let outcome = Outcome { seed, digest: 0, tally, marks, states, sightings, failure };
         SeedRun { outcome, cpu: Duration::from_millis(seed), rechecked: seed == 1 }

@@ -15,7 +15,6 @@ use crate::cli::report::Outputs;
 use crate::cli::report::content::Report;
 use crate::cli::report::json::{ENDS, FailureRecord, SweepRecord};
 use crate::coverage::MARKS;
-use crate::distinct::Distinct;
 use crate::fault::Fault;
 use crate::observe::Violation;
 use crate::outcome::{Failure, Tally};
@@ -162,10 +161,7 @@ fn summary(part: SweepRecord) -> Result<Summary, String> {
             messages: part.messages,
         },
         marks: MARKS.iter().map(|mark| part.marks.get(mark.name).copied().unwrap_or(0)).collect(),
-        states: part.states_least.into_iter().fold(Distinct::default(), |mut states, hash| {
-            states.add(hash);
-            states
-        }),
+        states: part.states_least.into_iter().collect(),
         first_seeds: MARKS
             .iter()
             .map(|mark| part.first_seeds.get(mark.name).copied().flatten())
