@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "it measures")]
 
 use std::error::Error;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use quorate::storage::ClusterId;
 use quorate::types::{Acknowledge, NodeId, ReadLevel};
 use quorate_systems::common::codec;
 use quorate_systems::common::latencies::Latencies;
+use quorate_systems::common::nodes::{LOOK, free_addresses};
 use quorate_systems::common::table::markdown;
 use quorate_systems::coordinator::machine::Pairs;
 use quorate_systems::coordinator::message::{Command, Query};
@@ -45,7 +46,7 @@ const LEASE_TIME: Duration = Duration::from_millis(300);
 struct Cluster {
     nodes: Vec<(Option<Runtime>, SocketAddr)>,
     certs: Option<Directory>,
-    _root: TempDir,
+    root: TempDir,
 }
 
 impl Cluster {
@@ -63,15 +64,11 @@ impl Cluster {
             certs.issue(CLUSTER, &Principal::Admin("ops".into()), 1)?;
             certs.issue(CLUSTER, &Principal::Client("user".into()), 1)?;
         }
-        let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0"));
-        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
-        let places =
-            listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-        drop(listeners);
-        let mut cluster = Cluster { nodes: Vec::new(), certs, _root: root };
+        let places = free_addresses(count)?;
+        let mut cluster = Cluster { nodes: Vec::new(), certs, root };
         for (id, place) in (1..).zip(&places) {
             let members = (1..).map(NodeId).zip(places.iter().copied());
-            let directory = cluster._root.path().join(id.to_string());
+            let directory = cluster.root.path().join(id.to_string());
             let mut config = ServerConfig::new(directory, CLUSTER, NodeId(id), members)?;
             config.inline_machine = true;
             let storage = &mut config.replica.storage;
@@ -109,7 +106,7 @@ impl Cluster {
         let client = self.client(&self.all(), |_| {})?.with_deadline(Duration::from_secs(1));
         let due = Instant::now() + PATIENCE;
         while Instant::now() < due {
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(LOOK);
             let reports = self.all().into_iter().map(|place| (place, self.nodes[place].1));
             let reports = reports.map(|(place, at)| Some((place, client.report(&at.to_string()))));
             let reports: Option<Vec<_>> =

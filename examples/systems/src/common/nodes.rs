@@ -182,7 +182,10 @@ pub fn ended_by_signal() -> Result<Arc<AtomicBool>, Trouble> {
 }
 
 /// Loopback addresses that nobody listens at. Another process may take one before it is used.
-fn free_addresses(count: u64) -> io::Result<Vec<SocketAddr>> {
+///
+/// # Errors
+/// The system has none.
+pub fn free_addresses(count: u64) -> io::Result<Vec<SocketAddr>> {
     let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0"));
     let listeners: Vec<TcpListener> = listeners.collect::<io::Result<_>>()?;
     listeners.iter().map(TcpListener::local_addr).collect()
