@@ -14,6 +14,8 @@ const LOCK: &str = "lock";
 const IN_USE: &str = "in use by another process: end that one first, or name another directory";
 /// How much of a new file is written at once.
 const ZEROS: usize = 1 << 20;
+/// What the memory and the length of a write past the cache are multiples of.
+const ALIGNMENT: usize = 4096;
 /// How many files are kept open.
 const OPEN_MAX: usize = 64;
 
@@ -268,15 +270,42 @@ fn parse(text: &str) -> Option<FileName> {
     (name.to_string() == text).then_some(name)
 }
 
+/// Past the system's cache where the file system can do that: nobody will read them, and what is
+/// copied there takes a processor, and the disk at the worst time.
 fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; ZEROS.min(usize::try_from(bytes).unwrap_or(ZEROS))];
+    let zeros = vec![0; ZEROS + ALIGNMENT];
+    let zeros = &zeros[zeros.as_ptr().align_offset(ALIGNMENT)..][..ZEROS];
+    let mut passes = pass_cache(file, true).is_ok();
     let mut offset = 0;
     while offset < bytes {
         let left = usize::try_from(bytes - offset).unwrap_or(ZEROS).min(ZEROS);
-        write_at(file, offset, &zeros[..left])?;
-        offset += left as u64;
+        let whole = left - left % ALIGNMENT;
+        let next = if passes && whole > 0 { whole } else { left };
+        match write_at(file, offset, &zeros[..next]) {
+            Ok(()) => offset += next as u64,
+            // The end that fills no block, or a disk with larger ones.
+            Err(error) if passes && error.kind() == io::ErrorKind::InvalidInput => {
+                passes = false;
+                pass_cache(file, false)?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
+}
+
+/// Whether writes go past the system's cache from now on.
+#[cfg(target_os = "linux")]
+fn pass_cache(file: &File, pass: bool) -> io::Result<()> {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let mut flags = fcntl_getfl(file)?;
+    flags.set(OFlags::DIRECT, pass);
+    Ok(fcntl_setfl(file, flags)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pass_cache(_: &File, _: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(unix)]
@@ -464,6 +493,18 @@ mod tests {
             let file = FileName::Segment(number);
             let read = disk.execute(&FileAction::Read { file, offset: 0, bytes: 8 });
             assert_eq!(read.unwrap(), [7; 8]);
+        }
+    }
+
+    #[test]
+    fn a_new_file_is_zeros_of_any_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = FileDisk::open(directory.path()).unwrap();
+        let file = FileName::Snapshot(Index(1));
+        for bytes in [0, 1, 512, 4096, 5000, (1 << 20) + 512, (2 << 20) + 4096] {
+            disk.execute(&FileAction::Create { file, bytes }).unwrap();
+            let read = disk.execute(&FileAction::Read { file, offset: 0, bytes: 4 << 20 });
+            assert_eq!(read.unwrap(), vec![0; usize::try_from(bytes).unwrap()]);
         }
     }
 
