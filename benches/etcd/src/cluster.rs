@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use quorate::runtime::{Client, ClientConfig};
 use quorate::types::ReadLevel;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
 use crate::etcd::Connection;
@@ -33,6 +34,22 @@ impl Drop for Processes {
 }
 
 impl Processes {
+    /// They do nothing until they are told to go on.
+    fn pause(&self) -> io::Result<()> {
+        self.send(Signal::STOP)
+    }
+
+    fn go_on(&self) -> io::Result<()> {
+        self.send(Signal::CONT)
+    }
+
+    fn send(&self, signal: Signal) -> io::Result<()> {
+        for child in &self.0 {
+            kill_process(Pid::from_child(child), signal)?;
+        }
+        Ok(())
+    }
+
     fn cpu(&self) -> Duration {
         self.0.iter().map(|child| cpu_of(child.id())).sum()
     }
@@ -56,6 +73,7 @@ fn free_addresses() -> io::Result<Vec<SocketAddr>> {
 /// Three nodes of etcd.
 pub(crate) struct Etcd {
     processes: Processes,
+    clients: Vec<SocketAddr>,
     leader: SocketAddr,
 }
 
@@ -79,20 +97,37 @@ impl Etcd {
                 .map_err(|error| format!("etcd does not start; is it installed? {error}"))?;
             processes.0.push(child);
         }
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
-            for address in &clients {
-                if let Ok(mut connection) = Connection::open(*address).await
-                    && connection.leads().await.unwrap_or(false)
-                    && connection.put(b"first", b"").await.is_ok()
-                {
-                    return Ok(Etcd { processes, leader: *address });
-                }
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        Err("etcd has no leader".into())
+        let leader = leader_of(&clients).await?;
+        Ok(Etcd { processes, clients, leader })
     }
+
+    pub(crate) fn pause(&self) -> io::Result<()> {
+        self.processes.pause()
+    }
+
+    /// Goes on, with whichever leader there is then.
+    pub(crate) async fn resume(&mut self) -> Result<(), Box<dyn Error>> {
+        self.processes.go_on()?;
+        self.leader = leader_of(&self.clients).await?;
+        Ok(())
+    }
+}
+
+/// Which node leads, as soon as one does and writes.
+async fn leader_of(clients: &[SocketAddr]) -> Result<SocketAddr, Box<dyn Error>> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        for address in clients {
+            if let Ok(mut connection) = Connection::open(*address).await
+                && connection.leads().await.unwrap_or(false)
+                && connection.put(b"first", b"").await.is_ok()
+            {
+                return Ok(*address);
+            }
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    Err("etcd has no leader".into())
 }
 
 impl Target for Etcd {
@@ -123,7 +158,11 @@ pub(crate) struct Quorate {
 }
 
 impl Quorate {
-    pub(crate) async fn start(root: &Path, tls: bool) -> Result<Quorate, Box<dyn Error>> {
+    pub(crate) async fn start(
+        root: &Path,
+        tls: bool,
+        poll_micros: u64,
+    ) -> Result<Quorate, Box<dyn Error>> {
         let addresses = free_addresses()?;
         let all: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
         let certs = tls.then(|| root.join("certs"));
@@ -135,20 +174,38 @@ impl Quorate {
             let mut command = Command::new(std::env::current_exe()?);
             command.args(["node", "--id", &id.to_string(), "--members", &all.join(","), "--dir"]);
             command.arg(root.join(format!("quorate-{id}")));
+            command.args(["--poll-micros", &poll_micros.to_string()]);
             if let Some(certs) = &certs {
                 command.arg("--certs").arg(certs);
             }
             processes.0.push(command.stdin(Stdio::piped()).spawn()?);
         }
         let config = client_config(all, certs.as_ref())?;
-        let client = Client::new(config.clone())?;
+        let quorate = Quorate { processes, config };
+        quorate.writes().await?;
+        Ok(quorate)
+    }
+
+    /// Waits until it has a leader that writes.
+    async fn writes(&self) -> Result<(), Box<dyn Error>> {
+        let client = Client::new(self.config.clone())?;
         let end = Instant::now() + PATIENCE;
         while client.propose(&node::put(b"first", b"")).await.is_err() {
             if Instant::now() > end {
                 return Err("quorate has no leader".into());
             }
         }
-        Ok(Quorate { processes, config })
+        Ok(())
+    }
+
+    pub(crate) fn pause(&self) -> io::Result<()> {
+        self.processes.pause()
+    }
+
+    /// Goes on, with whichever leader there is then.
+    pub(crate) async fn resume(&mut self) -> Result<(), Box<dyn Error>> {
+        self.processes.go_on()?;
+        self.writes().await
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, Cursor, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 use quorate::machine::StateMachine;
@@ -29,6 +30,9 @@ pub(crate) struct NodeArgs {
     /// Where certificates are
     #[arg(long)]
     certs: Option<PathBuf>,
+    /// How long to look out for what comes next before sleeping, in microseconds
+    #[arg(long, default_value_t = 0)]
+    poll_micros: u64,
 }
 
 /// A command is the length of the key in a byte, the key, and the value; a query is the key.
@@ -99,6 +103,7 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), Box<dyn Error>> {
     let members = (1..).map(NodeId).zip(args.members);
     let mut config = ServerConfig::new(args.dir, CLUSTER, NodeId(args.id), members)?;
     config.inline_machine = true;
+    config.poll_max = Duration::from_micros(args.poll_micros);
     if let Some(certs) = args.certs {
         config.tls = Some(Directory::open(certs)?.config(&Principal::Node(NodeId(args.id))));
     }
