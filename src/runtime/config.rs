@@ -37,6 +37,12 @@ pub struct ServerConfig {
     /// changes of threads, some 60 µs of a command or a query. Only for one that lives in memory
     /// and takes microseconds: the node does nothing else meanwhile, and heartbeats would be late.
     pub inline_machine: bool,
+    /// How long the node's threads look out for what comes next before they sleep; zero, the
+    /// default, lets them sleep at once. To wake them takes tens of microseconds, several times in
+    /// each request of a lone client: 200 µs save a quarter of a write's time, and more of a
+    /// read's. It costs up to a processor per thread while requests are under way: not for
+    /// machines that have other things to do.
+    pub poll_max: Duration,
     /// Whether words may leave this machine in the clear. Without it, and without TLS, `listen`
     /// must be a loopback address.
     pub plaintext: bool,
@@ -207,6 +213,7 @@ impl ServerConfig {
             service: ServiceConfig::default(),
             requests_max: 4096,
             inline_machine: false,
+            poll_max: Duration::ZERO,
             plaintext: false,
             #[cfg(feature = "tls")]
             tls: None,

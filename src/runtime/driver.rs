@@ -12,6 +12,7 @@ use crate::runtime::ask::{Ask, Told, Waiting};
 use crate::runtime::clock::Clock;
 use crate::runtime::handle::{Handle, Leadership};
 use crate::runtime::lanes::{Event, Lanes};
+use crate::runtime::lookout::Lookout;
 use crate::runtime::metrics::{Counts, SnapshotStep};
 use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::{Arrivals, Transport};
@@ -29,6 +30,7 @@ pub(super) struct Driver {
     peers: Box<dyn Transport>,
     waiting: Waiting,
     queues: Queues,
+    lookout: Lookout,
     leadership: watch::Sender<Leadership>,
     membership: watch::Sender<Membership>,
     counts: Arc<Counts>,
@@ -62,7 +64,7 @@ impl Driver {
         node: Node,
         clock: Clock,
         (lanes, peers): (Lanes, Box<dyn Transport>),
-        queues: Queues,
+        (queues, lookout): (Queues, Lookout),
         (asks, gate): (Sender<Ask>, Arc<Gate>),
     ) -> (Driver, Handle) {
         let status = node.status();
@@ -78,6 +80,7 @@ impl Driver {
             peers,
             waiting: Waiting::default(),
             queues,
+            lookout,
             leadership,
             membership,
             counts: Arc::clone(&gate.counts),
@@ -123,6 +126,7 @@ impl Driver {
             events = queues.done.recv() => events.map(Arrival::Events),
             packet = queues.bulk.recv() => packet.map(Arrival::Packet),
             ask = queues.asks.recv() => ask.map(Arrival::Ask),
+            never = self.lookout.keep() => never,
             () = sleep(wait) => None,
         }
     }

@@ -14,6 +14,7 @@ mod driver;
 mod entropy;
 mod handle;
 mod lanes;
+mod lookout;
 mod metrics;
 mod principal;
 mod refusal;

@@ -21,6 +21,7 @@ use crate::runtime::driver::{Driver, Queues, broken};
 use crate::runtime::entropy::entropy;
 use crate::runtime::handle::Handle;
 use crate::runtime::lanes::Lanes;
+use crate::runtime::lookout::Lookout;
 use crate::runtime::metrics::Counts;
 use crate::runtime::service::Service;
 use crate::runtime::tasks::Tasks;
@@ -250,7 +251,8 @@ where
         let span = info_span!("node", id = %greeting.node, cluster = %greeting.cluster);
         let _within = span.enter();
         let (done, done_queue) = mpsc::unbounded_channel();
-        let lanes = Lanes::start(&disk, (worker, config.inline_machine), &done, &counts);
+        let lookout = Lookout::new(config.poll_max);
+        let lanes = Lanes::start(&disk, (worker, config.inline_machine), lookout, &done, &counts);
         let lanes = lanes.map_err(ServerError::Threads)?;
         drop((done, disk));
         if let Some(founders) = &config.replica.raft.founders {
@@ -268,7 +270,8 @@ where
             _asks: asks.clone(),
         };
         let relay = Relay::new(greeting.cluster, gate.security.clone());
-        let (driver, handle) = Driver::new(node, clock, (lanes, transport), queues, (asks, gate));
+        let (queues, around) = ((queues, lookout), (lanes, transport));
+        let (driver, handle) = Driver::new(node, clock, around, queues, (asks, gate));
         let who = (greeting.cluster, greeting.node);
         let service = Service::new(who, config.network, config.service, (handle.clone(), relay));
         let listening = listening(handle.clone(), service.clone());

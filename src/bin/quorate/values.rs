@@ -54,7 +54,7 @@ pub(crate) struct NodeAt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct At(pub(crate) SocketAddr);
 
-/// A time: `300ms`, `2s`, `5min`.
+/// A time: `200us`, `300ms`, `2s`, `5min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
@@ -166,13 +166,14 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Span, String> {
-        let milliseconds = with_unit(text).and_then(|(number, unit)| match unit {
-            "ms" => Some(number),
-            "s" => number.checked_mul(1000),
-            "min" => number.checked_mul(60_000),
+        let microseconds = with_unit(text).and_then(|(number, unit)| match unit {
+            "us" => Some(number),
+            "ms" => number.checked_mul(1000),
+            "s" => number.checked_mul(1_000_000),
+            "min" => number.checked_mul(60_000_000),
             _ => None,
         });
-        let span = milliseconds.map(|number| Span(Duration::from_millis(number)));
+        let span = microseconds.map(|number| Span(Duration::from_micros(number)));
         span.ok_or_else(|| format!("`{text}` is no time like 300ms, 2s or 5min"))
     }
 }
@@ -200,6 +201,7 @@ mod tests {
     #[test]
     fn values_are_read_as_they_are_written() {
         assert_eq!("300ms".parse(), Ok(Span(Duration::from_millis(300))));
+        assert_eq!("200us".parse(), Ok(Span(Duration::from_micros(200))));
         assert_eq!("5min".parse(), Ok(Span(Duration::from_secs(300))));
         assert_eq!("64 KiB".parse(), Ok(Bytes(65536)));
         let node: NodeAt = "4=127.0.0.1:7104".parse().expect("it is one");

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::runtime::lanes::desk::{Desk, Event, Job};
 #[cfg(not(madsim))]
 use crate::runtime::lanes::thread::Thread;
+use crate::runtime::lookout::Lookout;
 use crate::runtime::metrics::{Counts, Stopwatch};
 
 /// Does one kind of work, one thing after the other.
@@ -25,9 +26,11 @@ pub(super) struct Lane<T> {
 }
 
 impl<T: Send + 'static> Lane<T> {
+    #[cfg_attr(madsim, expect(unused_variables, reason = "no thread looks out for anything"))]
     pub(super) fn start(
         (name, number): (&'static str, usize),
         (done, counts): (&UnboundedSender<Vec<Event>>, &Arc<Counts>),
+        lookout: Lookout,
         work: impl FnMut(T, Stopwatch) -> Event + Send + 'static,
     ) -> io::Result<Lane<T>> {
         let desk = Desk::new((name, number), (done.clone(), Arc::clone(counts)), work);
@@ -35,7 +38,7 @@ impl<T: Send + 'static> Lane<T> {
             next: Vec::new(),
             slow: false,
             #[cfg(not(madsim))]
-            thread: Thread::start(desk.clone())?,
+            thread: Thread::start(desk.clone(), lookout)?,
             desk,
         })
     }
@@ -73,6 +76,7 @@ impl<T: Send + 'static> Lane<T> {
 mod tests {
     use std::sync::mpsc;
     use std::thread::{self, ThreadId};
+    use std::time::Duration;
 
     use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -87,7 +91,8 @@ mod tests {
     fn lane() -> (Lane<Errand>, UnboundedReceiver<Vec<Event>>) {
         let (done, told) = tokio::sync::mpsc::unbounded_channel();
         let counts = Arc::new(Counts::new(NodeId(1), ClusterId(7)));
-        let lane = Lane::start(("lane", 0), (&done, &counts), |(wait, by): Errand, _| {
+        let lookout = Lookout::new(Duration::ZERO);
+        let lane = Lane::start(("lane", 0), (&done, &counts), lookout, |(wait, by): Errand, _| {
             if let Some(wait) = wait {
                 wait.recv().expect("it is let go on");
             }

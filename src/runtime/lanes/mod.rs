@@ -18,6 +18,7 @@ use crate::machine::{Frozen, StateMachine};
 use crate::replica::{Input, Output, Work, Worker};
 pub(super) use crate::runtime::lanes::desk::Event;
 use crate::runtime::lanes::lane::Lane;
+use crate::runtime::lookout::Lookout;
 use crate::runtime::metrics::{Counts, Stopwatch};
 use crate::storage::{Completion, Disk, Lane as DiskLane, Operation};
 
@@ -51,6 +52,7 @@ impl Lanes {
     pub(super) fn start<M, D>(
         disk: &D,
         (mut worker, inline): (Worker<M>, bool),
+        lookout: Lookout,
         done: &UnboundedSender<Vec<Event>>,
         counts: &Arc<Counts>,
     ) -> io::Result<Lanes>
@@ -61,12 +63,12 @@ impl Lanes {
         let tell = (done, counts);
         let mut files = disk.clone();
         let told = Arc::clone(counts);
-        let log = Lane::start(("quorate-log", 0), tell, move |operation, asked| {
+        let log = Lane::start(("quorate-log", 0), tell, lookout, move |operation, asked| {
             Event::Input(carry_out(&mut files, &operation, asked, &told))
         })?;
         let told = Arc::clone(counts);
         let (mut files, mut view) = (disk.clone(), None::<Frozen>);
-        let bulk = Lane::start(("quorate-bulk", 1), tell, move |job, asked| {
+        let bulk = Lane::start(("quorate-bulk", 1), tell, lookout, move |job, asked| {
             Event::Input(match job {
                 Bulk::File(operation) => carry_out(&mut files, &operation, asked, &told),
                 Bulk::Keep(frozen) => {
@@ -79,20 +81,21 @@ impl Lanes {
         })?;
         let mut files = disk.clone();
         let told = Arc::clone(counts);
-        let labour = Lane::start(("quorate-machine", 2), tell, move |job, asked| match job {
-            Labour::Work(work) => {
-                let applies = matches!(work, Work::Apply(_));
-                let done = worker.execute(work, &mut files);
-                if applies {
-                    told.disk.apply_times.observe(asked);
+        let labour =
+            Lane::start(("quorate-machine", 2), tell, lookout, move |job, asked| match job {
+                Labour::Work(work) => {
+                    let applies = matches!(work, Work::Apply(_));
+                    let done = worker.execute(work, &mut files);
+                    if applies {
+                        told.disk.apply_times.observe(asked);
+                    }
+                    Event::Input(Input::Done(done))
                 }
-                Event::Input(Input::Done(done))
-            }
-            Labour::Freeze => match worker.freeze() {
-                Some(frozen) => Event::View(frozen),
-                None => Event::Input(Input::ViewFailed),
-            },
-        })?;
+                Labour::Freeze => match worker.freeze() {
+                    Some(frozen) => Event::View(frozen),
+                    None => Event::Input(Input::ViewFailed),
+                },
+            })?;
         Ok(Lanes { log, bulk, labour, inline, frozen: false })
     }
 

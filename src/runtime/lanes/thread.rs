@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use tracing::Span;
 
 use crate::runtime::lanes::desk::{Desk, Job};
+use crate::runtime::lookout::Lookout;
 
 /// Does jobs in their order.
 pub(super) struct Thread<T> {
@@ -20,14 +21,14 @@ pub(super) struct Thread<T> {
 }
 
 impl<T: Send + 'static> Thread<T> {
-    pub(super) fn start(desk: Desk<T>) -> io::Result<Thread<T>> {
+    pub(super) fn start(desk: Desk<T>, lookout: Lookout) -> io::Result<Thread<T>> {
         // The node itself bounds how much it has asked for.
         let (sender, jobs) = crossbeam_channel::unbounded::<Vec<Job<T>>>();
         let (span, given) = (Span::current(), Arc::<AtomicUsize>::default());
         let told = Arc::clone(&given);
         let thread = thread::Builder::new().name(desk.name.to_owned()).spawn(move || {
             let _within = span.entered();
-            while let Some(mut batch) = next(&jobs) {
+            while let Some(mut batch) = next(&jobs, lookout) {
                 if !desk.carry_out(&mut batch) {
                     break;
                 }
@@ -53,14 +54,16 @@ impl<T: Send + 'static> Thread<T> {
 }
 
 /// The next jobs, as soon as there are some; none if there never will be.
-///
-/// Sleeps at once where the channel's own wait would spin first: they come long after.
-fn next<T>(jobs: &Receiver<T>) -> Option<T> {
+fn next<T>(jobs: &Receiver<T>, lookout: Lookout) -> Option<T> {
+    let look = || match jobs.try_recv() {
+        Err(TryRecvError::Empty) => None,
+        looked => Some(looked.ok()),
+    };
     loop {
-        match jobs.try_recv() {
-            Ok(jobs) => return Some(jobs),
-            Err(TryRecvError::Empty) => thread::park(),
-            Err(TryRecvError::Disconnected) => return None,
+        // Where the channel's own wait would look longer: what comes next comes long after.
+        match lookout.look(look) {
+            Some(next) => return next,
+            None => thread::park(),
         }
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn server_config(
     let mut config = founding_joining_or_known(settings, sources)?;
     config.plaintext = settings.plaintext.unwrap_or(false);
     config.inline_machine = true;
+    config.poll_max = settings.poll_max.map_or(config.poll_max, |span| span.0);
     if let Some(certs) = &settings.certs {
         let node = Principal::Node(config.replica.raft.id);
         let files = certs::files(certs, &node).map_err(|what| sources.mistake("certs", what))?;
