@@ -89,7 +89,11 @@ impl Seal {
         if sum == 0 {
             return if is_zero(payload) { SectorState::Zero } else { SectorState::Bad };
         }
-        if sum == self.checksum(offset, payload) { SectorState::Valid } else { SectorState::Bad }
+        let expected = match is_zero(payload) {
+            true => self.checksum_of_zeros(offset),
+            false => self.checksum(offset, payload),
+        };
+        if sum == expected { SectorState::Valid } else { SectorState::Bad }
     }
 
     /// What the sectors carry that were read at `offset`.
