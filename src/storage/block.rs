@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use crate::storage::bytes::Reader;
 use crate::storage::identity::Identity;
 use crate::storage::sector::PAYLOAD_BYTES;
+use crate::storage::segment::OwnSegment;
 use crate::types::{Command, Entry, EntryId, Incarnation, Index, Membership, Payload, Term};
 
 /// The fixed part of a header block, in bytes of payload.
@@ -111,16 +112,6 @@ impl Link {
     }
 }
 
-/// What keys the checksums of a segment's sectors.
-pub(crate) fn salt(identity: &Identity, segment: u64) -> u64 {
-    let mut bytes = [0; Identity::BYTES + 8];
-    bytes[..Identity::BYTES].copy_from_slice(&identity.encode());
-    bytes[Identity::BYTES..].copy_from_slice(&segment.to_le_bytes());
-    let digest = Digest::of(&bytes).0;
-    let first = digest.first_chunk::<8>();
-    u64::from_le_bytes(*first.expect("a digest has 16 bytes"))
-}
-
 /// The bytes of an entry, as its body holds them.
 pub(crate) fn body_of(entry: &Entry) -> Cow<'_, [u8]> {
     match &entry.payload {
@@ -223,15 +214,11 @@ impl Block {
         bytes
     }
 
-    /// The fixed part, from the payload of the block's first sector.
+    /// The fixed part, from the payload of the block's first sector in `segment`.
     ///
     /// # Errors
     /// What is wrong with it, or whose it is.
-    pub(crate) fn decode(
-        payload: &[u8],
-        identity: &Identity,
-        segment: u64,
-    ) -> Result<Block, BlockError> {
+    pub(crate) fn decode(payload: &[u8], segment: &OwnSegment) -> Result<Block, BlockError> {
         let version = version_of(payload).ok_or(BlockError::Nonsense("it is no header block"))?;
         if version != VERSION {
             let (ours, theirs) = (VERSION.to_string(), version.to_string());
@@ -239,15 +226,15 @@ impl Block {
         }
         let short = BlockError::Nonsense("the header block is cut short");
         let (block, salted) = Block::fields(payload).ok_or(short)?;
-        if let Some((what, ours, theirs)) = identity.difference(&block.identity) {
+        if let Some((what, ours, theirs)) = segment.identity.difference(&block.identity) {
             return Err(BlockError::Foreign(what, ours, theirs));
         }
-        if block.segment != segment {
-            let (ours, theirs) = (segment.to_string(), block.segment.to_string());
+        if block.segment != segment.number {
+            let (ours, theirs) = (segment.number.to_string(), block.segment.to_string());
             return Err(BlockError::Foreign("segment number", ours, theirs));
         }
         let nonsense = |what| Err(BlockError::Nonsense(what));
-        if salted != salt(identity, segment) {
+        if salted != segment.salt {
             return nonsense("the salt is not this segment's");
         }
         if block.entries == 0 || block.entries as usize > ENTRIES_MAX {
@@ -390,7 +377,7 @@ mod tests {
     }
 
     fn payload(block: &Block, records: &[Record]) -> Vec<u8> {
-        let mut bytes = block.encode(salt(&block.identity, block.segment));
+        let mut bytes = block.encode(OwnSegment::new(block.identity, block.segment).salt);
         records.iter().for_each(|record| bytes.extend(record.encode()));
         bytes
     }
@@ -400,7 +387,7 @@ mod tests {
         let (block, records) = sample();
         let bytes = payload(&block, &records);
         assert_eq!(bytes.len(), block.bytes());
-        assert_eq!(Block::decode(&bytes, &identity(), 9), Ok(block));
+        assert_eq!(Block::decode(&bytes, &OwnSegment::new(identity(), 9)), Ok(block));
         assert_eq!(block.records(&bytes), Ok(records));
     }
 
@@ -413,11 +400,17 @@ mod tests {
         let foreign = |what, ours: &str, theirs: &str| {
             Err(BlockError::Foreign(what, ours.to_owned(), theirs.to_owned()))
         };
-        assert_eq!(Block::decode(&bytes, &other, 9), foreign("node", "n8", "n2"));
-        assert_eq!(Block::decode(&bytes, &identity(), 8), foreign("segment number", "8", "9"));
+        assert_eq!(Block::decode(&bytes, &OwnSegment::new(other, 9)), foreign("node", "n8", "n2"));
+        assert_eq!(
+            Block::decode(&bytes, &OwnSegment::new(identity(), 8)),
+            foreign("segment number", "8", "9")
+        );
         let mut newer = bytes.clone();
         newer[8] = 2;
-        assert_eq!(Block::decode(&newer, &identity(), 9), foreign("version", "1", "2"));
+        assert_eq!(
+            Block::decode(&newer, &OwnSegment::new(identity(), 9)),
+            foreign("version", "1", "2")
+        );
     }
 
     #[test]
@@ -425,14 +418,14 @@ mod tests {
         let (block, records) = sample();
         let bytes = payload(&block, &records);
         for length in 0..bytes.len() {
-            if let Ok(short) = Block::decode(&bytes[..length], &identity(), 9) {
+            if let Ok(short) = Block::decode(&bytes[..length], &OwnSegment::new(identity(), 9)) {
                 assert!(short.records(&bytes[..length]).is_err(), "{length}");
             }
         }
         for place in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[place] ^= 0xff;
-            if let Ok(other) = Block::decode(&changed, &identity(), 9) {
+            if let Ok(other) = Block::decode(&changed, &OwnSegment::new(identity(), 9)) {
                 assert_ne!((other.records(&changed), other), (Ok(records.clone()), block));
             }
         }

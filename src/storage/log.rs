@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::storage::ahead::Ahead;
 use crate::storage::batch::{Batch, Queue};
-use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_of, salt};
+use crate::storage::block::{Block, FlushSeq, Link, RECORD_BYTES, body_of};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::identity::Identity;
@@ -12,7 +12,8 @@ use crate::storage::index::{Flush, LogIndex};
 use crate::storage::keeper::Keeper;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{Purpose, Reads};
-use crate::storage::sector::{Framer, Seal, Zone, framed_bytes};
+use crate::storage::sector::{Framer, framed_bytes};
+use crate::storage::segment::OwnSegment;
 use crate::types::{Index, SnapshotMeta, WriteId};
 
 /// What recovery found, and an appending log begins with.
@@ -35,7 +36,7 @@ pub(crate) struct Log {
     pub(crate) queue: Queue,
     writing: Option<Writing>,
     /// The segment in use; none before the first flush of a start.
-    segment: Option<InUse>,
+    segment: Option<OwnSegment>,
     next_seq: FlushSeq,
     /// The last flush that is durable.
     acknowledged: FlushSeq,
@@ -43,15 +44,6 @@ pub(crate) struct Log {
     forgotten: VecDeque<u64>,
     /// Makes the removal under way durable.
     removing: Option<OperationId>,
-}
-
-/// The segment in use, and what its sectors are sealed with.
-#[derive(Clone, Copy, Debug)]
-struct InUse {
-    number: u64,
-    salt: u64,
-    headers: Seal,
-    bodies: Seal,
 }
 
 /// The batch on its way, and how far it is.
@@ -73,14 +65,6 @@ enum Stage {
     Link,
     /// Waits for these operations.
     Flush { flush: Flush, entries: usize, operations: Vec<OperationId> },
-}
-
-impl InUse {
-    fn new(identity: &Identity, number: u64) -> InUse {
-        let salt = salt(identity, number);
-        let (headers, bodies) = (Seal::new(salt, Zone::Headers), Seal::new(salt, Zone::Bodies));
-        InUse { number, salt, headers, bodies }
-    }
 }
 
 impl Log {
@@ -213,7 +197,8 @@ impl Log {
         let (start, end) = match room.filter(fits) {
             Some(room) => room,
             None => {
-                self.segment = self.ahead.take().map(|number| InUse::new(&self.identity, number));
+                self.segment =
+                    self.ahead.take().map(|number| OwnSegment::new(self.identity, number));
                 if self.segment.is_none() {
                     return false;
                 }
@@ -238,7 +223,7 @@ impl Log {
         batch.chain(prev, entries);
         let last = batch.headers[entries - 1].link;
         let (headers, bodies) = frame(&block, start, segment, batch);
-        let file = FileName::Segment(segment.number);
+        let file = segment.file();
         let operations = [
             FileAction::Write { file, offset: start, bytes: headers },
             FileAction::Write { file, offset: body_start, bytes: bodies },
@@ -338,7 +323,7 @@ fn report(writing: &mut Writing, durable: Index, persisted: &mut Vec<WriteId>) {
 }
 
 /// The sectors of a flush of the batch's first entries: those at `start`, and the bodies'.
-fn frame(block: &Block, start: u64, segment: InUse, batch: &Batch) -> (Vec<u8>, Vec<u8>) {
+fn frame(block: &Block, start: u64, segment: OwnSegment, batch: &Batch) -> (Vec<u8>, Vec<u8>) {
     let body_bytes = usize::try_from(block.body_bytes).expect("a flush fits into memory");
     let mut headers = Framer::new(segment.headers, start, block.bytes());
     let mut bodies = Framer::new(segment.bodies, block.body_offset, body_bytes);

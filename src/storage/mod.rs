@@ -23,6 +23,7 @@ mod recovery;
 mod salvage;
 mod scan;
 mod sector;
+mod segment;
 mod shelf;
 mod snapshots;
 mod store;

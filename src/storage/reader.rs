@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::storage::block::{Block, BlockError, Link, RECORD_BYTES, Record, salt};
+use crate::storage::block::{Block, BlockError, Link, RECORD_BYTES, Record};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
 use crate::storage::failure::Failure;
 use crate::storage::identity::Identity;
 use crate::storage::index::Position;
 use crate::storage::operations::{Operations, Owner};
-use crate::storage::sector::{PAYLOAD_BYTES, SECTOR_BYTES, Seal, Zone, framed_bytes};
+use crate::storage::sector::{PAYLOAD_BYTES, SECTOR_BYTES, Seal, framed_bytes};
+use crate::storage::segment::OwnSegment;
 use crate::types::{Entry, Index};
 
 /// How much of a header zone is read at first; more only for a block that is larger.
@@ -147,8 +148,7 @@ impl Reads {
                 let Purpose::Fetch { id, .. } = read.purpose else {
                     unreachable!("a link needs no bodies")
                 };
-                let salt = salt(&self.identity, read.segment);
-                let seal = Seal::new(salt, Zone::Bodies);
+                let seal = OwnSegment::new(self.identity, read.segment).bodies;
                 Ok(Found::Entries(id, entries(file, seal, read.offset, bytes, places)?))
             }
         }
@@ -161,11 +161,12 @@ impl Reads {
         bytes: &[u8],
         operations: &mut Operations,
     ) -> Result<Found, Failure> {
+        let segment = OwnSegment::new(self.identity, read.segment);
         let mut chosen = Chosen { places: Vec::new(), range: (0, 0), bytes: 0, full: false };
         let mut at = 0;
         while at < bytes.len() && !chosen.full {
             let offset = read.offset + at as u64;
-            let block = first_sector(&self.identity, read.segment, offset, &bytes[at..])?;
+            let block = first_sector(&segment, offset, &bytes[at..])?;
             let length = framed_bytes(block.bytes());
             let relevant = block.prev.id.index.0 + u64::from(block.entries) >= read.first.0;
             if relevant && at + length > bytes.len() {
@@ -173,7 +174,7 @@ impl Reads {
             }
             if relevant {
                 let sectors = &bytes[at..at + length];
-                let records = records(&block, offset, sectors)?;
+                let records = records(&segment, &block, offset, sectors)?;
                 if let Purpose::Link = read.purpose {
                     let record = records.iter().find(|record| record.id.index == read.first);
                     return match record {
@@ -194,7 +195,7 @@ impl Reads {
             let needed = match rest {
                 [] => HEADER_PIECE_BYTES,
                 _ => {
-                    let block = first_sector(&self.identity, read.segment, read.offset, rest)?;
+                    let block = first_sector(&segment, read.offset, rest)?;
                     (framed_bytes(block.bytes()) as u64).max(HEADER_PIECE_BYTES)
                 }
             };
@@ -261,19 +262,13 @@ impl Chosen {
 }
 
 /// The fixed part of the header block at `offset`, of which `bytes` are the first.
-fn first_sector(
-    identity: &Identity,
-    segment: u64,
-    offset: u64,
-    bytes: &[u8],
-) -> Result<Block, Failure> {
-    let file = FileName::Segment(segment);
-    let seal = Seal::new(salt(identity, segment), Zone::Headers);
+fn first_sector(segment: &OwnSegment, offset: u64, bytes: &[u8]) -> Result<Block, Failure> {
+    let file = segment.file();
     let sector = bytes.get(..SECTOR_BYTES).unwrap_or(bytes);
-    let payload = seal.unframe(offset, sector).map_err(|(place, _)| {
+    let payload = segment.headers.unframe(offset, sector).map_err(|(place, _)| {
         Failure::damage(file, place, "a sector's checksum is not that of its content")
     })?;
-    Block::decode(&payload, identity, segment).map_err(|error| match error {
+    Block::decode(&payload, segment).map_err(|error| match error {
         BlockError::Nonsense(what) => Failure::damage(file, offset, what),
         BlockError::Foreign(what, ours, theirs) => {
             Failure::damage(file, offset, format!("its {what} is {theirs} instead of {ours}"))
@@ -282,10 +277,14 @@ fn first_sector(
 }
 
 /// The headers of a block's entries.
-fn records(block: &Block, offset: u64, sectors: &[u8]) -> Result<Vec<Record>, Failure> {
-    let file = FileName::Segment(block.segment);
-    let seal = Seal::new(salt(&block.identity, block.segment), Zone::Headers);
-    let payload = seal.unframe(offset, sectors).map_err(|(place, _)| {
+fn records(
+    segment: &OwnSegment,
+    block: &Block,
+    offset: u64,
+    sectors: &[u8],
+) -> Result<Vec<Record>, Failure> {
+    let file = segment.file();
+    let payload = segment.headers.unframe(offset, sectors).map_err(|(place, _)| {
         Failure::damage(file, place, "a sector's checksum is not that of its content")
     })?;
     block.records(&payload).map_err(|what| Failure::damage(file, offset, what))

@@ -163,7 +163,7 @@ pub(crate) fn bodies(
         return Ok((block.body_offset, end));
     }
     let what = "the bodies of a flush are said to be where they cannot be";
-    Err(damage(scan.number, found.offset, what))
+    Err(damage(scan.segment.number, found.offset, what))
 }
 
 /// The segments after the last one with a flush: those that are empty and of the right size, and
@@ -250,7 +250,7 @@ impl<'a> Replay<'a> {
                 }
                 Some(found) if found.block.seq > until => {
                     let what = format!("flush {} stands before {}", found.block.seq.0, until.0);
-                    return Err(damage(scan.number, offset, what));
+                    return Err(damage(scan.segment.number, offset, what));
                 }
                 // What began there was cut short by a crash, and a later start began it anew.
                 _ => break,
@@ -258,7 +258,7 @@ impl<'a> Replay<'a> {
         }
         if let Some(expected) = self.last_seq.map(FlushSeq::next).filter(|next| *next != until) {
             let what = format!("flush {} is damaged or missing", expected.0);
-            return Err(damage(scan.number, offset, what));
+            return Err(damage(scan.segment.number, offset, what));
         }
         let Some((start, end)) = zone else { return Ok(()) };
         scan.bodies(disk, start, end)
@@ -309,14 +309,14 @@ impl<'a> Replay<'a> {
     /// Takes a flush in that is whole.
     pub(crate) fn take(&mut self, found: &HeaderBlock, scan: &Scan) -> Result<(), OpenError> {
         let (block, records) = (&found.block, &found.records);
-        let refuse = |what: String| Err(damage(scan.number, found.offset, what));
+        let refuse = |what: String| Err(damage(scan.segment.number, found.offset, what));
         if let Some(last) = self.last_seq.filter(|last| last.next() != block.seq) {
             return refuse(format!("flush {} stands where {} must", block.seq.0, last.next().0));
         }
         self.last_seq = Some(block.seq);
         let last = records.last().map_or(block.prev, Record::link);
         let flush = Flush {
-            segment: scan.number,
+            segment: scan.segment.number,
             seq: block.seq,
             prev: block.prev,
             last,

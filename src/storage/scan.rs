@@ -1,15 +1,12 @@
 //! Reads a segment before the start, a piece at a time: header blocks, bodies, and what lies
 //! between them.
 
-use crate::storage::block::{
-    Block, BlockError, FlushSeq, Record, VERSION, claimed, salt, version_of,
-};
+use crate::storage::block::{Block, BlockError, FlushSeq, Record, VERSION, claimed, version_of};
 use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::failure::{Failure, OpenError};
 use crate::storage::identity::Identity;
-use crate::storage::sector::{
-    PAGE_BYTES, SECTOR_BYTES, Seal, SectorState, Zone, framed_bytes, is_zero,
-};
+use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, framed_bytes, is_zero};
+use crate::storage::segment::OwnSegment;
 
 /// The most bytes read at once; no header block is larger.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -19,11 +16,8 @@ const FIRST_PIECE_BYTES: u64 = PAGE_BYTES as u64;
 
 /// One segment, and the piece of it that was read last.
 pub(crate) struct Scan {
-    pub(crate) number: u64,
+    pub(crate) segment: OwnSegment,
     pub(crate) bytes: u64,
-    identity: Identity,
-    headers: Seal,
-    bodies: Seal,
     /// Where the piece begins, and it.
     piece: (u64, Vec<u8>),
 }
@@ -63,13 +57,11 @@ pub(crate) fn at_most(number: u64, limit: u64) -> Option<usize> {
 
 impl Scan {
     pub(crate) fn new(identity: Identity, number: u64, bytes: u64) -> Scan {
-        let salt = salt(&identity, number);
-        let (headers, bodies) = (Seal::new(salt, Zone::Headers), Seal::new(salt, Zone::Bodies));
-        Scan { number, bytes, identity, headers, bodies, piece: (0, Vec::new()) }
+        Scan { segment: OwnSegment::new(identity, number), bytes, piece: (0, Vec::new()) }
     }
 
     fn file(&self) -> FileName {
-        FileName::Segment(self.number)
+        self.segment.file()
     }
 
     fn damage(&self, offset: u64, what: impl Into<String>) -> OpenError {
@@ -108,10 +100,10 @@ impl Scan {
         }
         if let Some((identity, number)) = claimed(&bytes) {
             // Sealed by whom it names: it is not ours with a flipped bit, it is theirs.
-            let theirs = Seal::new(salt(&identity, number), Zone::Headers);
+            let theirs = OwnSegment::new(identity, number).headers;
             if theirs.state(0, &bytes) == SectorState::Valid
                 && let Err(BlockError::Foreign(what, expected, found)) =
-                    Block::decode(&bytes, &self.identity, self.number)
+                    Block::decode(&bytes, &self.segment)
             {
                 return Err(OpenError::Foreign { file: self.file(), what, expected, found });
             }
@@ -128,12 +120,12 @@ impl Scan {
         disk: &mut impl Disk,
         offset: u64,
     ) -> Result<Option<HeaderBlock>, OpenError> {
-        let headers = self.headers;
+        let headers = self.segment.headers;
         let Some(first) = self.bytes_at(disk, offset, SECTOR_BYTES as u64)? else {
             return Ok(None);
         };
         let Ok(payload) = headers.unframe(offset, first) else { return Ok(None) };
-        let block = Block::decode(&payload, &self.identity, self.number);
+        let block = Block::decode(&payload, &self.segment);
         let block = block.map_err(|error| match error {
             BlockError::Nonsense(what) => self.damage(offset, what),
             BlockError::Foreign(what, expected, found) => {
@@ -181,7 +173,7 @@ impl Scan {
         end: u64,
     ) -> Result<(), OpenError> {
         self.sectors(disk, start, end, |scan, offset, sector| {
-            match scan.bodies.state(offset, sector) {
+            match scan.segment.bodies.state(offset, sector) {
                 SectorState::Valid => Ok(()),
                 SectorState::Zero => Err(scan.damage(offset, "a sector that was written is zeros")),
                 SectorState::Bad => {
@@ -203,7 +195,7 @@ impl Scan {
     ) -> Result<bool, OpenError> {
         let mut torn = false;
         self.sectors(disk, start, end, |scan, offset, sector| {
-            match scan.bodies.state(offset, sector) {
+            match scan.segment.bodies.state(offset, sector) {
                 SectorState::Valid => {}
                 SectorState::Zero => torn = true,
                 SectorState::Bad => return Err(scan.uncertain(offset)),
@@ -241,12 +233,12 @@ impl Scan {
             if is_zero(sector) {
                 return Ok(());
             }
-            let header = scan.headers.state(offset, sector);
-            match (header, scan.bodies.state(offset, sector)) {
+            let header = scan.segment.headers.state(offset, sector);
+            match (header, scan.segment.bodies.state(offset, sector)) {
                 (SectorState::Valid, _) => {
                     seen.valid = true;
                     if offset % PAGE_BYTES as u64 == 0
-                        && let Ok(block) = Block::decode(sector, &scan.identity, scan.number)
+                        && let Ok(block) = Block::decode(sector, &scan.segment)
                     {
                         let stray = Some((scan.file(), offset, block.seq));
                         seen.join(Seen { valid: true, stray });
