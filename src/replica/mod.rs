@@ -26,7 +26,7 @@ pub use config::{ReplicaConfig, ReplicaConfigError};
 pub use input::{Done, Input};
 pub use node::Node;
 pub use open::{OpenError, Replica};
-pub use output::{Note, Output, Verdict, Work};
+pub use output::{Note, Output, Verdict, Watch, Work};
 pub use worker::Worker;
 
 pub use crate::types::Standing;

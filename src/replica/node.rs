@@ -12,7 +12,7 @@ use crate::replica::chains::Chains;
 use crate::replica::config::ReplicaConfig;
 use crate::replica::conflicts;
 use crate::replica::input::{Done, Input};
-use crate::replica::output::{Note, Output, Verdict, Work};
+use crate::replica::output::{Note, Output, Verdict, Watch, Work};
 use crate::replica::requests::Requests;
 use crate::replica::snapshots::{Heard, Snapshots};
 use crate::replica::validation::Validation;
@@ -48,7 +48,7 @@ pub struct Node {
     now: Instant,
     /// While the disk is full: when it is tried again.
     space_retry_at: Option<Instant>,
-    watched: bool,
+    watch: Option<Watch>,
     stage: Stage,
     /// What the step under way has still to tell the algorithm.
     inputs: VecDeque<raft::Input>,
@@ -95,7 +95,7 @@ impl Node {
             fetched: FetchId::default(),
             now,
             space_retry_at: None,
-            watched: false,
+            watch: None,
             stage: Stage::Runs,
             inputs: VecDeque::new(),
             outputs: Vec::new(),
@@ -145,9 +145,9 @@ impl Node {
             .min(self.space_retry_at.unwrap_or(Instant::NEVER))
     }
 
-    /// Whether [`Note`]s are wanted: they tell traces and checks what happens inside.
-    pub fn watch(&mut self, watched: bool) {
-        self.watched = watched;
+    /// Which [`Note`]s are wanted, if any are: they tell traces and checks what happens inside.
+    pub fn watch(&mut self, watch: Option<Watch>) {
+        self.watch = watch;
     }
 
     /// Appends to `notes` what happened inside since the last call, or since it is watched: to be
@@ -390,7 +390,7 @@ impl Node {
     }
 
     fn step_raft(&mut self, input: raft::Input) {
-        if self.watched {
+        if self.watch.is_some_and(|watch| (watch.took)(&input)) {
             self.notes.push(Note::Took(input.clone()));
         }
         let mut actions = core::mem::take(&mut self.actions);
@@ -401,7 +401,7 @@ impl Node {
             }
         }
         for action in actions.drain(..) {
-            if self.watched {
+            if self.watch.is_some_and(|watch| (watch.wants)(&action)) {
                 self.notes.push(Note::Wants(action.clone()));
             }
             self.carry_out(action);
@@ -562,7 +562,7 @@ impl Node {
     }
 
     fn note(&mut self, note: impl FnOnce() -> Note) {
-        if self.watched {
+        if self.watch.is_some() {
             self.notes.push(note());
         }
     }

@@ -190,7 +190,23 @@ pub enum Work {
     Rebuild(SnapshotMeta),
 }
 
-/// Something inside a node that only traces and checks want to know; see `Node::watch`.
+/// Whoever watches a node, and what it wants noted of the steps of the algorithm: to note a message
+/// with its entries costs as much as many a step. Snapshots are noted in any case.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// Whether [`Note::Took`] is wanted of an input.
+    pub took: fn(&raft::Input) -> bool,
+    /// Whether [`Note::Wants`] is wanted of an action.
+    pub wants: fn(&raft::Action) -> bool,
+}
+
+impl Watch {
+    /// For whoever wants to know everything.
+    pub const ALL: Watch = Watch { took: |_| true, wants: |_| true };
+}
+
+/// Something inside a node that only traces and checks want to know; see
+/// [`Node::watch`](crate::replica::Node::watch).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// The algorithm took an input.

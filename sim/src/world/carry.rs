@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::raft::{self, Action, RoleName, Status};
-use quorate::replica::{Note, Output};
+use quorate::replica::{Note, Output, Watch};
 use quorate::storage::{Failure, FileAction, FileName, Lane, Operation};
 use quorate::types::{
     AppendOutcome, Body, EntryId, Index, Message, NodeId, Packet, Tag, TransferBody, Write, WriteId,
@@ -22,6 +22,26 @@ use crate::world::operator::Operator;
 use crate::world::queue::Event;
 
 const MILLION: u64 = 1_000_000;
+
+/// What a run goes by: neither what nodes send and apply nor, as a rule, what they receive.
+pub(super) const NEEDED: Watch = Watch {
+    took: |input| match input {
+        raft::Input::Message(message) => is_answer(message) || message.body == Body::Counted,
+        raft::Input::Persisted(_) | raft::Input::Fetched { .. } => true,
+        _ => false,
+    },
+    wants: |action| !matches!(action, Action::Send(_) | Action::Apply(_)),
+};
+
+/// Whether it shows its leader that a peer's disk is there.
+fn is_answer(message: &Message) -> bool {
+    matches!(
+        message.body,
+        Body::AppendEntriesReply(_)
+            | Body::HeartbeatReply { .. }
+            | Body::InstallSnapshotReply { .. }
+    )
+}
 
 impl World {
     /// What the algorithm heard of its disk in the last step.
@@ -100,18 +120,15 @@ impl World {
 
     /// The algorithm took a message: a leader hears those who answer it, from the disk that counts.
     fn hears(&mut self, place: Place, message: &Message) {
-        let answers = matches!(
-            message.body,
-            Body::AppendEntriesReply(_)
-                | Body::HeartbeatReply { .. }
-                | Body::InstallSnapshotReply { .. }
-        );
         let node = &mut self.nodes[place.0 as usize];
         let own = node.clock.read(self.now);
         let Some(running) = node.running.as_deref_mut() else { return };
         let leads = running.status.role == RoleName::Leader && running.status.term == message.term;
         let member = running.node.raft().membership().member(message.from);
-        if answers && leads && member.is_some_and(|member| member.may_be(message.incarnation)) {
+        if is_answer(message)
+            && leads
+            && member.is_some_and(|member| member.may_be(message.incarnation))
+        {
             running.heard.insert(message.from, (message.term, own));
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate::machine::StateMachine;
-use quorate::replica::{OpenError, Replica};
+use quorate::replica::{OpenError, Replica, Watch};
 use quorate::storage::{self, ClusterId, Identity};
 use quorate::types::Membership;
 
@@ -16,6 +16,7 @@ use crate::settings::Settings;
 use crate::subject::Subject;
 use crate::witness::Witness;
 use crate::workload::Workload;
+use crate::world::carry::NEEDED;
 use crate::world::node::{Place, Running};
 use crate::world::operator::Operator;
 use crate::world::queue::Event;
@@ -33,10 +34,11 @@ impl World {
         if node.running.is_some() || node.incarnation != incarnation || node.refuses {
             return;
         }
-        let replica = match self.open(place, incarnation) {
+        let mut replica = match self.open(place, incarnation) {
             Ok(replica) => replica,
             Err(error) => return self.refuses_to_start(place, &error, witness),
         };
+        replica.node.watch(Some(if witness.is_traced() { Watch::ALL } else { NEEDED }));
         self.meet_disk_faults(place, witness);
         let running = Running::new(replica);
         let (status, log) = (running.status, running.node.raft().log());
@@ -94,10 +96,9 @@ impl World {
         // A process that starts reads what the disk has, not what the cache believes.
         node.disk.forget_cache();
         let own = node.clock.read(now);
-        let mut replica = Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
+        let replica = Replica::open(&mut node.disk, CLUSTER, subject, config, seed, own)?;
         // The superblock has what was found.
         node.disk.acknowledge_head();
-        replica.node.watch(true);
         Ok(replica)
     }
 

@@ -388,7 +388,7 @@ impl World {
         let counted = answers.and_then(|peer| Some((peer, running.node.raft().matched(peer)?)));
         let ladder = status.last.index.0 << 32 ^ status.committed.0 << 16 ^ status.durable.0;
         self.count_event(kind, status.term.0 << 8 ^ (place.0 as u64) << 4 ^ status.role as u64);
-        self.fold(ladder ^ ((outputs.len() + notes.len()) as u64) << 56);
+        self.fold(ladder ^ (outputs.len() as u64) << 56);
         if before.role != status.role {
             self.note_reign();
         }
