@@ -1,6 +1,6 @@
 //! The names of files: those that are shown, those that are durable, and the changes between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::mem;
 
@@ -106,10 +106,10 @@ impl Directory {
         }
     }
 
-    /// Whether a file has a name, or had one that a crash might bring back.
-    pub(super) fn names(&self, file: FileId) -> bool {
+    /// The files that have a name, or had one that a crash might bring back.
+    pub(super) fn named(&self) -> BTreeSet<FileId> {
         let unsynced = self.unsynced.iter().map(|(_, file)| file);
-        self.shown.values().chain(self.durable.values()).chain(unsynced).any(|id| *id == file)
+        self.shown.values().chain(self.durable.values()).chain(unsynced).copied().collect()
     }
 }
 

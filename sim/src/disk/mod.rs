@@ -347,8 +347,8 @@ impl SimDisk {
     }
 
     fn drop_unnamed(&mut self) {
-        let directory = &self.directory;
-        self.files.retain(|id, _| directory.names(*id));
+        let named = self.directory.named();
+        self.files.retain(|id, _| named.contains(id));
     }
 }
 
