@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::storage::bytes::Reader;
 use crate::storage::identity::Identity;
 use crate::storage::sector::PAYLOAD_BYTES;
-use crate::storage::segment::OwnSegment;
+use crate::storage::segment::NodeSegment;
 use crate::types::{Command, Entry, EntryId, Incarnation, Index, Membership, Payload, Term};
 
 /// The fixed part of a header block, in bytes of payload.
@@ -218,7 +218,7 @@ impl Block {
     ///
     /// # Errors
     /// What is wrong with it, or whose it is.
-    pub(crate) fn decode(payload: &[u8], segment: &OwnSegment) -> Result<Block, BlockError> {
+    pub(crate) fn decode(payload: &[u8], segment: &NodeSegment) -> Result<Block, BlockError> {
         let version = version_of(payload).ok_or(BlockError::Nonsense("it is no header block"))?;
         if version != VERSION {
             let (ours, theirs) = (VERSION.to_string(), version.to_string());
@@ -377,7 +377,7 @@ mod tests {
     }
 
     fn payload(block: &Block, records: &[Record]) -> Vec<u8> {
-        let mut bytes = block.encode(OwnSegment::new(block.identity, block.segment).salt);
+        let mut bytes = block.encode(NodeSegment::new(block.identity, block.segment).salt);
         records.iter().for_each(|record| bytes.extend(record.encode()));
         bytes
     }
@@ -387,7 +387,7 @@ mod tests {
         let (block, records) = sample();
         let bytes = payload(&block, &records);
         assert_eq!(bytes.len(), block.bytes());
-        assert_eq!(Block::decode(&bytes, &OwnSegment::new(identity(), 9)), Ok(block));
+        assert_eq!(Block::decode(&bytes, &NodeSegment::new(identity(), 9)), Ok(block));
         assert_eq!(block.records(&bytes), Ok(records));
     }
 
@@ -400,15 +400,15 @@ mod tests {
         let foreign = |what, ours: &str, theirs: &str| {
             Err(BlockError::Foreign(what, ours.to_owned(), theirs.to_owned()))
         };
-        assert_eq!(Block::decode(&bytes, &OwnSegment::new(other, 9)), foreign("node", "n8", "n2"));
+        assert_eq!(Block::decode(&bytes, &NodeSegment::new(other, 9)), foreign("node", "n8", "n2"));
         assert_eq!(
-            Block::decode(&bytes, &OwnSegment::new(identity(), 8)),
+            Block::decode(&bytes, &NodeSegment::new(identity(), 8)),
             foreign("segment number", "8", "9")
         );
         let mut newer = bytes.clone();
         newer[8] = 2;
         assert_eq!(
-            Block::decode(&newer, &OwnSegment::new(identity(), 9)),
+            Block::decode(&newer, &NodeSegment::new(identity(), 9)),
             foreign("version", "1", "2")
         );
     }
@@ -418,14 +418,14 @@ mod tests {
         let (block, records) = sample();
         let bytes = payload(&block, &records);
         for length in 0..bytes.len() {
-            if let Ok(short) = Block::decode(&bytes[..length], &OwnSegment::new(identity(), 9)) {
+            if let Ok(short) = Block::decode(&bytes[..length], &NodeSegment::new(identity(), 9)) {
                 assert!(short.records(&bytes[..length]).is_err(), "{length}");
             }
         }
         for place in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[place] ^= 0xff;
-            if let Ok(other) = Block::decode(&changed, &OwnSegment::new(identity(), 9)) {
+            if let Ok(other) = Block::decode(&changed, &NodeSegment::new(identity(), 9)) {
                 assert_ne!((other.records(&changed), other), (Ok(records.clone()), block));
             }
         }

@@ -13,7 +13,7 @@ use crate::storage::keeper::Keeper;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::reader::{Purpose, Reads};
 use crate::storage::sector::{Framer, framed_bytes};
-use crate::storage::segment::OwnSegment;
+use crate::storage::segment::NodeSegment;
 use crate::types::{Index, SnapshotMeta, WriteId};
 
 /// What recovery found, and an appending log begins with.
@@ -36,7 +36,7 @@ pub(crate) struct Log {
     pub(crate) queue: Queue,
     writing: Option<Writing>,
     /// The segment in use; none before the first flush of a start.
-    segment: Option<OwnSegment>,
+    segment: Option<NodeSegment>,
     next_seq: FlushSeq,
     /// The last flush that is durable.
     acknowledged: FlushSeq,
@@ -198,7 +198,7 @@ impl Log {
             Some(room) => room,
             None => {
                 self.segment =
-                    self.ahead.take().map(|number| OwnSegment::new(self.identity, number));
+                    self.ahead.take().map(|number| NodeSegment::new(self.identity, number));
                 if self.segment.is_none() {
                     return false;
                 }
@@ -323,7 +323,7 @@ fn report(writing: &mut Writing, durable: Index, persisted: &mut Vec<WriteId>) {
 }
 
 /// The sectors of a flush of the batch's first entries: those at `start`, and the bodies'.
-fn frame(block: &Block, start: u64, segment: OwnSegment, batch: &Batch) -> (Vec<u8>, Vec<u8>) {
+fn frame(block: &Block, start: u64, segment: NodeSegment, batch: &Batch) -> (Vec<u8>, Vec<u8>) {
     let body_bytes = usize::try_from(block.body_bytes).expect("a flush fits into memory");
     let mut headers = Framer::new(segment.headers, start, block.bytes());
     let mut bodies = Framer::new(segment.bodies, block.body_offset, body_bytes);

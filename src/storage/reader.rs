@@ -10,7 +10,7 @@ use crate::storage::identity::Identity;
 use crate::storage::index::Position;
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::sector::{PAYLOAD_BYTES, SECTOR_BYTES, Seal, framed_bytes};
-use crate::storage::segment::OwnSegment;
+use crate::storage::segment::NodeSegment;
 use crate::types::{Entry, Index};
 
 /// How much of a header zone is read at first; more only for a block that is larger.
@@ -148,7 +148,7 @@ impl Reads {
                 let Purpose::Fetch { id, .. } = read.purpose else {
                     unreachable!("a link needs no bodies")
                 };
-                let seal = OwnSegment::new(self.identity, read.segment).bodies;
+                let seal = NodeSegment::new(self.identity, read.segment).bodies;
                 Ok(Found::Entries(id, entries(file, seal, read.offset, bytes, places)?))
             }
         }
@@ -161,7 +161,7 @@ impl Reads {
         bytes: &[u8],
         operations: &mut Operations,
     ) -> Result<Found, Failure> {
-        let segment = OwnSegment::new(self.identity, read.segment);
+        let segment = NodeSegment::new(self.identity, read.segment);
         let mut chosen = Chosen { places: Vec::new(), range: (0, 0), bytes: 0, full: false };
         let mut at = 0;
         while at < bytes.len() && !chosen.full {
@@ -262,7 +262,7 @@ impl Chosen {
 }
 
 /// The fixed part of the header block at `offset`, of which `bytes` are the first.
-fn first_sector(segment: &OwnSegment, offset: u64, bytes: &[u8]) -> Result<Block, Failure> {
+fn first_sector(segment: &NodeSegment, offset: u64, bytes: &[u8]) -> Result<Block, Failure> {
     let file = segment.file();
     let sector = bytes.get(..SECTOR_BYTES).unwrap_or(bytes);
     let payload = segment.headers.unframe(offset, sector).map_err(|(place, _)| {
@@ -278,7 +278,7 @@ fn first_sector(segment: &OwnSegment, offset: u64, bytes: &[u8]) -> Result<Block
 
 /// The headers of a block's entries.
 fn records(
-    segment: &OwnSegment,
+    segment: &NodeSegment,
     block: &Block,
     offset: u64,
     sectors: &[u8],

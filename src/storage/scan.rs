@@ -6,7 +6,7 @@ use crate::storage::disk::{Disk, FileAction, FileName};
 use crate::storage::failure::{Failure, OpenError};
 use crate::storage::identity::Identity;
 use crate::storage::sector::{PAGE_BYTES, SECTOR_BYTES, SectorState, framed_bytes, is_zero};
-use crate::storage::segment::OwnSegment;
+use crate::storage::segment::NodeSegment;
 
 /// The most bytes read at once; no header block is larger.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -16,7 +16,7 @@ const FIRST_PIECE_BYTES: u64 = PAGE_BYTES as u64;
 
 /// One segment, and the piece of it that was read last.
 pub(crate) struct Scan {
-    pub(crate) segment: OwnSegment,
+    pub(crate) segment: NodeSegment,
     pub(crate) bytes: u64,
     /// Where the piece begins, and it.
     piece: (u64, Vec<u8>),
@@ -57,7 +57,7 @@ pub(crate) fn at_most(number: u64, limit: u64) -> Option<usize> {
 
 impl Scan {
     pub(crate) fn new(identity: Identity, number: u64, bytes: u64) -> Scan {
-        Scan { segment: OwnSegment::new(identity, number), bytes, piece: (0, Vec::new()) }
+        Scan { segment: NodeSegment::new(identity, number), bytes, piece: (0, Vec::new()) }
     }
 
     fn file(&self) -> FileName {
@@ -100,7 +100,7 @@ impl Scan {
         }
         if let Some((identity, number)) = claimed(&bytes) {
             // Sealed by whom it names: it is not ours with a flipped bit, it is theirs.
-            let theirs = OwnSegment::new(identity, number).headers;
+            let theirs = NodeSegment::new(identity, number).headers;
             if theirs.state(0, &bytes) == SectorState::Valid
                 && let Err(BlockError::Foreign(what, expected, found)) =
                     Block::decode(&bytes, &self.segment)

@@ -1,12 +1,12 @@
-//! A segment of this node's log, and what its bytes are known by.
+//! A segment of a node's log, and what its bytes are known by.
 
 use crate::storage::disk::FileName;
 use crate::storage::identity::Identity;
 use crate::storage::sector::{Seal, Zone};
 
-/// A segment, and what its sectors are sealed with.
+/// A segment of this node, or of whoever it names, and what its sectors are sealed with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct OwnSegment {
+pub(crate) struct NodeSegment {
     pub(crate) identity: Identity,
     pub(crate) number: u64,
     /// Keys the checksums of its sectors.
@@ -15,11 +15,11 @@ pub(crate) struct OwnSegment {
     pub(crate) bodies: Seal,
 }
 
-impl OwnSegment {
-    pub(crate) fn new(identity: Identity, number: u64) -> OwnSegment {
+impl NodeSegment {
+    pub(crate) fn new(identity: Identity, number: u64) -> NodeSegment {
         let salt = salt(&identity, number);
         let (headers, bodies) = (Seal::new(salt, Zone::Headers), Seal::new(salt, Zone::Bodies));
-        OwnSegment { identity, number, salt, headers, bodies }
+        NodeSegment { identity, number, salt, headers, bodies }
     }
 
     pub(crate) fn file(&self) -> FileName {

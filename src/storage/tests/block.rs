@@ -6,7 +6,7 @@ use crate::storage::block::{
     BLOCK_BYTES, Block, BlockError, Digest, ENTRIES_MAX, FlushSeq, Link, RECORD_BYTES, Record,
     body_of,
 };
-use crate::storage::segment::OwnSegment;
+use crate::storage::segment::NodeSegment;
 use crate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, Term};
 
 const SEGMENT: u64 = 9;
@@ -40,7 +40,7 @@ fn saying(offset: usize, number: &[u8]) -> Result<Block, BlockError> {
     let (block, record) = sample();
     let mut bytes = payload(&block, &[record]);
     bytes[offset..offset + number.len()].copy_from_slice(number);
-    Block::decode(&bytes, &OwnSegment::new(identity(), SEGMENT))
+    Block::decode(&bytes, &NodeSegment::new(identity(), SEGMENT))
 }
 
 #[test]
@@ -161,6 +161,6 @@ fn a_block_is_as_long_as_its_entries() {
     let bytes = payload(&block, &[record]);
     assert!(block.records(&bytes[..bytes.len() - 1]).is_err());
     assert!(
-        Block::decode(&bytes[..BLOCK_BYTES - 1], &OwnSegment::new(identity(), SEGMENT)).is_err()
+        Block::decode(&bytes[..BLOCK_BYTES - 1], &NodeSegment::new(identity(), SEGMENT)).is_err()
     );
 }

@@ -7,7 +7,7 @@ mod superblock;
 
 use crate::storage::block::{Block, Record};
 use crate::storage::identity::{ClusterId, Identity};
-use crate::storage::segment::OwnSegment;
+use crate::storage::segment::NodeSegment;
 use crate::types::Incarnation;
 use crate::types::NodeId;
 
@@ -17,7 +17,7 @@ fn identity() -> Identity {
 
 /// The payload of a header block with its entries, as a segment of that number has it.
 fn payload(block: &Block, records: &[Record]) -> Vec<u8> {
-    let mut bytes = block.encode(OwnSegment::new(block.identity, block.segment).salt);
+    let mut bytes = block.encode(NodeSegment::new(block.identity, block.segment).salt);
     records.iter().for_each(|record| bytes.extend(record.encode()));
     bytes
 }

@@ -8,7 +8,7 @@ use crate::storage::block::{
 use crate::storage::disk::{Disk, DiskError, FileAction, FileName};
 use crate::storage::recovery::recover;
 use crate::storage::sector::{Framer, Seal, Zone};
-use crate::storage::segment::OwnSegment;
+use crate::storage::segment::NodeSegment;
 use crate::storage::superblock::Superblock;
 use crate::types::{Entry, EntryId, Index, Membership, NodeId, Payload, Term};
 
@@ -34,7 +34,7 @@ impl Disk for Segment {
 
 impl Segment {
     fn write(&mut self, zone: Zone, offset: u64, payload: &[u8]) {
-        let seal = Seal::new(OwnSegment::new(identity(), 1).salt, zone);
+        let seal = Seal::new(NodeSegment::new(identity(), 1).salt, zone);
         let mut framer = Framer::new(seal, offset, payload.len());
         framer.push(payload);
         let (sectors, first) = (framer.finish(), offset as usize);
@@ -124,7 +124,7 @@ fn flushes_follow_one_another_and_the_superblock() {
 fn a_header_block_ends_in_the_file() {
     let mut segment = Segment(vec![0; SEGMENT_BYTES as usize]);
     segment.flush(Link::default(), 1, |_| {});
-    let seal = OwnSegment::new(identity(), 1).headers;
+    let seal = NodeSegment::new(identity(), 1).headers;
     let payload = seal.unframe(0, &segment.0[..512]).expect("it was sealed");
     let fits = (SEGMENT_BYTES as usize / 512 * 508 - BLOCK_BYTES) / RECORD_BYTES;
     for (entries, is_beyond) in [(fits, false), (fits + 1, true)] {
