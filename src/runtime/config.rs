@@ -41,7 +41,8 @@ pub struct ServerConfig {
     /// default, lets them sleep at once. To wake them takes tens of microseconds, several times in
     /// each request of a lone client: 200 µs save a quarter of a write's time, and more of a
     /// read's. It costs up to a processor per thread while requests are under way: not for
-    /// machines that have other things to do.
+    /// machines that have other things to do, and best on a tokio runtime of one thread, as others
+    /// are woken meanwhile.
     pub poll_max: Duration,
     /// Whether words may leave this machine in the clear. Without it, and without TLS, `listen`
     /// must be a loopback address.

@@ -174,7 +174,7 @@ impl FromStr for Span {
             _ => None,
         });
         let span = microseconds.map(|number| Span(Duration::from_micros(number)));
-        span.ok_or_else(|| format!("`{text}` is no time like 300ms, 2s or 5min"))
+        span.ok_or_else(|| format!("`{text}` is no time like 200us, 300ms, 2s or 5min"))
     }
 }
 

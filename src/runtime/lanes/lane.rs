@@ -1,7 +1,6 @@
 //! One lane: a thread of its own, or whoever asks.
 //!
-//! Here, and nowhere else, threads differ from a simulation: there all work is done by whoever
-//! asks.
+//! Here threads differ from a simulation: there all work is done by whoever asks.
 
 use std::io;
 use std::sync::Arc;

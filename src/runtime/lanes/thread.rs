@@ -53,19 +53,20 @@ impl<T: Send + 'static> Thread<T> {
     }
 }
 
-/// The next jobs, as soon as there are some; none if there never will be.
+/// The next jobs, as soon as there are some; none if there never will be. How long to look before
+/// sleeping is said, and not left to the channel.
 fn next<T>(jobs: &Receiver<T>, lookout: Lookout) -> Option<T> {
     let look = || match jobs.try_recv() {
         Err(TryRecvError::Empty) => None,
         looked => Some(looked.ok()),
     };
-    loop {
-        // Where the channel's own wait would look longer: what comes next comes long after.
-        match lookout.look(look) {
-            Some(next) => return next,
-            None => thread::park(),
-        }
+    let mut next = lookout.look(look);
+    while next.is_none() {
+        // Returns at once, and once, if the jobs before these were found without sleeping.
+        thread::park();
+        next = look();
     }
+    next.flatten()
 }
 
 impl<T> Drop for Thread<T> {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args};
 use quorate::http::{Endpoint, Serves};
 use quorate::runtime::{Client, ClientConfig, Handle, Server, ServerConfig};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tracing::{info, level_filters::LevelFilter, warn};
 
@@ -54,7 +54,12 @@ pub(crate) fn run(flags: Box<ServeFlags>, given: &ArgMatches) -> Result<Exit, Tr
         .with_target(false)
         .init();
     let config = plan::server_config(&settings, &sources)?;
-    let runtime = Runtime::new().map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
+    // Several threads of a runtime would wake each other all the time that one of them looks out.
+    let runtime = match config.poll_max.is_zero() {
+        true => Runtime::new(),
+        false => Builder::new_current_thread().enable_all().build(),
+    };
+    let runtime = runtime.map_err(|error| Trouble::wrong(format!("no threads: {error}")))?;
     runtime.block_on(serve(config, &settings, &sources))
 }
 
