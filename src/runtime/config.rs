@@ -39,7 +39,7 @@ pub struct ServerConfig {
     pub inline_machine: bool,
     /// How long the node's threads look out for what comes next before they sleep; zero, the
     /// default, lets them sleep at once. To wake them takes tens of microseconds, several times in
-    /// each request of a lone client: 200 µs save a quarter of a write's time, and more of a
+    /// each request of a lone client: 200 µs save a quarter of a write's time, and half of a
     /// read's. It costs up to a processor per thread while requests are under way: not for
     /// machines that have other things to do, and best on a tokio runtime of one thread, as others
     /// are woken meanwhile.
