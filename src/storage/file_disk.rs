@@ -273,12 +273,13 @@ fn parse(text: &str) -> Option<FileName> {
 /// Past the system's cache where the file system can do that: nobody will read them, and what is
 /// copied there takes a processor, and the disk at the worst time.
 fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; ZEROS + ALIGNMENT];
-    let zeros = &zeros[zeros.as_ptr().align_offset(ALIGNMENT)..][..ZEROS];
+    let most = usize::try_from(bytes).unwrap_or(ZEROS).min(ZEROS);
+    let zeros = vec![0; most + ALIGNMENT];
+    let zeros = &zeros[zeros.as_ptr().align_offset(ALIGNMENT)..][..most];
     let mut passes = pass_cache(file, true).is_ok();
     let mut offset = 0;
     while offset < bytes {
-        let left = usize::try_from(bytes - offset).unwrap_or(ZEROS).min(ZEROS);
+        let left = usize::try_from(bytes - offset).unwrap_or(most).min(most);
         let whole = left - left % ALIGNMENT;
         let next = if passes && whole > 0 { whole } else { left };
         match write_at(file, offset, &zeros[..next]) {
