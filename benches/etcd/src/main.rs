@@ -82,6 +82,7 @@ async fn compare(args: Args) -> Result<(), Box<dyn Error>> {
 async fn measure(args: Args) -> Result<(), Box<dyn Error>> {
     let root = tempfile::Builder::new().prefix("quorate-bench-").tempdir_in(&args.dir)?;
     let mut etcd = Etcd::start(root.path()).await?;
+    etcd.pause()?;
     let mut quorate = Quorate::start(root.path(), args.tls, args.poll_micros).await?;
     quorate.pause()?;
     let span = Duration::from_secs(args.seconds);
@@ -93,12 +94,12 @@ async fn measure(args: Args) -> Result<(), Box<dyn Error>> {
                 let connections = args.connections.unwrap_or(*clients).clamp(1, *clients);
                 let value_bytes = args.value_bytes;
                 let load = Load { kind, clients: *clients, connections, span, value_bytes };
+                etcd.resume().await?;
                 table.add("etcd", kind, *clients, load.run(&etcd).await?);
                 etcd.pause()?;
                 quorate.resume().await?;
                 table.add("quorate", kind, *clients, load.run(&quorate).await?);
                 quorate.pause()?;
-                etcd.resume().await?;
             }
         }
     }
