@@ -1,5 +1,6 @@
 //! The unit in which a disk tears: 508 bytes and a checksum that knows where it belongs.
 
+use std::array;
 use std::sync::LazyLock;
 
 /// What a disk writes as a whole, or not at all.
@@ -27,28 +28,45 @@ pub(crate) enum SectorState {
     Bad,
 }
 
-/// What a payload of zeros makes of a checksum: most sectors of a small flush are padding. A
-/// checksum is linear, so each of its bytes can be looked up by itself.
-struct AfterZeros {
+/// What makes up the checksum of a payload of zeros: most sectors of a small flush are padding. A
+/// checksum is linear, so what each byte before the payload adds to it can be looked up by itself.
+struct OfZeros {
     of_zero: u32,
-    of_bytes: [[u32; 256]; 4],
+    /// By the bytes of what the checksum starts with.
+    starts: [[u32; 256]; 4],
+    /// By the bytes of the sector's number.
+    numbers: [[u32; 256]; 8],
 }
 
-static AFTER_ZEROS: LazyLock<AfterZeros> = LazyLock::new(|| {
-    let after = |sum| crc32c::crc32c_append(sum, &[0; PAYLOAD_BYTES]);
-    let (of_zero, mut of_bytes) = (after(0), [[0; 256]; 4]);
-    for (place, sums) in of_bytes.iter_mut().enumerate() {
-        for (byte, sum) in (0..).zip(sums) {
-            *sum = after(byte << (8 * place)) ^ of_zero;
-        }
+static OF_ZEROS: LazyLock<OfZeros> = LazyLock::new(|| {
+    let sum = |start: u32, number: u64| {
+        let placed = crc32c::crc32c_append(start, &number.to_le_bytes());
+        crc32c::crc32c_append(placed, &[0; PAYLOAD_BYTES])
+    };
+    let of_zero = sum(0, 0);
+    let row = |of: &dyn Fn(u8) -> u32| {
+        let mut sums = [0; 256];
+        (0..=u8::MAX).zip(&mut sums).for_each(|(byte, sum)| *sum = of(byte) ^ of_zero);
+        sums
+    };
+    OfZeros {
+        of_zero,
+        starts: array::from_fn(|at| row(&|byte| sum(u32::from(byte) << (8 * at), 0))),
+        numbers: array::from_fn(|at| row(&|byte| sum(0, u64::from(byte) << (8 * at)))),
     }
-    AfterZeros { of_zero, of_bytes }
 });
+
+/// What these bytes add up to.
+fn looked_up<const N: usize>(bytes: [u8; N], sums: &[[u32; 256]; N]) -> u32 {
+    bytes.into_iter().zip(sums).fold(0, |sum, (byte, sums)| sum ^ sums[usize::from(byte)])
+}
 
 /// Seals and checks the sectors of one zone of one segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seal {
     start: u32,
+    /// The checksum of zeros in the first sector.
+    of_zeros: u32,
 }
 
 impl Seal {
@@ -59,24 +77,22 @@ impl Seal {
             Zone::Headers => 1,
             Zone::Bodies => 2,
         };
-        Seal { start: crc32c::crc32c(&key) }
+        let start = crc32c::crc32c(&key);
+        let OfZeros { of_zero, starts, .. } = &*OF_ZEROS;
+        Seal { start, of_zeros: of_zero ^ looked_up(start.to_le_bytes(), starts) }
     }
 
     /// Never 0, so that no sector that was written is all zeros.
     fn checksum(self, offset: u64, payload: &[u8]) -> u32 {
-        crc32c::crc32c_append(self.place(offset), payload).max(1)
+        let number = offset / SECTOR_BYTES as u64;
+        let placed = crc32c::crc32c_append(self.start, &number.to_le_bytes());
+        crc32c::crc32c_append(placed, payload).max(1)
     }
 
     /// The same of a whole payload of zeros.
     fn checksum_of_zeros(self, offset: u64) -> u32 {
-        let AfterZeros { of_zero, of_bytes } = &*AFTER_ZEROS;
-        let bytes = self.place(offset).to_le_bytes().into_iter().zip(of_bytes);
-        let sum = bytes.fold(*of_zero, |sum, (byte, sums)| sum ^ sums[usize::from(byte)]);
-        sum.max(1)
-    }
-
-    fn place(self, offset: u64) -> u32 {
-        crc32c::crc32c_append(self.start, &(offset / 512).to_le_bytes())
+        let number = offset / SECTOR_BYTES as u64;
+        (self.of_zeros ^ looked_up(number.to_le_bytes(), &OF_ZEROS.numbers)).max(1)
     }
 
     /// What the sector that was read at `offset` is.
@@ -215,7 +231,7 @@ mod tests {
     #[test]
     fn a_payload_of_zeros_has_the_checksum_of_any_other() {
         for salt in 0..100 {
-            let (seal, offset) = (Seal::new(salt, Zone::Bodies), salt * 4096);
+            let (seal, offset) = (Seal::new(salt, Zone::Bodies), (salt << (salt % 48)) * 512);
             let sum = seal.checksum(offset, &[0; PAYLOAD_BYTES]);
             assert_eq!(seal.checksum_of_zeros(offset), sum, "{salt}");
         }
