@@ -232,8 +232,17 @@ fn roll(results: Digest, entry: &Entry, outcome: Option<&Outcome>) -> Digest {
         }
     };
     let length = (carried.len() as u64).to_le_bytes();
-    let entry: [&[u8]; 5] = [&term, &index, &[payload], &length, carried];
-    Digest::of_parts(&[&results.0, &entry.concat(), &[kind], &number, reply])
+    Digest::of_parts(&[
+        &results.0,
+        &term,
+        &index,
+        &[payload],
+        &length,
+        carried,
+        &[kind],
+        &number,
+        reply,
+    ])
 }
 
 #[cfg(test)]

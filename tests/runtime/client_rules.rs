@@ -25,7 +25,6 @@ const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(700);
 
 /// What a played node does about a request.
-#[expect(clippy::large_enum_variant, reason = "one at a time, and mostly the large one")]
 enum Does {
     Tell(Told),
     /// It ends the connection.

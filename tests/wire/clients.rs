@@ -205,7 +205,7 @@ fn replies() -> Vec<Named<ClientReply>> {
         ("Changed", Told::Changed { id: id() }),
         ("Resigned", Told::Resigned),
         ("Begun", Told::Begun),
-        ("Report", Told::Report(report())),
+        ("Report", Told::Report(Box::new(report()))),
         ("Unknown", Told::Unknown),
     ];
     told.extend(freshnesses().map(|freshness| {

@@ -96,7 +96,6 @@ impl Network {
 }
 
 /// What comes after an attempt.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, taken apart at once")]
 enum Next {
     /// It is done.
     Done(Told),

@@ -244,7 +244,7 @@ impl Client {
 
     async fn report_by(&self, route: Route<'_>) -> Result<Report, ClientError> {
         match self.ask(route, Repeats::Harmless, Wanted::Report).await? {
-            Told::Report(report) => Ok(report),
+            Told::Report(report) => Ok(*report),
             _ => Err(self.nonsense()),
         }
     }

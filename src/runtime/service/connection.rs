@@ -30,9 +30,8 @@ pub(super) struct Connection {
     role: Role,
     /// Whether it passes on what others ask for.
     relays: bool,
-    handle: Handle,
-    /// Where to pass on what only the leader does, if the node does that.
-    relay: Option<Relay>,
+    /// The node, and where it passes on what only the leader does, if it does that.
+    node: Arc<(Handle, Option<Relay>)>,
     network: NetworkConfig,
     idle_max: Duration,
     stall_max: Duration,
@@ -55,7 +54,7 @@ type Held = (OwnedSemaphorePermit, Option<Share>);
 impl Connection {
     pub(super) fn new(
         (role, relays): (Role, bool),
-        (handle, relay): (Handle, Option<Relay>),
+        node: (Handle, Option<Relay>),
         (network, config): (&NetworkConfig, &ServiceConfig),
         bounds: Bounds,
     ) -> Connection {
@@ -63,8 +62,7 @@ impl Connection {
         Connection {
             role,
             relays,
-            handle,
-            relay,
+            node: Arc::new(node),
             network: network.clone(),
             idle_max: config.idle_max,
             stall_max: config.stall_max,
@@ -160,10 +158,10 @@ impl Connection {
             // Whoever would write it is gone only with the whole connection.
             Err(denial) => drop(replies.send(reply(Told::Refused(denial), None))),
             Ok(share) => {
-                let (handle, replies) = (self.handle.clone(), replies.clone());
-                let relay = self.relay.clone();
+                let (node, replies) = (Arc::clone(&self.node), replies.clone());
                 requests.spawn(async move {
-                    let told = carry_out(&handle, relay.as_ref(), wanted).await;
+                    let (handle, relay) = &*node;
+                    let told = carry_out(handle, relay.as_ref(), wanted).await;
                     let (told, share) = share.charge(told);
                     drop(replies.send(reply(told, Some(share))));
                 });

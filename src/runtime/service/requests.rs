@@ -119,7 +119,7 @@ pub(super) async fn carry_out(handle: &Handle, relay: Option<&Relay>, wanted: Wa
             Err(error) => failed(handle, &error, stopped(handle)),
         },
         Wanted::Report => match handle.report().await {
-            Ok(report) => Told::Report(report),
+            Ok(report) => Told::Report(Box::new(report)),
             Err(error) => failed(handle, &error, stopped(handle)),
         },
         ordered => obey(handle, ordered).await,

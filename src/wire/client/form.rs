@@ -231,6 +231,26 @@ pub(super) mod address {
     }
 }
 
+/// A report beside the replies, which are short.
+pub(super) mod report {
+    use crate::types::Report;
+    use crate::wire::client::form::ReportForm;
+    use serde::{Deserializer, Serializer};
+
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        report: &Report,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        ReportForm::serialize(report, serializer)
+    }
+
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Box<Report>, D::Error> {
+        ReportForm::deserialize(deserializer).map(Box::new)
+    }
+}
+
 /// A change as the bytes that [`Change::encode`](crate::types::Change::encode) gives.
 pub(super) mod change {
     use crate::types::Change;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::types::{Address, EntryId, Freshness, Index, NodeId, RejectReason, Report};
-use crate::wire::client::form::{FreshnessForm, RejectReasonForm, ReportForm, address};
+use crate::wire::client::form::{FreshnessForm, RejectReasonForm, address, report};
 use crate::wire::codec::{read, write};
 use crate::wire::error::{Flaw, WireError};
 use crate::wire::form::{EntryIdForm, IndexForm, NodeIdForm, bytes};
@@ -26,7 +26,6 @@ pub struct ClientReply {
 ///
 /// A new variant goes last: `tests/wire/golden.rs` holds what each one's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "a reply is taken apart where it comes in")]
 pub enum Told {
     /// The command was carried out: the state machine's reply.
     Replied {
@@ -96,7 +95,7 @@ pub enum Told {
     /// The node has begun to do it; a report tells how far it is.
     Begun,
     /// How the node is doing.
-    Report(#[serde(with = "ReportForm")] Report),
+    Report(#[serde(with = "report")] Box<Report>),
     /// Nothing happened, and nothing will.
     Rejected {
         /// Why.
