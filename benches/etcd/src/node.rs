@@ -1,6 +1,6 @@
 //! A node of quorate's: a map in memory, as durable as the log.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::error::Error;
 use std::io::{self, Cursor, Read};
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ pub(crate) struct NodeArgs {
 
 /// A command is the length of the key in a byte, the key, and the value; a query is the key.
 #[derive(Debug, Default)]
-struct Map(BTreeMap<Vec<u8>, Vec<u8>>);
+struct Map(HashMap<Vec<u8>, Vec<u8>>);
 
 pub(crate) fn put(key: &[u8], value: &[u8]) -> Vec<u8> {
     let length = u8::try_from(key.len()).expect("keys are short");
@@ -49,7 +49,10 @@ impl StateMachine for Map {
         if let Some((length, rest)) = command.split_first()
             && let Some((key, value)) = rest.split_at_checked(usize::from(*length))
         {
-            self.0.insert(key.to_vec(), value.to_vec());
+            match self.0.get_mut(key) {
+                Some(old) => value.clone_into(old),
+                None => _ = self.0.insert(key.to_vec(), value.to_vec()),
+            }
         }
         Vec::new()
     }
@@ -57,8 +60,11 @@ impl StateMachine for Map {
         self.0.get(key).cloned().unwrap_or_default()
     }
     fn snapshot(&self) -> Box<dyn Read + Send> {
+        // In their order: all nodes are to have the same snapshot.
+        let mut pairs: Vec<_> = self.0.iter().collect();
+        pairs.sort_unstable();
         let mut bytes = Vec::new();
-        for (key, value) in &self.0 {
+        for (key, value) in pairs {
             let command = put(key, value);
             bytes.extend((command.len() as u32).to_le_bytes());
             bytes.extend(command);
