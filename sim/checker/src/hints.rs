@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::budget::Budget;
 use crate::check::Parts;
-use crate::history::{History, OpId, Outcome, Part};
+use crate::history::{History, Moment, OpId, Outcome, Part};
 use crate::model::{Effect, Model};
 use crate::search::{Order, Trust, search_by};
 use crate::verdict::Verdict;
@@ -14,6 +14,8 @@ use crate::verdict::Verdict;
 pub enum Hint {
     /// [`Model::effect`], and [`Model::lapses`].
     Effect,
+    /// [`Model::shown_since`].
+    ShownSince,
     /// [`Model::cell`] and [`Model::cell_init`].
     Cell,
     /// [`Model::key`].
@@ -87,6 +89,7 @@ fn of_history<M: Model>(model: &M, history: &History<M::Op, M::Ret>) -> Result<(
     for place in 0..parts.len() {
         let part = Part::new(history, parts.ids(place));
         of_effects(model, part)?;
+        of_shown(model, part)?;
         let plain = searched(model, part, Trust::Nothing);
         good = good.zip(plain).map(|(before, here)| before && here);
         differs(plain, searched(model, part, Trust::Effects))
@@ -154,6 +157,31 @@ fn of_effects<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>) -> Result<(), 
                 let because = "what an overwrite leads to depends on the state before";
                 return Err((Hint::Effect, Some(id), because));
             }
+        }
+    }
+    Ok(())
+}
+
+/// What an observation shows, no order of what was asked before its moment leads to.
+fn of_shown<M: Model>(model: &M, part: Part<'_, M::Op, M::Ret>) -> Result<(), Wrong> {
+    let since = model.shown_since(part).into_iter().flatten();
+    for ((shows, operation), since) in part.iter().zip(since) {
+        let observes = operation.ret().is_some()
+            && model.effect(&operation.op, operation.ret()) == Effect::Observe;
+        if !observes || since == Moment(0) {
+            continue;
+        }
+        let before = part.history().with_outcomes(|id, operation| match id == shows {
+            true => operation.outcome.clone(),
+            false if operation.outcome == Outcome::Failed => Outcome::Failed,
+            false if operation.invoked < since => Outcome::Unknown,
+            false => Outcome::Failed,
+        });
+        let told = |id: &OpId| before.operation(*id).outcome != Outcome::Failed;
+        let ids: Vec<OpId> = part.ids().iter().copied().filter(told).collect();
+        if searched(model, Part::new(&before, &ids), Trust::Nothing) == Some(true) {
+            let because = "what it showed can have been so before the moment that is said";
+            return Err((Hint::ShownSince, Some(shows), because));
         }
     }
     Ok(())
@@ -257,6 +285,12 @@ mod tests {
             }
         }
 
+        fn shown_since(&self, part: Part<'_, Op, u8>) -> Option<Vec<Moment>> {
+            let late = |operation: &Operation<Op, u8>| Moment(operation.invoked.0 / 2);
+            let wrong = self.hint == Some(Hint::ShownSince);
+            wrong.then(|| part.iter().map(|(_, operation)| late(operation)).collect())
+        }
+
         fn decide(&self, part: Part<'_, Op, u8>, _: &Budget<'_>) -> Option<Verdict> {
             let long = part.len() > 4 && self.hint == Some(Hint::Decide);
             long.then_some(Verdict::Linearizable)
@@ -304,6 +338,7 @@ mod tests {
         assert_eq!(found(None, false), None);
         assert_eq!(found(Some(Hint::Effect), true), Some(Hint::Effect));
         assert_eq!(found(Some(Hint::Effect), false), Some(Hint::Effect));
+        assert_eq!(found(Some(Hint::ShownSince), false), Some(Hint::ShownSince));
         assert_eq!(found(Some(Hint::Cell), false), Some(Hint::Cell));
         assert_eq!(found(Some(Hint::Key), false), Some(Hint::Key));
         assert_eq!(found(Some(Hint::Decide), false), Some(Hint::Decide));

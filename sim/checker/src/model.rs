@@ -69,6 +69,15 @@ pub trait Model: Sync {
         None
     }
 
+    /// For each operation of `part`, all of one key, that returned and changed nothing: a moment
+    /// before which what it showed was never so, as nobody had asked for what would make it so. It
+    /// is asked where reads may be old; of other operations any moment will do. Nothing if that
+    /// cannot be told.
+    fn shown_since(&self, part: Part<'_, Self::Op, Self::Ret>) -> Option<Vec<Moment>> {
+        let _ = part;
+        None
+    }
+
     /// Bytes that `state` keeps where hashing it does not show them, such as texts that numbers in
     /// it stand for: they count as memory that a search holds.
     fn hidden_bytes(&self, state: &Self::State) -> usize {

@@ -1,5 +1,6 @@
 //! What operations carry: data as files have it, and small numbers that stand for it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
@@ -19,6 +20,17 @@ pub enum Datum {
     Text(String),
     /// Several, in order.
     List(Vec<Datum>),
+}
+
+impl Datum {
+    /// The text that more may be appended to.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        match self {
+            Datum::Null => Cow::Borrowed(""),
+            Datum::Text(text) => Cow::Borrowed(text.as_str()),
+            other => Cow::Owned(other.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for Datum {

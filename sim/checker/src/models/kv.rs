@@ -1,6 +1,5 @@
 //! Keys with one value each that is read, written, appended to, and compared and set.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use crate::budget::Budget;
 use crate::history::{Moment, Part};
 use crate::model::{Cell, Effect, Model};
 use crate::models::lapses::{Word, lapses};
+use crate::models::since::{Trace, shown_since};
 use crate::stream::Stream;
 use crate::value::{Datum, Value, Values};
 use crate::verdict::Verdict;
@@ -65,11 +65,7 @@ impl Kv {
     /// What `value` is with the text of `more` after it.
     fn appended(&self, value: Value, more: Value) -> Value {
         let text = self.values.with(|data| {
-            let text = |value: Value| match &data[value.0 as usize] {
-                Datum::Null => Cow::Borrowed(""),
-                Datum::Text(text) => Cow::Borrowed(text.as_str()),
-                other => Cow::Owned(other.to_string()),
-            };
+            let text = |value: Value| data[value.0 as usize].text();
             [text(value), text(more)].concat()
         });
         self.values.of(Datum::Text(text))
@@ -141,6 +137,10 @@ impl Model for Kv {
 
     fn lapses(&self, part: Part<'_, KvOp, KvRet>, end: Moment) -> Option<Vec<Moment>> {
         self.values.with(|data| lapses(part, end, data, word))
+    }
+
+    fn shown_since(&self, part: Part<'_, KvOp, KvRet>) -> Option<Vec<Moment>> {
+        Some(self.values.with(|data| shown_since(part, self.init, data, trace)))
     }
 
     /// Appending makes texts that stay.
@@ -244,6 +244,16 @@ fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
         }
         (KvCall::Put(_), Some(KvRet::Value(_))) => Told::Otherwise,
         _ => Told::Nonsense,
+    }
+}
+
+/// What `op`, if it returned `ret`, has to do with what others of its key show.
+fn trace(op: &KvOp, ret: Option<&KvRet>) -> Trace {
+    match (op.call, ret) {
+        (KvCall::Get | KvCall::Cas { .. }, Some(KvRet::Value(value))) => Trace::Shows(*value),
+        (KvCall::Get, _) | (KvCall::Cas { .. }, Some(KvRet::Swapped(false))) => Trace::Nothing,
+        (KvCall::Put(written) | KvCall::Cas { to: written, .. }, _) => Trace::Writes(written),
+        (KvCall::Append(more), _) => Trace::Appends(more),
     }
 }
 

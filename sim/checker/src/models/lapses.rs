@@ -93,11 +93,7 @@ pub(super) fn lapses<O, R>(
         let at = operation.returned();
         (word(&operation.op, operation.ret().filter(|_| at <= end)), at)
     }))?;
-    let text = |value: Value| match &data[value.0 as usize] {
-        Datum::Null => Cow::Borrowed(""),
-        Datum::Text(text) => Cow::Borrowed(text.as_str()),
-        other => Cow::Owned(other.to_string()),
-    };
+    let text = |value: Value| data[value.0 as usize].text();
     let texts: Vec<Cow<'_, str>> = seen.iter().map(|(value, _)| text(*value)).collect();
     let bytes: usize = texts.iter().map(|text| text.len()).sum();
     if bytes.saturating_mul(unknown.len()) > LOOK_BYTES_MAX {

@@ -10,6 +10,7 @@ mod lock;
 mod queue;
 mod register;
 mod set;
+mod since;
 mod stack;
 mod transactions;
 

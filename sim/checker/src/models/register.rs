@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::budget::Budget;
-use crate::history::Part;
+use crate::history::{Moment, Part};
 use crate::model::{Cell, Effect, Model};
+use crate::models::since::{Trace, shown_since};
 use crate::stream::Stream;
 use crate::value::{Value, Values};
 use crate::verdict::Verdict;
@@ -73,6 +74,17 @@ impl Model for Register {
             (RegisterOp::Write(_), _) => Effect::Overwrite,
             (RegisterOp::Cas { .. }, _) => Effect::Update,
         }
+    }
+
+    fn shown_since(&self, part: Part<'_, RegisterOp, RegisterRet>) -> Option<Vec<Moment>> {
+        let trace = |op: &RegisterOp, ret: Option<&RegisterRet>| match (*op, ret) {
+            (RegisterOp::Read, Some(RegisterRet::Value(value))) => Trace::Shows(*value),
+            (RegisterOp::Write(written) | RegisterOp::Cas { to: written, .. }, _) => {
+                Trace::Writes(written)
+            }
+            (RegisterOp::Read, _) => Trace::Nothing,
+        };
+        Some(shown_since(part, self.init, &[], trace))
     }
 
     fn stream(self: Arc<Self>) -> Option<Stream<RegisterOp, RegisterRet>> {

@@ -1,6 +1,7 @@
 //! What the reads of a history promise: how old what they show may be, and in which order.
 
-use crate::history::{History, Moment, OpId, Operation};
+use crate::check::Parts;
+use crate::history::{History, Moment, OpId, Operation, Part};
 use crate::model::{Effect, Model};
 
 /// How old what a read shows may be.
@@ -44,8 +45,8 @@ pub struct Promise<'a, O, R> {
     pub session: Session,
 }
 
-/// For each operation that may show something old, the first moment that is not too old: just
-/// before it begins what it may show.
+/// For each operation that may show something old, the first moment that is not too old, and at
+/// which what it shows can have been so: just before it begins what it may show.
 pub(crate) fn earliest<M: Model>(
     model: &M,
     history: &History<M::Op, M::Ret>,
@@ -71,5 +72,19 @@ pub(crate) fn earliest<M: Model>(
             }
         }
     };
-    (0..).map(OpId).zip(operations).map(of).collect()
+    let mut earliest: Vec<Option<Moment>> = (0..).map(OpId).zip(operations).map(of).collect();
+    if earliest.iter().all(Option::is_none) {
+        return earliest;
+    }
+    let parts = Parts::new(model, history);
+    for place in 0..parts.len() {
+        let part = Part::new(history, parts.ids(place));
+        let since = model.shown_since(part).into_iter().flatten();
+        for ((OpId(id), operation), since) in part.iter().zip(since) {
+            if let Some(earliest) = &mut earliest[id as usize] {
+                *earliest = since.min(operation.invoked).max(*earliest);
+            }
+        }
+    }
+    earliest
 }

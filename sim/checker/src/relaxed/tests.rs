@@ -161,6 +161,32 @@ fn old_reads_are_what_they_are_by_definition() {
 }
 
 #[test]
+fn what_was_shown_was_asked_for_before() {
+    let recorder = Recorder::new();
+    let model = Kv::default();
+    let [key, a, b, ab] = ["k", "a", "b", "ab"].map(|text| model.values.of(text));
+    let asked = |call| recorder.invoke(Client(0), KvOp { key, call });
+    asked(KvCall::Get).returned(KvRet::Value(Value::NULL));
+    asked(KvCall::Put(a)).returned(KvRet::Written);
+    asked(KvCall::Append(b)).returned(KvRet::Written);
+    for shown in [ab, a, Value::NULL] {
+        asked(KvCall::Get).returned(KvRet::Value(shown));
+    }
+    let history = recorder.history();
+    let freshness = &|_, _: &Operation<KvOp, KvRet>| Freshness::Local;
+    let clock = &|moment: Moment| u64::from(moment.0);
+    let promise = Promise { freshness, clock, session: Session::Free };
+    let found = super::promise::earliest(&model, &history, &promise);
+    let put = history.operation(OpId(1)).invoked;
+    let appended = history.operation(OpId(2)).invoked;
+    let expected = [Moment(0), appended, put, Moment(0)].map(Some);
+    assert_eq!([found[0], found[3], found[4], found[5]], expected);
+    assert_eq!(found[1..3], [None, None]);
+    let verdict = staleness::check(&model, &history, &promise, &Budget::default());
+    assert_eq!(verdict, Verdict::Linearizable);
+}
+
+#[test]
 fn sessions_are_what_they_are_by_definition() {
     for freshness in [Freshness::Bounded(20), Freshness::Local] {
         let free = stale(freshness, Session::Free);
