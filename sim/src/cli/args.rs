@@ -281,7 +281,7 @@ pub(crate) struct ShrinkArguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct BenchArguments {
-    /// How often each measurement is repeated; the medians are printed
+    /// How often each measurement is repeated; the least of each seed counts
     #[arg(long, value_name = "N", default_value = "3")]
     pub(crate) repetitions: NonZeroUsize,
     /// Prints the measurements as JSON

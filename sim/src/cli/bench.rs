@@ -16,7 +16,7 @@ use crate::outcome::Tally;
 use crate::profile::Profile;
 use crate::run::RunOptions;
 use crate::rung::Rung;
-use crate::summary::{Summary, median};
+use crate::summary::Summary;
 use crate::sweep::SeedRun;
 
 /// The runs that are measured: five nodes, every fault kind.
@@ -30,11 +30,13 @@ const LONG: u32 = 10;
 
 /// One measurement: some seeds, one after the other, on this thread.
 struct Measurement {
-    cpu: Duration,
+    /// What each took.
+    cpu: Vec<Duration>,
     tally: Tally,
 }
 
-/// What all repetitions came to; each number is a median.
+/// What all repetitions came to, by the least that each seed took in any: whatever else a machine
+/// does makes a seed slower, and never faster.
 #[derive(Debug, Serialize)]
 struct Figures {
     repetitions: usize,
@@ -50,13 +52,12 @@ struct Figures {
     simulated_seconds_per_cpu_second: u64,
 }
 
-/// The measurements of all repetitions, by what was run.
-#[derive(Default)]
+/// The measurements, by what was run.
 struct Measured {
-    checked: Vec<Measurement>,
-    unchecked: Vec<Measurement>,
-    long: Vec<Measurement>,
-    far: Vec<Measurement>,
+    checked: Measurement,
+    unchecked: Measurement,
+    long: Measurement,
+    far: Measurement,
 }
 
 /// Measures and prints.
@@ -70,18 +71,16 @@ pub(crate) fn go(program: &Program, arguments: &BenchArguments) -> Result<Exit, 
     let unchecked = RunOptions { checks: false, ..usual.clone() };
     let long = RunOptions { length: LONG, ..usual.clone() };
     let repetitions = arguments.repetitions.get();
-    let mut measured = Measured::default();
+    let mut least: [Option<Measurement>; 4] = [const { None }; 4];
     // Measurements take turns, so that a slow spell of the machine meets all of them.
     for repetition in 1..=repetitions {
         eprintln!("repetition {repetition} of {repetitions}");
-        for (options, runs) in [
-            (&usual, &mut measured.checked),
-            (&unchecked, &mut measured.unchecked),
-            (&long, &mut measured.long),
-            (&far, &mut measured.far),
-        ] {
+        for (options, least) in [&usual, &unchecked, &long, &far].into_iter().zip(&mut least) {
             match measure(program, options) {
-                Ok(measurement) => runs.push(measurement),
+                Ok(measurement) => match least {
+                    Some(least) => least.lower_to(&measurement),
+                    None => *least = Some(measurement),
+                },
                 Err((exit, text)) => {
                     console::say(&text);
                     return Ok(exit);
@@ -89,18 +88,36 @@ pub(crate) fn go(program: &Program, arguments: &BenchArguments) -> Result<Exit, 
             }
         }
     }
-    let figures = figures(&measured);
+    let [checked, unchecked, long, far] =
+        least.map(|least| least.expect("there is at least one repetition"));
+    let figures = figures(repetitions, &Measured { checked, unchecked, long, far });
     console::say(&if arguments.json { json(&figures) } else { lines(&figures) });
     Ok(Exit::Fine)
 }
 
+impl Measurement {
+    /// Keeps the less of what each seed took.
+    fn lower_to(&mut self, other: &Measurement) {
+        self.cpu.iter_mut().zip(&other.cpu).for_each(|(least, cpu)| *least = *cpu.min(least));
+    }
+
+    fn cpu(&self) -> Duration {
+        self.cpu.iter().sum()
+    }
+
+    fn rate(&self, of: u64) -> u64 {
+        rate(of, self.cpu())
+    }
+}
+
 /// Runs the seeds, or tells of the first that fails: a run cut short measures nothing.
 fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, (Exit, String)> {
-    let mut summary = Summary::default();
+    let (mut summary, mut all) = (Summary::default(), Vec::new());
     for seed in 0..SEEDS {
         let started = clock::thread_cpu();
         let outcome = panics::run(seed, options);
         let cpu = clock::thread_cpu().saturating_sub(started);
+        all.push(cpu);
         summary.add(&SeedRun { outcome, cpu, rechecked: false });
         if let Some(failed) = summary.failed.first() {
             let family = Family { profile: options.profile, rung: options.rung };
@@ -110,36 +127,28 @@ fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, (Exit
             ));
         }
     }
-    Ok(Measurement { cpu: summary.cpu, tally: summary.tally })
+    Ok(Measurement { cpu: all, tally: summary.tally })
 }
 
-fn figures(Measured { checked, unchecked, long, far }: &Measured) -> Figures {
-    let events = |runs: &[Measurement]| median_of(runs, |m| rate(m.tally.events, m.cpu));
-    let ratios: Vec<u64> = checked.iter().zip(long).map(|(one, ten)| ratio(one, ten)).collect();
+fn figures(repetitions: usize, Measured { checked, unchecked, long, far }: &Measured) -> Figures {
+    let events = |m: &Measurement| m.rate(m.tally.events);
     Figures {
-        repetitions: checked.len(),
+        repetitions,
         seeds: SEEDS,
-        events: checked.first().map_or(0, |measurement| measurement.tally.events),
+        events: checked.tally.events,
         events_per_cpu_second: events(checked),
-        operations_checked_per_cpu_second: median_of(checked, |m| {
-            rate(m.tally.operations_checked, m.cpu)
-        }),
+        operations_checked_per_cpu_second: checked.rate(checked.tally.operations_checked),
         events_per_cpu_second_without_checks: events(unchecked),
         events_per_cpu_second_of_long_runs: events(long),
-        cost_ratio_permille: median(&ratios),
-        simulated_seconds_per_cpu_second: median_of(far, |m| {
-            rate(m.tally.simulated.as_secs(), m.cpu)
-        }),
+        cost_ratio_permille: ratio(checked, long),
+        simulated_seconds_per_cpu_second: far.rate(far.tally.simulated.as_secs()),
     }
-}
-
-fn median_of(runs: &[Measurement], figure: impl Fn(&Measurement) -> u64) -> u64 {
-    median(&runs.iter().map(figure).collect::<Vec<_>>())
 }
 
 /// What an event of the long runs costs, in thousandths of what one of the others costs.
 fn ratio(usual: &Measurement, long: &Measurement) -> u64 {
-    let spent = |m: &Measurement, by: &Measurement| m.cpu.as_nanos() * u128::from(by.tally.events);
+    let spent =
+        |m: &Measurement, by: &Measurement| m.cpu().as_nanos() * u128::from(by.tally.events);
     let permille = (spent(long, usual) * 1000).checked_div(spent(usual, long));
     permille.and_then(|permille| u64::try_from(permille).ok()).unwrap_or(0)
 }
@@ -174,7 +183,7 @@ fn lines(figures: &Figures) -> String {
         (
             "measured",
             format!(
-                "one core, five nodes, {}, {} events, median of {}",
+                "one core, five nodes, {}, {} events, the least of {}",
                 counted(figures.seeds, "seed"),
                 grouped(figures.events),
                 counted(figures.repetitions as u64, "repetition"),
@@ -190,8 +199,8 @@ mod tests {
 
     #[test]
     fn the_cost_of_an_event_is_compared_across_lengths() {
-        let measurement = |millis, events| Measurement {
-            cpu: Duration::from_millis(millis),
+        let measurement = |millis: [u64; 2], events| Measurement {
+            cpu: millis.map(Duration::from_millis).to_vec(),
             tally: Tally {
                 events,
                 operations_checked: events / 10,
@@ -199,11 +208,14 @@ mod tests {
                 ..Tally::default()
             },
         };
-        let usual = || vec![measurement(100, 1000), measurement(100, 1000), measurement(900, 1000)];
-        let long =
-            vec![measurement(1100, 10_000), measurement(1100, 10_000), measurement(1, 10_000)];
+        let usual = || {
+            let mut usual = measurement([90, 40], 1000);
+            usual.lower_to(&measurement([60, 900], 1000));
+            usual
+        };
+        let long = measurement([600, 500], 10_000);
         let measured = Measured { checked: usual(), unchecked: usual(), long, far: usual() };
-        let figures = figures(&measured);
+        let figures = figures(2, &measured);
         assert_eq!(figures.events_per_cpu_second, 10_000);
         assert_eq!(figures.operations_checked_per_cpu_second, 1_000);
         assert_eq!(figures.cost_ratio_permille, 1_100);
