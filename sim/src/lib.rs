@@ -10,7 +10,6 @@
 //! assert_eq!(outcome, run(7, &RunOptions::default()), "the same seed, the same run");
 //! ```
 
-pub mod chain;
 pub mod check;
 pub mod choice;
 #[cfg(feature = "cli")]

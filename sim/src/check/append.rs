@@ -24,9 +24,9 @@ pub(super) fn stepped(model: &Model, slot: Slot, status: &Status) -> Verdict {
         let id = node.id;
         return S17.broken(format!("{id} believes {believed} durable but its disk ends at {held}"));
     }
-    let chain = node.memory.log.chain_at(believed);
-    if chain.is_some() && chain != node.disk.log.chain_at(believed) {
-        let (id, other) = (node.id, node.disk.log.id_at(believed).unwrap_or_default());
+    let (has, other) = (node.memory.log.id_at(believed), node.disk.log.id_at(believed));
+    if has.is_some() && has != other {
+        let (id, other) = (node.id, other.unwrap_or_default());
         return S17.broken(format!(
             "{id} believes {believed} durable but its disk has another log up to {other}"
         ));
@@ -112,7 +112,7 @@ impl Acknowledgements {
 fn acknowledged(model: &Model, from: Slot, message: &Message, matched: Index) -> Verdict {
     let node = model.node(from);
     let (id, to, term) = (node.id, message.to, message.term);
-    let Some(chain) = node.disk.log.chain_at(matched) else {
+    let Some(held) = node.disk.log.id_at(matched) else {
         let held = node.disk.log.last();
         return S6.broken(format!(
             "{id} acknowledges {matched} to {to} in {term} while its disk ends at {held}"
@@ -129,14 +129,12 @@ fn acknowledged(model: &Model, from: Slot, message: &Message, matched: Index) ->
         ));
     }
     // What a lagging driver has not given to the leader's disk yet is not known here.
-    if leader.memory.log.chain_at(matched).is_none_or(|leaders| leaders == chain) {
+    let Some(has) = leader.memory.log.id_at(matched).filter(|has| *has != held) else {
         return Ok(());
-    }
-    let held = node.disk.log.id_at(matched).unwrap_or_default();
-    let has = leader.memory.log.id_at(matched).unwrap_or_default();
+    };
     S6.broken(format!(
         "{id} acknowledges {matched} to {to} in {term} with {held} on its disk, where the leader \
-         has {has} after another prefix"
+         has {has}"
     ))
 }
 
@@ -149,13 +147,12 @@ fn is_verified(model: &Model, from: Slot, message: &Message, verified: Index) ->
     if !leader.leads(term) || !node.status.is_some_and(known) {
         return Ok(());
     }
-    let (ours, theirs) = (&node.memory.log, &leader.memory.log);
-    if theirs.at(verified).is_none() || ours.chain_at(verified) == theirs.chain_at(verified) {
+    let ours = node.memory.log.id_at(verified);
+    let Some(leads) = leader.memory.log.id_at(verified).filter(|leads| Some(*leads) != ours) else {
         return Ok(());
-    }
+    };
     let (id, to) = (node.id, message.to);
-    let has = ours.id_at(verified).unwrap_or_default();
-    let leads = theirs.id_at(verified).unwrap_or_default();
+    let has = ours.unwrap_or_default();
     S6.broken(format!(
         "{id} takes its log up to {has} for that of {to} in {term}, which has {leads} there"
     ))

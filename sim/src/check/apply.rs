@@ -2,7 +2,6 @@
 
 use quorate::types::{Entry, Index};
 
-use crate::chain;
 use crate::check::finding::{S11, S15, Verdict};
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
@@ -40,9 +39,9 @@ impl Apply {
             if index > committed {
                 return S15.broken(format!("{id} applies {index} with commit index {committed}"));
             }
-            let before = model.committed.chain_at(applied).unwrap_or(chain::EMPTY);
-            if Some(chain::extend(before, entry)) != model.committed.chain_at(index) {
-                let decided = model.committed.id_at(index).unwrap_or_default();
+            let decided = model.committed.id_at(index);
+            if decided != Some(entry.id) || !model.entries.has(entry) {
+                let decided = decided.unwrap_or_default();
                 let what = if decided == entry.id { " with other content" } else { "" };
                 let entry = entry.id;
                 return S11

@@ -136,7 +136,8 @@ impl Sends {
 impl Bounds {
     pub(super) fn stepped(&self, model: &Model, slot: Slot, status: &Status) -> Verdict {
         let log = &model.node(slot).memory.log;
-        let unsure = usize::try_from(log.bytes_after(status.durable)).unwrap_or(usize::MAX);
+        let unsure =
+            usize::try_from(log.bytes_after(status.durable, &model.entries)).unwrap_or(usize::MAX);
         let tail_max = self.tail_bytes_max.saturating_add(unsure);
         // A candidate's requests, one for each voter, wait beyond the bound.
         let outbox_max = self.outbox_messages_max.saturating_add(model.nodes.len());
@@ -166,7 +167,8 @@ impl Bounds {
         let Some(Entry { id: at, .. }) = taken else { return Ok(()) };
         let (log, max) = (&node.memory.log, self.unapplied_bytes_max as u64);
         // A membership that follows at once is let in whatever its size.
-        let is = log.bytes_after(status.applied).saturating_sub(log.bytes_after(at.index));
+        let bytes_after = |index| log.bytes_after(index, &model.entries);
+        let is = bytes_after(status.applied).saturating_sub(bytes_after(at.index));
         if is <= max {
             return Ok(());
         }

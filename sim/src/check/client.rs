@@ -9,6 +9,7 @@ use quorate::types::{EntryId, Freshness, Index, NodeId, ReadLevel, Term};
 use crate::check::finding::{S18, S19, S20, Verdict};
 use crate::check::model::Model;
 use crate::check::states::States;
+use crate::digest;
 use crate::request::{OpId, Said};
 use crate::time::SimTime;
 
@@ -16,7 +17,9 @@ use crate::time::SimTime;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clients {
     /// By number; those in a session that never got a number in the log's order are missing.
-    ops: BTreeMap<OpId, Op>,
+    ops: Vec<Option<Op>>,
+    /// The reads among them that have not ended.
+    reads: BTreeMap<OpId, Read>,
     /// The highest index that a completed operation took effect at, or showed to its client.
     floor: Index,
     /// When that rose, and to what.
@@ -32,16 +35,14 @@ pub(super) struct Clients {
 struct Op {
     /// What was completed before it was invoked lies here or below.
     floor: Index,
-    /// What it asks, if it reads.
-    read: Option<Read>,
     /// Whether it proposes, and in which session as which request.
     proposes: Option<Option<(SessionId, Sequence)>>,
     /// Where its command was first committed.
     place: Option<Index>,
     /// Where the user's state machine carried it out.
     executed: Option<Index>,
-    /// The first reply.
-    reply: Option<Outcome>,
+    /// The hash of the first reply.
+    reply: Option<u64>,
     ended: Option<Ended>,
 }
 
@@ -78,23 +79,23 @@ pub(super) struct Answer {
 
 impl Clients {
     pub(super) fn proposed(&mut self, op: OpId, session: Option<(SessionId, Sequence)>) {
-        self.invoked(op, None, Some(session));
+        self.invoked(op, Some(session));
     }
 
     pub(super) fn asked(&mut self, op: OpId, read: Read) {
-        self.invoked(op, Some(read), None);
+        self.invoked(op, None);
+        self.reads.insert(op, read);
     }
 
-    fn invoked(
-        &mut self,
-        op: OpId,
-        read: Option<Read>,
-        proposes: Option<Option<(SessionId, Sequence)>>,
-    ) {
+    fn invoked(&mut self, op: OpId, proposes: Option<Option<(SessionId, Sequence)>>) {
         let floor = self.floor;
         let (place, executed, reply, ended) = (None, None, None, None);
-        let new = Op { floor, read, proposes, place, executed, reply, ended };
-        let earlier = self.ops.insert(op, new);
+        let new = Op { floor, proposes, place, executed, reply, ended };
+        let number = place_of(op);
+        if number >= self.ops.len() {
+            self.ops.resize(number + 1, None);
+        }
+        let earlier = self.ops[number].replace(new);
         assert!(earlier.is_none(), "an operation is invoked once");
     }
 
@@ -113,7 +114,12 @@ impl Clients {
     }
 
     fn op(&mut self, op: OpId) -> &mut Op {
-        self.ops.get_mut(&op).expect("an operation is invoked before it ends")
+        self.known(op).expect("an operation is invoked before it ends")
+    }
+
+    /// The operation, if it was invoked.
+    fn known(&mut self, op: OpId) -> Option<&mut Op> {
+        self.ops.get_mut(place_of(op))?.as_mut()
     }
 
     /// Ends an operation, once.
@@ -132,7 +138,7 @@ impl Clients {
         while self.learned < model.committed.last() {
             self.learned = self.learned.next();
             let id = model.committed.id_at(self.learned).unwrap_or_default();
-            match model.entries.get(id).map(|entry| entry.said) {
+            match model.entries.said(id) {
                 Some(Said::Command { op, session }) => self.takes_effect(id, op, session)?,
                 Some(Said::Nonsense) => {
                     return S19.broken(format!("{id} commits a command that nobody proposed"));
@@ -149,7 +155,8 @@ impl Clients {
         op: OpId,
         session: Option<(SessionId, Sequence)>,
     ) -> Verdict {
-        let Some(operation) = self.ops.get_mut(&op).filter(|o| o.proposes == Some(session)) else {
+        let known = self.known(op).filter(|known| known.proposes == Some(session));
+        let Some(operation) = known else {
             return S19.broken(format!("{id} commits a command that nobody proposed"));
         };
         let number = op.0;
@@ -195,9 +202,9 @@ impl Clients {
         now: SimTime,
     ) -> Verdict {
         let number = op.0;
-        let here = model.entries.get(id).map(|entry| entry.said);
+        let here = model.entries.said(id);
         let same = matches!(here, Some(Said::Command { op: other, .. }) if other == op);
-        if model.committed.id_at(id.index) != Some(id) {
+        if !model.committed.has(id) {
             let reached = model.committed.last_id();
             return S18.broken(format!(
                 "operation {number} is acknowledged at {id}, which is not in the log committed \
@@ -209,16 +216,17 @@ impl Clients {
                 .broken(format!("operation {number} is acknowledged at {id}, where another is"));
         }
         let operation = self.op(op);
-        let Outcome::Reply(_) = outcome else { return operation.declined(number, outcome) };
+        let Outcome::Reply(reply) = outcome else { return operation.declined(number, outcome) };
+        let reply = digest::of_bytes(reply);
         let Some(executed) = operation.executed.filter(|executed| *executed <= id.index) else {
             return S19.broken(format!(
                 "operation {number} has a reply at {id}, though it was not carried out by then"
             ));
         };
-        if operation.reply.as_ref().is_some_and(|first| first != outcome) {
+        if operation.reply.is_some_and(|first| first != reply) {
             return S19.broken(format!("operation {number} has another reply at {id} than before"));
         }
-        operation.reply = Some(outcome.clone());
+        operation.reply = Some(reply);
         if operation.ended.is_none() {
             operation.ended = Some(Ended::Replied);
         } else if operation.proposes == Some(None) {
@@ -238,9 +246,9 @@ impl Clients {
         answer: Answer,
         (now, drift_ppm): (SimTime, u32),
     ) -> Verdict<Read> {
-        let operation = self.end(op, Ended::Served)?;
-        let read = operation.read.take().expect("what is served was asked");
-        let (floor, Answer { node, freshness, index, applied, state }) = (operation.floor, answer);
+        let floor = self.end(op, Ended::Served)?.floor;
+        let read = self.reads.remove(&op).expect("what is served was asked");
+        let Answer { node, freshness, index, applied, state } = answer;
         let OpId(number) = op;
         if !is_enough(freshness, read.level) {
             return S20.broken(format!(
@@ -291,6 +299,7 @@ impl Clients {
     }
 
     pub(super) fn rejected(&mut self, op: OpId) -> Verdict {
+        self.reads.remove(&op);
         match self.end(op, Ended::Rejected)?.place {
             None => Ok(()),
             Some(place) => {
@@ -301,10 +310,12 @@ impl Clients {
 
     /// Whether the operation has not ended.
     pub(super) fn waits(&self, op: OpId) -> bool {
-        self.ops.get(&op).is_some_and(|op| op.ended.is_none())
+        let op = self.ops.get(place_of(op)).and_then(Option::as_ref);
+        op.is_some_and(|op| op.ended.is_none())
     }
 
     pub(super) fn unknown(&mut self, op: OpId) -> Verdict {
+        self.reads.remove(&op);
         self.end(op, Ended::Unknown).map(|_| ())
     }
 
@@ -320,11 +331,16 @@ impl Clients {
 
     /// The run is over: every operation has ended.
     pub(super) fn all_ended(&self) -> Verdict {
-        match self.ops.iter().find(|(_, op)| op.ended.is_none()) {
+        let waits = |op: &Option<Op>| op.as_ref().is_some_and(|op| op.ended.is_none());
+        match self.ops.iter().position(waits) {
             None => Ok(()),
-            Some((op, _)) => S19.broken(format!("operation {} has no outcome at the end", op.0)),
+            Some(op) => S19.broken(format!("operation {op} has no outcome at the end")),
         }
     }
+}
+
+fn place_of(op: OpId) -> usize {
+    usize::try_from(op.0).expect("a run's operations fit into memory")
 }
 
 /// Whether an answer so fresh is fresh enough.

@@ -81,12 +81,12 @@ impl Commit {
             return Ok(());
         }
         self.compared[slot.0] = index;
-        if log.chain_at(index) == model.committed.chain_at(index) {
+        let (has, decided) = (log.id_at(index), model.committed.id_at(index));
+        if has == decided {
             return Ok(());
         }
-        let (id, has) = (status.id, log.id_at(index).unwrap_or_default());
-        let decided = model.committed.id_at(index).unwrap_or_default();
-        S11.broken(format!("{id} commits {has} where {decided} with its prefix is committed"))
+        let (id, has, decided) = (status.id, has.unwrap_or_default(), decided.unwrap_or_default());
+        S11.broken(format!("{id} commits {has} where {decided} is committed"))
     }
 }
 
@@ -94,16 +94,15 @@ impl Commit {
 /// Of a voter that lost its disk the leader may not know yet: then the disk that is gone had it.
 pub(super) fn on_all_live(model: &Model, id: NodeId, entry: EntryId, live: &[NodeId]) -> Verdict {
     let (leader, index) = (model.slot(id), entry.index);
-    if model.committed.id_at(index) != Some(entry) {
+    if !model.committed.has(entry) {
         return S33.broken(format!("{id} answers {entry}, which is not committed"));
     }
-    let chain = model.committed.chain_at(index);
     let electorate = model.electorate(leader);
     let voters = model.slots().filter(|slot| electorate.is_voter(*slot));
     for slot in voters.filter(|slot| *slot == leader || live.contains(&model.node(*slot).id)) {
         let node = model.node(slot);
         let named = node.named_by(&electorate.membership).map(|named| node.disk_of(named));
-        if named.is_some_and(|disk| disk.log.chain_at(index) != chain) {
+        if named.is_some_and(|disk| !disk.log.has(entry)) {
             let held = held(node, index);
             return S33.broken(format!("{id} answers {entry} for all live voters, but {held}"));
         }
@@ -149,13 +148,13 @@ fn survives(model: &Model, slot: Slot, status: &Status) -> Verdict {
 /// Which node's disk has, up to `index`, what the electorate holds so; or how near it comes.
 fn holder(model: &Model, electorate: &Electorate, index: Index) -> (Option<Slot>, Decision) {
     let mut nearest = Decision::None;
-    let chain = |slot: Slot| {
+    let id = |slot: Slot| {
         let node = model.node(slot);
-        node.disk_of(node.named_by(&electorate.membership)?).log.chain_at(index)
+        node.disk_of(node.named_by(&electorate.membership)?).log.id_at(index)
     };
     for slot in model.slots() {
-        let Some(has) = chain(slot) else { continue };
-        let holds = |slot: &Slot| chain(*slot) == Some(has);
+        let Some(has) = id(slot) else { continue };
+        let holds = |slot: &Slot| id(*slot) == Some(has);
         // Each voter may be the last survivor.
         let lacks = |slot: Slot| electorate.is_voter(slot) && !holds(&slot);
         if model.survives && model.slots().any(lacks) {
@@ -203,9 +202,9 @@ fn extend(model: &mut Model, slot: Slot, index: Index, after: &Membership) -> Ve
     let node = &model.nodes[chosen.0];
     let which = node.named_by(&by).expect("it holds what is committed");
     let log = &node.disk_of(which).log;
-    if log.chain_at(reached) != model.committed.chain_at(reached) {
+    let decided = model.committed.last_id();
+    if log.id_at(reached) != Some(decided) {
         let has = log.id_at(reached).unwrap_or_default();
-        let decided = model.committed.last_id();
         return S11.broken(format!(
             "{id} commits {index} on a quorum that has {has} where {decided} is committed"
         ));
@@ -216,9 +215,9 @@ fn extend(model: &mut Model, slot: Slot, index: Index, after: &Membership) -> Ve
 
 /// Whether it would be committed if a disk counted in the place of one that is lost.
 fn replaced(model: &Model, electorate: &Electorate, index: Index) -> bool {
-    let chain = |slot: Slot| model.node(slot).disk.log.chain_at(index);
-    model.slots().filter_map(chain).any(|has| {
-        let holds = |slot: &Slot| chain(*slot) == Some(has);
+    let id = |slot: Slot| model.node(slot).disk.log.id_at(index);
+    model.slots().filter_map(id).any(|has| {
+        let holds = |slot: &Slot| id(*slot) == Some(has);
         electorate.decision(model.slots().filter(holds).collect()) == Decision::Made
     })
 }
@@ -260,7 +259,7 @@ fn later_leaders_have(model: &Model, committer: Slot, term: Term) -> Verdict {
 fn has_committed(model: &Model, leader: Slot, term: Term, by: Term, index: Index) -> Verdict {
     let node = model.node(leader);
     let log = &node.memory.log;
-    if log.chain_at(index) == model.committed.chain_at(index) {
+    if log.id_at(index) == model.committed.id_at(index) {
         return Ok(());
     }
     let (id, decided) = (node.id, model.committed.id_at(index).unwrap_or_default());

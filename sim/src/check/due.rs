@@ -89,7 +89,7 @@ impl Due {
         let electorate = model.electorate(leader);
         let committed = model.node(leader).status.map_or(Index::ZERO, |status| status.committed);
         let which = model.node(peer).named_by(&electorate.membership);
-        let lacks = |of: &Log| of.chain_at(committed) != model.committed.chain_at(committed);
+        let lacks = |of: &Log| of.id_at(committed) != model.committed.id_at(committed);
         let answers = which == Some(Which::Present) && electorate.is_voter(peer);
         if answers && lacks(&model.node(peer).disk.log) {
             calm.held_back.insert(leader, now.after(bounds.config.election_timeout_max));
@@ -182,7 +182,7 @@ impl Calm {
         let peers = model.nodes.len() as u64 - 1;
         Volume {
             entries: longest.last().0.saturating_sub(self.applied.0),
-            entry_bytes: longest.bytes_after(self.applied),
+            entry_bytes: longest.bytes_after(self.applied, &model.entries),
             // A snapshot may give way to a later one while it travels.
             snapshot_bytes: if lags { 2 * peers * snapshot_bytes } else { 0 },
         }

@@ -153,11 +153,9 @@ impl Election {
             return S8.broken(format!("{id} writes {last} in {term}, in which nobody leads"));
         };
         let leader = model.node(leadership.slot);
-        let theirs = leader.memory.log.at(last.index).filter(|_| leader.leads(term));
-        if theirs.is_none_or(|link| Some(link.chain) == node.memory.log.chain_at(last.index)) {
-            return Ok(());
-        }
-        let (leader, has) = (leader.id, leader.memory.log.id_at(last.index).unwrap_or_default());
+        let has = leader.memory.log.id_at(last.index).filter(|_| leader.leads(term));
+        let Some(has) = has.filter(|has| *has != last) else { return Ok(()) };
+        let leader = leader.id;
         S8.broken(format!("{id} writes {last} in {term}, of which the leader, {leader}, has {has}"))
     }
 

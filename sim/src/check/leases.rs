@@ -76,7 +76,7 @@ impl Leases {
 
     fn conflicts(&self, model: &Model, read: &Read, index: Index) -> bool {
         let id = model.committed.id_at(index).unwrap_or_default();
-        let Some(Said::Command { op, .. }) = model.entries.get(id).map(|entry| entry.said) else {
+        let Some(Said::Command { op, .. }) = model.entries.said(id) else {
             return false;
         };
         let command = self.commands.get(&op);

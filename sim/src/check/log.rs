@@ -1,31 +1,21 @@
-//! A log as the checks know it: the term, the chain and the size of every prefix.
+//! A log as the checks know it: by the ids of its entries. An id stands for its entry and for all
+//! that is before it, for that is checked of every entry that is ever seen (S8, Log Matching).
 
 use std::sync::Arc;
 
 use quorate::log::Log as QuorateLog;
 use quorate::types::{Entry, EntryId, HardState, Index, NodeId, Payload, Term, Write};
 
-use crate::chain;
 use crate::check::electorate::Electorate;
-use crate::check::entries::{Entries, Known};
-use crate::check::finding::{Check, S8, Verdict};
-use crate::request::Said;
+use crate::check::entries::Entries;
+use crate::check::finding::{Check, Verdict};
 
-/// One entry of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    /// Its term.
-    pub(super) term: Term,
-    /// The chain of the log up to it.
-    pub(super) chain: u64,
-    /// The bytes of all entries up to it.
-    bytes: u64,
-}
-
-/// A log, known by its links.
+/// A log, known by where each term ends in it: it is as small as there were elections, however many
+/// entries it has.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
-    links: Vec<Link>,
+    /// The last entry of each run of entries of one term, by ascending index.
+    ends: Vec<EntryId>,
     /// The memberships in it, by ascending index; the first one is that of index 0.
     electorates: Vec<(Index, Arc<Electorate>)>,
 }
@@ -42,7 +32,7 @@ pub(super) struct Image {
 impl Log {
     /// An empty log of a cluster that begins with `first`.
     pub(super) fn new(first: Arc<Electorate>) -> Log {
-        Log { links: Vec::new(), electorates: vec![(Index::ZERO, first)] }
+        Log { ends: Vec::new(), electorates: vec![(Index::ZERO, first)] }
     }
 
     /// Who decides where the log ends: the last membership in it (Raft §6).
@@ -61,40 +51,73 @@ impl Log {
         &self.electorates
     }
 
+    /// The memberships in the log from `first` on, each with the one before it.
+    pub(super) fn changes_from(
+        &self,
+        first: Index,
+    ) -> impl Iterator<Item = &[(Index, Arc<Electorate>); 2]> {
+        let new = self.electorates.partition_point(|(index, _)| *index < first);
+        self.electorates[new.saturating_sub(1)..].array_windows()
+    }
+
     pub(super) fn last(&self) -> Index {
-        Index(self.links.len() as u64)
+        self.last_id().index
     }
 
     pub(super) fn last_id(&self) -> EntryId {
-        self.id_at(self.last()).unwrap_or(EntryId::ZERO)
+        self.ends.last().copied().unwrap_or(EntryId::ZERO)
     }
 
-    pub(super) fn at(&self, index: Index) -> Option<&Link> {
-        self.links.get(usize::try_from(index.0.checked_sub(1)?).ok()?)
-    }
-
+    /// The entry at `index`, if the log reaches that far; before the first one all logs are alike.
     pub(super) fn id_at(&self, index: Index) -> Option<EntryId> {
-        self.at(index).map(|link| EntryId::new(link.term, index))
+        if index == Index::ZERO {
+            return Some(EntryId::ZERO);
+        }
+        let place = match self.ends[..] {
+            // Most questions are about the latest term.
+            [.., before, last] if before.index < index && index <= last.index => {
+                self.ends.len() - 1
+            }
+            _ => self.ends.partition_point(|end| end.index < index),
+        };
+        Some(EntryId::new(self.ends.get(place)?.term, index))
     }
 
-    /// The chain of the log up to `index`, which may be 0.
-    pub(super) fn chain_at(&self, index: Index) -> Option<u64> {
-        if index == Index::ZERO { Some(chain::EMPTY) } else { Some(self.at(index)?.chain) }
+    /// Whether the entry `id` is in the log.
+    pub(super) fn has(&self, id: EntryId) -> bool {
+        id.index > Index::ZERO && self.id_at(id.index) == Some(id)
     }
 
-    /// The bytes of the entries after `index`.
-    pub(super) fn bytes_after(&self, index: Index) -> u64 {
-        let before = self.at(index).map_or(0, |link| link.bytes);
-        self.links.last().map_or(0, |link| link.bytes).saturating_sub(before)
+    /// The bytes of the entries after `index`; of all, if the log does not reach that far.
+    pub(super) fn bytes_after(&self, index: Index, entries: &Entries) -> u64 {
+        let before = self.id_at(index).map_or(0, |id| entries.bytes_to(id));
+        entries.bytes_to(self.last_id()).saturating_sub(before)
+    }
+
+    /// Adds the entries up to `end`, all of its term.
+    fn push(&mut self, end: EntryId) {
+        match self.ends.last_mut() {
+            Some(last) if last.term == end.term => *last = end,
+            _ => self.ends.push(end),
+        }
     }
 
     /// Adds what `other` has after this log's end, up to `last`.
+    ///
+    /// # Panics
+    /// If either log does not fit: `last` lies in `other`, and not before the end of this one.
     pub(super) fn extend_like(&mut self, other: &Log, last: Index) {
         let own = self.last();
-        let new = |(index, _): &&(Index, Arc<Electorate>)| *index > own && *index <= last;
-        self.electorates.extend(other.electorates.iter().filter(new).cloned());
-        let last = usize::try_from(last.0).expect("a log fits into memory");
-        self.links.extend_from_slice(&other.links[self.links.len()..last]);
+        assert!(own <= last && last <= other.last(), "it goes on where the other has more");
+        let new = other.electorates.partition_point(|(index, _)| *index <= own);
+        let new = other.electorates[new..].iter().take_while(|(index, _)| *index <= last);
+        self.electorates.extend(new.cloned());
+        let new = other.ends.partition_point(|end| end.index <= own);
+        for end in &other.ends[new..] {
+            if self.last() < last {
+                self.push(EntryId::new(end.term, end.index.min(last)));
+            }
+        }
     }
 
     /// The first membership of the cluster is in force, from before the first entry on.
@@ -135,7 +158,14 @@ impl Log {
     }
 
     pub(super) fn truncate(&mut self, last: Index) {
-        self.links.truncate(usize::try_from(last.0).unwrap_or(usize::MAX));
+        if last >= self.last() {
+            return;
+        }
+        let at = self.id_at(last).unwrap_or_default();
+        self.ends.truncate(self.ends.partition_point(|end| end.index < last));
+        if last > Index::ZERO {
+            self.ends.push(at);
+        }
         let kept = self.electorates.partition_point(|(index, _)| *index <= last);
         self.electorates.truncate(kept);
     }
@@ -179,22 +209,82 @@ impl Image {
         if id.index != last.next() {
             return whole.broken(format!("{by} writes {id} though its log ends at {last}"));
         }
-        let (prefix, bytes) =
-            self.log.links.last().map_or((chain::EMPTY, 0), |link| (link.chain, link.bytes));
-        let payload = chain::payload(&entry.payload);
-        let chain = chain::link(prefix, id, payload);
-        if let Err(known) =
-            entries.admit(id, Known { chain, payload, said: Said::by(&entry.payload), holder: by })
-        {
-            let other = known.holder;
-            let what = if known.payload == payload { "prefix" } else { "content" };
-            return S8.broken(format!("{by} holds {id} with another {what} than {other} did"));
-        }
-        let bytes = bytes + entry.bytes() as u64;
-        self.log.links.push(Link { term: id.term, chain, bytes });
+        entries.admit(by, self.log.last_id(), entry)?;
+        self.log.push(id);
         if let Payload::Membership(membership) = &entry.payload {
             self.log.electorates.push((id.index, entries.electorate(id, membership)));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use quorate::types::Membership;
+
+    use super::*;
+
+    /// What is done to one of two logs.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(u64, usize),
+        Truncate(u64),
+        /// It takes over the other's log up to so many entries beyond its own.
+        Extend(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1..4_u64, 1..5_usize).prop_map(|(term, count)| Step::Push(term, count)),
+            (0..20_u64).prop_map(Step::Truncate),
+            (0..10_u64).prop_map(Step::Extend),
+        ]
+    }
+
+    fn log() -> Log {
+        Log::new(Arc::new(Electorate::new(&[], &Membership::default())))
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_like_a_list_of_its_entries(
+            steps in proptest::collection::vec((step(), any::<bool>()), 1..40)
+        ) {
+            let mut logs = [log(), log()];
+            let mut lists: [Vec<Term>; 2] = [Vec::new(), Vec::new()];
+            for (step, first) in steps {
+                let (at, by) = if first { (0, 1) } else { (1, 0) };
+                let other = logs[by].clone();
+                let (log, length) = (&mut logs[at], lists[at].len());
+                match step {
+                    Step::Push(term, count) => {
+                        log.push(EntryId::new(Term(term), Index((length + count) as u64)));
+                        lists[at].extend(std::iter::repeat_n(Term(term), count));
+                    }
+                    Step::Truncate(last) => {
+                        log.truncate(Index(last));
+                        lists[at].truncate(last as usize);
+                    }
+                    Step::Extend(more) => {
+                        let last = (length + more as usize).min(lists[by].len());
+                        if last < length {
+                            continue;
+                        }
+                        log.extend_like(&other, Index(last as u64));
+                        let new = lists[by][length..last].to_vec();
+                        lists[at].extend(new);
+                    }
+                }
+                for (log, list) in logs.iter().zip(&lists) {
+                    let ids = (1..).map(Index).zip(list).map(|(at, term)| EntryId::new(*term, at));
+                    for id in ids.clone() {
+                        prop_assert_eq!(log.id_at(id.index), Some(id));
+                    }
+                    prop_assert_eq!(log.last_id(), ids.last().unwrap_or(EntryId::ZERO));
+                    prop_assert_eq!(log.id_at(log.last().next()), None);
+                }
+            }
+        }
     }
 }

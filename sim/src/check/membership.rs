@@ -14,10 +14,9 @@ use crate::check::nodes::Slot;
 /// has it. Each membership must follow the one before it in that log.
 pub(super) fn submitted(model: &Model, slot: Slot, first: Index) -> Verdict {
     let node = model.node(slot);
-    for pair in node.memory.log.electorates().windows(2) {
-        let [(before_at, before), (at, after)] = pair else { continue };
+    for [(before_at, before), (at, after)] in node.memory.log.changes_from(first) {
         // Of a node that came later, the log need not say who counted at first.
-        if *at < first || before.membership.is_nobody() {
+        if before.membership.is_nobody() {
             continue;
         }
         // The dead lose their votes at once, in the middle of any change: who is left shares no
@@ -25,8 +24,8 @@ pub(super) fn submitted(model: &Model, slot: Slot, first: Index) -> Verdict {
         if model.survives && is_left_of(&before.membership, &after.membership) {
             continue;
         }
-        let chain = node.memory.log.chain_at(*before_at);
-        if chain.is_none() || chain != model.committed.chain_at(*before_at) {
+        let before_id = node.memory.log.id_at(*before_at);
+        if before_id.is_none() || before_id != model.committed.id_at(*before_at) {
             let id = node.id;
             return S22.broken(format!(
                 "{id} has a membership at {at} while the one at {before_at} is not committed"
@@ -124,7 +123,7 @@ pub(super) fn sent(model: &Model, from: Slot, message: &Message) -> Verdict {
 pub(super) fn changed(model: &Model, id: NodeId, entry: EntryId) -> Verdict {
     let electorates = model.committed.electorates();
     let place = electorates.binary_search_by_key(&entry.index, |(index, _)| *index);
-    let is_committed = model.committed.id_at(entry.index) == Some(entry);
+    let is_committed = model.committed.has(entry);
     let Some(place) = place.ok().filter(|_| is_committed) else {
         return S22.broken(format!(
             "{id} calls a change complete with {entry}, which is no committed membership"

@@ -1,8 +1,8 @@
 //! The checks: what must hold at every moment of a run, whatever happens to the cluster.
 //!
 //! They watch from outside: each node's disk and memory are modelled from the writes it gives to
-//! its disk, and what it says is held against that model. Logs are known by hash chains, so that
-//! each event costs the same however long the run has been.
+//! its disk, and what it says is held against that model. Logs are known by the ids of their
+//! entries, so that each event costs the same however long the run has been.
 
 mod append;
 mod apply;
@@ -430,7 +430,7 @@ impl Checks {
         self.user.follow(&mut self.states, entries)?;
         for one @ Executed { index, .. } in executed {
             let entry = self.model.committed.id_at(*index).unwrap_or_default();
-            let said = self.model.entries.get(entry).map_or(Said::Nothing, |entry| entry.said);
+            let said = self.model.entries.said(entry).unwrap_or(Said::Nothing);
             self.clients.executed(*index, said)?;
             if !self.suspects.has(slot) {
                 self.user.executed(id, one)?;

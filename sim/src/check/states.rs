@@ -63,7 +63,7 @@ impl States {
     /// A node took a snapshot.
     pub(super) fn taken(&mut self, model: &Model, id: NodeId, meta: &SnapshotMeta) -> Verdict {
         let last = meta.last;
-        if model.committed.id_at(last.index) != Some(last) {
+        if !model.committed.has(last) {
             return S25.broken(format!(
                 "{id} has a snapshot that ends with {last}, which is not committed"
             ));

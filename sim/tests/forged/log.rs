@@ -37,8 +37,7 @@ crate::forgeries! {
     }
 
     S6 another_entry_is_acknowledged on led
-    "n2 acknowledges 1 to n3 in t2 with 1@t1 on its disk, where the leader has 1@t2 after another \
-     prefix"
+    "n2 acknowledges 1 to n3 in t2 with 1@t1 on its disk, where the leader has 1@t2"
     |stage| {
         stage.all_hold(&[1, 2], &[noop(1, 1)]);
         stage.wins(3, 2, &[4, 5]);
@@ -181,7 +180,7 @@ crate::forgeries! {
     }
 
     S11 a_divergent_tail_is_committed on led
-    "n1 commits 1@t1 where 1@t2 with its prefix is committed"
+    "n1 commits 1@t1 where 1@t2 is committed"
     |stage| {
         stage.holds(1, &[noop(1, 1)]);
         stage.wins(4, 2, &[2, 5]);
@@ -192,7 +191,7 @@ crate::forgeries! {
     }
 
     S11 a_committed_entry_is_overwritten on one_entry
-    "n2 commits 1@t2 where 1@t1 with its prefix is committed"
+    "n2 commits 1@t2 where 1@t1 is committed"
     |stage| {
         stage.commits(2, 1);
         stage.takes(2, &[noop(1, 2)]);
