@@ -199,8 +199,12 @@ impl Disk for FileDisk {
             let mut files = Vec::new();
             for entry in fs::read_dir(path)? {
                 let entry = entry?;
-                if let Some(name) = entry.file_name().to_str().and_then(parse) {
-                    files.push((name, entry.metadata()?.len()));
+                let Some(name) = entry.file_name().to_str().and_then(parse) else { continue };
+                match entry.metadata() {
+                    Ok(metadata) => files.push((name, metadata.len())),
+                    // Another clone has removed it since its name was read.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
                 }
             }
             files.sort_unstable();
@@ -477,6 +481,28 @@ mod tests {
         }
         let mut disk = FileDisk::open(directory.path()).unwrap();
         assert_eq!(disk.list().unwrap(), files.map(|file| (file, 4)));
+    }
+
+    #[test]
+    fn files_may_go_while_they_are_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = FileDisk::open(directory.path()).unwrap();
+        let stays = FileName::Snapshot(Index(7));
+        disk.execute(&FileAction::Create { file: stays, bytes: 8 }).unwrap();
+        let mut other = disk.clone();
+        let churn = std::thread::spawn(move || {
+            for number in 0..500 {
+                let file = FileName::Segment(number % 8);
+                other.execute(&FileAction::Create { file, bytes: 0 }).unwrap();
+                let gone = FileName::Segment((number + 4) % 8);
+                other.execute(&FileAction::Remove { file: gone }).unwrap();
+            }
+        });
+        while !churn.is_finished() {
+            let files = disk.list().unwrap();
+            assert!(files.contains(&(stays, 8)), "{files:?}");
+        }
+        churn.join().unwrap();
     }
 
     #[test]
