@@ -164,15 +164,24 @@ impl Bench {
         self.post.send((Instant::now(), line)).expect("the network outlives the bench");
     }
 
+    /// What all nodes have logged.
+    pub(crate) fn logs(&self) -> String {
+        let members = lock(&self.town).members.clone();
+        let log = |name: &String| {
+            let log = fs::read_to_string(self.root.path().join(format!("{name}.log")));
+            format!("the log of {name}:\n{}\n", log.unwrap_or_default())
+        };
+        members.iter().map(log).collect()
+    }
+
     /// Says it, and waits for the answer's body.
     pub(crate) fn ask(&self, from: &str, to: &str, body: Value) -> Value {
         let number = body.get("msg_id").cloned();
         let heard = self.client(from);
         self.say(from, to, body);
-        let answer = heard.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            let log = fs::read_to_string(self.root.path().join(format!("{to}.log")));
-            panic!("{to} does not answer; its log: {}", log.unwrap_or_default())
-        });
+        let answer = heard
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("{to} does not answer; {}", self.logs()));
         assert_eq!(answer["body"].get("in_reply_to"), number.as_ref());
         answer["body"].clone()
     }

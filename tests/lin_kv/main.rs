@@ -60,7 +60,11 @@ fn hurt(bench: &Bench) {
 fn write(bench: &Bench, node: &str, times: u64, number: &mut u64) {
     let (mut written, end) = (0, Instant::now() + PATIENCE);
     while written < times {
-        assert!(Instant::now() < end, "{written} of {times} are written through {node}");
+        assert!(
+            Instant::now() < end,
+            "{written} of {times} are written through {node}; {}",
+            bench.logs()
+        );
         *number += 1;
         let body = json!({ "type": "write", "msg_id": *number, "key": "away", "value": 0 });
         let heard = bench.client("c-away");
