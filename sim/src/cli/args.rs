@@ -313,7 +313,7 @@ pub(crate) struct MutantsArguments {
     /// and passes without it
     #[arg(long)]
     pub(crate) shrink: bool,
-    /// Hunts on every rung, and prints what each took to find each mutant as Markdown
+    /// Hunts on every rung, or by a test, and prints what each took to find each mutant as Markdown
     #[arg(long, conflicts_with_all = ["explain", "json", "rung"])]
     pub(crate) rungs: bool,
     /// How many mutants are hunted at a time [default: one for each core]

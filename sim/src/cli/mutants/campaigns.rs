@@ -105,11 +105,13 @@ impl Hunting<'_> {
                 verdict: Verdict::Unbuildable,
                 note: String::new(),
                 failure: None,
+                test_seconds: None,
                 shrunk: None,
             };
             if let Some(test) = &mutant.test {
-                (campaign.verdict, campaign.note, campaign.failure) =
-                    trial::hunt(self.builds, mutant, test)?;
+                let (verdict, note, took) = trial::hunt(self.builds, mutant, test)?;
+                (campaign.verdict, campaign.note) = (verdict, note);
+                campaign.test_seconds = took.map(|took| took.as_secs_f64());
             } else {
                 let built = match &mut built {
                     Some(built) => built,

@@ -35,6 +35,9 @@ pub(crate) struct Campaign {
     pub(crate) note: String,
     /// The failure that killed the mutant, or was rejected.
     pub(crate) failure: Option<FailureRecord>,
+    /// How long the tests ran that killed the mutant, if it was tests.
+    #[serde(default)]
+    pub(crate) test_seconds: Option<f64>,
     /// What was left of the run that failed, if it was shrunk.
     #[serde(default)]
     pub(crate) shrunk: Option<ShrunkRecord>,

@@ -15,7 +15,7 @@ use crate::summary::median;
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) id: String,
-    wrong: String,
+    pub(crate) wrong: String,
     kind: Kind,
     hunter: Hunter,
     pub(crate) campaigns: usize,
@@ -23,6 +23,9 @@ pub(crate) struct Row {
     /// The median over the campaigns that killed it.
     pub(crate) seeds_to_kill: Option<u64>,
     pub(crate) cpu_seconds_to_kill: Option<f64>,
+    /// The tests that killed it, and how long they ran with the others that were named.
+    pub(crate) tests: Vec<String>,
+    pub(crate) test_seconds: Option<f64>,
     /// The median lines of what is left of the runs that killed it, and what shrinking took.
     pub(crate) lines: Option<usize>,
     seconds_to_shrink: Option<f64>,
@@ -64,6 +67,8 @@ fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
         killed: killed.len(),
         seeds_to_kill: (!seeds.is_empty()).then(|| median(&seeds)),
         cpu_seconds_to_kill: (!cpu.is_empty()).then(|| median(&cpu).as_secs_f64()),
+        tests: killed.iter().filter(|c| c.failure.is_none()).flat_map(|c| tests(c)).collect(),
+        test_seconds: killed.iter().find_map(|campaign| campaign.test_seconds),
         lines: (!lines.is_empty()).then(|| median(&lines)),
         seconds_to_shrink: (!took.is_empty()).then(|| median(&took).as_secs_f64()),
         profile: mutant.profile.clone(),
@@ -72,6 +77,11 @@ fn row(mutant: &Mutant, campaigns: &[Campaign]) -> Row {
         seed: failures.first().map(|failure| failure.seed),
         remarks: others.iter().map(|campaign| campaign_line(campaign)).collect(),
     }
+}
+
+/// The tests that found the bug.
+fn tests(campaign: &Campaign) -> impl Iterator<Item = String> {
+    campaign.note.split(", ").map(str::to_owned)
 }
 
 /// What found the bug: a check, an assertion with its place in the sources, or tests.
@@ -104,7 +114,10 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
                 "campaign {number}: killed by {check}, seed {seed}, {seeds} seeds, {cpu}{small}"
             )
         }
-        (Verdict::Killed, None) => format!("killed by {}", killer(campaign)),
+        (Verdict::Killed, None) => {
+            let took = Duration::from_secs_f64(campaign.test_seconds.unwrap_or(0.0));
+            format!("killed by {} in {}", killer(campaign), span(took))
+        }
         (Verdict::Survived, _) => {
             format!("campaign {number}: SURVIVED {} seeds", grouped(campaign.seeds_max))
         }

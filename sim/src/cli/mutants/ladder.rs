@@ -1,14 +1,15 @@
-//! What each rung of the ladder of searches took to find each bug, as Markdown.
+//! What each rung of the ladder of searches took to find each bug, and the tests to find the rest,
+//! as Markdown.
 
 use std::time::Duration;
 
 use crate::cli::mutants::kills::Row;
-use crate::cli::text::grouped;
+use crate::cli::text::{grouped, span};
 use crate::rung::Rung;
 use crate::summary::median;
 
-/// Two tables: the rungs, and the bugs with their rows of each rung.
-pub(crate) fn markdown(rungs: &[(Rung, Vec<Row>)], seeds_max: u64) -> String {
+/// The rungs, the bugs with their rows of each rung, and the bugs that tests find.
+pub(crate) fn markdown(rungs: &[(Rung, Vec<Row>)], tested: &[Row], seeds_max: u64) -> String {
     let mut lines = vec![
         "| rung | found in every campaign | seeds, median | CPU s, median | not always found |"
             .to_owned(),
@@ -35,7 +36,38 @@ pub(crate) fn markdown(rungs: &[(Rung, Vec<Row>)], seeds_max: u64) -> String {
         let rows: Vec<&Row> = rungs.iter().map(|(_, rows)| &rows[at]).collect();
         of_bug(&rows)
     }));
+    if !tested.is_empty() {
+        lines.extend(of_tests(tested));
+    }
     lines.join("\n")
+}
+
+/// What tests find, and how long they run.
+fn of_tests(rows: &[Row]) -> Vec<String> {
+    let took = |row: &Row| row.test_seconds.map(Duration::from_secs_f64);
+    let all: Vec<Duration> = rows.iter().filter_map(took).collect();
+    let killed = all.len();
+    let all = if killed == 0 { String::new() } else { format!(", median {}", span(median(&all))) };
+    let mut lines = vec![
+        String::new(),
+        format!("Tests find {killed} of {}{all}.", rows.len()),
+        String::new(),
+        "| bug | what is wrong | tests that fail | s |".to_owned(),
+        "|---|---|---|---|".to_owned(),
+    ];
+    lines.extend(rows.iter().map(|row| {
+        let first = row.tests.first().map(|test| format!("`{test}`")).unwrap_or_default();
+        let more = match row.tests.len() {
+            0 | 1 => String::new(),
+            all => format!(" and {} more", all - 1),
+        };
+        let took = match row.test_seconds {
+            Some(seconds) => format!("{seconds:.1}"),
+            None => "not found".to_owned(),
+        };
+        format!("| {} | {} | {first}{more} | {took} |", row.id, row.wrong)
+    }));
+    lines
 }
 
 fn of_rung(rung: Rung, rows: &[Row]) -> String {
@@ -134,12 +166,19 @@ mod tests {
             [campaign("A1", 0, Some((3, 1.0))), campaign("A1", 1, None), campaign("B2", 0, None)];
         let high = [campaign("A1", 0, Some((2, 0.5))), campaign("B2", 0, Some((6, 1.5)))];
         let rows = |campaigns: &[Campaign]| kills::rows(&mutants, campaigns);
-        let told = markdown(&[(Rung::Random, rows(&low)), (Rung::Swarm, rows(&high))], 9);
+        let mut tested = campaign("A1", 0, None);
+        (tested.verdict, tested.note) = (Verdict::Killed, "a::b, c::d".to_owned());
+        tested.test_seconds = Some(1.2);
+        let rungs = [(Rung::Random, rows(&low)), (Rung::Swarm, rows(&high))];
+        let told = markdown(&rungs, &rows(&[tested]), 9);
         for line in [
             "| random | 0 of 2 | 3 | 1.0 | A1 (1 of 2), B2 |",
             "| swarm | 2 of 2 | 2 | 0.5 |  |",
             "| A1 | default | S9 log-matching | 3; 1.0 s, 1 of 2 | 2; 0.5 s | - |",
             "| B2 | default | S9 log-matching | not found | 6; 1.5 s | - |",
+            "Tests find 1 of 2, median 1.200 s.",
+            "| A1 | x | `a::b` and 1 more | 1.2 |",
+            "| B2 | x |  | not found |",
         ] {
             assert!(told.lines().any(|one| one == line), "{line}\n{told}");
         }

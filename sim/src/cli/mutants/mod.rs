@@ -47,13 +47,14 @@ pub(crate) fn go(arguments: &MutantsArguments) -> Result<Exit, Trouble> {
         campaigns::all(arguments, &builds, mutants, rung, results)
     };
     if arguments.rungs {
-        let swept: Vec<Mutant> =
-            mutants.into_iter().filter(|mutant| mutant.hunter == Hunter::Simulator).collect();
+        let (swept, tested): (Vec<Mutant>, Vec<Mutant>) =
+            mutants.into_iter().partition(|mutant| mutant.hunter == Hunter::Simulator);
         let mut rungs = Vec::new();
         for rung in Rung::ALL {
             rungs.push((rung, kills::rows(&swept, &hunt(rung, &swept)?)));
         }
-        console::say(&ladder::markdown(&rungs, arguments.seeds.get()));
+        let tested = kills::rows(&tested, &hunt(arguments.rung, &tested)?);
+        console::say(&ladder::markdown(&rungs, &tested, arguments.seeds.get()));
         return Ok(Exit::Fine);
     }
     let campaigns = hunt(arguments.rung, &mutants)?;

@@ -79,6 +79,7 @@ mod tests {
             verdict,
             note: String::new(),
             failure: None,
+            test_seconds: None,
             shrunk: None,
         }
     }
