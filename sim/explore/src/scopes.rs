@@ -133,7 +133,7 @@ fn replace() -> Scope {
         nodes: 4,
         changes: vec![Change::new().voter(NodeId(4)).remove(NodeId(3))],
         bounds: Bounds { term: 2, timeouts: 1, changes: 1, ..NOTHING },
-        short: Bounds { term: 1, changes: 1, flight: 3, ..NOTHING },
+        short: Bounds { term: 2, timeouts: 1, changes: 1, flight: 4, ..NOTHING },
         ..led()
     }
 }
