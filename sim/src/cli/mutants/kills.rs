@@ -118,9 +118,10 @@ pub(crate) fn campaign_line(campaign: &Campaign) -> String {
             let took = Duration::from_secs_f64(campaign.test_seconds.unwrap_or(0.0));
             format!("killed by {} in {}", killer(campaign), span(took))
         }
-        (Verdict::Survived, _) => {
+        (Verdict::Survived, _) if note.is_empty() => {
             format!("campaign {number}: SURVIVED {} seeds", grouped(campaign.seeds_max))
         }
+        (Verdict::Survived, _) => format!("campaign {number}: SURVIVED: {note}"),
         (Verdict::Rejected, Some(failure)) => {
             let (seed, check) = (failure.seed, &failure.check);
             format!("campaign {number}: REJECTED {check}, seed {seed}: {note}")
