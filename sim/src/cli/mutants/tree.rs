@@ -146,10 +146,14 @@ fn fault(line: &serde_json::Value) -> Option<Fault> {
     (message["level"] == "error").then_some(Fault { places, said })
 }
 
-/// Copies a command to where no build replaces it.
+/// Copies a command to where no build replaces it; one that runs from there goes on.
 pub(crate) fn keep(command: &Path, to: &Path) -> Result<(), Trouble> {
     let folder = to.parent().map_or(Ok(()), fs::create_dir_all);
-    let kept = folder.and_then(|()| fs::copy(command, to));
+    let free = folder.and_then(|()| match fs::remove_file(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    });
+    let kept = free.and_then(|()| fs::copy(command, to));
     kept.map(drop).map_err(|error| Trouble::file("mutants", to, &error))
 }
 
