@@ -8,7 +8,7 @@
 
 mod lines;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::thread;
@@ -93,7 +93,7 @@ pub fn shrink(case: &Case, options: &RunOptions, shrinking: Shrinking<'_>) -> Op
         best: whole,
         outcome,
         runs: 1,
-        tried: BTreeSet::new(),
+        tried: BTreeMap::new(),
     };
     search.go();
     let Search { mut best, outcome, wanted, runs, .. } = search;
@@ -124,8 +124,9 @@ struct Search<'a> {
     lines: Vec<String>,
     outcome: Outcome,
     runs: u64,
-    /// Hashes of the texts that were tried.
-    tried: BTreeSet<u64>,
+    /// Hashes of the texts that were tried, and within how many events: no bound for those that
+    /// ended by themselves.
+    tried: BTreeMap<u64, u64>,
 }
 
 impl Search<'_> {
@@ -133,10 +134,12 @@ impl Search<'_> {
         // What makes runs short comes first: all that follows takes the less time.
         self.cut_end();
         self.leap();
+        self.hasten();
+        self.drop_operations();
         self.fail_sooner();
         self.drop_lines(lines::is_planned);
         for _ in 0..ROUNDS_MAX {
-            let before = self.lines.clone();
+            let before = self.extent();
             self.hasten();
             self.fail_sooner();
             self.rescale();
@@ -146,7 +149,7 @@ impl Search<'_> {
             self.drop_with_other_seeds();
             self.drop_nodes();
             self.simplify_words();
-            if self.lines == before || self.is_over() {
+            if self.extent() >= before || self.is_over() {
                 break;
             }
         }
@@ -154,6 +157,11 @@ impl Search<'_> {
         self.drop_lines(|line| lines::says(line, "storm"));
         let same = self.lines.clone();
         self.attempt(vec![lines::reseeded(&same, 0)]);
+    }
+
+    /// How much there is to read: lines, and then letters.
+    fn extent(&self) -> (usize, usize) {
+        (self.lines.len(), self.lines.iter().map(String::len).sum())
     }
 
     fn is_over(&self) -> bool {
@@ -176,7 +184,8 @@ impl Search<'_> {
             while next < candidates.len() && batch.len() < room {
                 let text = candidates[next].join("\n");
                 let hash = of_bytes(text.as_bytes());
-                if !self.tried.contains(&hash)
+                let tried = self.tried.get(&hash).is_some_and(|within| *within >= events_max);
+                if !tried
                     && let Ok(scenario) = Scenario::read(&text, &self.options.workload)
                     && scenario.case != self.best.case
                 {
@@ -186,7 +195,8 @@ impl Search<'_> {
             }
             let outcomes = self.run_all(&batch, events_max);
             for ((place, hash, scenario), outcome) in batch.into_iter().zip(outcomes) {
-                self.tried.insert(hash);
+                let is_whole = outcome.tally.events < events_max;
+                self.tried.insert(hash, if is_whole { u64::MAX } else { events_max });
                 self.runs += 1;
                 if self.is_alike(outcome.failure.as_ref()) {
                     self.lines = scenario.lines();
@@ -291,30 +301,34 @@ impl Search<'_> {
     }
 
     /// Takes out all settings at once, or all but those that are about the algorithm, or about
-    /// chance as well: it may be the plan alone that matters.
+    /// chance as well: it may be the plan alone that matters. Another seed has to fail within half of
+    /// the events.
     fn leap(&mut self) {
         let rescaled = self.rescaled();
-        let mut candidates = Vec::new();
         for kept in 0..=2 {
             let bare = lines::bare(&rescaled, kept);
-            candidates.push(bare.clone());
-            candidates.extend((0..SEEDS).map(|seed| lines::reseeded(&bare, seed)));
-        }
-        if self.attempt(candidates).is_some() {
-            self.cut_end();
+            let others = (0..SEEDS).map(|seed| lines::reseeded(&bare, seed)).collect();
+            let half = self.outcome.tally.events / 2;
+            if self.attempt(vec![bare]).is_some() || self.attempt_within(others, half).is_some() {
+                return self.cut_end();
+            }
         }
     }
 
-    /// Looks for a seed with which half of the events are enough.
+    /// Looks for a seed with which a small part of the events is enough, and then for one with
+    /// which half of them are: the small part costs little to try.
     fn fail_sooner(&mut self) {
-        let mut seeds = 0..SEEDS * 4;
-        while !seeds.is_empty() {
-            let candidates = seeds.clone().map(|seed| lines::reseeded(&self.lines, seed)).collect();
-            let Some(taken) = self.attempt_within(candidates, self.outcome.tally.events / 2) else {
-                return;
-            };
-            self.cut_end();
-            seeds.start += taken as u64 + 1;
+        for part in [8, 2] {
+            let mut seeds = 0..SEEDS * 4;
+            while !seeds.is_empty() {
+                let candidates = seeds.clone().map(|seed| lines::reseeded(&self.lines, seed));
+                let events_max = self.outcome.tally.events / part;
+                let Some(taken) = self.attempt_within(candidates.collect(), events_max) else {
+                    break;
+                };
+                self.cut_end();
+                seeds.start += taken as u64 + 1;
+            }
         }
     }
 
