@@ -7,7 +7,7 @@ use crate::budget::Budget;
 use crate::history::{Moment, Part};
 use crate::model::{Cell, Effect, Model};
 use crate::models::lapses::{Word, lapses};
-use crate::models::since::{Trace, shown_since};
+use crate::models::since::{Asks, shown_since};
 use crate::stream::Stream;
 use crate::value::{Datum, Value, Values};
 use crate::verdict::Verdict;
@@ -140,7 +140,7 @@ impl Model for Kv {
     }
 
     fn shown_since(&self, part: Part<'_, KvOp, KvRet>) -> Option<Vec<Moment>> {
-        Some(self.values.with(|data| shown_since(part, self.init, data, trace)))
+        Some(self.values.with(|data| shown_since(part, self.init, data, asks, shows)))
     }
 
     /// Appending makes texts that stay.
@@ -247,13 +247,19 @@ fn told(op: &KvOp, ret: Option<&KvRet>) -> Told {
     }
 }
 
-/// What `op`, if it returned `ret`, has to do with what others of its key show.
-fn trace(op: &KvOp, ret: Option<&KvRet>) -> Trace {
+fn asks(op: &KvOp) -> Asks {
+    match op.call {
+        KvCall::Get => Asks::Nothing,
+        KvCall::Put(written) | KvCall::Cas { to: written, .. } => Asks::Writes(written),
+        KvCall::Append(more) => Asks::Appends(more),
+    }
+}
+
+/// The value that `op` found, and left as it was.
+fn shows(op: &KvOp, ret: &KvRet) -> Option<Value> {
     match (op.call, ret) {
-        (KvCall::Get | KvCall::Cas { .. }, Some(KvRet::Value(value))) => Trace::Shows(*value),
-        (KvCall::Get, _) | (KvCall::Cas { .. }, Some(KvRet::Swapped(false))) => Trace::Nothing,
-        (KvCall::Put(written) | KvCall::Cas { to: written, .. }, _) => Trace::Writes(written),
-        (KvCall::Append(more), _) => Trace::Appends(more),
+        (KvCall::Get | KvCall::Cas { .. }, KvRet::Value(value)) => Some(*value),
+        _ => None,
     }
 }
 

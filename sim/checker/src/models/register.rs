@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::budget::Budget;
 use crate::history::{Moment, Part};
 use crate::model::{Cell, Effect, Model};
-use crate::models::since::{Trace, shown_since};
+use crate::models::since::{Asks, shown_since};
 use crate::stream::Stream;
 use crate::value::{Value, Values};
 use crate::verdict::Verdict;
@@ -77,14 +77,17 @@ impl Model for Register {
     }
 
     fn shown_since(&self, part: Part<'_, RegisterOp, RegisterRet>) -> Option<Vec<Moment>> {
-        let trace = |op: &RegisterOp, ret: Option<&RegisterRet>| match (*op, ret) {
-            (RegisterOp::Read, Some(RegisterRet::Value(value))) => Trace::Shows(*value),
-            (RegisterOp::Write(written) | RegisterOp::Cas { to: written, .. }, _) => {
-                Trace::Writes(written)
+        let asks = |op: &RegisterOp| match *op {
+            RegisterOp::Read => Asks::Nothing,
+            RegisterOp::Write(written) | RegisterOp::Cas { to: written, .. } => {
+                Asks::Writes(written)
             }
-            (RegisterOp::Read, _) => Trace::Nothing,
         };
-        Some(shown_since(part, self.init, &[], trace))
+        let shows = |op: &RegisterOp, ret: &RegisterRet| match (*op, ret) {
+            (RegisterOp::Read, RegisterRet::Value(value)) => Some(*value),
+            _ => None,
+        };
+        Some(shown_since(part, self.init, &[], asks, shows))
     }
 
     fn stream(self: Arc<Self>) -> Option<Stream<RegisterOp, RegisterRet>> {
