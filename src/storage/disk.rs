@@ -122,7 +122,7 @@ pub trait Disk {
     /// The files of the node's directory with their sizes in bytes, in ascending order. Files that
     /// have no [`FileName`] are not the store's and not listed. Where several threads use a
     /// directory, each through a disk of its own, what another makes or removes meanwhile may be
-    /// listed or not.
+    /// listed or not, and what it renames under either name, both or none.
     ///
     /// # Errors
     /// A [`DiskError`] if the directory cannot be read.

@@ -178,7 +178,10 @@ impl FileDisk {
 
     fn remove(&self, name: FileName) -> Result<(), DiskError> {
         self.open_files().remove(&name);
-        match fs::remove_file(self.path(name)) {
+        let removed = fs::remove_file(self.path(name));
+        // Another clone may have opened it just before.
+        self.open_files().remove(&name);
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(self.error("remove", name, &error))
             }
