@@ -50,7 +50,8 @@ pub struct Shrunk {
     pub after: Size,
     /// How many runs it took.
     pub runs: u64,
-    /// Whether nothing more can be left out; else there was no time, or no run, to try.
+    /// Whether it ended by itself, once a round left nothing less to read; else there was no time,
+    /// or no run, to go on.
     pub is_smallest: bool,
 }
 
@@ -159,9 +160,10 @@ impl Search<'_> {
         self.attempt(vec![lines::reseeded(&same, 0)]);
     }
 
-    /// How much there is to read: lines, and then letters.
+    /// How much there is to read: lines, and then letters, whichever the seed.
     fn extent(&self) -> (usize, usize) {
-        (self.lines.len(), self.lines.iter().map(String::len).sum())
+        let told = self.lines.iter().filter(|line| !lines::says(line, "seed"));
+        (self.lines.len(), told.map(String::len).sum())
     }
 
     fn is_over(&self) -> bool {
@@ -185,7 +187,9 @@ impl Search<'_> {
                 let text = candidates[next].join("\n");
                 let hash = of_bytes(text.as_bytes());
                 let tried = self.tried.get(&hash).is_some_and(|within| *within >= events_max);
+                let twice = batch.iter().any(|(_, other, _)| *other == hash);
                 if !tried
+                    && !twice
                     && let Ok(scenario) = Scenario::read(&text, &self.options.workload)
                     && scenario.case != self.best.case
                 {
@@ -301,8 +305,8 @@ impl Search<'_> {
     }
 
     /// Takes out all settings at once, or all but those that are about the algorithm, or about
-    /// chance as well: it may be the plan alone that matters. Another seed has to fail within half of
-    /// the events.
+    /// chance as well: it may be the plan alone that matters. Another seed has to fail within half
+    /// of the events.
     fn leap(&mut self) {
         let rescaled = self.rescaled();
         for kept in 0..=2 {

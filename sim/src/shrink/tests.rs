@@ -36,8 +36,10 @@ fn a_split_brain_takes_few_lines() {
 
 #[test]
 fn what_is_left_does_not_depend_on_the_number_of_threads() {
-    let [one, three] = [1, 3].map(|jobs| shrunk(SPLIT, jobs, 60).expect("the seed fails"));
-    assert_eq!((one.scenario, one.runs), (three.scenario, three.runs));
+    let all = [1, 3, 16].map(|jobs| shrunk(SPLIT, jobs, 120).expect("the seed fails"));
+    let [one, three, many] = all.map(|shrunk| (shrunk.scenario, shrunk.runs));
+    assert_eq!(one, three);
+    assert_eq!(one, many);
 }
 
 #[test]
