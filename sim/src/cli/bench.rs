@@ -51,9 +51,9 @@ struct Figures {
     events_per_cpu_second_of_long_runs: u64,
     /// What an event of a long run costs, in thousandths of what one of a usual run costs.
     cost_ratio_permille: u64,
-    /// What an event in the second half of a long run costs, in thousandths of what one in the
-    /// first half costs: there the storm is the same, and only what is remembered is more.
-    halves_ratio_permille: u64,
+    /// What an event in the third quarter of a long run costs, in thousandths of what one in the
+    /// second costs: there the storm is the same, and only what is remembered is more.
+    quarters_ratio_permille: u64,
     /// How many seconds of storm between continents one second of CPU time simulates.
     simulated_seconds_per_cpu_second: u64,
 }
@@ -63,8 +63,8 @@ struct Measured {
     checked: Measurement,
     unchecked: Measurement,
     long: Measurement,
-    /// The first half of the events of each long run.
-    half: Measurement,
+    /// The first quarter of the events of each long run, the first two, and the first three.
+    quarters: [Measurement; 3],
     far: Measurement,
 }
 
@@ -83,17 +83,22 @@ pub(crate) fn go(program: &Program, arguments: &BenchArguments) -> Result<Exit, 
     // Measurements take turns, so that a slow spell of the machine meets all of them.
     for repetition in 1..=repetitions {
         eprintln!("repetition {repetition} of {repetitions}");
-        let measured = || {
+        let once = || {
             let whole = |options| measure(program, options, &[]);
-            let (checked, unchecked) = (whole(&usual)?, whole(&unchecked)?);
-            let whole_long = whole(&long)?;
-            let half = measure(program, &long, &whole_long.events)?;
-            Ok(Measured { checked, unchecked, long: whole_long, half, far: whole(&far)? })
+            let (checked, unchecked, all) = (whole(&usual)?, whole(&unchecked)?, whole(&long)?);
+            let first = |quarters: u64| {
+                let ends: Vec<u64> = all.events.iter().map(|all| all / 4 * quarters).collect();
+                measure(program, &long, &ends)
+            };
+            let quarters = [first(1)?, first(2)?, first(3)?];
+            Ok(Measured { checked, unchecked, long: all, quarters, far: whole(&far)? })
         };
-        match (measured(), &mut least) {
-            (Ok(measured), Some(least)) => least.lower_to(&measured),
-            (Ok(measured), none) => *none = Some(measured),
-            (Err((exit, text)), _) => {
+        match once() {
+            Ok(measured) => match &mut least {
+                Some(least) => least.lower_to(&measured),
+                None => least = Some(measured),
+            },
+            Err((exit, text)) => {
                 console::say(&text);
                 return Ok(exit);
             }
@@ -110,7 +115,7 @@ impl Measured {
         self.checked.lower_to(&other.checked);
         self.unchecked.lower_to(&other.unchecked);
         self.long.lower_to(&other.long);
-        self.half.lower_to(&other.half);
+        self.quarters.iter_mut().zip(&other.quarters).for_each(|(own, other)| own.lower_to(other));
         self.far.lower_to(&other.far);
     }
 }
@@ -130,15 +135,15 @@ impl Measurement {
     }
 }
 
-/// Runs the seeds, or tells of the first that fails: it measures nothing. Of seeds that are known
-/// to have so many events, the first half of them is run.
+/// Runs the seeds, or tells of the first that fails: it measures nothing. The first runs end after
+/// so many events.
 fn measure(
     program: &Program,
     options: &RunOptions,
-    known: &[u64],
+    ends: &[u64],
 ) -> Result<Measurement, (Exit, String)> {
     let (mut summary, mut all, mut events) = (Summary::default(), Vec::new(), Vec::new());
-    let ends = known.iter().map(|events| events / 2).chain(iter::repeat(u64::MAX));
+    let ends = ends.iter().copied().chain(iter::repeat(u64::MAX));
     for (seed, events_max) in (0..SEEDS).zip(ends) {
         let options = RunOptions { events_max, ..options.clone() };
         let started = clock::thread_cpu();
@@ -159,10 +164,14 @@ fn measure(
 }
 
 fn figures(repetitions: usize, measured: &Measured) -> Figures {
-    let Measured { checked, unchecked, long, half, far } = measured;
+    let Measured { checked, unchecked, long, quarters, far } = measured;
     let events = |m: &Measurement| m.rate(m.tally.events);
     let spent = |m: &Measurement| (m.cpu(), m.tally.events);
-    let second = (long.cpu().saturating_sub(half.cpu()), long.tally.events - half.tally.events);
+    let between = |less: &Measurement, more: &Measurement| {
+        let events = more.tally.events.saturating_sub(less.tally.events);
+        (more.cpu().saturating_sub(less.cpu()), events)
+    };
+    let [one, two, three] = quarters;
     Figures {
         repetitions,
         seeds: SEEDS,
@@ -172,7 +181,7 @@ fn figures(repetitions: usize, measured: &Measured) -> Figures {
         events_per_cpu_second_without_checks: events(unchecked),
         events_per_cpu_second_of_long_runs: events(long),
         cost_ratio_permille: ratio(spent(checked), spent(long)),
-        halves_ratio_permille: ratio(spent(half), second),
+        quarters_ratio_permille: ratio(between(one, two), between(two, three)),
         simulated_seconds_per_cpu_second: far.rate(far.tally.simulated.as_secs()),
     }
 }
@@ -201,7 +210,13 @@ fn lines(figures: &Figures) -> String {
             "cost per event",
             format!("{} in runs {LONG} times longer", times(figures.cost_ratio_permille)),
         ),
-        ("", format!("{} in their second half", times(figures.halves_ratio_permille))),
+        (
+            "",
+            format!(
+                "{} in the third quarter as in the second",
+                times(figures.quarters_ratio_permille)
+            ),
+        ),
         (
             "real time",
             format!(
@@ -244,14 +259,18 @@ mod tests {
             usual
         };
         let long = measurement([600, 500], 10_000);
-        let half = measurement([300, 200], 5_000);
+        let quarters = [
+            measurement([100, 100], 2_500),
+            measurement([200, 200], 5_000),
+            measurement([320, 320], 7_500),
+        ];
         let (checked, unchecked, far) = (usual(), usual(), usual());
-        let measured = Measured { checked, unchecked, long, half, far };
+        let measured = Measured { checked, unchecked, long, quarters, far };
         let figures = figures(2, &measured);
         assert_eq!(figures.events_per_cpu_second, 10_000);
         assert_eq!(figures.operations_checked_per_cpu_second, 1_000);
         assert_eq!(figures.cost_ratio_permille, 1_100);
-        assert_eq!(figures.halves_ratio_permille, 1_200);
+        assert_eq!(figures.quarters_ratio_permille, 1_200);
         assert_eq!(figures.simulated_seconds_per_cpu_second, 2_000);
         assert!(lines(&figures).contains("1.100 times as much"));
     }
