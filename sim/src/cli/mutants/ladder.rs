@@ -46,8 +46,9 @@ pub(crate) fn markdown(rungs: &[(Rung, Vec<Row>)], tested: &[Row], seeds_max: u6
 fn of_tests(rows: &[Row]) -> Vec<String> {
     let took = |row: &Row| row.test_seconds.map(Duration::from_secs_f64);
     let all: Vec<Duration> = rows.iter().filter_map(took).collect();
-    let killed = all.len();
-    let all = if killed == 0 { String::new() } else { format!(", median {}", span(median(&all))) };
+    let killed = rows.iter().filter(|row| row.killed > 0).count();
+    let all =
+        if all.is_empty() { String::new() } else { format!(", median {}", span(median(&all))) };
     let mut lines = vec![
         String::new(),
         format!("Tests find {killed} of {}{all}.", rows.len()),

@@ -149,12 +149,10 @@ fn fault(line: &serde_json::Value) -> Option<Fault> {
 /// Copies a command to where no build replaces it; one that runs from there goes on.
 pub(crate) fn keep(command: &Path, to: &Path) -> Result<(), Trouble> {
     let folder = to.parent().map_or(Ok(()), fs::create_dir_all);
-    let free = folder.and_then(|()| match fs::remove_file(to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    });
-    let kept = free.and_then(|()| fs::copy(command, to));
-    kept.map(drop).map_err(|error| Trouble::file("mutants", to, &error))
+    let beside = to.with_extension("new");
+    let copied = folder.and_then(|()| fs::copy(command, &beside));
+    let kept = copied.and_then(|_| fs::rename(&beside, to));
+    kept.map_err(|error| Trouble::file("mutants", to, &error))
 }
 
 /// What the compiler said, from its first error on.

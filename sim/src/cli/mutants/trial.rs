@@ -8,11 +8,11 @@ use crate::cli::mutants::hunt::Verdict;
 use crate::cli::mutants::table::Mutant;
 use crate::cli::mutants::tested::Trial;
 
-/// How a hunt ended, more about it, and how long the tests ran until they had failed.
-pub(crate) type Ending = (Verdict, String, Option<Duration>);
+/// The verdict, more about it, and how long the tests ran until they had failed.
+pub(crate) type Judged = (Verdict, String, Option<Duration>);
 
 /// Hunts the mutant with `test`.
-pub(crate) fn hunt(builds: &Builds, mutant: &Mutant, test: &str) -> Result<Ending, Trouble> {
+pub(crate) fn hunt(builds: &Builds, mutant: &Mutant, test: &str) -> Result<Judged, Trouble> {
     let (first, again) = builds.trials(mutant, test)?;
     judge(first, again, || builds.trial_of_original(test))
 }
@@ -22,7 +22,7 @@ fn judge(
     first: Trial,
     again: Trial,
     original: impl FnOnce() -> Result<Trial, Trouble>,
-) -> Result<Ending, Trouble> {
+) -> Result<Judged, Trouble> {
     let hung = |which: &str| Ok((Verdict::Hung, format!("the tests {which} did not end"), None));
     let rejected = |note: &str| Ok((Verdict::Rejected, note.to_owned(), None));
     let (failed, took) = match (first, again) {
