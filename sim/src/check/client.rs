@@ -91,7 +91,7 @@ impl Clients {
         let floor = self.floor;
         let (place, executed, reply, ended) = (None, None, None, None);
         let new = Op { floor, proposes, place, executed, reply, ended };
-        let number = place_of(op);
+        let number = usize::try_from(op.0).expect("a run's operations fit into memory");
         if number >= self.ops.len() {
             self.ops.resize(number + 1, None);
         }
@@ -119,7 +119,7 @@ impl Clients {
 
     /// The operation, if it was invoked.
     fn known(&mut self, op: OpId) -> Option<&mut Op> {
-        self.ops.get_mut(place_of(op))?.as_mut()
+        self.ops.get_mut(usize::try_from(op.0).ok()?)?.as_mut()
     }
 
     /// Ends an operation, once.
@@ -310,8 +310,8 @@ impl Clients {
 
     /// Whether the operation has not ended.
     pub(super) fn waits(&self, op: OpId) -> bool {
-        let op = self.ops.get(place_of(op)).and_then(Option::as_ref);
-        op.is_some_and(|op| op.ended.is_none())
+        let known = usize::try_from(op.0).ok().and_then(|number| self.ops.get(number)?.as_ref());
+        known.is_some_and(|op| op.ended.is_none())
     }
 
     pub(super) fn unknown(&mut self, op: OpId) -> Verdict {
@@ -337,10 +337,6 @@ impl Clients {
             Some(op) => S19.broken(format!("operation {op} has no outcome at the end")),
         }
     }
-}
-
-fn place_of(op: OpId) -> usize {
-    usize::try_from(op.0).expect("a run's operations fit into memory")
 }
 
 /// Whether an answer so fresh is fresh enough.

@@ -10,8 +10,8 @@ use crate::check::electorate::Electorate;
 use crate::check::entries::Entries;
 use crate::check::finding::{Check, Verdict};
 
-/// A log, known by where each term ends in it: it is as small as there were elections, however many
-/// entries it has.
+/// A log, known by where each term ends in it, and by its memberships: it is as small as there were
+/// elections and changes, however many entries it has.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     /// The last entry of each run of entries of one term, by ascending index.

@@ -2,7 +2,8 @@
 //!
 //! They watch from outside: each node's disk and memory are modelled from the writes it gives to
 //! its disk, and what it says is held against that model. Logs are known by the ids of their
-//! entries, so that each event costs the same however long the run has been.
+//! entries, so that what an event costs grows with the elections of a run, and hardly with its
+//! length.
 
 mod append;
 mod apply;
