@@ -1,6 +1,5 @@
 //! `cargo sim bench`: what a simulated event costs, in CPU time of one core with all checks on.
 
-use std::iter;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -33,8 +32,6 @@ const LONG: u32 = 10;
 struct Measurement {
     /// What each took.
     cpu: Vec<Duration>,
-    /// How many events each had.
-    events: Vec<u64>,
     tally: Tally,
 }
 
@@ -51,9 +48,6 @@ struct Figures {
     events_per_cpu_second_of_long_runs: u64,
     /// What an event of a long run costs, in thousandths of what one of a usual run costs.
     cost_ratio_permille: u64,
-    /// What an event in the third quarter of a long run costs, in thousandths of what one in the
-    /// second costs: there the storm is the same, and only what is remembered is more.
-    quarters_ratio_permille: u64,
     /// How many seconds of storm between continents one second of CPU time simulates.
     simulated_seconds_per_cpu_second: u64,
 }
@@ -63,8 +57,6 @@ struct Measured {
     checked: Measurement,
     unchecked: Measurement,
     long: Measurement,
-    /// The first quarter of the events of each long run, the first two, and the first three.
-    quarters: [Measurement; 3],
     far: Measurement,
 }
 
@@ -79,45 +71,28 @@ pub(crate) fn go(program: &Program, arguments: &BenchArguments) -> Result<Exit, 
     let unchecked = RunOptions { checks: false, ..usual.clone() };
     let long = RunOptions { length: LONG, ..usual.clone() };
     let repetitions = arguments.repetitions.get();
-    let mut least: Option<Measured> = None;
+    let mut least: [Option<Measurement>; 4] = [const { None }; 4];
     // Measurements take turns, so that a slow spell of the machine meets all of them.
     for repetition in 1..=repetitions {
         eprintln!("repetition {repetition} of {repetitions}");
-        let once = || {
-            let whole = |options| measure(program, options, &[]);
-            let (checked, unchecked, all) = (whole(&usual)?, whole(&unchecked)?, whole(&long)?);
-            let first = |quarters: u64| {
-                let ends: Vec<u64> = all.events.iter().map(|all| all / 4 * quarters).collect();
-                measure(program, &long, &ends)
-            };
-            let quarters = [first(1)?, first(2)?, first(3)?];
-            Ok(Measured { checked, unchecked, long: all, quarters, far: whole(&far)? })
-        };
-        match once() {
-            Ok(measured) => match &mut least {
-                Some(least) => least.lower_to(&measured),
-                None => least = Some(measured),
-            },
-            Err((exit, text)) => {
-                console::say(&text);
-                return Ok(exit);
+        for (options, least) in [&usual, &unchecked, &long, &far].into_iter().zip(&mut least) {
+            match measure(program, options) {
+                Ok(measurement) => match least {
+                    Some(least) => least.lower_to(&measurement),
+                    None => *least = Some(measurement),
+                },
+                Err((exit, text)) => {
+                    console::say(&text);
+                    return Ok(exit);
+                }
             }
         }
     }
-    let figures = figures(repetitions, &least.expect("there is at least one repetition"));
+    let [checked, unchecked, long, far] =
+        least.map(|least| least.expect("there is at least one repetition"));
+    let figures = figures(repetitions, &Measured { checked, unchecked, long, far });
     console::say(&if arguments.json { json(&figures) } else { lines(&figures) });
     Ok(Exit::Fine)
-}
-
-impl Measured {
-    /// Keeps the less of each.
-    fn lower_to(&mut self, other: &Measured) {
-        self.checked.lower_to(&other.checked);
-        self.unchecked.lower_to(&other.unchecked);
-        self.long.lower_to(&other.long);
-        self.quarters.iter_mut().zip(&other.quarters).for_each(|(own, other)| own.lower_to(other));
-        self.far.lower_to(&other.far);
-    }
 }
 
 impl Measurement {
@@ -135,22 +110,14 @@ impl Measurement {
     }
 }
 
-/// Runs the seeds, or tells of the first that fails: it measures nothing. The first runs end after
-/// so many events.
-fn measure(
-    program: &Program,
-    options: &RunOptions,
-    ends: &[u64],
-) -> Result<Measurement, (Exit, String)> {
-    let (mut summary, mut all, mut events) = (Summary::default(), Vec::new(), Vec::new());
-    let ends = ends.iter().copied().chain(iter::repeat(u64::MAX));
-    for (seed, events_max) in (0..SEEDS).zip(ends) {
-        let options = RunOptions { events_max, ..options.clone() };
+/// Runs the seeds, or tells of the first that fails: a run cut short measures nothing.
+fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, (Exit, String)> {
+    let (mut summary, mut all) = (Summary::default(), Vec::new());
+    for seed in 0..SEEDS {
         let started = clock::thread_cpu();
-        let outcome = panics::run(seed, &options);
+        let outcome = panics::run(seed, options);
         let cpu = clock::thread_cpu().saturating_sub(started);
         all.push(cpu);
-        events.push(outcome.tally.events);
         summary.add(&SeedRun { outcome, cpu, rechecked: false });
         if let Some(failed) = summary.failed.first() {
             let family = Family { profile: options.profile, rung: options.rung };
@@ -160,18 +127,11 @@ fn measure(
             ));
         }
     }
-    Ok(Measurement { cpu: all, events, tally: summary.tally })
+    Ok(Measurement { cpu: all, tally: summary.tally })
 }
 
-fn figures(repetitions: usize, measured: &Measured) -> Figures {
-    let Measured { checked, unchecked, long, quarters, far } = measured;
+fn figures(repetitions: usize, Measured { checked, unchecked, long, far }: &Measured) -> Figures {
     let events = |m: &Measurement| m.rate(m.tally.events);
-    let spent = |m: &Measurement| (m.cpu(), m.tally.events);
-    let between = |less: &Measurement, more: &Measurement| {
-        let events = more.tally.events.saturating_sub(less.tally.events);
-        (more.cpu().saturating_sub(less.cpu()), events)
-    };
-    let [one, two, three] = quarters;
     Figures {
         repetitions,
         seeds: SEEDS,
@@ -180,17 +140,16 @@ fn figures(repetitions: usize, measured: &Measured) -> Figures {
         operations_checked_per_cpu_second: checked.rate(checked.tally.operations_checked),
         events_per_cpu_second_without_checks: events(unchecked),
         events_per_cpu_second_of_long_runs: events(long),
-        cost_ratio_permille: ratio(spent(checked), spent(long)),
-        quarters_ratio_permille: ratio(between(one, two), between(two, three)),
+        cost_ratio_permille: ratio(checked, long),
         simulated_seconds_per_cpu_second: far.rate(far.tally.simulated.as_secs()),
     }
 }
 
-/// What an event of the second costs, in thousandths of what one of the first costs.
-fn ratio((cpu, events): (Duration, u64), (other_cpu, other_events): (Duration, u64)) -> u64 {
-    let (one, other) =
-        (cpu.as_nanos() * u128::from(other_events), other_cpu.as_nanos() * u128::from(events));
-    let permille = (other * 1000).checked_div(one);
+/// What an event of the long runs costs, in thousandths of what one of the others costs.
+fn ratio(usual: &Measurement, long: &Measurement) -> u64 {
+    let spent =
+        |m: &Measurement, by: &Measurement| m.cpu().as_nanos() * u128::from(by.tally.events);
+    let permille = (spent(long, usual) * 1000).checked_div(spent(usual, long));
     permille.and_then(|permille| u64::try_from(permille).ok()).unwrap_or(0)
 }
 
@@ -200,7 +159,7 @@ fn json(figures: &Figures) -> String {
 
 fn lines(figures: &Figures) -> String {
     let per_second = |figure| format!("{} per CPU-second", grouped(figure));
-    let times = |permille: u64| format!("{}.{:03} times as much", permille / 1000, permille % 1000);
+    let ratio = figures.cost_ratio_permille;
     let rows = [
         ("events", per_second(figures.events_per_cpu_second)),
         ("client operations", per_second(figures.operations_checked_per_cpu_second)),
@@ -208,13 +167,10 @@ fn lines(figures: &Figures) -> String {
         ("events, long runs", per_second(figures.events_per_cpu_second_of_long_runs)),
         (
             "cost per event",
-            format!("{} in runs {LONG} times longer", times(figures.cost_ratio_permille)),
-        ),
-        (
-            "",
             format!(
-                "{} in the third quarter as in the second",
-                times(figures.quarters_ratio_permille)
+                "{}.{:03} times as much in runs {LONG} times longer",
+                ratio / 1000,
+                ratio % 1000
             ),
         ),
         (
@@ -245,7 +201,6 @@ mod tests {
     fn the_cost_of_an_event_is_compared_across_lengths() {
         let measurement = |millis: [u64; 2], events| Measurement {
             cpu: millis.map(Duration::from_millis).to_vec(),
-            events: vec![events / 2; 2],
             tally: Tally {
                 events,
                 operations_checked: events / 10,
@@ -259,18 +214,11 @@ mod tests {
             usual
         };
         let long = measurement([600, 500], 10_000);
-        let quarters = [
-            measurement([100, 100], 2_500),
-            measurement([200, 200], 5_000),
-            measurement([320, 320], 7_500),
-        ];
-        let (checked, unchecked, far) = (usual(), usual(), usual());
-        let measured = Measured { checked, unchecked, long, quarters, far };
+        let measured = Measured { checked: usual(), unchecked: usual(), long, far: usual() };
         let figures = figures(2, &measured);
         assert_eq!(figures.events_per_cpu_second, 10_000);
         assert_eq!(figures.operations_checked_per_cpu_second, 1_000);
         assert_eq!(figures.cost_ratio_permille, 1_100);
-        assert_eq!(figures.quarters_ratio_permille, 1_200);
         assert_eq!(figures.simulated_seconds_per_cpu_second, 2_000);
         assert!(lines(&figures).contains("1.100 times as much"));
     }
