@@ -2,6 +2,7 @@
 //! and go.
 
 mod comparing;
+mod snapshots;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,12 +15,12 @@ use crate::replica::conflicts;
 use crate::replica::input::{Done, Input};
 use crate::replica::output::{Note, Output, Verdict, Watch, Work};
 use crate::replica::requests::Requests;
-use crate::replica::snapshots::{Heard, Snapshots};
+use crate::replica::snapshots::Snapshots;
 use crate::replica::validation::Validation;
-use crate::storage::{Event, Failure, FetchId, SnapshotEvent, Storage};
+use crate::storage::{Event, Failure, FetchId, Storage};
 use crate::types::{
-    Body, Comparisons, Index, Instant, Packet, PeerStatus, ReadLevel, RejectReason, SnapshotMeta,
-    Standing, Status, Transfer, TransferBody,
+    Body, Comparisons, Index, Instant, Packet, PeerStatus, ReadLevel, RejectReason, Standing,
+    Status,
 };
 
 /// A node without its state machine, without clock, network or threads.
@@ -38,10 +39,7 @@ pub struct Node {
     snapshots: Snapshots,
     validation: Validation,
     chains: Chains,
-    /// Whether the worker has entries to apply, or a snapshot to start over from.
-    applies: bool,
-    /// Whether that snapshot replaces all that the user's machine has.
-    rebuilds: bool,
+    task: Task,
     /// Reads of the log under way, and whom they are for.
     fetches: BTreeMap<FetchId, Consumer>,
     fetched: FetchId,
@@ -59,6 +57,18 @@ pub struct Node {
     /// Kept between steps for their memory alone.
     actions: Vec<Action>,
     events: Vec<Event>,
+}
+
+/// What the worker has to do with the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Idle,
+    /// Entries to apply.
+    Applies,
+    /// A snapshot to start over from.
+    Restores,
+    /// One that replaces all that the user's machine has.
+    Rebuilds,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +95,7 @@ impl Node {
             snapshots: Snapshots::new(&config, snapshots),
             validation,
             chains,
-            applies: false,
-            rebuilds: false,
+            task: Task::Idle,
             raft,
             storage,
             requests: Requests::default(),
@@ -312,21 +321,10 @@ impl Node {
         self.validation.may_answer(self.now, self.raft.membership())
     }
 
-    fn on_transfer(&mut self, transfer: Transfer) {
-        if !self.validation.stands() && matches!(transfer.body, TransferBody::Request(_)) {
-            let Transfer { from: to, to: from, root, .. } = transfer;
-            let gone = Transfer { from, to, root, body: TransferBody::Gone };
-            return self.outputs.push(Output::Send(Packet::Transfer(gone)));
-        }
-        let (storage, events) = (&mut self.storage, &mut self.events);
-        let membership = self.raft.membership();
-        self.snapshots.on_transfer(self.now, transfer, membership, storage, events);
-    }
-
     fn on_done(&mut self, done: Done) {
         match done {
             Done::Applied { last, outcomes, imprints } => {
-                self.applies = false;
+                self.task = Task::Idle;
                 for (index, outcome) in outcomes {
                     let waits = self.raft.waits_for_all_live(index);
                     self.outputs.extend(self.requests.applied(index, outcome, waits));
@@ -345,8 +343,7 @@ impl Node {
                 self.outputs.push(Output::Answered { tag, freshness, index, applied, answer });
             }
             Done::Restored { last, imprint } => {
-                self.applies = false;
-                let rebuilt = core::mem::take(&mut self.rebuilds);
+                let rebuilt = core::mem::replace(&mut self.task, Task::Idle) == Task::Rebuilds;
                 if rebuilt {
                     self.outputs.push(Output::Judged(Verdict::Rebuilt { index: last }));
                     self.tell(raft::Input::Quarantine(false));
@@ -414,7 +411,7 @@ impl Node {
             Action::Send(message) => self.send(message),
             Action::Persist(write) => self.storage.persist(write, &mut self.events),
             Action::Apply(entries) => {
-                self.applies = true;
+                self.task = Task::Applies;
                 self.snapshots.count(&entries);
                 self.outputs.push(Output::Work(Work::Apply(entries)));
             }
@@ -466,10 +463,7 @@ impl Node {
                 let query = self.requests.ready(tag, index, freshness);
                 self.outputs.push(Output::Work(Work::Query { tag, query }));
             }
-            Action::ReceiveSnapshot { from, meta } => {
-                let (storage, events) = (&mut self.storage, &mut self.events);
-                self.snapshots.on_offer(self.now, from, meta, storage, events);
-            }
+            Action::ReceiveSnapshot { from, meta } => self.on_snapshot_offer(from, meta),
             Action::Restore(meta) => self.on_restore(meta),
             Action::RoleChanged { role, term, leader } => {
                 self.outputs.push(Output::RoleChanged { role, term, leader });
@@ -515,50 +509,6 @@ impl Node {
             }
             Event::Failed(failure) => self.stop(failure),
         }
-    }
-
-    fn on_snapshot_event(&mut self, event: SnapshotEvent) {
-        let chunk_bytes = self.config.storage.snapshots.chunk_bytes as usize;
-        match self.snapshots.on_event(self.now, event, chunk_bytes) {
-            Some(Heard::Taken(meta)) => self.storage.set_snapshot(meta, &mut self.events),
-            Some(Heard::Received(meta)) if self.may_rebuild_from(&meta) => {
-                self.validation.rebuild_from(meta.clone());
-                self.storage.set_snapshot(meta, &mut self.events);
-            }
-            Some(Heard::Received(meta)) => {
-                self.note(|| Note::SnapshotReceived(meta.clone()));
-                self.tell(raft::Input::SnapshotReceived { meta });
-            }
-            Some(Heard::Served(output)) => self.outputs.push(output),
-            None => {}
-        }
-    }
-
-    /// This node's own snapshot is in force. The log that this makes superfluous may go: first the
-    /// algorithm forgets it, then the disk.
-    fn on_snapshot_recorded(&mut self, meta: SnapshotMeta) {
-        if self.validation.rebuilds_from() == Some(&meta) {
-            return self.snapshots.on_installed(&meta);
-        }
-        self.note(|| Note::SnapshotTaken(meta.clone()));
-        let base = self.snapshots.on_taken(&meta);
-        self.step_raft(raft::Input::SnapshotTaken { meta, base });
-        self.storage.forget(base, &mut self.events);
-    }
-
-    /// The machine starts over from a snapshot that is installed: what became of the entries it
-    /// covers is not known here.
-    fn on_restore(&mut self, meta: SnapshotMeta) {
-        if self.validation.standing() == Standing::Divided {
-            return;
-        }
-        self.applies = true;
-        let lost = self.requests.skipped(meta.last.index);
-        self.outputs.extend(lost.map(|tag| Output::Unknown { tag }));
-        self.snapshots.on_installed(&meta);
-        self.rebuilds = !self.validation.stands();
-        let work = if self.rebuilds { Work::Rebuild(meta) } else { Work::Restore(meta) };
-        self.outputs.push(Output::Work(work));
     }
 
     fn note(&mut self, note: impl FnOnce() -> Note) {

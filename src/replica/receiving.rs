@@ -25,8 +25,8 @@ struct Current {
 /// What an offer of a snapshot comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
-    /// It is being received already.
-    Known,
+    /// Nothing begins: it is on its way already, or another is, or none may begin.
+    Stay,
     /// The store begins to receive it, in place of any other.
     New,
 }
@@ -39,10 +39,16 @@ impl Receiving {
         Receiving { current: None, inflight_max, patience }
     }
 
-    /// A leader offers a snapshot. One that is on its way is not given up for a newer one as long
-    /// as its parts come in: a leader that takes snapshots faster than they travel would otherwise
+    /// A peer offers a snapshot. One that is on its way is not given up for a newer one as long as
+    /// its parts come in: a leader that takes snapshots faster than they travel would otherwise
     /// never get one across.
-    pub(crate) fn offered(&mut self, now: Instant, from: NodeId, meta: SnapshotMeta) -> Offer {
+    pub(crate) fn offered(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        meta: &SnapshotMeta,
+        may_begin: bool,
+    ) -> Offer {
         let patience = self.patience.saturating_mul(FAITHFUL);
         if let Some(current) = &mut self.current {
             if current.meta.root == meta.root {
@@ -50,13 +56,16 @@ impl Receiving {
                     current.from = from;
                     current.asked.clear();
                 }
-                return Offer::Known;
+                return Offer::Stay;
             }
             if now < current.heard.after(patience) {
-                return Offer::Known;
+                return Offer::Stay;
             }
         }
-        self.current = Some(Current { from, meta, asked: Vec::new(), heard: now });
+        if !may_begin {
+            return Offer::Stay;
+        }
+        self.current = Some(Current { from, meta: meta.clone(), asked: Vec::new(), heard: now });
         Offer::New
     }
 
@@ -145,7 +154,7 @@ mod tests {
     fn so_many_parts_are_asked_for_at_a_time_and_again_when_they_do_not_come() {
         let mut receiving = Receiving::new(2, SECOND);
         assert_eq!(receiving.ask(at(0), meta(5).root, chunks(0)), None, "nothing was offered");
-        assert_eq!(receiving.offered(at(0), NodeId(1), meta(5)), Offer::New);
+        assert_eq!(receiving.offered(at(0), NodeId(1), &meta(5), true), Offer::New);
         let (first, second) = (Part::Chunk(0), Part::Chunk(1));
         assert_eq!(
             receiving.ask(at(0), meta(5).root, chunks(0)),
@@ -165,7 +174,7 @@ mod tests {
     #[test]
     fn a_part_that_is_due_while_the_store_takes_none_is_no_deadline() {
         let mut receiving = Receiving::new(2, SECOND);
-        receiving.offered(at(0), NodeId(1), meta(5));
+        receiving.offered(at(0), NodeId(1), &meta(5), true);
         receiving.ask(at(0), meta(5).root, chunks(0));
         assert_eq!(receiving.ask(at(1), meta(5).root, Vec::new()), None);
         assert!(receiving.deadline() > at(1), "it would be woken again and again");
@@ -176,20 +185,22 @@ mod tests {
     #[test]
     fn a_snapshot_on_its_way_is_given_up_for_another_only_when_nothing_comes() {
         let mut receiving = Receiving::new(2, SECOND);
-        receiving.offered(at(0), NodeId(1), meta(5));
+        receiving.offered(at(0), NodeId(1), &meta(5), true);
         receiving.arrived(at(2), Part::Chunk(0));
-        assert_eq!(receiving.offered(at(5), NodeId(1), meta(9)), Offer::Known);
+        assert_eq!(receiving.offered(at(5), NodeId(1), &meta(9), true), Offer::Stay);
         assert_eq!(receiving.root(), Some(meta(5).root));
-        assert_eq!(receiving.offered(at(6), NodeId(1), meta(9)), Offer::New);
+        assert_eq!(receiving.offered(at(6), NodeId(1), &meta(9), false), Offer::Stay);
+        assert_eq!(receiving.root(), Some(meta(5).root), "none may begin");
+        assert_eq!(receiving.offered(at(6), NodeId(1), &meta(9), true), Offer::New);
         assert_eq!(receiving.root(), Some(meta(9).root));
     }
 
     #[test]
     fn another_source_of_the_same_snapshot_is_asked_at_once() {
         let mut receiving = Receiving::new(1, SECOND);
-        receiving.offered(at(0), NodeId(1), meta(5));
+        receiving.offered(at(0), NodeId(1), &meta(5), true);
         receiving.ask(at(0), meta(5).root, chunks(0));
-        assert_eq!(receiving.offered(at(0), NodeId(2), meta(5)), Offer::Known);
+        assert_eq!(receiving.offered(at(0), NodeId(2), &meta(5), true), Offer::Stay);
         assert_eq!(
             receiving.ask(at(0), meta(5).root, chunks(0)),
             Some((NodeId(2), vec![Part::Chunk(0)]))

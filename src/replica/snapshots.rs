@@ -160,16 +160,16 @@ impl Snapshots {
         self.taking.ended(meta.last.index);
     }
 
-    /// A leader offers a snapshot.
+    /// A peer offers a snapshot. Another than the one on its way is received only if it `may_begin`.
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,
-        from: NodeId,
-        meta: SnapshotMeta,
+        (from, meta): (NodeId, SnapshotMeta),
+        may_begin: bool,
         storage: &mut Storage,
         events: &mut Vec<Event>,
     ) {
-        if self.receiving.offered(now, from, meta.clone()) == Offer::New
+        if self.receiving.offered(now, from, &meta, may_begin) == Offer::New
             && !storage.receive_snapshot(&meta, events)
         {
             self.receiving.end();

@@ -3,7 +3,7 @@
 
 use crate::raft;
 use crate::replica::chains::Match;
-use crate::replica::node::Node;
+use crate::replica::node::{Node, Task};
 use crate::replica::output::Output;
 use crate::storage::Failure;
 use crate::types::{
@@ -74,8 +74,7 @@ impl Node {
         let log = self.raft.log();
         let fits = log.membership_at(meta.last.index) == Some(&meta.membership);
         if fits && self.may_rebuild_from(&meta) {
-            let (storage, events) = (&mut self.storage, &mut self.events);
-            self.snapshots.on_offer(self.now, from, meta, storage, events);
+            self.on_snapshot_offer(from, meta);
         }
     }
 
@@ -109,7 +108,8 @@ impl Node {
     /// Starts over from the snapshot that is in force by now, as soon as the worker is done with
     /// what it has.
     pub(super) fn rebuild(&mut self) {
-        let Some(meta) = self.validation.rebuilds_from().filter(|_| !self.applies).cloned() else {
+        let is_idle = self.task == Task::Idle;
+        let Some(meta) = self.validation.rebuilds_from().filter(|_| is_idle).cloned() else {
             return;
         };
         let in_force = self.storage.snapshot();
