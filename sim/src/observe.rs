@@ -52,6 +52,15 @@ pub enum Seen<'a> {
         /// What it says.
         why: &'a str,
     },
+    /// A node stops by itself, for good. Its process ends.
+    Stopped {
+        /// The node.
+        node: NodeId,
+        /// Whether a fault may have caused it.
+        excused: bool,
+        /// What it says.
+        why: &'a str,
+    },
     /// A node crashed: it lost its memory. What it keeps of the writes not yet seen as durable
     /// shows when it starts again.
     Crashed {

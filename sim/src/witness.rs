@@ -407,10 +407,11 @@ impl Witness {
         self.note(now, node, &format_args!("disk: {action:?}: {error}"));
     }
 
-    /// A node has stopped because of its disk.
-    pub(crate) fn stopped(&mut self, now: SimTime, node: NodeId, failure: &Failure) {
+    /// A node has stopped by itself.
+    pub(crate) fn stopped(&mut self, now: SimTime, node: NodeId, failure: &Failure, excused: bool) {
         self.reach(Spot::DiskStopped);
         self.note(now, node, &format_args!("stops: {failure}"));
+        self.see(now, Seen::Stopped { node, excused, why: &failure.to_string() });
     }
 
     /// A node refuses to start from a damaged disk.

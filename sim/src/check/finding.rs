@@ -110,6 +110,7 @@ checks! {
     S30 "quiet" "A cluster of which nothing is asked says little and elects nobody."
     S31 "state-validation" "Who is wrong finds out, alone, and says nothing until it is right."
     S33 "all-live" "What is answered for all live voters is on the disk of each of them."
+    S34 "stays-up" "A node stops by itself only over a failed or damaged disk, or another's log."
     L1 "progress" "After the storm, the core commits, serves reads and does as it is told."
     U1 "user-model" "The user's workload finds no reply, answer or state wrong."
     L2 "answered" "After the storm, what a core node was asked is answered within a bound."

@@ -48,7 +48,7 @@ use crate::check::client::{Answer, Clients, Read};
 use crate::check::commit::Commit;
 use crate::check::due::Due;
 use crate::check::election::Election;
-use crate::check::finding::{S17, S18, S27, Verdict};
+use crate::check::finding::{S17, S18, S27, S34, Verdict};
 use crate::check::forwarded::Forwarded;
 use crate::check::history::History;
 use crate::check::leases::Leases;
@@ -151,6 +151,8 @@ impl Checks {
             }
             Seen::Refused { damaged: true, .. } => Ok(()),
             Seen::Refused { node, why, .. } => S27.broken(format!("{node} does not start: {why}")),
+            Seen::Stopped { excused: true, .. } => Ok(()),
+            Seen::Stopped { node, why, .. } => S34.broken(format!("{node} stops: {why}")),
             Seen::Crashed { node } => {
                 let slot = self.model.slot(node);
                 self.model.crash(slot);

@@ -1,4 +1,4 @@
-//! Who counts: S22, and nodes that start, S16 and S27.
+//! Who counts: S22, and nodes that start, S16 and S27, or stop, S34.
 
 use crate::explain::past::Past;
 use crate::explain::stories;
@@ -16,6 +16,10 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
             let (term, last, done) = (now.term, now.last, now.committed);
             Some((id, format!("{node} starts in {term}, with a log to {last}, committed {done}")))
         }
+        What::Stopped(why) => Some((id, format!("{node} stops: {why}"))),
+        What::Restored(index) => {
+            Some((id, format!("{node} starts over from a snapshot to {index}")))
+        }
         What::Fell { .. } => Some((id, format!("{node} falls"))),
         What::DiskFailed(words) => Some((id, format!("{node}'s disk fails: {words}"))),
         _ => None,
@@ -32,6 +36,9 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
         ),
         What::NotStarted(why) => {
             format!("{node} cannot start from its disk, which no fault has damaged: {why}")
+        }
+        What::Stopped(why) => {
+            format!("{node} stops, although no fault has touched its disk: {why}")
         }
         What::Changed(entry) => {
             format!("{node} calls a change complete with {entry}, which completes none")

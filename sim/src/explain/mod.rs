@@ -40,7 +40,7 @@ const TELLERS: &[(&[&str], Teller)] = &[
     (&["S10", "S11", "S12", "S13", "S14", "S33"], commits::tell),
     (&["S15", "S25", "S26", "S31", "U1"], machines::tell),
     (&["S18", "S19", "S20", "S21"], clients::tell),
-    (&["S16", "S22", "S27"], memberships::tell),
+    (&["S16", "S22", "S27", "S34"], memberships::tell),
     (&["S23", "S24"], who_counts),
     (&["S29", "S30", "L1", "L2", "L3", "L4", "L5", "L6"], waiting::tell),
 ];

@@ -258,7 +258,7 @@ fn state(status: &Status, leader: Option<u16>) -> State {
 fn kind(what: &What) -> Kind {
     match what {
         What::Started { .. } | What::NotStarted(_) => Kind::Start,
-        What::Fell { .. } | What::Wiped => Kind::Crash,
+        What::Stopped(_) | What::Fell { .. } | What::Wiped => Kind::Crash,
         What::Paused => Kind::Pause,
         What::Resumed => Kind::Resume,
         What::Took(taken) => match taken {

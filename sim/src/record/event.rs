@@ -47,6 +47,8 @@ pub enum What {
     },
     /// The node does not start, and says why.
     NotStarted(String),
+    /// The node stops by itself, and says why.
+    Stopped(String),
     /// The node falls: it loses its memory. So many things on its disk were not durable, and so
     /// many of them survive.
     Fell {

@@ -272,6 +272,9 @@ impl Recorder {
             Seen::Refused { node, why, .. } => {
                 self.happens(now, node, What::NotStarted(why.to_owned()));
             }
+            Seen::Stopped { node, why, .. } => {
+                self.happens(now, node, What::Stopped(why.to_owned()));
+            }
             Seen::Crashed { node } => self.fell(now, node),
             Seen::Wiped { node, .. } => {
                 self.track(node).writes.clear();

@@ -24,6 +24,7 @@ impl fmt::Display for What {
                 listed(f, "; its disk lost", lost)
             }
             What::NotStarted(why) => write!(f, "does not start: {why}"),
+            What::Stopped(why) => write!(f, "stops: {why}"),
             What::Fell { at_stake, kept } => {
                 write!(f, "falls, {kept} of {at_stake} things that are not durable survive")
             }

@@ -369,10 +369,16 @@ impl World {
 
     /// The node has stopped for good: its process ends, and somebody starts it again.
     fn stopped(&mut self, place: Place, failure: &Failure, witness: &mut Witness) {
-        witness.stopped(self.now, place.id(), failure);
-        let running = self.nodes[place.0 as usize].running.as_deref();
-        let worked = running.is_some_and(|running| !running.disk_failed);
-        witness.reach_if(worked, Spot::DiskDamageRead);
+        self.meet_disk_faults(place, witness);
+        let node = &self.nodes[place.0 as usize];
+        let hit = node.running.as_deref().is_some_and(|running| running.disk_failed);
+        // A log that contradicts another's: either of the two disks may have been damaged.
+        let contradicted = failure.file.is_none()
+            && (self.settings.config.survivor.is_some()
+                || self.nodes.iter().any(|node| node.damaged));
+        let excused = hit || node.damaged || contradicted;
+        witness.reach_if(!hit, Spot::DiskDamageRead);
+        witness.stopped(self.now, place.id(), failure, excused);
         let down = self.settings.config.election_timeout_max * 2;
         self.crash(place, Keep::All, down, witness);
     }

@@ -86,11 +86,14 @@ impl World {
         self.nodes[place.0 as usize].damaged || self.may_lose(place)
     }
 
-    /// Counts the faults that have hit operations of a node's disk. True if there were any.
+    /// Takes note of the faults that have hit operations of a node's disk. True if there were any.
     pub(super) fn meet_disk_faults(&mut self, place: Place, witness: &mut Witness) -> bool {
         let node = &mut self.nodes[place.0 as usize];
         let hits = node.disk.take_hits();
         hits.iter().for_each(|hit| witness.fault(kind(*hit), node.role()));
+        if let Some(running) = node.running.as_deref_mut() {
+            running.disk_failed |= !hits.is_empty();
+        }
         !hits.is_empty()
     }
 

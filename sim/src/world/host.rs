@@ -69,7 +69,7 @@ impl World {
         self.meet_disk_faults(place, witness);
         match &result {
             Ok(_) => witness.operated(now, place.id(), &action),
-            Err(error) => self.disk_failed(place, &action, error, witness),
+            Err(error) => witness.disk_failed(now, place.id(), &action, error),
         }
         let fatal = leaves_doubt(&action, &result);
         let synced = matches!(action, FileAction::Sync { .. }) && lane == 0;
@@ -233,22 +233,6 @@ impl World {
         let counter = running.counts.works;
         let key = Key { node: place.0 + 1, incarnation, counter, ..Kind::Work.key() };
         self.choices.within(key, self.settings.work) + delay
-    }
-}
-
-impl World {
-    /// A node's disk did not do what it was asked for.
-    fn disk_failed(
-        &mut self,
-        place: Place,
-        action: &FileAction,
-        error: &DiskError,
-        witness: &mut Witness,
-    ) {
-        witness.disk_failed(self.now, place.id(), action, error);
-        if let Some(running) = self.nodes[place.0 as usize].running.as_deref_mut() {
-            running.disk_failed = true;
-        }
     }
 }
 

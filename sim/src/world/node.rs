@@ -107,7 +107,7 @@ pub(crate) struct Running {
     pub(crate) writes: VecDeque<Write>,
     /// The last entry the node has written, durably or not.
     pub(crate) last_written: Index,
-    /// An operation of its disk has failed.
+    /// A fault has hit an operation of its disk.
     pub(crate) disk_failed: bool,
     /// A write that replaces entries is on its way to the disk.
     pub(crate) cuts: bool,

@@ -117,6 +117,10 @@ crate::forgeries! {
     "n1 does not start: no"
     |stage| stage.sees(Seen::Refused { node: NodeId(1), damaged: false, why: "no" })
 
+    S34 a_node_stops_whose_disk_is_sound
+    "n1 stops: why not"
+    |stage| stage.sees(Seen::Stopped { node: NodeId(1), excused: false, why: "why not" })
+
     U1 a_reply_is_not_what_the_user_expects on applied
     "entry 3@t1: bad got [98, 97, 100]"
     |stage| {
@@ -142,6 +146,7 @@ crate::forgeries! {
 fn snapshots_and_states_of_one_log_are_accepted() {
     let mut stage = applied();
     stage.sees(Seen::Refused { node: NodeId(5), damaged: true, why: "no" });
+    stage.sees(Seen::Stopped { node: NodeId(5), excused: true, why: "its disk" });
     stage.has_snapshot(1, id(2, 1), 1);
     stage.freezes(1, |_| {});
     stage.looks(1, |_| {});
