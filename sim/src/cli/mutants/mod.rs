@@ -37,7 +37,8 @@ pub(crate) fn go(arguments: &MutantsArguments) -> Result<Exit, Trouble> {
     let impossible = table::impossible(&sources.root)?;
     let builds = Builds::make(sources, &all, &mutants)?;
     let folded = all.len() - builds.alone.len();
-    eprintln!("{folded} of {} bugs are folded into one build; not so:", all.len());
+    let others = if builds.alone.is_empty() { "" } else { "; not so:" };
+    eprintln!("{folded} of {} bugs are folded into one build{others}", all.len());
     builds.alone.iter().for_each(|(id, why)| eprintln!("  {id}: {why}"));
     if arguments.explain {
         return explained::go(arguments, &builds, &mutants);
