@@ -7,6 +7,7 @@ use quorate::types::NodeId;
 
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::Fault;
+use crate::plan::laggard;
 use crate::plan::{Call, Keep, Op, Plan, Region, Slip, Trigger, Verb, When, Who};
 use crate::rung::Rung;
 use crate::settings::{Clocks, Settings};
@@ -54,6 +55,8 @@ enum Pattern {
     Replace,
     /// A lease ends, or a loan of it, while reads rest on it.
     Tenancy,
+    /// A node needs one snapshot after the other, while it takes long to start over from the first.
+    Laggard,
 }
 
 /// What a node does with its files.
@@ -160,6 +163,10 @@ fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
     if settings.config.lease.is_some() && faults.has(Fault::Surge) && settings.voters > 1 {
         patterns.extend([Pattern::Tenancy; 8]);
     }
+    let often = settings.snapshot_entries <= laggard::ENTRIES_MAX && settings.voters > 2;
+    if often && faults.has(Fault::Partition) && faults.has(Fault::SlowApply) {
+        patterns.extend([Pattern::Laggard; 3]);
+    }
     patterns
 }
 
@@ -204,6 +211,7 @@ impl Planner<'_> {
             Pattern::Dawn => self.dawn(),
             Pattern::Replace => self.replace(),
             Pattern::Tenancy => self.tenancy(),
+            Pattern::Laggard => self.laggard(),
         }
     }
 
@@ -268,16 +276,6 @@ impl Planner<'_> {
         let when = When::On { from, to, trigger, by, nth, times: 1, later };
         let verb = self.verb(Fault::Rot, Who::It);
         self.ops.push(Op { when, verb });
-    }
-
-    fn exile(&mut self) {
-        let at = self.moment();
-        let timeout = self.settings.config.election_timeout_max;
-        let lasting = timeout * self.draw.between(4, 16) as u32 / 4;
-        let isolate = Verb::Isolate(Who::Leader, lasting);
-        self.ops.push(Op { when: When::At(at), verb: isolate });
-        let count = self.surge();
-        self.ops.push(Op { when: When::At(at), verb: Verb::Surge(Who::Leader, count) });
     }
 
     fn treason(&mut self) {
@@ -368,52 +366,6 @@ impl Planner<'_> {
         let when = self.triggered(trigger, None, nth, times, later);
         let count = self.draw.between(5, 60) as u32;
         self.ops.push(Op { when, verb: Verb::Replay(Who::It, count) });
-    }
-
-    fn duel(&mut self) {
-        let at = self.moment();
-        let first = self.voter();
-        let second = self.voter_after(first);
-        for candidate in [first, second] {
-            self.ops.push(Op { when: When::At(at), verb: Verb::Campaign(Who::Node(candidate)) });
-        }
-        if self.settings.faults.has(Fault::Crash) {
-            let trigger = *self.draw.pick(&[Trigger::SubmitsVote, Trigger::Promises]);
-            let times = self.draw.between(1, 2) as u32;
-            let to = at.after(self.settings.config.election_timeout_max * 2);
-            let (by, later) = (None, Duration::ZERO);
-            let when = When::On { from: at, to, trigger, by, nth: 1, times, later };
-            let down = self.settings.latency.most * self.draw.between(0, 4) as u32;
-            self.ops.push(Op { when, verb: Verb::Crash(Who::It, Keep::None, down) });
-        }
-    }
-
-    fn relay(&mut self) {
-        let timeout = self.settings.config.election_timeout_max;
-        let at = self.moment();
-        let ally = self.voter();
-        let strand = Verb::Strand(Who::Leader, Who::Node(ally), timeout * 2);
-        self.ops.push(Op { when: When::At(at), verb: strand });
-        let crash_at = at.after(timeout * self.draw.between(1, 4) as u32 / 4);
-        let down = timeout * self.draw.between(2, 6) as u32 / 2;
-        let crash = Verb::Crash(Who::Leader, Keep::All, down);
-        self.ops.push(Op { when: When::At(crash_at), verb: crash });
-        let times = self.draw.between(1, 3) as u32;
-        let to = crash_at.after(timeout * 6);
-        let trigger = *self.draw.pick(&[Trigger::SubmitsEntries, Trigger::BecomesLeader]);
-        let later = self.delay();
-        let (by, nth) = (None, 1);
-        let next = When::On { from: crash_at, to, trigger, by, nth, times, later };
-        let verb = match self.draw.below(3) {
-            0 => Verb::Mute(Who::Leader, timeout),
-            1 => Verb::Crash(Who::Leader, Keep::All, timeout * 2),
-            _ => Verb::Strand(Who::Leader, Who::Node(self.voter()), timeout),
-        };
-        self.ops.push(Op { when: next, verb });
-        let trigger = Trigger::AdvancesCommit;
-        let last = When::On { from: crash_at, to, trigger, by, nth, times: 1, later };
-        let verb = Verb::Crash(Who::Leader, Keep::All, timeout * 2);
-        self.ops.push(Op { when: last, verb });
     }
 
     pub(super) fn verb(&mut self, fault: Fault, who: Who) -> Verb {
@@ -565,7 +517,7 @@ impl Planner<'_> {
     }
 
     /// How many requests come at once.
-    fn surge(&mut self) -> u32 {
+    pub(super) fn surge(&mut self) -> u32 {
         *self.draw.pick(&[10, 3, 30, 100])
     }
 

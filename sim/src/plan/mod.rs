@@ -4,7 +4,9 @@
 //! no other.
 
 mod draw;
+mod elections;
 mod errand;
+mod laggard;
 mod leases;
 mod members;
 mod print;

@@ -1,0 +1,70 @@
+//! Draws treacherous elections: rivals, leaders that come and go with what only they have.
+
+use std::time::Duration;
+
+use crate::fault::Fault;
+use crate::plan::draw::Planner;
+use crate::plan::{Keep, Op, Trigger, Verb, When, Who};
+
+impl Planner<'_> {
+    /// Two nodes campaign at once, and voters crash over it.
+    pub(super) fn duel(&mut self) {
+        let at = self.moment();
+        let first = self.voter();
+        let second = self.voter_after(first);
+        for candidate in [first, second] {
+            self.ops.push(Op { when: When::At(at), verb: Verb::Campaign(Who::Node(candidate)) });
+        }
+        if self.settings.faults.has(Fault::Crash) {
+            let trigger = *self.draw.pick(&[Trigger::SubmitsVote, Trigger::Promises]);
+            let times = self.draw.between(1, 2) as u32;
+            let to = at.after(self.settings.config.election_timeout_max * 2);
+            let (by, later) = (None, Duration::ZERO);
+            let when = When::On { from: at, to, trigger, by, nth: 1, times, later };
+            let down = self.settings.latency.most * self.draw.between(0, 4) as u32;
+            self.ops.push(Op { when, verb: Verb::Crash(Who::It, Keep::None, down) });
+        }
+    }
+
+    /// Leaders are cut off with a minority that took their last entries, crash, and come back: what
+    /// figure 8 of the paper shows (Raft §5.4.2).
+    pub(super) fn relay(&mut self) {
+        let timeout = self.settings.config.election_timeout_max;
+        let at = self.moment();
+        let ally = self.voter();
+        let strand = Verb::Strand(Who::Leader, Who::Node(ally), timeout * 2);
+        self.ops.push(Op { when: When::At(at), verb: strand });
+        let crash_at = at.after(timeout * self.draw.between(1, 4) as u32 / 4);
+        let down = timeout * self.draw.between(2, 6) as u32 / 2;
+        let crash = Verb::Crash(Who::Leader, Keep::All, down);
+        self.ops.push(Op { when: When::At(crash_at), verb: crash });
+        let times = self.draw.between(1, 3) as u32;
+        let to = crash_at.after(timeout * 6);
+        let trigger = *self.draw.pick(&[Trigger::SubmitsEntries, Trigger::BecomesLeader]);
+        let later = self.delay();
+        let (by, nth) = (None, 1);
+        let next = When::On { from: crash_at, to, trigger, by, nth, times, later };
+        let verb = match self.draw.below(3) {
+            0 => Verb::Mute(Who::Leader, timeout),
+            1 => Verb::Crash(Who::Leader, Keep::All, timeout * 2),
+            _ => Verb::Strand(Who::Leader, Who::Node(self.voter()), timeout),
+        };
+        self.ops.push(Op { when: next, verb });
+        let trigger = Trigger::AdvancesCommit;
+        let last = When::On { from: crash_at, to, trigger, by, nth, times: 1, later };
+        let verb = Verb::Crash(Who::Leader, Keep::All, timeout * 2);
+        self.ops.push(Op { when: last, verb });
+    }
+
+    /// A leader is cut off with a long tail that nobody else has, for longer or shorter than it takes
+    /// to elect another.
+    pub(super) fn exile(&mut self) {
+        let at = self.moment();
+        let timeout = self.settings.config.election_timeout_max;
+        let lasting = timeout * self.draw.between(4, 16) as u32 / 4;
+        let isolate = Verb::Isolate(Who::Leader, lasting);
+        self.ops.push(Op { when: When::At(at), verb: isolate });
+        let count = self.surge();
+        self.ops.push(Op { when: When::At(at), verb: Verb::Surge(Who::Leader, count) });
+    }
+}
