@@ -119,6 +119,13 @@ const SEEDS: &[Seed] = &[
         showed: "a founder with an empty disk asked founders alone, and none of them was left: \
                  tests/paper/founding.rs",
     },
+    Seed {
+        profile: "snapshot",
+        seed: 381,
+        showed: "a node that had been a pre-candidate answered an old round of heartbeats again, \
+                 and took an echo of its first answer for one of the second: \
+                 tests/specs/lease/loan_counts_from_the_first_answer.txt",
+    },
 ];
 
 #[test]

@@ -11,7 +11,7 @@ use crate::raft::founding::Founding;
 use crate::raft::input::Consumer;
 use crate::raft::jitter::Jitter;
 use crate::raft::lease::stretched;
-use crate::raft::loan::Fresh;
+use crate::raft::loan::{Answered, Fresh};
 use crate::raft::outbox::{Outbox, Post};
 use crate::raft::reads::{ConfirmedRead, ConfirmedReads};
 use crate::raft::refusals::Refusals;
@@ -40,6 +40,8 @@ pub(crate) struct Common {
     pub(crate) promised_until: Instant,
     /// How fresh the state is, as far as leaders have said.
     pub(crate) fresh: Option<Fresh>,
+    /// Which rounds were answered: what a leader echoes is the first answer, and not the last.
+    pub(crate) answered: Answered,
     pub(crate) log: Log,
     pub(crate) outbox: Outbox,
     pub(crate) jitter: Jitter,
@@ -98,6 +100,7 @@ impl Common {
             hard_state,
             promised_until,
             fresh: None,
+            answered: Answered::default(),
             log,
             outbox: Outbox::default(),
             jitter,

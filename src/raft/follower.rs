@@ -153,8 +153,9 @@ impl Follower {
             return;
         }
         self.learn_committed(common, beat.committed);
+        let is_new = common.answered.is_new(common.term(), beat.round);
         if common.is_of_this_life() {
-            self.borrowing.heard(beat, &mut common.fresh, common.now);
+            self.borrowing.heard(beat, is_new, &mut common.fresh, common.now);
         }
         let (verified, base) = (self.verified, common.log.base().index);
         let matched = verified.min(common.log.durable());

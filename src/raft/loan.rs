@@ -7,7 +7,7 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::types::{Beat, Freshness, Index, Instant};
+use crate::types::{Beat, Freshness, Index, Instant, Term};
 
 /// A follower's answers to its leader's heartbeats, and what they are worth.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,6 +27,15 @@ struct Answer {
     began: Option<Fresh>,
 }
 
+/// The highest round that was answered in a term, in whatever role the node was in between. A
+/// message that comes late or twice makes a node answer a round again, and an echo does not tell
+/// which of the answers it means: only the first to each round is worth anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Answered {
+    term: Term,
+    round: u64,
+}
+
 /// Who has applied everything up to an index has all that was complete at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fresh {
@@ -39,8 +48,15 @@ impl Borrowing {
     /// How many answers are known at most.
     const ANSWERS_MAX: usize = 16;
 
-    /// The leader was heard; what it confirms makes the state fresher.
-    pub(crate) fn heard(&mut self, beat: &Beat, fresh: &mut Option<Fresh>, now: Instant) {
+    /// The leader was heard; what it confirms makes the state fresher. Whether this `is_new` is
+    /// what [`Answered::is_new`] says of the round.
+    pub(crate) fn heard(
+        &mut self,
+        beat: &Beat,
+        is_new: bool,
+        fresh: &mut Option<Fresh>,
+        now: Instant,
+    ) {
         let echoed = self.answers.iter().find(|answer| answer.round == beat.echo);
         let after = echoed.map(|answer| answer.left);
         if let Some(left) = after.filter(|_| !beat.loan.is_zero()) {
@@ -52,7 +68,7 @@ impl Borrowing {
         {
             *fresh = Some(news);
         }
-        if self.answers.back().is_some_and(|last| last.round >= beat.round) {
+        if !is_new {
             return;
         }
         if self.answers.len() == Borrowing::ANSWERS_MAX {
@@ -86,6 +102,17 @@ impl Borrowing {
     }
 }
 
+impl Answered {
+    /// Whether no round from this one on was answered in the term; this one is from now on.
+    pub(crate) fn is_new(&mut self, term: Term, round: u64) -> bool {
+        let is_new = (self.term, self.round) < (term, round);
+        if is_new {
+            *self = Answered { term, round };
+        }
+        is_new
+    }
+}
+
 impl Fresh {
     /// How old the state is at most.
     pub(crate) fn at(&self, now: Instant) -> Freshness {
@@ -105,24 +132,46 @@ mod tests {
     #[test]
     fn a_loan_counts_from_the_answer_it_echoes() {
         let (mut borrowing, mut fresh) = (Borrowing::default(), None);
-        borrowing.heard(&beat(1, 0, 0, 100), &mut fresh, Instant(10));
+        borrowing.heard(&beat(1, 0, 0, 100), true, &mut fresh, Instant(10));
         assert!(!borrowing.holds(Instant(11)), "no answer was echoed");
-        borrowing.heard(&beat(2, 0, 1, 100), &mut fresh, Instant(50));
+        borrowing.heard(&beat(2, 0, 1, 100), true, &mut fresh, Instant(50));
         assert!(borrowing.holds(Instant(109)));
         assert_eq!(borrowing.left(Instant(109)), Duration::from_nanos(1));
         assert!(!borrowing.holds(Instant(110)));
         assert_eq!(borrowing.left(Instant(120)), Duration::ZERO);
-        borrowing.heard(&beat(3, 0, 7, 900), &mut fresh, Instant(60));
+        borrowing.heard(&beat(3, 0, 7, 900), true, &mut fresh, Instant(60));
         assert!(!borrowing.holds(Instant(110)), "nobody gave that answer");
     }
 
     #[test]
     fn a_confirmed_round_is_as_fresh_as_the_answer_before_it() {
         let (mut borrowing, mut fresh) = (Borrowing::default(), None);
-        borrowing.heard(&beat(1, 0, 0, 0), &mut fresh, Instant(10));
-        borrowing.heard(&beat(2, 1, 1, 0), &mut fresh, Instant(20));
+        borrowing.heard(&beat(1, 0, 0, 0), true, &mut fresh, Instant(10));
+        borrowing.heard(&beat(2, 1, 1, 0), true, &mut fresh, Instant(20));
         assert_eq!(fresh, None, "round 1 may have begun at any time");
-        borrowing.heard(&beat(3, 2, 2, 0), &mut fresh, Instant(30));
+        borrowing.heard(&beat(3, 2, 2, 0), true, &mut fresh, Instant(30));
         assert_eq!(fresh, Some(Fresh { since: Instant(10), index: Index(2) }));
+    }
+
+    #[test]
+    fn the_first_answer_to_a_round_counts_also_after_another_role() {
+        let (mut answered, mut fresh) = (Answered::default(), None);
+        let mut heard = |borrowing: &mut Borrowing, term, beat: &Beat, now| {
+            let is_new = answered.is_new(Term(term), beat.round);
+            borrowing.heard(beat, is_new, &mut fresh, Instant(now));
+        };
+        let mut borrowing = Borrowing::default();
+        heard(&mut borrowing, 1, &beat(5, 0, 0, 0), 10);
+        // It was a pre-candidate meanwhile, and knows nothing of its answers.
+        let mut borrowing = Borrowing::default();
+        heard(&mut borrowing, 1, &beat(5, 0, 0, 0), 50);
+        heard(&mut borrowing, 1, &beat(6, 0, 5, 100), 60);
+        assert!(!borrowing.holds(Instant(60)), "the loan counts from 10 on, or not at all");
+        heard(&mut borrowing, 1, &beat(7, 0, 6, 100), 70);
+        assert!(borrowing.holds(Instant(159)) && !borrowing.holds(Instant(160)));
+        heard(&mut borrowing, 2, &beat(1, 0, 0, 0), 80);
+        heard(&mut borrowing, 2, &beat(2, 0, 1, 100), 90);
+        assert!(borrowing.holds(Instant(179)), "another term has rounds of its own");
+        assert_eq!(fresh, None);
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::raft::drift::Drift;
 use crate::raft::jitter::Jitter;
+use crate::raft::loan::Answered;
 use crate::raft::refusals::Refusals;
 use crate::raft::{Raft, Role};
 use crate::types::{Instant, NodeId, WriteId};
@@ -55,6 +56,7 @@ impl Raft {
         }
         if common.config.lease.is_none() {
             common.fresh = None;
+            common.answered = Answered::default();
             match role {
                 Role::Follower(follower) => follower.borrowing.forget_answers(),
                 Role::Leader(leader) => leader.tenure.forget_rounds(),
