@@ -55,6 +55,11 @@ enum Pattern {
     Replace,
     /// A lease ends, or a loan of it, while reads rest on it.
     Tenancy,
+    /// A node falls in the middle of a write, and again as soon as it is back.
+    Relapse,
+    /// A leader and one who follows it are parted from the others, who elect another, and somebody
+    /// reads at the follower.
+    Remnant,
     /// A node needs one snapshot after the other, while it takes long to start over from the first.
     Laggard,
 }
@@ -123,6 +128,7 @@ fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
     }
     if faults.has(Fault::Crash) {
         patterns.extend([Pattern::Boundary; 5]);
+        patterns.extend([Pattern::Relapse; 4]);
     }
     if faults.has(Fault::Replay) {
         patterns.extend([Pattern::Echo; 3]);
@@ -162,6 +168,9 @@ fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
     }
     if settings.config.lease.is_some() && faults.has(Fault::Surge) && settings.voters > 1 {
         patterns.extend([Pattern::Tenancy; 8]);
+    }
+    if faults.has(Fault::Bridge) && faults.has(Fault::Surge) && settings.voters > 2 {
+        patterns.extend([Pattern::Remnant; 3]);
     }
     let often = settings.snapshot_entries <= laggard::ENTRIES_MAX && settings.voters > 2;
     if often && faults.has(Fault::Partition) && faults.has(Fault::SlowApply) {
@@ -211,6 +220,8 @@ impl Planner<'_> {
             Pattern::Dawn => self.dawn(),
             Pattern::Replace => self.replace(),
             Pattern::Tenancy => self.tenancy(),
+            Pattern::Relapse => self.relapse(),
+            Pattern::Remnant => self.remnant(),
             Pattern::Laggard => self.laggard(),
         }
     }
@@ -232,6 +243,33 @@ impl Planner<'_> {
         let keep = *self.draw.pick(&[Keep::None, Keep::Part, Keep::None]);
         let down = self.downtime();
         self.ops.push(Op { when, verb: Verb::Crash(Who::It, keep, down) });
+    }
+
+    fn relapse(&mut self) {
+        let trigger = *self.draw.pick(&[
+            Trigger::SubmitsEntries,
+            Trigger::BeginsSegment,
+            Trigger::UpdatesSuperblock,
+            Trigger::CutsLog,
+        ]);
+        let node = self.node();
+        let (by, from, nth) = (Some(node), self.moment(), self.draw.between(1, 4) as u32);
+        let to = from.after(self.settings.config.election_timeout_max * 10);
+        let when = When::On { from, to, trigger, by, nth, times: 1, later: Duration::ZERO };
+        let keep = *self.draw.pick(&[Keep::Part, Keep::None, Keep::Part]);
+        let down = self.settings.latency.most;
+        self.ops.push(Op { when, verb: Verb::Crash(Who::It, keep, down) });
+        let (times, later) = (self.draw.between(1, 3) as u32, self.delay());
+        let trigger = Trigger::Starts;
+        let when = When::On { from, to, trigger, by, nth: 1, times, later };
+        let stops = self.settings.faults.has(Fault::Stop) && self.draw.chance(600);
+        let verb = self.verb(if stops { Fault::Stop } else { Fault::Crash }, Who::It);
+        self.ops.push(Op { when, verb });
+        if self.settings.faults.has(Fault::Surge) && self.draw.chance(500) {
+            let (period, lasting) = (self.settings.latency.most / 2, self.lasting());
+            let verb = Verb::Consult(Who::Node(node), period, lasting * 4);
+            self.ops.push(Op { when: When::At(from), verb });
+        }
     }
 
     fn upkeep(&mut self) {

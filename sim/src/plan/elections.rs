@@ -67,4 +67,25 @@ impl Planner<'_> {
         let count = self.surge();
         self.ops.push(Op { when: When::At(at), verb: Verb::Surge(Who::Leader, count) });
     }
+
+    /// A leader is stranded with one other node, at which somebody reads all the time, while the
+    /// rest campaigns at once and is asked for a lot: what the old leader tells its last follower
+    /// may be old.
+    pub(super) fn remnant(&mut self) {
+        let timeout = self.settings.config.election_timeout_max;
+        let (at, ally) = (self.moment(), Who::Node(self.node()));
+        let mut push = |at, verb| self.ops.push(Op { when: When::At(at), verb });
+        push(at, Verb::Strand(Who::Leader, ally, timeout * 3));
+        push(at, Verb::Consult(ally, timeout / 64, timeout * 3));
+        let (from, to) = (at, at.after(timeout * 4));
+        let rivals = if self.settings.faults.has(Fault::Campaign) { 4 } else { 0 };
+        for place in 0..rivals {
+            let rival = Who::Node(self.voter());
+            let at = at.after(timeout * (place + 1) / 4);
+            self.ops.push(Op { when: When::At(at), verb: Verb::Campaign(rival) });
+        }
+        let (trigger, by, later) = (Trigger::BecomesLeader, None, Duration::ZERO);
+        let when = When::On { from, to, trigger, by, nth: 1, times: 2, later };
+        self.ops.push(Op { when, verb: Verb::Surge(Who::It, 10) });
+    }
 }

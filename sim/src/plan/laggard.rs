@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::fault::Fault;
 use crate::plan::draw::Planner;
 use crate::plan::{Op, Trigger, Verb, When, Who};
+use crate::time::SimTime;
 
 /// Up to how many entries between two snapshots a node that is cut off for a while needs one.
 pub(super) const ENTRIES_MAX: u64 = 60;
@@ -21,7 +22,10 @@ impl Planner<'_> {
         let (trigger, by) = (Trigger::InstallsSnapshot, Some(who));
         let (from, to) = (at, at.after(apart * 4));
         let when = When::On { from, to, trigger, by, nth: 1, times: 1, later: Duration::ZERO };
-        let slow = Verb::SlowApply(Who::It, apart * (2 * ROUNDS), self.settings.flush.most * 8);
+        // It is done with that when the storm is over.
+        let left = SimTime::default().after(self.settings.storm).since(to);
+        let by = left.min(apart * (2 * ROUNDS));
+        let slow = Verb::SlowApply(Who::It, by, self.settings.flush.most * 8);
         self.ops.push(Op { when, verb: slow });
         for round in 0..=ROUNDS {
             let at = at.after(apart * (2 * round));
