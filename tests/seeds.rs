@@ -126,6 +126,12 @@ const SEEDS: &[Seed] = &[
                  and took an echo of its first answer for one of the second: \
                  tests/specs/lease/loan_counts_from_the_first_answer.txt",
     },
+    Seed {
+        profile: "validation",
+        seed: 200,
+        showed: "a simulated client took what came of a session that was over for what came of \
+                 its next one: src/machine/client.rs, what_comes_of_another_session",
+    },
 ];
 
 #[test]

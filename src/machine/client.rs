@@ -22,13 +22,14 @@ pub struct ClientSession {
     waiting: BTreeMap<Sequence, Arc<[u8]>>,
 }
 
-/// Something to have proposed; every copy of it may reach the log.
+/// Something to have proposed; every copy of it may reach the log. It says of which session it is:
+/// an outcome that comes when another is open means nothing to that one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
-    /// The session's registration.
-    Register,
-    /// One request.
-    Request(Sequence),
+    /// The registration of the session with this nonce.
+    Register(Nonce),
+    /// One request of a session.
+    Request(SessionId, Sequence),
 }
 
 /// What an outcome means for the client.
@@ -78,55 +79,56 @@ impl ClientSession {
     }
 
     /// The client does not wait for the request any more. Whether it was carried out stays
-    /// unknown; copies of it that reach the log after a later request are not.
-    pub fn give_up(&mut self, sequence: Sequence) {
-        self.waiting.remove(&sequence);
+    /// unknown; copies of it that reach the log after a later request are not. Does nothing for a
+    /// registration, or a request of another session.
+    pub fn give_up(&mut self, call: Call) {
+        if let Some(sequence) = self.own(call) {
+            self.waiting.remove(&sequence);
+        }
     }
 
     /// What may be sent now, for the first time or again, lowest number first.
     pub fn calls(&self) -> impl Iterator<Item = Call> + '_ {
-        let registers = (self.state == State::Registering).then_some(Call::Register);
-        let open = matches!(self.state, State::Open(_));
-        let requests = self.waiting.keys().filter(move |_| open).copied();
-        registers.into_iter().chain(requests.map(Call::Request))
+        let registers = (self.state == State::Registering).then_some(Call::Register(self.nonce));
+        let open = self.id().into_iter();
+        let requests =
+            open.flat_map(|id| self.waiting.keys().map(move |at| Call::Request(id, *at)));
+        registers.into_iter().chain(requests)
     }
 
     /// The command to have proposed for a call; none unless [`ClientSession::calls`] has it.
     #[must_use]
     pub fn command(&self, call: Call) -> Option<Command> {
-        match (call, self.state) {
-            (Call::Register, State::Registering) => {
-                Some(Request::Register { nonce: self.nonce, limits: self.limits }.encode())
+        let request = match call {
+            Call::Register(_) if self.awaits(call) => {
+                Request::Register { nonce: self.nonce, limits: self.limits }
             }
-            (Call::Request(sequence), State::Open(session)) => {
-                let command = self.waiting.get(&sequence)?;
-                let acknowledged = self.floor();
-                let request = Request::InSession { session, sequence, acknowledged, command };
-                Some(request.encode())
+            Call::Register(_) => return None,
+            Call::Request(session, _) => {
+                let sequence = self.own(call)?;
+                let (command, acknowledged) = (self.waiting.get(&sequence)?, self.floor());
+                Request::InSession { session, sequence, acknowledged, command }
             }
-            _ => None,
-        }
+        };
+        Some(request.encode())
     }
 
-    /// Takes in what came of one copy of a call.
+    /// Takes in what came of one copy of a call: of this session's, or of an earlier one's, which
+    /// is nothing new.
     pub fn answer(&mut self, call: Call, outcome: &Outcome) -> Answer {
+        if !self.awaits(call) {
+            return Answer::Nothing;
+        }
         match (call, outcome) {
-            (Call::Register, Outcome::Registered(session)) if self.state == State::Registering => {
+            (Call::Register(_), Outcome::Registered(session)) => {
                 self.state = State::Open(*session);
                 Answer::Opened(*session)
             }
-            (Call::Request(sequence), Outcome::Reply(reply)) => {
-                match self.waiting.remove(&sequence) {
-                    Some(_) => Answer::Reply(sequence, Arc::clone(reply)),
-                    None => Answer::Nothing,
-                }
+            (Call::Request(_, sequence), Outcome::Reply(reply)) => {
+                self.waiting.remove(&sequence);
+                Answer::Reply(sequence, Arc::clone(reply))
             }
-            (Call::Request(sequence), Outcome::SessionExpired | Outcome::Malformed)
-                if self.waiting.contains_key(&sequence) =>
-            {
-                self.end()
-            }
-            (Call::Register, Outcome::Malformed) if self.state == State::Registering => self.end(),
+            (Call::Request(..), Outcome::SessionExpired) | (_, Outcome::Malformed) => self.end(),
             _ => Answer::Nothing,
         }
     }
@@ -144,6 +146,22 @@ impl ClientSession {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.state == State::Over
+    }
+
+    /// Whether the call is this session's, and has no answer yet.
+    fn awaits(&self, call: Call) -> bool {
+        match call {
+            Call::Register(nonce) => self.state == State::Registering && nonce == self.nonce,
+            Call::Request(..) => self.own(call).is_some_and(|own| self.waiting.contains_key(&own)),
+        }
+    }
+
+    /// The number of a request of this session.
+    fn own(&self, call: Call) -> Option<Sequence> {
+        match call {
+            Call::Request(session, sequence) if self.id() == Some(session) => Some(sequence),
+            _ => None,
+        }
     }
 
     /// The lowest number that has no answer yet, or will be given next.
@@ -169,10 +187,18 @@ mod tests {
     const LIMITS: SessionLimits =
         SessionLimits { sessions_max: 2, window: 2, replies_bytes_max: 10 };
 
+    const REGISTER: Call = Call::Register(Nonce(7));
+    /// What [`open`] gives.
+    const OPEN: SessionId = SessionId(Index(3));
+
+    fn request(sequence: Sequence) -> Call {
+        Call::Request(OPEN, sequence)
+    }
+
     fn open() -> ClientSession {
         let mut client = ClientSession::new(Nonce(7), LIMITS);
-        let outcome = Outcome::Registered(SessionId(Index(3)));
-        assert_eq!(client.answer(Call::Register, &outcome), Answer::Opened(SessionId(Index(3))));
+        let outcome = Outcome::Registered(OPEN);
+        assert_eq!(client.answer(REGISTER, &outcome), Answer::Opened(OPEN));
         client
     }
 
@@ -188,16 +214,16 @@ mod tests {
     fn a_session_registers_before_it_asks() {
         let mut client = ClientSession::new(Nonce(7), LIMITS);
         let first = client.submit(b"a").unwrap();
-        assert_eq!(calls(&client), [Call::Register]);
-        assert_eq!(client.command(Call::Request(first)), None);
-        let register = client.command(Call::Register).unwrap();
+        assert_eq!(calls(&client), [REGISTER]);
+        assert_eq!(client.command(request(first)), None);
+        let register = client.command(REGISTER).unwrap();
         let expected = Request::Register { nonce: Nonce(7), limits: LIMITS };
         assert_eq!(Request::decode(&register), Some(expected));
-        client.answer(Call::Register, &Outcome::Registered(SessionId(Index(3))));
-        assert_eq!(client.id(), Some(SessionId(Index(3))));
-        assert_eq!(calls(&client), [Call::Request(first)]);
-        let again = client.answer(Call::Register, &Outcome::Registered(SessionId(Index(9))));
-        assert_eq!((again, client.id()), (Answer::Nothing, Some(SessionId(Index(3)))));
+        client.answer(REGISTER, &Outcome::Registered(OPEN));
+        assert_eq!(client.id(), Some(OPEN));
+        assert_eq!(calls(&client), [request(first)]);
+        let again = client.answer(REGISTER, &Outcome::Registered(SessionId(Index(9))));
+        assert_eq!((again, client.id()), (Answer::Nothing, Some(OPEN)));
     }
 
     #[test]
@@ -207,33 +233,33 @@ mod tests {
         let second = client.submit(b"b").unwrap();
         assert_eq!(client.submit(b"c"), None, "the window is full");
         let acknowledged = |client: &ClientSession, sequence| {
-            let command = client.command(Call::Request(sequence)).unwrap();
+            let command = client.command(request(sequence)).unwrap();
             match Request::decode(&command) {
                 Some(Request::InSession { acknowledged, .. }) => acknowledged,
                 other => panic!("{other:?}"),
             }
         };
         assert_eq!(acknowledged(&client, second), first);
-        assert!(matches!(client.answer(Call::Request(second), &reply()), Answer::Reply(..)));
+        assert!(matches!(client.answer(request(second), &reply()), Answer::Reply(..)));
         assert_eq!(client.submit(b"c"), None, "the first is still open");
-        assert!(matches!(client.answer(Call::Request(first), &reply()), Answer::Reply(..)));
-        assert_eq!(client.answer(Call::Request(first), &reply()), Answer::Nothing);
+        assert!(matches!(client.answer(request(first), &reply()), Answer::Reply(..)));
+        assert_eq!(client.answer(request(first), &reply()), Answer::Nothing);
         let third = client.submit(b"c").unwrap();
         assert_eq!((third, acknowledged(&client, third)), (Sequence(3), third));
-        assert_eq!(calls(&client), [Call::Request(third)]);
+        assert_eq!(calls(&client), [request(third)]);
     }
 
     #[test]
     fn an_expired_session_ends_everything_that_has_no_answer() {
         let mut client = open();
         let requests = [client.submit(b"a").unwrap(), client.submit(b"b").unwrap()];
-        let outside = client.answer(Call::Request(requests[1]), &Outcome::OutsideWindow);
+        let outside = client.answer(request(requests[1]), &Outcome::OutsideWindow);
         assert_eq!(outside, Answer::Nothing, "another copy may be carried out");
-        let over = client.answer(Call::Request(requests[1]), &Outcome::SessionExpired);
+        let over = client.answer(request(requests[1]), &Outcome::SessionExpired);
         assert_eq!(over, Answer::Over(requests.to_vec()));
         assert!(client.is_over() && calls(&client).is_empty());
         assert_eq!(client.submit(b"c"), None);
-        assert_eq!(client.answer(Call::Request(requests[0]), &reply()), Answer::Nothing);
+        assert_eq!(client.answer(request(requests[0]), &reply()), Answer::Nothing);
     }
 
     #[test]
@@ -241,25 +267,41 @@ mod tests {
         let mut client = open();
         let first = client.submit(b"a").unwrap();
         client.submit(b"b").unwrap();
-        client.give_up(first);
+        client.give_up(request(first));
         let third = client.submit(b"c").expect("the first is not waited for any more");
-        let command = client.command(Call::Request(third)).unwrap();
+        let command = client.command(request(third)).unwrap();
         let Some(Request::InSession { acknowledged, .. }) = Request::decode(&command) else {
             panic!("a request in a session");
         };
         assert_eq!(acknowledged, Sequence(2), "no copy of the first is carried out any more");
-        assert_eq!(client.command(Call::Request(first)), None);
-        assert_eq!(client.answer(Call::Request(first), &reply()), Answer::Nothing);
-        assert_eq!(client.answer(Call::Request(first), &Outcome::SessionExpired), Answer::Nothing);
+        assert_eq!(client.command(request(first)), None);
+        assert_eq!(client.answer(request(first), &reply()), Answer::Nothing);
+        assert_eq!(client.answer(request(first), &Outcome::SessionExpired), Answer::Nothing);
         assert!(!client.is_over());
+    }
+
+    #[test]
+    fn what_comes_of_another_session_means_nothing() {
+        let mut client = open();
+        let first = client.submit(b"a").unwrap();
+        let other = Call::Request(SessionId(Index(2)), first);
+        assert_eq!(client.command(other), None);
+        assert_eq!(client.answer(other, &reply()), Answer::Nothing);
+        assert_eq!(client.answer(other, &Outcome::SessionExpired), Answer::Nothing);
+        client.give_up(other);
+        assert_eq!(calls(&client), [request(first)]);
+        let mut client = ClientSession::new(Nonce(8), LIMITS);
+        let registered = Outcome::Registered(OPEN);
+        assert_eq!(client.answer(REGISTER, &registered), Answer::Nothing, "another's nonce");
+        assert_eq!(client.answer(Call::Register(Nonce(8)), &registered), Answer::Opened(OPEN));
     }
 
     #[test]
     fn an_answer_that_came_late_ends_nothing() {
         let mut client = open();
         let first = client.submit(b"a").unwrap();
-        client.answer(Call::Request(first), &reply());
-        let late = client.answer(Call::Request(first), &Outcome::SessionExpired);
+        client.answer(request(first), &reply());
+        let late = client.answer(request(first), &Outcome::SessionExpired);
         assert_eq!(late, Answer::Nothing);
         assert!(!client.is_over());
     }
@@ -267,7 +309,7 @@ mod tests {
     #[test]
     fn a_registration_that_makes_no_sense_to_a_node_is_the_end() {
         let mut client = ClientSession::new(Nonce(7), LIMITS);
-        assert_eq!(client.answer(Call::Register, &Outcome::Malformed), Answer::Over(vec![]));
+        assert_eq!(client.answer(REGISTER, &Outcome::Malformed), Answer::Over(vec![]));
         assert!(client.is_over());
     }
 }

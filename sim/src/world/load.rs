@@ -152,8 +152,8 @@ impl World {
             return;
         };
         let op = match call {
-            Call::Register => None,
-            Call::Request(sequence) => state.sequences.get(&sequence).copied(),
+            Call::Register(_) => None,
+            Call::Request(_, sequence) => state.sequences.get(&sequence).copied(),
         };
         let tag = self.clients.tries(client, op, Some(call));
         let key = Key { peer: client, counter: tag.0 as u32, ..Kind::Retry.key() };
@@ -330,7 +330,7 @@ impl World {
         let session = Some((id, sequence));
         self.clients.asks(client);
         witness.see(self.now, Seen::ProposeInvoked { op, command, session });
-        self.call(client, Call::Request(sequence), witness);
+        self.call(client, Call::Request(id, sequence), witness);
     }
 
     /// A command that no other operation has: the workload's, and the operation's number.

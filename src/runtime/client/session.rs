@@ -7,7 +7,7 @@ use tokio::sync::{Mutex as Gate, Notify};
 use tokio::time::{Instant, timeout};
 
 use crate::machine::SessionLimits;
-use crate::machine::{Answer, Call, ClientSession, Nonce, Outcome, Sequence, SessionId};
+use crate::machine::{Answer, Call, ClientSession, Nonce, Outcome, SessionId};
 use crate::runtime::client::attempts::{Attempts, Network, Repeats, Route};
 use crate::runtime::client::connection::lock;
 use crate::runtime::client::error::{ClientError, Rejection, Trouble};
@@ -23,28 +23,20 @@ pub(super) struct Session {
     acknowledge: Acknowledge,
     /// Whoever holds it is the next to take a place, and opens the session if it must.
     gate: Gate<()>,
-    state: Mutex<State>,
+    state: Mutex<ClientSession>,
     /// A place is free, or the session is over.
     room: Notify,
-}
-
-#[derive(Debug)]
-struct State {
-    session: ClientSession,
-    /// Counts the sessions: tells a proposal whether its own is still the one.
-    generation: u64,
 }
 
 /// A proposal's place in the window. It is free again when this is dropped.
 struct Place<'a> {
     session: &'a Session,
-    generation: u64,
-    sequence: Sequence,
+    call: Call,
 }
 
 impl Session {
     pub(super) fn new(limits: SessionLimits, acknowledge: Acknowledge) -> Session {
-        let state = State { session: ClientSession::new(Nonce(entropy()), limits), generation: 0 };
+        let state = ClientSession::new(Nonce(entropy()), limits);
         let (gate, state) = (Gate::new(()), Mutex::new(state));
         Session { limits, acknowledge, gate, state, room: Notify::new() }
     }
@@ -82,7 +74,7 @@ impl Session {
         command: &[u8],
     ) -> Result<Place<'_>, ClientError> {
         let full = |_| {
-            let is_open = lock(&self.state).session.id().is_some();
+            let is_open = lock(&self.state).id().is_some();
             let trouble = if is_open { Trouble::WindowFull } else { Trouble::NoSession };
             ClientError::NotProposed(trouble)
         };
@@ -93,11 +85,11 @@ impl Session {
             room.as_mut().enable();
             let taken = {
                 let mut state = lock(&self.state);
-                let sequence = state.session.submit(command);
-                sequence.map(|sequence| (state.generation, sequence))
+                let open = state.id();
+                open.and_then(|id| Some(Call::Request(id, state.submit(command)?)))
             };
-            if let Some((generation, sequence)) = taken {
-                return Ok(Place { session: self, generation, sequence });
+            if let Some(call) = taken {
+                return Ok(Place { session: self, call });
             }
             timeout(until(deadline), room).await.map_err(full)?;
         }
@@ -107,18 +99,18 @@ impl Session {
     async fn open(&self, network: &Network, deadline: Instant) -> Result<(), ClientError> {
         let mut attempts = network.attempts(deadline, Repeats::Harmless);
         loop {
-            {
+            let register = {
                 let mut state = lock(&self.state);
-                if state.session.is_over() {
-                    state.session = ClientSession::new(Nonce(entropy()), self.limits);
-                    state.generation += 1;
+                if state.is_over() {
+                    *state = ClientSession::new(Nonce(entropy()), self.limits);
                 }
-                if state.session.id().is_some() {
-                    return Ok(());
+                match state.calls().next() {
+                    Some(register @ Call::Register(_)) => register,
+                    _ => return Ok(()),
                 }
-            }
+            };
             let wanted = || {
-                let command = lock(&self.state).session.command(Call::Register);
+                let command = lock(&self.state).command(register);
                 command.map(|command| self.wanted(command))
             };
             let outcome = match attempts.ask(Route::Leader, wanted).await? {
@@ -126,7 +118,7 @@ impl Session {
                 Some(_) => return Err(ClientError::Rejected(Rejection::Malformed)),
                 None => continue,
             };
-            lock(&self.state).session.answer(Call::Register, &outcome);
+            lock(&self.state).answer(register, &outcome);
         }
     }
 
@@ -163,30 +155,20 @@ impl Session {
 impl Place<'_> {
     /// What to send now; none if the session is over.
     fn command(&self) -> Option<Command> {
-        let state = lock(&self.session.state);
-        let same = state.generation == self.generation;
-        same.then(|| state.session.command(Call::Request(self.sequence))).flatten()
+        lock(&self.session.state).command(self.call)
     }
 
     fn answer(&self, outcome: &Outcome) {
-        let mut state = lock(&self.session.state);
-        if state.generation == self.generation {
-            let answer = state.session.answer(Call::Request(self.sequence), outcome);
-            if let Answer::Over(_) = answer {
-                drop(state);
-                self.session.room.notify_waiters();
-            }
+        let answer = lock(&self.session.state).answer(self.call, outcome);
+        if let Answer::Over(_) = answer {
+            self.session.room.notify_waiters();
         }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut state = lock(&self.session.state);
-        if state.generation == self.generation {
-            state.session.give_up(self.sequence);
-        }
-        drop(state);
+        lock(&self.session.state).give_up(self.call);
         self.session.room.notify_waiters();
     }
 }
