@@ -228,9 +228,7 @@ impl Checks {
         match seen {
             Seen::SnapshotTaken { node, meta } => {
                 self.due.snapshot(meta);
-                let slot = self.model.slot(node);
-                self.suspects.taken(slot, meta.last.index);
-                if self.suspects.has(slot) {
+                if self.suspects.has(self.model.slot(node)) {
                     return Ok(());
                 }
                 self.states.taken(&self.model, node, meta)
@@ -248,12 +246,12 @@ impl Checks {
             Seen::Judged { node, verdict } => {
                 self.suspects.judged(node, self.model.slot(node), verdict)
             }
-            Seen::Looked { node, .. } | Seen::Frozen { node, .. }
-                if self.suspects.has(self.model.slot(node)) =>
-            {
+            Seen::Looked { node, .. } if self.suspects.has(self.model.slot(node)) => Ok(()),
+            Seen::Looked { node, look } => self.user.looked(node, look),
+            Seen::Frozen { node, last, .. } if self.suspects.has(self.model.slot(node)) => {
+                self.suspects.frozen(last.index);
                 Ok(())
             }
-            Seen::Looked { node, look } => self.user.looked(node, look),
             Seen::Frozen { node, last, bytes } => self.user.frozen(node, last, bytes),
             _ => unreachable!("only what happens to state machines comes here"),
         }

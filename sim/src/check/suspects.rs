@@ -54,11 +54,10 @@ impl Suspects {
         self.nodes[slot.0].wrong_from.get_or_insert(index);
     }
 
-    /// A node has taken a snapshot that ends at `index`.
-    pub(super) fn taken(&mut self, slot: Slot, index: Index) {
-        if self.has(slot) {
-            self.tainted.insert(index);
-        }
+    /// A node that may be wrong freezes its state after `index` for a snapshot, which may come into
+    /// force although the node falls before it can say so.
+    pub(super) fn frozen(&mut self, index: Index) {
+        self.tainted.insert(index);
     }
 
     /// A node starts, with the state of a snapshot that ends at `index`.

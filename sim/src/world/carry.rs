@@ -111,7 +111,6 @@ impl World {
                 Note::SnapshotTaken(meta) => {
                     let node = place.id();
                     witness.see(now, Seen::SnapshotTaken { node, meta: &meta });
-                    self.note_taken(place, &meta);
                 }
                 Note::SnapshotReceived(meta) => witness.received_snapshot(now, place.id(), &meta),
             }

@@ -2,7 +2,7 @@
 
 use quorate::raft::{RoleName, Status};
 use quorate::replica::{Output, Verdict};
-use quorate::types::{Index, SnapshotMeta};
+use quorate::types::Index;
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
@@ -28,10 +28,10 @@ impl World {
         witness.see(self.now, Seen::Slipped { node: place.id() });
     }
 
-    /// A node took a snapshot.
-    pub(super) fn note_taken(&mut self, place: Place, meta: &SnapshotMeta) {
+    /// A node freezes its state after `index` for a snapshot.
+    pub(super) fn note_frozen(&mut self, place: Place, index: Index) {
         if self.nodes[place.0 as usize].slipped {
-            self.slips.tainted.insert(meta.last.index);
+            self.slips.tainted.insert(index);
         }
     }
 

@@ -212,6 +212,7 @@ impl World {
                     witness.see(now, Seen::Frozen { node: place.id(), last, bytes: &bytes });
                     running.look(now, witness);
                     running.view = bytes.into();
+                    self.note_frozen(place, last.index);
                     Input::Frozen(last)
                 }
                 None => Input::ViewFailed,

@@ -103,6 +103,22 @@ crate::forgeries! {
 }
 
 #[test]
+fn what_a_node_that_errs_has_frozen_may_be_wrong_wherever_it_comes_to() {
+    let starts_over = |stage: &mut Stage| {
+        let state = Some(Digest::default());
+        stage.sees(Seen::Restored { node: NodeId(3), index: INDEX, state });
+    };
+    let mut stage = applied();
+    is_wrong(&mut stage);
+    let mut sound = stage.clone();
+    starts_over(&mut sound);
+    assert!(sound.violation().is_some(), "nobody froze a wrong state");
+    stage.freezes(2, |_| {});
+    starts_over(&mut stage);
+    assert_eq!(stage.violation(), None);
+}
+
+#[test]
 fn a_node_that_errs_and_finds_out_and_is_rebuilt_is_accepted() {
     let mut stage = applied();
     is_wrong(&mut stage);
