@@ -130,7 +130,8 @@ const SEEDS: &[Seed] = &[
         profile: "validation",
         seed: 200,
         showed: "a simulated client took what came of a session that was over for what came of \
-                 its next one: src/machine/client.rs, what_comes_of_another_session",
+                 its next one: src/machine/client.rs, \
+                 what_comes_of_another_session_means_nothing",
     },
 ];
 

@@ -22,14 +22,14 @@ pub struct ClientSession {
     waiting: BTreeMap<Sequence, Arc<[u8]>>,
 }
 
-/// Something to have proposed; every copy of it may reach the log. It says of which session it is:
-/// an outcome that comes when another is open means nothing to that one.
+/// Something to have proposed; every copy of it may reach the log. The nonce says of which session
+/// it is: an outcome that comes when another is open means nothing to that one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
-    /// The registration of the session with this nonce.
+    /// The registration of a session.
     Register(Nonce),
     /// One request of a session.
-    Request(SessionId, Sequence),
+    Request(Nonce, Sequence),
 }
 
 /// What an outcome means for the client.
@@ -66,8 +66,9 @@ impl ClientSession {
     }
 
     /// Takes in a command and gives it the next number; none while the window is full or once the
-    /// session is over. Commands may be taken in before the session is open.
-    pub fn submit(&mut self, command: &[u8]) -> Option<Sequence> {
+    /// session is over. Commands may be taken in before the session is open: they are called for
+    /// once it is.
+    pub fn submit(&mut self, command: &[u8]) -> Option<Call> {
         if self.state == State::Over || !self.has_room() {
             return None;
         }
@@ -75,14 +76,16 @@ impl ClientSession {
         self.next = sequence.next();
         let earlier = self.waiting.insert(sequence, Arc::from(command));
         assert_eq!(earlier, None, "a number is given once");
-        Some(sequence)
+        Some(Call::Request(self.nonce, sequence))
     }
 
     /// The client does not wait for the request any more. Whether it was carried out stays
     /// unknown; copies of it that reach the log after a later request are not. Does nothing for a
     /// registration, or a request of another session.
     pub fn give_up(&mut self, call: Call) {
-        if let Some(sequence) = self.own(call) {
+        if let Call::Request(nonce, sequence) = call
+            && nonce == self.nonce
+        {
             self.waiting.remove(&sequence);
         }
     }
@@ -90,25 +93,26 @@ impl ClientSession {
     /// What may be sent now, for the first time or again, lowest number first.
     pub fn calls(&self) -> impl Iterator<Item = Call> + '_ {
         let registers = (self.state == State::Registering).then_some(Call::Register(self.nonce));
-        let open = self.id().into_iter();
-        let requests =
-            open.flat_map(|id| self.waiting.keys().map(move |at| Call::Request(id, *at)));
+        let open = matches!(self.state, State::Open(_));
+        let requests = self.waiting.keys().filter(move |_| open);
+        let requests = requests.map(|sequence| Call::Request(self.nonce, *sequence));
         registers.into_iter().chain(requests)
     }
 
     /// The command to have proposed for a call; none unless [`ClientSession::calls`] has it.
     #[must_use]
     pub fn command(&self, call: Call) -> Option<Command> {
+        if !self.awaits(call) {
+            return None;
+        }
         let request = match call {
-            Call::Register(_) if self.awaits(call) => {
-                Request::Register { nonce: self.nonce, limits: self.limits }
-            }
-            Call::Register(_) => return None,
-            Call::Request(session, _) => {
-                let sequence = self.own(call)?;
-                let (command, acknowledged) = (self.waiting.get(&sequence)?, self.floor());
-                Request::InSession { session, sequence, acknowledged, command }
-            }
+            Call::Register(nonce) => Request::Register { nonce, limits: self.limits },
+            Call::Request(_, sequence) => Request::InSession {
+                session: self.id()?,
+                sequence,
+                acknowledged: self.floor(),
+                command: self.waiting.get(&sequence)?,
+            },
         };
         Some(request.encode())
     }
@@ -148,19 +152,14 @@ impl ClientSession {
         self.state == State::Over
     }
 
-    /// Whether the call is this session's, and has no answer yet.
+    /// Whether the call is this session's, may have been sent, and has no answer yet.
     fn awaits(&self, call: Call) -> bool {
-        match call {
-            Call::Register(nonce) => self.state == State::Registering && nonce == self.nonce,
-            Call::Request(..) => self.own(call).is_some_and(|own| self.waiting.contains_key(&own)),
-        }
-    }
-
-    /// The number of a request of this session.
-    fn own(&self, call: Call) -> Option<Sequence> {
-        match call {
-            Call::Request(session, sequence) if self.id() == Some(session) => Some(sequence),
-            _ => None,
+        match (call, self.state) {
+            (Call::Register(nonce), State::Registering) => nonce == self.nonce,
+            (Call::Request(nonce, sequence), State::Open(_)) => {
+                nonce == self.nonce && self.waiting.contains_key(&sequence)
+            }
+            _ => false,
         }
     }
 
@@ -187,16 +186,13 @@ mod tests {
     const LIMITS: SessionLimits =
         SessionLimits { sessions_max: 2, window: 2, replies_bytes_max: 10 };
 
-    const REGISTER: Call = Call::Register(Nonce(7));
+    const NONCE: Nonce = Nonce(7);
+    const REGISTER: Call = Call::Register(NONCE);
     /// What [`open`] gives.
     const OPEN: SessionId = SessionId(Index(3));
 
-    fn request(sequence: Sequence) -> Call {
-        Call::Request(OPEN, sequence)
-    }
-
     fn open() -> ClientSession {
-        let mut client = ClientSession::new(Nonce(7), LIMITS);
+        let mut client = ClientSession::new(NONCE, LIMITS);
         let outcome = Outcome::Registered(OPEN);
         assert_eq!(client.answer(REGISTER, &outcome), Answer::Opened(OPEN));
         client
@@ -212,16 +208,16 @@ mod tests {
 
     #[test]
     fn a_session_registers_before_it_asks() {
-        let mut client = ClientSession::new(Nonce(7), LIMITS);
+        let mut client = ClientSession::new(NONCE, LIMITS);
         let first = client.submit(b"a").unwrap();
         assert_eq!(calls(&client), [REGISTER]);
-        assert_eq!(client.command(request(first)), None);
+        assert_eq!(client.command(first), None);
         let register = client.command(REGISTER).unwrap();
-        let expected = Request::Register { nonce: Nonce(7), limits: LIMITS };
+        let expected = Request::Register { nonce: NONCE, limits: LIMITS };
         assert_eq!(Request::decode(&register), Some(expected));
         client.answer(REGISTER, &Outcome::Registered(OPEN));
         assert_eq!(client.id(), Some(OPEN));
-        assert_eq!(calls(&client), [request(first)]);
+        assert_eq!(calls(&client), [first]);
         let again = client.answer(REGISTER, &Outcome::Registered(SessionId(Index(9))));
         assert_eq!((again, client.id()), (Answer::Nothing, Some(OPEN)));
     }
@@ -232,34 +228,44 @@ mod tests {
         let first = client.submit(b"a").unwrap();
         let second = client.submit(b"b").unwrap();
         assert_eq!(client.submit(b"c"), None, "the window is full");
-        let acknowledged = |client: &ClientSession, sequence| {
-            let command = client.command(request(sequence)).unwrap();
+        let acknowledged = |client: &ClientSession, call| {
+            let command = client.command(call).unwrap();
             match Request::decode(&command) {
-                Some(Request::InSession { acknowledged, .. }) => acknowledged,
+                Some(Request::InSession { acknowledged, .. }) => Call::Request(NONCE, acknowledged),
                 other => panic!("{other:?}"),
             }
         };
         assert_eq!(acknowledged(&client, second), first);
-        assert!(matches!(client.answer(request(second), &reply()), Answer::Reply(..)));
+        assert!(matches!(client.answer(second, &reply()), Answer::Reply(..)));
         assert_eq!(client.submit(b"c"), None, "the first is still open");
-        assert!(matches!(client.answer(request(first), &reply()), Answer::Reply(..)));
-        assert_eq!(client.answer(request(first), &reply()), Answer::Nothing);
+        assert!(matches!(client.answer(first, &reply()), Answer::Reply(..)));
+        assert_eq!(client.answer(first, &reply()), Answer::Nothing);
         let third = client.submit(b"c").unwrap();
-        assert_eq!((third, acknowledged(&client, third)), (Sequence(3), third));
-        assert_eq!(calls(&client), [request(third)]);
+        assert_eq!(third, Call::Request(NONCE, Sequence(3)));
+        assert_eq!(acknowledged(&client, third), third);
+        assert_eq!(calls(&client), [third]);
     }
 
     #[test]
     fn an_expired_session_ends_everything_that_has_no_answer() {
         let mut client = open();
         let requests = [client.submit(b"a").unwrap(), client.submit(b"b").unwrap()];
-        let outside = client.answer(request(requests[1]), &Outcome::OutsideWindow);
+        let outside = client.answer(requests[1], &Outcome::OutsideWindow);
         assert_eq!(outside, Answer::Nothing, "another copy may be carried out");
-        let over = client.answer(request(requests[1]), &Outcome::SessionExpired);
-        assert_eq!(over, Answer::Over(requests.to_vec()));
+        let over = client.answer(requests[1], &Outcome::SessionExpired);
+        assert_eq!(over, Answer::Over(vec![Sequence(1), Sequence(2)]));
         assert!(client.is_over() && calls(&client).is_empty());
         assert_eq!(client.submit(b"c"), None);
-        assert_eq!(client.answer(request(requests[0]), &reply()), Answer::Nothing);
+        assert_eq!(client.answer(requests[0], &reply()), Answer::Nothing);
+    }
+
+    #[test]
+    fn what_is_given_up_before_the_session_is_open_is_never_sent() {
+        let mut client = ClientSession::new(NONCE, LIMITS);
+        let first = client.submit(b"a").unwrap();
+        client.give_up(first);
+        client.answer(REGISTER, &Outcome::Registered(OPEN));
+        assert_eq!(calls(&client), []);
     }
 
     #[test]
@@ -267,16 +273,16 @@ mod tests {
         let mut client = open();
         let first = client.submit(b"a").unwrap();
         client.submit(b"b").unwrap();
-        client.give_up(request(first));
+        client.give_up(first);
         let third = client.submit(b"c").expect("the first is not waited for any more");
-        let command = client.command(request(third)).unwrap();
+        let command = client.command(third).unwrap();
         let Some(Request::InSession { acknowledged, .. }) = Request::decode(&command) else {
             panic!("a request in a session");
         };
         assert_eq!(acknowledged, Sequence(2), "no copy of the first is carried out any more");
-        assert_eq!(client.command(request(first)), None);
-        assert_eq!(client.answer(request(first), &reply()), Answer::Nothing);
-        assert_eq!(client.answer(request(first), &Outcome::SessionExpired), Answer::Nothing);
+        assert_eq!(client.command(first), None);
+        assert_eq!(client.answer(first, &reply()), Answer::Nothing);
+        assert_eq!(client.answer(first, &Outcome::SessionExpired), Answer::Nothing);
         assert!(!client.is_over());
     }
 
@@ -284,12 +290,12 @@ mod tests {
     fn what_comes_of_another_session_means_nothing() {
         let mut client = open();
         let first = client.submit(b"a").unwrap();
-        let other = Call::Request(SessionId(Index(2)), first);
+        let other = Call::Request(Nonce(8), Sequence(1));
         assert_eq!(client.command(other), None);
         assert_eq!(client.answer(other, &reply()), Answer::Nothing);
         assert_eq!(client.answer(other, &Outcome::SessionExpired), Answer::Nothing);
         client.give_up(other);
-        assert_eq!(calls(&client), [request(first)]);
+        assert_eq!(calls(&client), [first]);
         let mut client = ClientSession::new(Nonce(8), LIMITS);
         let registered = Outcome::Registered(OPEN);
         assert_eq!(client.answer(REGISTER, &registered), Answer::Nothing, "another's nonce");
@@ -300,15 +306,15 @@ mod tests {
     fn an_answer_that_came_late_ends_nothing() {
         let mut client = open();
         let first = client.submit(b"a").unwrap();
-        client.answer(request(first), &reply());
-        let late = client.answer(request(first), &Outcome::SessionExpired);
+        client.answer(first, &reply());
+        let late = client.answer(first, &Outcome::SessionExpired);
         assert_eq!(late, Answer::Nothing);
         assert!(!client.is_over());
     }
 
     #[test]
     fn a_registration_that_makes_no_sense_to_a_node_is_the_end() {
-        let mut client = ClientSession::new(Nonce(7), LIMITS);
+        let mut client = ClientSession::new(NONCE, LIMITS);
         assert_eq!(client.answer(REGISTER, &Outcome::Malformed), Answer::Over(vec![]));
         assert!(client.is_over());
     }

@@ -325,12 +325,13 @@ impl World {
     pub(super) fn submit(&mut self, client: u16, op: OpId, command: &[u8], witness: &mut Witness) {
         let state = self.clients.get(client);
         let Some(session) = &mut state.session else { return };
-        let (Some(id), Some(sequence)) = (session.id(), session.submit(command)) else { return };
+        let Some(id) = session.id() else { return };
+        let Some(call @ Call::Request(_, sequence)) = session.submit(command) else { return };
         state.sequences.insert(sequence, op);
         let session = Some((id, sequence));
         self.clients.asks(client);
         witness.see(self.now, Seen::ProposeInvoked { op, command, session });
-        self.call(client, Call::Request(id, sequence), witness);
+        self.call(client, call, witness);
     }
 
     /// A command that no other operation has: the workload's, and the operation's number.

@@ -85,8 +85,11 @@ impl Session {
             room.as_mut().enable();
             let taken = {
                 let mut state = lock(&self.state);
-                let open = state.id();
-                open.and_then(|id| Some(Call::Request(id, state.submit(command)?)))
+                // Who ended it meanwhile has said so to those alone that were waiting.
+                if state.is_over() {
+                    continue;
+                }
+                state.submit(command)
             };
             if let Some(call) = taken {
                 return Ok(Place { session: self, call });
