@@ -74,6 +74,7 @@ impl Borrowing {
         if self.answers.len() == Borrowing::ANSWERS_MAX {
             self.answers.pop_front();
         }
+        debug_assert!(self.answers.back().is_none_or(|last| last.round < beat.round));
         let began = after.map(|since| Fresh { since, index: beat.committed });
         self.answers.push_back(Answer { round: beat.round, left: now, began });
     }
@@ -167,11 +168,12 @@ mod tests {
         heard(&mut borrowing, 1, &beat(5, 0, 0, 0), 50);
         heard(&mut borrowing, 1, &beat(6, 0, 5, 100), 60);
         assert!(!borrowing.holds(Instant(60)), "the loan counts from 10 on, or not at all");
-        heard(&mut borrowing, 1, &beat(7, 0, 6, 100), 70);
+        heard(&mut borrowing, 1, &beat(7, 6, 6, 100), 70);
         assert!(borrowing.holds(Instant(159)) && !borrowing.holds(Instant(160)));
+        let mut borrowing = Borrowing::default();
         heard(&mut borrowing, 2, &beat(1, 0, 0, 0), 80);
         heard(&mut borrowing, 2, &beat(2, 0, 1, 100), 90);
         assert!(borrowing.holds(Instant(179)), "another term has rounds of its own");
-        assert_eq!(fresh, None);
+        assert_eq!(fresh, None, "which answer round 6 began after, nobody knows");
     }
 }
