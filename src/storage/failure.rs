@@ -74,6 +74,12 @@ impl Failure {
         Failure { file: None, offset: 0, what, advice: Failure::CHAIN }
     }
 
+    /// Whether it is that the log contradicts a peer's.
+    #[must_use]
+    pub fn is_contradiction(&self) -> bool {
+        self.advice == Failure::CHAIN
+    }
+
     /// The disk would not do what it was asked for.
     pub(crate) fn disk(file: Option<FileName>, offset: u64, error: &DiskError) -> Failure {
         let what = match file {

@@ -45,7 +45,7 @@ pub enum Fault {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     armed: Vec<Armed>,
-    hits: Vec<Fault>,
+    hits: Vec<(Fault, Option<FileName>)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,12 @@ struct Armed {
 }
 
 impl Fault {
+    /// Whether an operation that it hits fails, rather than seems to succeed.
+    #[must_use]
+    pub fn is_seen(self) -> bool {
+        !matches!(self, Fault::WriteLost | Fault::WriteMisdirected { .. })
+    }
+
     fn may_hit(self, action: &FileAction) -> bool {
         match action {
             FileAction::Create { .. } => self == Fault::CreateFails,
@@ -84,7 +90,7 @@ impl Faults {
     }
 
     /// Those that have hit since the last call.
-    pub(super) fn take_hits(&mut self) -> Vec<Fault> {
+    pub(super) fn take_hits(&mut self) -> Vec<(Fault, Option<FileName>)> {
         std::mem::take(&mut self.hits)
     }
 
@@ -106,7 +112,7 @@ impl Faults {
             }
         }
         let fault = due.map(|place| self.armed.remove(place).fault);
-        self.hits.extend(fault);
+        self.hits.extend(fault.map(|fault| (fault, action.place().0)));
         fault
     }
 }

@@ -266,8 +266,9 @@ impl SimDisk {
         self.faults.disarm();
     }
 
-    /// The faults that have hit since this was last asked.
-    pub fn take_hits(&mut self) -> Vec<Fault> {
+    /// The faults that have hit since this was last asked, each with the file whose operation it
+    /// hit; none for one of the directory.
+    pub fn take_hits(&mut self) -> Vec<(Fault, Option<FileName>)> {
         self.faults.take_hits()
     }
 

@@ -38,7 +38,7 @@ pub(super) fn tell(past: &Past<'_>, draft: &mut Draft) {
             format!("{node} cannot start from its disk, which no fault has damaged: {why}")
         }
         What::Stopped(why) => {
-            format!("{node} stops, although no fault has touched its disk: {why}")
+            format!("{node} stops, for which no fault of its disk accounts: {why}")
         }
         What::Changed(entry) => {
             format!("{node} calls a change complete with {entry}, which completes none")

@@ -370,13 +370,18 @@ impl World {
     fn stopped(&mut self, place: Place, failure: &Failure, witness: &mut Witness) {
         self.meet_disk_faults(place, witness);
         let node = &self.nodes[place.0 as usize];
-        let hit = node.running.as_deref().is_some_and(|running| running.disk_failed);
-        // A log that contradicts another's: either of the two disks may have been damaged.
-        let contradicted = failure.file.is_none()
-            && (self.settings.config.survivor.is_some()
-                || self.nodes.iter().any(|node| node.damaged));
-        let excused = hit || node.damaged || contradicted;
-        witness.reach_if(!hit, Spot::DiskDamageRead);
+        let running = node.running.as_deref();
+        let failed = running.is_some_and(|running| running.failed.contains(&failure.file));
+        // Damage may have come to a log by way of others, whatever became of their disks; and what
+        // two survivors went on with on their own contradicts each other.
+        let parted = self.settings.config.survivor.is_some()
+            || self.nodes.iter().any(|node| node.damages > 0);
+        let excused = match failure.is_contradiction() {
+            true => parted,
+            false => failed || node.damaged,
+        };
+        let reads_damage = node.damaged && !failed && failure.file.is_some();
+        witness.reach_if(reads_damage, Spot::DiskDamageRead);
         witness.stopped(self.now, place.id(), failure, excused);
         let down = self.settings.config.election_timeout_max * 2;
         self.crash(place, Keep::All, down, witness);

@@ -90,9 +90,10 @@ impl World {
     pub(super) fn meet_disk_faults(&mut self, place: Place, witness: &mut Witness) -> bool {
         let node = &mut self.nodes[place.0 as usize];
         let hits = node.disk.take_hits();
-        hits.iter().for_each(|hit| witness.fault(kind(*hit), node.role()));
+        hits.iter().for_each(|(hit, _)| witness.fault(kind(*hit), node.role()));
         if let Some(running) = node.running.as_deref_mut() {
-            running.disk_failed |= !hits.is_empty();
+            let seen = hits.iter().filter(|(hit, _)| hit.is_seen());
+            running.failed.extend(seen.map(|(_, file)| *file));
         }
         !hits.is_empty()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quorate::machine::Digest;
 use quorate::raft::{RoleName, Status};
 use quorate::replica::{Node as Decider, Output, Replica, Work, Worker};
-use quorate::storage::{Completion, Operation};
+use quorate::storage::{Completion, FileName, Operation};
 use quorate::types::{Comparisons, Index, Instant, NodeId, Proposal, Tag, Term, Write};
 
 use crate::coverage::Spot;
@@ -107,8 +107,8 @@ pub(crate) struct Running {
     pub(crate) writes: VecDeque<Write>,
     /// The last entry the node has written, durably or not.
     pub(crate) last_written: Index,
-    /// A fault has hit an operation of its disk.
-    pub(crate) disk_failed: bool,
+    /// The files of which an operation has failed by a fault; none is the directory.
+    pub(crate) failed: BTreeSet<Option<FileName>>,
     /// A write that replaces entries is on its way to the disk.
     pub(crate) cuts: bool,
     /// The earliest time at which the node is going to be woken.
@@ -219,7 +219,7 @@ impl Running {
             backlog: VecDeque::new(),
             writes: VecDeque::new(),
             last_written: status.last.index,
-            disk_failed: false,
+            failed: BTreeSet::new(),
             cuts: false,
             wake_at: SimTime(u64::MAX),
             gathered: Vec::new(),
