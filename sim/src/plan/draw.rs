@@ -226,6 +226,11 @@ impl Planner<'_> {
         }
     }
 
+    /// This happens at that time.
+    pub(super) fn push(&mut self, at: SimTime, verb: Verb) {
+        self.ops.push(Op { when: When::At(at), verb });
+    }
+
     fn boundary(&mut self) {
         let trigger = *self.draw.pick(&[
             Trigger::SubmitsVote,

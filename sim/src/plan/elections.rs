@@ -13,7 +13,7 @@ impl Planner<'_> {
         let first = self.voter();
         let second = self.voter_after(first);
         for candidate in [first, second] {
-            self.ops.push(Op { when: When::At(at), verb: Verb::Campaign(Who::Node(candidate)) });
+            self.push(at, Verb::Campaign(Who::Node(candidate)));
         }
         if self.settings.faults.has(Fault::Crash) {
             let trigger = *self.draw.pick(&[Trigger::SubmitsVote, Trigger::Promises]);
@@ -33,11 +33,11 @@ impl Planner<'_> {
         let at = self.moment();
         let ally = self.voter();
         let strand = Verb::Strand(Who::Leader, Who::Node(ally), timeout * 2);
-        self.ops.push(Op { when: When::At(at), verb: strand });
+        self.push(at, strand);
         let crash_at = at.after(timeout * self.draw.between(1, 4) as u32 / 4);
         let down = timeout * self.draw.between(2, 6) as u32 / 2;
         let crash = Verb::Crash(Who::Leader, Keep::All, down);
-        self.ops.push(Op { when: When::At(crash_at), verb: crash });
+        self.push(crash_at, crash);
         let times = self.draw.between(1, 3) as u32;
         let to = crash_at.after(timeout * 6);
         let trigger = *self.draw.pick(&[Trigger::SubmitsEntries, Trigger::BecomesLeader]);
@@ -56,16 +56,14 @@ impl Planner<'_> {
         self.ops.push(Op { when: last, verb });
     }
 
-    /// A leader is cut off with a long tail that nobody else has, for longer or shorter than it takes
-    /// to elect another.
+    /// A leader is cut off with a long tail, for longer or shorter than it takes to elect another.
     pub(super) fn exile(&mut self) {
         let at = self.moment();
         let timeout = self.settings.config.election_timeout_max;
         let lasting = timeout * self.draw.between(4, 16) as u32 / 4;
-        let isolate = Verb::Isolate(Who::Leader, lasting);
-        self.ops.push(Op { when: When::At(at), verb: isolate });
+        self.push(at, Verb::Isolate(Who::Leader, lasting));
         let count = self.surge();
-        self.ops.push(Op { when: When::At(at), verb: Verb::Surge(Who::Leader, count) });
+        self.push(at, Verb::Surge(Who::Leader, count));
     }
 
     /// A leader is stranded with one other node, at which somebody reads all the time, while the
@@ -74,15 +72,14 @@ impl Planner<'_> {
     pub(super) fn remnant(&mut self) {
         let timeout = self.settings.config.election_timeout_max;
         let (at, ally) = (self.moment(), Who::Node(self.node()));
-        let mut push = |at, verb| self.ops.push(Op { when: When::At(at), verb });
-        push(at, Verb::Strand(Who::Leader, ally, timeout * 3));
-        push(at, Verb::Consult(ally, timeout / 64, timeout * 3));
+        self.push(at, Verb::Strand(Who::Leader, ally, timeout * 3));
+        self.push(at, Verb::Consult(ally, timeout / 64, timeout * 3));
         let (from, to) = (at, at.after(timeout * 4));
         let rivals = if self.settings.faults.has(Fault::Campaign) { 4 } else { 0 };
         for place in 0..rivals {
             let rival = Who::Node(self.voter());
             let at = at.after(timeout * (place + 1) / 4);
-            self.ops.push(Op { when: When::At(at), verb: Verb::Campaign(rival) });
+            self.push(at, Verb::Campaign(rival));
         }
         let (trigger, by, later) = (Trigger::BecomesLeader, None, Duration::ZERO);
         let when = When::On { from, to, trigger, by, nth: 1, times: 2, later };

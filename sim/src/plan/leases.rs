@@ -60,10 +60,6 @@ impl Planner<'_> {
         self.ops.push(Op { when, verb: Verb::Isolate(Who::Leader, lasting) });
     }
 
-    fn push(&mut self, at: SimTime, verb: Verb) {
-        self.ops.push(Op { when: When::At(at), verb });
-    }
-
     /// The leader's clock runs as slow as it may, and all others as fast.
     fn part_clocks(&mut self, at: SimTime, lasting: Duration) {
         let most = self.settings.clocks.drift_ppm_max as i32;
