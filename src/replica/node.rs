@@ -411,6 +411,7 @@ impl Node {
             Action::Send(message) => self.send(message),
             Action::Persist(write) => self.storage.persist(write, &mut self.events),
             Action::Apply(entries) => {
+                assert_eq!(self.task, Task::Idle, "the machine has one batch at a time");
                 self.task = Task::Applies;
                 self.snapshots.count(&entries);
                 self.outputs.push(Output::Work(Work::Apply(entries)));

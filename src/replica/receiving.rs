@@ -41,7 +41,7 @@ impl Receiving {
 
     /// A peer offers a snapshot. One that is on its way is not given up for a newer one as long as
     /// its parts come in: a leader that takes snapshots faster than they travel would otherwise
-    /// never get one across.
+    /// never get one across. Any other comes in if it `may_begin` to.
     pub(crate) fn offered(
         &mut self,
         now: Instant,

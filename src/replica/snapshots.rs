@@ -160,7 +160,8 @@ impl Snapshots {
         self.taking.ended(meta.last.index);
     }
 
-    /// A peer offers a snapshot. Another than the one on its way is received only if it `may_begin`.
+    /// A peer offers a snapshot. Another than the one that is on its way only comes in if it
+    /// `may_begin` to.
     pub(crate) fn on_offer(
         &mut self,
         now: Instant,

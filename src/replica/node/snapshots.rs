@@ -63,6 +63,7 @@ impl Node {
             true => (Task::Restores, Work::Restore(meta)),
             false => (Task::Rebuilds, Work::Rebuild(meta)),
         };
+        assert_eq!(self.task, Task::Idle, "a machine starts over between two batches");
         self.task = task;
         self.outputs.push(Output::Work(work));
     }
