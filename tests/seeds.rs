@@ -128,6 +128,12 @@ const SEEDS: &[Seed] = &[
     },
     Seed {
         profile: "validation",
+        seed: 357,
+        showed: "the checks took the state of a node for sound that started from another's \
+                 snapshot, which it had not restored when it fell: sim/src/check/suspects.rs",
+    },
+    Seed {
+        profile: "validation",
         seed: 200,
         showed: "a simulated client took what came of a session that was over for what came of \
                  its next one: src/machine/client.rs, \

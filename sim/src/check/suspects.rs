@@ -60,9 +60,11 @@ impl Suspects {
         self.tainted.insert(index);
     }
 
-    /// A node starts, with the state of a snapshot that ends at `index`.
+    /// A node starts, with the state of a snapshot that ends at `index`: its own, or another's that
+    /// it had not started over from when it fell.
     pub(super) fn started(&mut self, slot: Slot, index: Index) {
-        let may_be_wrong = self.has(slot) && self.tainted.contains(&index);
+        let may_be_wrong = self.tainted.contains(&index);
+        self.beyond |= may_be_wrong && !self.has(slot);
         self.nodes[slot.0] = Suspect { may_be_wrong, ..Suspect::default() };
     }
 
@@ -119,5 +121,24 @@ impl Suspects {
             None if *quarantined => S31.broken(format!("{id} is in quarantine at the end")),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_starts_from_what_another_has_frozen_may_be_as_wrong() {
+        let nodes = vec![Suspect::default(); 3];
+        let mut suspects = Suspects { nodes, ..Suspects::default() };
+        suspects.slipped(Slot(0));
+        suspects.frozen(Index(7));
+        suspects.started(Slot(0), Index(7));
+        assert!(suspects.has(Slot(0)) && !suspects.beyond, "its own");
+        suspects.started(Slot(1), Index(8));
+        assert!(!suspects.has(Slot(1)), "nobody that erred has frozen that");
+        suspects.started(Slot(2), Index(7));
+        assert!(suspects.has(Slot(2)) && suspects.beyond, "two of three may be wrong");
     }
 }

@@ -35,6 +35,13 @@ impl World {
         }
     }
 
+    /// A node starts with the state of a snapshot that ends at `index`.
+    pub(super) fn note_started(&mut self, place: Place, index: Index) {
+        if !self.nodes[place.0 as usize].slipped {
+            self.note_restored(place, index);
+        }
+    }
+
     /// A node started over from a snapshot of another's.
     pub(super) fn note_restored(&mut self, place: Place, index: Index) {
         let node = &mut self.nodes[place.0 as usize];
