@@ -7,7 +7,6 @@ use quorate::types::NodeId;
 
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::Fault;
-use crate::plan::laggard;
 use crate::plan::{Call, Keep, Op, Plan, Region, Slip, Trigger, Verb, When, Who};
 use crate::rung::Rung;
 use crate::settings::{Clocks, Settings};
@@ -79,6 +78,9 @@ const UPKEEP: [Trigger; 11] = [
     Trigger::RestoresSnapshot,
 ];
 
+/// Where snapshots are no more than so many entries apart, a node that is cut off soon needs one.
+const LAGGARD_ENTRIES_MAX: u64 = 60;
+
 impl Plan {
     /// The plan that `choices` draw on `rung` for a run with `settings`: a function of these alone.
     #[must_use]
@@ -148,6 +150,13 @@ fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
     if faults.has(Fault::Rot) && (faults.has(Fault::Stop) || faults.has(Fault::Crash)) {
         patterns.extend([Pattern::Decay; 3]);
     }
+    patterns.extend(of_clusters(settings, &singles));
+    patterns
+}
+
+/// Those about who is in the cluster, what it rests on, and how far behind somebody is.
+fn of_clusters(settings: &Settings, singles: &[Fault]) -> Vec<Pattern> {
+    let (faults, mut patterns) = (settings.faults, Vec::new());
     if faults.has(Fault::Change) {
         patterns.extend([Pattern::Churn; 12]);
     }
@@ -172,7 +181,7 @@ fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
     if faults.has(Fault::Bridge) && faults.has(Fault::Surge) && settings.voters > 2 {
         patterns.extend([Pattern::Remnant; 3]);
     }
-    let often = settings.snapshot_entries <= laggard::ENTRIES_MAX && settings.voters > 2;
+    let often = settings.snapshot_entries <= LAGGARD_ENTRIES_MAX && settings.voters > 2;
     if often && faults.has(Fault::Partition) && faults.has(Fault::SlowApply) {
         patterns.extend([Pattern::Laggard; 3]);
     }
@@ -248,33 +257,6 @@ impl Planner<'_> {
         let keep = *self.draw.pick(&[Keep::None, Keep::Part, Keep::None]);
         let down = self.downtime();
         self.ops.push(Op { when, verb: Verb::Crash(Who::It, keep, down) });
-    }
-
-    fn relapse(&mut self) {
-        let trigger = *self.draw.pick(&[
-            Trigger::SubmitsEntries,
-            Trigger::BeginsSegment,
-            Trigger::UpdatesSuperblock,
-            Trigger::CutsLog,
-        ]);
-        let node = self.node();
-        let (by, from, nth) = (Some(node), self.moment(), self.draw.between(1, 4) as u32);
-        let to = from.after(self.settings.config.election_timeout_max * 10);
-        let when = When::On { from, to, trigger, by, nth, times: 1, later: Duration::ZERO };
-        let keep = *self.draw.pick(&[Keep::Part, Keep::None, Keep::Part]);
-        let down = self.settings.latency.most;
-        self.ops.push(Op { when, verb: Verb::Crash(Who::It, keep, down) });
-        let (times, later) = (self.draw.between(1, 3) as u32, self.delay());
-        let trigger = Trigger::Starts;
-        let when = When::On { from, to, trigger, by, nth: 1, times, later };
-        let stops = self.settings.faults.has(Fault::Stop) && self.draw.chance(600);
-        let verb = self.verb(if stops { Fault::Stop } else { Fault::Crash }, Who::It);
-        self.ops.push(Op { when, verb });
-        if self.settings.faults.has(Fault::Surge) && self.draw.chance(500) {
-            let (period, lasting) = (self.settings.latency.most / 2, self.lasting());
-            let verb = Verb::Consult(Who::Node(node), period, lasting * 4);
-            self.ops.push(Op { when: When::At(from), verb });
-        }
     }
 
     fn upkeep(&mut self) {

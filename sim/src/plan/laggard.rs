@@ -7,8 +7,6 @@ use crate::plan::draw::Planner;
 use crate::plan::{Op, Trigger, Verb, When, Who};
 use crate::time::SimTime;
 
-/// Where snapshots are no more than so many entries apart, a node that is cut off soon needs one.
-pub(super) const ENTRIES_MAX: u64 = 60;
 /// How often the node falls behind, once it starts over from the first.
 const ROUNDS: u32 = 3;
 

@@ -11,6 +11,7 @@ mod leases;
 mod members;
 mod print;
 pub mod read;
+mod relapse;
 mod strike;
 mod topology;
 mod words;

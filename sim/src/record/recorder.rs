@@ -270,11 +270,9 @@ impl Recorder {
                 self.started(now, node, status, log, membership);
             }
             Seen::Refused { node, why, .. } => {
-                self.happens(now, node, What::NotStarted(why.to_owned()));
+                self.happens(now, node, What::NotStarted(why.into()))
             }
-            Seen::Stopped { node, why, .. } => {
-                self.happens(now, node, What::Stopped(why.to_owned()));
-            }
+            Seen::Stopped { node, why, .. } => self.happens(now, node, What::Stopped(why.into())),
             Seen::Crashed { node } => self.fell(now, node),
             Seen::Wiped { node, .. } => {
                 self.track(node).writes.clear();
