@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::mem;
 use std::ops::Range;
-use std::sync::Arc;
 
 use quorate::storage::FileName;
 
-/// What a disk stores or loses as a whole.
-pub const SECTOR_BYTES: usize = 512;
+use crate::disk::packed::{Packed, Parts, SECTOR_BYTES, Sector, ZEROS};
 
 /// How many sectors a page has: most writes cover one.
 const PAGE_SECTORS: usize = 8;
@@ -32,20 +30,17 @@ pub(super) struct File {
     astray: BTreeMap<u64, Sector>,
 }
 
-/// The content of a sector.
-type Sector = [u8; SECTOR_BYTES];
-
 /// Pages by their numbers; those that are not there are zeros. What one write covers exactly
 /// shares its bytes.
 #[derive(Clone, Debug, Default)]
-struct Pages(BTreeMap<u64, Arc<[Sector]>>);
+struct Pages(BTreeMap<u64, Packed>);
 
 /// Whole sectors as one write left them.
 #[derive(Clone, Debug)]
 struct Written {
-    /// The number of the first.
-    first: u64,
-    sectors: Arc<[Sector]>,
+    /// Their numbers.
+    numbers: Range<u64>,
+    sectors: Packed,
     /// The size of the file after the write.
     size: u64,
 }
@@ -53,16 +48,10 @@ struct Written {
 impl Pages {
     /// The `count` bytes from `offset` on.
     fn read(&self, offset: u64, count: usize) -> Vec<u8> {
-        let mut read = Vec::with_capacity(count);
-        if count == 0 {
-            return read;
-        }
+        let mut read = vec![0; count];
         for (&number, page) in self.0.range(pages(offset, count)) {
-            let (inside, outside) = overlap(number, PAGE_BYTES, offset, count);
-            read.resize(outside.start, 0);
-            read.extend_from_slice(&page.as_flattened()[inside]);
+            copy_all(number * PAGE_SECTORS as u64, page, offset, &mut read);
         }
-        read.resize(count, 0);
         read
     }
 
@@ -72,44 +61,43 @@ impl Pages {
         }
         for number in pages(offset, bytes.len()) {
             let (inside, outside) = overlap(number, PAGE_BYTES, offset, bytes.len());
-            let zeros = || Arc::from([[0; SECTOR_BYTES]; PAGE_SECTORS]);
-            let page = Arc::make_mut(self.0.entry(number).or_insert_with(zeros));
+            let mut page = self.0.get(&number).map_or([ZEROS; PAGE_SECTORS], page_of);
             page.as_flattened_mut()[inside].copy_from_slice(&bytes[outside]);
+            self.0.insert(number, Packed::of(&page));
         }
     }
 
     /// Takes over what a write left.
     fn take(&mut self, written: Written) {
-        let (first, sectors) = (written.first, written.sectors);
-        if first.is_multiple_of(PAGE_SECTORS as u64) && sectors.len() == PAGE_SECTORS {
-            self.0.insert(first / PAGE_SECTORS as u64, sectors);
+        let Range { start, end } = written.numbers;
+        let sectors = PAGE_SECTORS as u64;
+        if start.is_multiple_of(sectors) && end == start + sectors {
+            self.0.insert(start / sectors, written.sectors);
         } else {
-            self.write(first * SECTOR_BYTES as u64, sectors.as_flattened());
+            let whole: Vec<Sector> = written.sectors.sectors().map(Parts::whole).collect();
+            self.write(start * SECTOR_BYTES as u64, whole.as_flattened());
         }
     }
 
     fn sector(&self, number: u64) -> Sector {
         let page = self.0.get(&(number / PAGE_SECTORS as u64));
-        page.map_or([0; SECTOR_BYTES], |page| page[(number % PAGE_SECTORS as u64) as usize])
+        let within = (number % PAGE_SECTORS as u64) as usize;
+        page.and_then(|page| page.sector(within)).unwrap_or(ZEROS)
     }
 
     /// The numbers of the sectors that are not zeros.
     fn stored(&self) -> impl Iterator<Item = u64> {
         self.0.iter().flat_map(|(number, page)| {
-            let sectors = (number * PAGE_SECTORS as u64..).zip(page.iter());
-            sectors.filter(|(_, sector)| **sector != [0; SECTOR_BYTES]).map(|(number, _)| number)
+            let sectors = (number * PAGE_SECTORS as u64..).zip(page.sectors());
+            sectors.filter(|(_, sector)| sector.whole() != ZEROS).map(|(number, _)| number)
         })
     }
 }
 
 impl Written {
-    fn numbers(&self) -> Range<u64> {
-        self.first..self.first + self.sectors.len() as u64
-    }
-
     /// What it left in a sector, if it wrote it.
-    fn sector(&self, number: u64) -> Option<&Sector> {
-        self.sectors.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    fn sector(&self, number: u64) -> Option<Sector> {
+        self.sectors.sector(usize::try_from(number.checked_sub(self.numbers.start)?).ok()?)
     }
 
     /// The size of the file, as far as storing this sector makes it so.
@@ -135,16 +123,11 @@ impl File {
         let left = self.bytes.saturating_sub(offset);
         let count = usize::try_from(left).map_or(count, |left| count.min(left));
         let mut read = self.durable.read(offset, count);
-        let range = sectors(offset, count);
         for written in &self.unsynced {
-            let numbers = written.numbers();
-            for number in numbers.start.max(range.start)..numbers.end.min(range.end) {
-                let sector = written.sector(number).expect("it is one of those written");
-                copy_out(number, sector, offset, &mut read);
-            }
+            copy_all(written.numbers.start, &written.sectors, offset, &mut read);
         }
-        for (&number, sector) in self.astray.range(range) {
-            copy_out(number, sector, offset, &mut read);
+        for (&number, sector) in self.astray.range(sectors(offset, count)) {
+            copy_out(number, Parts::of(sector), offset, &mut read);
         }
         read
     }
@@ -161,40 +144,41 @@ impl File {
             if !self.astray.is_empty() {
                 self.astray.retain(|number, _| !numbers.contains(number));
             }
-            self.unsynced.push(Written { first: numbers.start, sectors, size: self.bytes });
+            self.unsynced.push(Written { numbers, sectors, size: self.bytes });
         } else {
-            self.astray.extend(numbers.zip(sectors.iter().copied()));
+            self.astray.extend(numbers.zip(sectors.sectors().map(Parts::whole)));
         }
     }
 
     /// The sectors that `bytes` at `offset` touch, with those bytes in their places. What else
     /// they have is what the cache shows.
-    fn whole(&self, offset: u64, bytes: &[u8]) -> Arc<[Sector]> {
+    fn whole(&self, offset: u64, bytes: &[u8]) -> Packed {
         if offset.is_multiple_of(SECTOR_BYTES as u64)
             && let (whole, []) = bytes.as_chunks()
         {
-            return Arc::from(whole);
+            return Packed::of(whole);
         }
         let numbers = sectors(offset, bytes.len());
         let start = numbers.start * SECTOR_BYTES as u64;
         let mut content: Vec<Sector> = numbers.map(|number| self.shown(number)).collect();
         let first = (offset - start) as usize;
         content.as_flattened_mut()[first..first + bytes.len()].copy_from_slice(bytes);
-        content.into()
+        Packed::of(&content)
     }
 
     /// What the cache shows of a sector.
     fn shown(&self, number: u64) -> Sector {
         let written = || self.unsynced.iter().rev().find_map(|written| written.sector(number));
-        let shown = self.astray.get(&number).or_else(written);
-        shown.copied().unwrap_or_else(|| self.durable.sector(number))
+        let shown = self.astray.get(&number).copied().or_else(written);
+        shown.unwrap_or_else(|| self.durable.sector(number))
     }
 
     /// Every unsynced write of a sector, sector by sector, and of each the oldest first: the
     /// sector's number, and the write's place among all.
     fn versions(&self) -> Vec<(u64, usize)> {
         let writes = self.unsynced.iter().enumerate();
-        let versions = writes.flat_map(|(place, w)| w.numbers().map(move |number| (number, place)));
+        let versions =
+            writes.flat_map(|(place, w)| w.numbers.clone().map(move |number| (number, place)));
         let mut versions: Vec<(u64, usize)> = versions.collect();
         versions.sort_unstable();
         versions
@@ -222,14 +206,14 @@ impl File {
             }
             let sector = unsynced[place].sector(number).expect("it is one of those written");
             if left == 0 {
-                self.astray.entry(number).or_insert(*sector);
+                self.astray.entry(number).or_insert(sector);
                 continue;
             }
             left -= 1;
-            if self.astray.get(&number) == Some(sector) {
+            if self.astray.get(&number) == Some(&sector) {
                 self.astray.remove(&number);
             }
-            self.store(number, sector, unsynced[place].end(number));
+            self.store(number, &sector, unsynced[place].end(number));
         }
         if left > 0 {
             self.durable_bytes = self.durable_bytes.max(self.bytes);
@@ -278,7 +262,7 @@ impl File {
             let (number, place) = placed(&mut last, number);
             if keep(number, place) {
                 let sector = written.sector(number).expect("it is one of those written");
-                self.store(number, sector, written.end(number));
+                self.store(number, &sector, written.end(number));
             }
         }
         self.astray.clear();
@@ -288,7 +272,7 @@ impl File {
     /// The cache forgets what it takes for clean.
     pub(super) fn forget_clean(&mut self) {
         self.astray.clear();
-        let ends = self.unsynced.iter().map(|written| written.end(written.numbers().end - 1));
+        let ends = self.unsynced.iter().map(|written| written.end(written.numbers.end - 1));
         self.bytes = ends.fold(self.durable_bytes, u64::max);
     }
 
@@ -338,10 +322,31 @@ fn pages(offset: u64, count: usize) -> Range<u64> {
     offset / PAGE_BYTES as u64..(offset + count as u64).div_ceil(PAGE_BYTES as u64)
 }
 
+/// The sectors of a page.
+fn page_of(packed: &Packed) -> [Sector; PAGE_SECTORS] {
+    let mut page = [ZEROS; PAGE_SECTORS];
+    page.iter_mut().zip(packed.sectors()).for_each(|(sector, is)| is.copy_to(sector));
+    page
+}
+
+/// Copies what these sectors, from `first` on, have of the bytes at `offset` to their places in
+/// `into`.
+fn copy_all(first: u64, packed: &Packed, offset: u64, into: &mut [u8]) {
+    let range = sectors(offset, into.len());
+    let numbered = (first..).zip(packed.sectors()).take_while(|(number, _)| *number < range.end);
+    for (number, sector) in numbered.skip_while(|(number, _)| *number < range.start) {
+        copy_out(number, sector, offset, into);
+    }
+}
+
 /// Copies what sector `number` has of the bytes at `offset` to their places in `into`.
-fn copy_out(number: u64, sector: &[u8], offset: u64, into: &mut [u8]) {
+fn copy_out(number: u64, sector: Parts<'_>, offset: u64, into: &mut [u8]) {
     let (inside, outside) = overlap(number, SECTOR_BYTES, offset, into.len());
-    into[outside].copy_from_slice(&sector[inside]);
+    let into = &mut into[outside];
+    match into.as_mut_array() {
+        Some(whole) => sector.copy_to(whole),
+        None => into.copy_from_slice(&sector.whole()[inside]),
+    }
 }
 
 /// Where piece `number`, all of them being of one `size`, and `count` bytes at `offset` meet: in

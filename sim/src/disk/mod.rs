@@ -27,6 +27,7 @@ mod file;
 mod head;
 #[cfg(test)]
 mod model;
+mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -42,7 +43,7 @@ use crate::disk::head::Head;
 pub use crate::disk::crash::{Crash, Pending};
 pub use crate::disk::directory::{Change, ChangeOrder};
 pub use crate::disk::fault::Fault;
-pub use crate::disk::file::SECTOR_BYTES;
+pub use crate::disk::packed::SECTOR_BYTES;
 
 /// A node's disk.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,110 @@
+//! Sectors as they are kept: a run keeps most of those that were ever written, and in a log most of
+//! them are a checksum after zeros.
+
+use std::sync::Arc;
+
+/// What a disk stores or loses as a whole.
+pub const SECTOR_BYTES: usize = 512;
+
+/// The content of a sector.
+pub(super) type Sector = [u8; SECTOR_BYTES];
+
+pub(super) const ZEROS: Sector = [0; SECTOR_BYTES];
+
+/// The end of a sector, which is kept as it is.
+const END_BYTES: usize = 8;
+/// What is before that comes in pieces of so many bytes, and those of zeros at the end are left
+/// out.
+const PIECE_BYTES: usize = 56;
+
+/// Some sectors that follow one another: of each the number of its pieces, its end, and its pieces.
+#[derive(Clone, Debug)]
+pub(super) struct Packed(Arc<[u8]>);
+
+/// A sector, as it is packed or as it is.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pieces: &'a [u8],
+    end: &'a [u8; END_BYTES],
+}
+
+impl Packed {
+    pub(super) fn of(sectors: &[Sector]) -> Packed {
+        let mut packed = Vec::with_capacity(2 * SECTOR_BYTES);
+        for sector in sectors {
+            let Parts { pieces, end } = Parts::of(sector);
+            let (pieces, _) = pieces.as_chunks::<PIECE_BYTES>();
+            let is_zero =
+                |piece: &[u8; PIECE_BYTES]| piece.iter().fold(0, |all, byte| all | byte) == 0;
+            let count = pieces.iter().rposition(|piece| !is_zero(piece)).map_or(0, |last| last + 1);
+            packed.push(count as u8);
+            packed.extend_from_slice(end);
+            packed.extend_from_slice(pieces[..count].as_flattened());
+        }
+        Packed(packed.into())
+    }
+
+    /// All of them, one after the other.
+    pub(super) fn sectors(&self) -> impl Iterator<Item = Parts<'_>> {
+        let mut left = &self.0[..];
+        std::iter::from_fn(move || {
+            let (&count, after) = left.split_first()?;
+            let (end, after) = after.split_first_chunk()?;
+            let pieces;
+            (pieces, left) = after.split_at_checked(usize::from(count) * PIECE_BYTES)?;
+            Some(Parts { pieces, end })
+        })
+    }
+
+    /// The sector that has `before` others before it.
+    pub(super) fn sector(&self, before: usize) -> Option<Sector> {
+        self.sectors().nth(before).map(Parts::whole)
+    }
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(sector: &'a Sector) -> Parts<'a> {
+        let (pieces, end) = sector.split_last_chunk().expect("it is longer");
+        Parts { pieces, end }
+    }
+
+    pub(super) fn whole(self) -> Sector {
+        let mut sector = ZEROS;
+        self.copy_to(&mut sector);
+        sector
+    }
+
+    pub(super) fn copy_to(self, sector: &mut Sector) {
+        let (pieces, end) = sector.split_last_chunk_mut().expect("it is longer");
+        let (kept, zeros) = pieces.split_at_mut(self.pieces.len());
+        kept.copy_from_slice(self.pieces);
+        zeros.fill(0);
+        *end = *self.end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_as_it_was() {
+        let mut sectors = vec![ZEROS, [7; SECTOR_BYTES]];
+        for place in [0, 1, 55, 56, 111, 447, 448, 503, 504, 511] {
+            let mut sector = ZEROS;
+            sector[place] = 1;
+            sectors.push(sector);
+        }
+        let packed = Packed::of(&sectors);
+        assert_eq!(packed.sectors().map(Parts::whole).collect::<Vec<_>>(), sectors);
+        let one_by_one = (0..=sectors.len()).map_while(|before| packed.sector(before));
+        assert_eq!(one_by_one.collect::<Vec<_>>(), sectors);
+    }
+
+    #[test]
+    fn padding_takes_little() {
+        let mut padding = ZEROS;
+        padding[SECTOR_BYTES - 4..].copy_from_slice(&[1, 2, 3, 4]);
+        assert_eq!(Packed::of(&[padding; 7]).0.len(), 7 * (1 + END_BYTES));
+    }
+}
