@@ -40,6 +40,7 @@ pub mod storms;
 mod subject;
 pub mod summary;
 pub mod sweep;
+mod taint;
 pub mod time;
 pub mod trace;
 mod witness;

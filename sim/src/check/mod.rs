@@ -228,7 +228,7 @@ impl Checks {
         match seen {
             Seen::SnapshotTaken { node, meta } => {
                 self.due.snapshot(meta);
-                if self.suspects.has(self.model.slot(node)) {
+                if self.suspects.has(node) {
                     return Ok(());
                 }
                 self.states.taken(&self.model, node, meta)
@@ -236,20 +236,20 @@ impl Checks {
             Seen::Restored { node, index, state } => {
                 let slot = self.model.slot(node);
                 self.apply.starts_at(slot, index);
-                self.suspects.restored(slot, index);
+                self.suspects.restored(node, slot, index);
                 self.reached(node, index, state)
             }
             Seen::Slipped { node } => {
-                self.suspects.slipped(self.model.slot(node));
+                self.suspects.slipped(node);
                 Ok(())
             }
             Seen::Judged { node, verdict } => {
                 self.suspects.judged(node, self.model.slot(node), verdict)
             }
-            Seen::Looked { node, .. } if self.suspects.has(self.model.slot(node)) => Ok(()),
+            Seen::Looked { node, .. } if self.suspects.has(node) => Ok(()),
             Seen::Looked { node, look } => self.user.looked(node, look),
-            Seen::Frozen { node, last, .. } if self.suspects.has(self.model.slot(node)) => {
-                self.suspects.frozen(last.index);
+            Seen::Frozen { node, last, .. } if self.suspects.has(node) => {
+                self.suspects.frozen(node, last.index);
                 Ok(())
             }
             Seen::Frozen { node, last, bytes } => self.user.frozen(node, last, bytes),
@@ -260,7 +260,7 @@ impl Checks {
     /// A node's state machine has applied the log up to `index`.
     fn reached(&mut self, id: NodeId, index: Index, state: Option<Digest>) -> Verdict {
         let slot = self.model.slot(id);
-        if !self.suspects.has(slot) {
+        if !self.suspects.has(id) {
             return self.states.reached(id, index, state);
         }
         if !self.states.is_at(index, state) {
@@ -276,7 +276,7 @@ impl Checks {
         };
         let slot = self.model.slot(node);
         self.suspects.told(node, slot)?;
-        if !self.suspects.has(slot) {
+        if !self.suspects.has(node) {
             return Ok(false);
         }
         let declined = matches!(seen, Seen::Replied { outcome, .. }
@@ -344,7 +344,7 @@ impl Checks {
         self.model.start(slot, status, log)?;
         self.commit.started(&self.model, slot, status)?;
         self.apply.starts_at(slot, status.applied);
-        self.suspects.started(slot, status.snapshot);
+        self.suspects.started(id, slot, status.snapshot);
         self.reached(id, status.applied, state)
     }
 
@@ -433,7 +433,7 @@ impl Checks {
             let entry = self.model.committed.id_at(*index).unwrap_or_default();
             let said = self.model.entries.said(entry).unwrap_or(Said::Nothing);
             self.clients.executed(*index, said)?;
-            if !self.suspects.has(slot) {
+            if !self.suspects.has(id) {
                 self.user.executed(id, one)?;
             }
         }

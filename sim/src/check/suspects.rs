@@ -2,31 +2,23 @@
 //!
 //! What a machine says that may be wrong is held against nothing, until its node has started over.
 
-use std::collections::BTreeSet;
-
 use quorate::replica::Verdict as Found;
 use quorate::types::{Index, NodeId};
 
 use crate::check::finding::{S31, Verdict};
 use crate::check::model::Model;
 use crate::check::nodes::Slot;
+use crate::taint::Taint;
 
 /// Which state machines may be wrong, and which nodes know.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Suspects {
+    taint: Taint,
     nodes: Vec<Suspect>,
-    /// Where snapshots end that were taken of a state that may be wrong.
-    tainted: BTreeSet<Index>,
-    /// Whether any machine has ever erred.
-    any: bool,
-    /// A node has started from a tainted snapshot: more may be wrong than nodes can tell.
-    beyond: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Suspect {
-    /// It has erred, or its state comes from one that has.
-    may_be_wrong: bool,
     /// The first index after which its results were seen to be wrong.
     wrong_from: Option<Index>,
     /// It knows: it must say nothing.
@@ -39,14 +31,13 @@ impl Suspects {
     }
 
     /// A node's state machine errs with its next command.
-    pub(super) fn slipped(&mut self, slot: Slot) {
-        self.any = true;
-        self.nodes[slot.0].may_be_wrong = true;
+    pub(super) fn slipped(&mut self, id: NodeId) {
+        self.taint.slipped(id);
     }
 
     /// Whether what the node's state machine says may be wrong.
-    pub(super) fn has(&self, slot: Slot) -> bool {
-        self.nodes[slot.0].may_be_wrong
+    pub(super) fn has(&self, id: NodeId) -> bool {
+        self.taint.has(id)
     }
 
     /// A node that may be wrong was seen to be so after `index`.
@@ -54,26 +45,21 @@ impl Suspects {
         self.nodes[slot.0].wrong_from.get_or_insert(index);
     }
 
-    /// A node that may be wrong freezes its state after `index` for a snapshot, which may come into
-    /// force although the node falls before it can say so.
-    pub(super) fn frozen(&mut self, index: Index) {
-        self.tainted.insert(index);
+    /// A node freezes its state after `index` for a snapshot.
+    pub(super) fn frozen(&mut self, id: NodeId, index: Index) {
+        self.taint.frozen(id, index);
     }
 
-    /// A node starts, with the state of a snapshot that ends at `index`: its own, or another's that
-    /// it had not started over from when it fell.
-    pub(super) fn started(&mut self, slot: Slot, index: Index) {
-        let may_be_wrong = self.tainted.contains(&index);
-        self.beyond |= may_be_wrong && !self.has(slot);
-        self.nodes[slot.0] = Suspect { may_be_wrong, ..Suspect::default() };
+    /// A node starts, with the state of a snapshot that ends at `index`.
+    pub(super) fn started(&mut self, id: NodeId, slot: Slot, index: Index) {
+        self.taint.started(id, index);
+        self.nodes[slot.0] = Suspect::default();
     }
 
     /// A node's state machine starts over from another's snapshot that ends at `index`.
-    pub(super) fn restored(&mut self, slot: Slot, index: Index) {
-        let may_be_wrong = self.tainted.contains(&index);
-        self.beyond |= may_be_wrong;
-        let quarantined = self.nodes[slot.0].quarantined;
-        self.nodes[slot.0] = Suspect { may_be_wrong, wrong_from: None, quarantined };
+    pub(super) fn restored(&mut self, id: NodeId, slot: Slot, index: Index) {
+        self.taint.restored(id, index);
+        self.nodes[slot.0].wrong_from = None;
     }
 
     /// A node tells what it found comparing its state machine with others.
@@ -84,14 +70,14 @@ impl Suspects {
             Found::Rebuilt { .. } => suspect.quarantined = false,
             Found::Sound { .. } | Found::Unavailable { .. } | Found::Undecided { .. } => {}
         }
-        if self.beyond {
+        if self.taint.is_beyond() {
             return Ok(());
         }
         match found {
-            Found::Quarantined { index } if !suspect.may_be_wrong => {
+            Found::Quarantined { index } if !self.taint.has(id) => {
                 S31.broken(format!("{id} finds itself wrong after {index}, and is not"))
             }
-            Found::Undecided { index } if !self.any => {
+            Found::Undecided { index } if self.taint.slips() == 0 => {
                 S31.broken(format!("{id} finds a difference after {index} where there is none"))
             }
             Found::Divided { index } => {
@@ -116,29 +102,10 @@ impl Suspects {
     pub(super) fn ended(&self, id: NodeId, slot: Slot) -> Verdict {
         let Suspect { wrong_from, quarantined, .. } = &self.nodes[slot.0];
         match wrong_from {
-            _ if self.beyond => Ok(()),
+            _ if self.taint.is_beyond() => Ok(()),
             Some(index) => S31.broken(format!("{id} is wrong since {index} to the end")),
             None if *quarantined => S31.broken(format!("{id} is in quarantine at the end")),
             None => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_starts_from_what_another_has_frozen_may_be_as_wrong() {
-        let nodes = vec![Suspect::default(); 3];
-        let mut suspects = Suspects { nodes, ..Suspects::default() };
-        suspects.slipped(Slot(0));
-        suspects.frozen(Index(7));
-        suspects.started(Slot(0), Index(7));
-        assert!(suspects.has(Slot(0)) && !suspects.beyond, "its own");
-        suspects.started(Slot(1), Index(8));
-        assert!(!suspects.has(Slot(1)), "nobody that erred has frozen that");
-        suspects.started(Slot(2), Index(7));
-        assert!(suspects.has(Slot(2)) && suspects.beyond, "two of three may be wrong");
     }
 }

@@ -2,7 +2,6 @@
 
 use quorate::raft::{RoleName, Status};
 use quorate::replica::{Output, Verdict};
-use quorate::types::Index;
 
 use crate::choice::{Key, Kind};
 use crate::coverage::Spot;
@@ -17,38 +16,14 @@ impl World {
     /// A node's state machine errs with its next command, unless too many may be wrong then.
     pub(super) fn slip(&mut self, place: Place, slip: Slip, witness: &mut Witness) {
         let voters = self.in_force.membership.incoming().len();
-        let others = self.nodes.iter().filter(|node| node.slipped && node.place != place).count();
         let node = &mut self.nodes[place.0 as usize];
-        let (Some(running), true) = (&node.running, 2 * (others + 1) < voters) else { return };
-        self.slips.count += 1;
-        let key = Key { node: place.0 + 1, counter: self.slips.count, ..Kind::Slip.key() };
+        let few = 2 * (self.taint.others(place.id()) + 1) < voters;
+        let (Some(running), true) = (&node.running, few) else { return };
+        self.taint.slipped(place.id());
+        let key = Key { node: place.0 + 1, counter: self.taint.slips(), ..Kind::Slip.key() };
         running.worker.machine().user().slip_next(slip, self.choices.choose(key, u64::MAX));
-        node.slipped = true;
         witness.fault(Fault::Slip, node.role());
         witness.see(self.now, Seen::Slipped { node: place.id() });
-    }
-
-    /// A node freezes its state after `index` for a snapshot.
-    pub(super) fn note_frozen(&mut self, place: Place, index: Index) {
-        if self.nodes[place.0 as usize].slipped {
-            self.slips.tainted.insert(index);
-        }
-    }
-
-    /// A node starts with the state of a snapshot that ends at `index`.
-    pub(super) fn note_started(&mut self, place: Place, index: Index) {
-        if !self.nodes[place.0 as usize].slipped {
-            self.note_restored(place, index);
-        }
-    }
-
-    /// A node started over from a snapshot of another's.
-    pub(super) fn note_restored(&mut self, place: Place, index: Index) {
-        let node = &mut self.nodes[place.0 as usize];
-        if self.slips.tainted.contains(&index) {
-            node.slipped = true;
-            self.slips.beyond = true;
-        }
     }
 
     /// A node took a step that led to these outputs.
@@ -60,7 +35,6 @@ impl World {
 
     /// A node tells what comparing its state machine with others came to.
     pub(super) fn judged(&mut self, place: Place, verdict: Verdict, witness: &mut Witness) {
-        let node = &mut self.nodes[place.0 as usize];
         witness.reach(match verdict {
             Verdict::Sound { .. } => Spot::ResultsAgreed,
             Verdict::Unavailable { .. } => Spot::ResultsUnavailable,
@@ -68,9 +42,6 @@ impl World {
             Verdict::Quarantined { .. } => Spot::NodeQuarantined,
             Verdict::Rebuilt { .. } => Spot::NodeRebuilt,
         });
-        if let Verdict::Rebuilt { index } = verdict {
-            node.slipped = self.slips.tainted.contains(&index);
-        }
         witness.see(self.now, Seen::Judged { node: place.id(), verdict });
     }
 
@@ -80,12 +51,12 @@ impl World {
             let running = self.nodes[place.0 as usize].running.as_deref()?;
             running.worker.machine().digest().ok().flatten()
         };
-        !self.slips.beyond
+        !self.taint.is_beyond()
             && digest(one).zip(digest(other)).is_some_and(|(one, other)| one != other)
     }
 
     /// Whether some state machine has erred in the run.
     pub(super) fn has_slips(&self) -> bool {
-        self.slips.count > 0
+        self.taint.slips() > 0
     }
 }

@@ -149,7 +149,7 @@ impl World {
         match done {
             Done::Restored { last: index, .. } => {
                 witness.see(now, Seen::Restored { node: place.id(), index, state });
-                self.note_restored(place, index);
+                self.taint.restored(place.id(), index);
                 self.meet_disk_faults(place, witness);
                 if self.pull(Trigger::RestoresSnapshot, place, None, witness) {
                     return;
@@ -212,7 +212,7 @@ impl World {
                     witness.see(now, Seen::Frozen { node: place.id(), last, bytes: &bytes });
                     running.look(now, witness);
                     running.view = bytes.into();
-                    self.note_frozen(place, last.index);
+                    self.taint.frozen(place.id(), last.index);
                     Input::Frozen(last)
                 }
                 None => Input::ViewFailed,

@@ -45,7 +45,7 @@ impl World {
         let raft = running.node.raft();
         let (index, membership) = (raft.log().membership_index(), raft.membership().clone());
         self.note_founding(place, index, &membership, witness);
-        self.note_started(place, status.snapshot);
+        self.taint.started(place.id(), status.snapshot);
         self.nodes[place.0 as usize].standing = Standing { index, membership };
         let seen = Seen::Started {
             node: place.id(),

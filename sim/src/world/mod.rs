@@ -29,7 +29,6 @@ mod pursuit;
 mod queue;
 mod recovery;
 mod shape;
-mod slips;
 mod standing;
 mod storm;
 mod stray;
@@ -48,6 +47,7 @@ use crate::observe::Seen;
 use crate::plan::{Plan, Trigger};
 use crate::record::Taken;
 use crate::settings::Settings;
+use crate::taint::Taint;
 use crate::time::SimTime;
 use crate::witness::Witness;
 use crate::workload::AnyWorkload;
@@ -61,7 +61,6 @@ use crate::world::node::Node;
 pub(crate) use crate::world::node::Place;
 use crate::world::operator::Operator;
 use crate::world::queue::{Event, Queue};
-use crate::world::slips::Slips;
 use crate::world::standing::Standing;
 use crate::world::storm::Storm;
 
@@ -85,7 +84,7 @@ pub(crate) struct World {
     calm: Option<Calm>,
     /// A node forgot what it had promised: nothing can be asked of the run but not to panic.
     beyond: bool,
-    slips: Slips,
+    taint: Taint,
     digest: u64,
     events: u64,
     /// Events since time last advanced.
@@ -136,7 +135,7 @@ impl World {
             queue: Queue::default(),
             calm: None,
             beyond: false,
-            slips: Slips::default(),
+            taint: Taint::default(),
             digest: 0,
             events: 0,
             events_now: 0,

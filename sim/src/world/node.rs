@@ -70,8 +70,6 @@ pub(crate) struct Node {
     pub(crate) refuses: bool,
     /// The last membership in its log, as of when it last ran.
     pub(crate) standing: Standing,
-    /// Its state machine has erred, and may be wrong.
-    pub(crate) slipped: bool,
 }
 
 /// What a node is about to hear of its disk.
@@ -187,7 +185,6 @@ impl Node {
             founded: !standing.membership.is_nobody(),
             refuses: false,
             standing,
-            slipped: false,
         }
     }
 

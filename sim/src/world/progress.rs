@@ -70,7 +70,7 @@ impl World {
         }
         self.cut_off_removed(&calm);
         self.help(&mut calm, witness);
-        if self.slips.beyond {
+        if self.taint.is_beyond() {
             // Nobody can tell who is right: nothing is promised.
             self.queue.push(self.now, Event::End);
             return;
