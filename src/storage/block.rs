@@ -294,10 +294,10 @@ impl Block {
         let bytes = payload.get(BLOCK_BYTES..self.bytes()).ok_or("the block is cut short")?;
         let mut reader = Reader::new(bytes);
         let mut records = Vec::with_capacity(self.entries as usize);
-        let mut before = self.prev;
         let mut length = 0_u64;
         for _ in 0..self.entries {
             let record = Record::decode(&mut reader).ok_or("an entry of an unknown kind")?;
+            let before = records.last().map_or(self.prev, Record::link);
             if record.id.index != before.id.index.next() || record.id.index > Index::MAX {
                 return Err("the entries are not consecutive");
             }
@@ -307,7 +307,6 @@ impl Block {
             if record.chain != before.chain {
                 return Err("an entry does not follow the one before it");
             }
-            before = record.link();
             length += record.bytes() as u64;
             records.push(record);
         }

@@ -43,6 +43,8 @@ pub(crate) enum Found {
 pub(crate) struct Reads {
     identity: Identity,
     read_bytes_max: u64,
+    /// The segment that was read last: the next read is most likely of the same.
+    segment: Option<NodeSegment>,
     under_way: BTreeMap<OperationId, Read>,
 }
 
@@ -85,7 +87,7 @@ fn range(place: &Place) -> (u64, u64) {
 impl Reads {
     pub(crate) fn new(identity: Identity, config: &StorageConfig) -> Reads {
         let read_bytes_max = config.read_bytes_max as u64;
-        Reads { identity, read_bytes_max, under_way: BTreeMap::new() }
+        Reads { identity, read_bytes_max, segment: None, under_way: BTreeMap::new() }
     }
 
     /// Whether something is still read from `segment`.
@@ -118,6 +120,11 @@ impl Reads {
         self.under_way.insert(operations.ask(Owner::Log, Lane::Bulk, action), read);
     }
 
+    fn segment(&mut self, number: u64) -> NodeSegment {
+        let last = self.segment.filter(|last| last.number == number);
+        *self.segment.insert(last.unwrap_or_else(|| NodeSegment::new(self.identity, number)))
+    }
+
     /// Whether the operation is one of these.
     pub(crate) fn has(&self, id: OperationId) -> bool {
         self.under_way.contains_key(&id)
@@ -148,7 +155,7 @@ impl Reads {
                 let Purpose::Fetch { id, .. } = read.purpose else {
                     unreachable!("a link needs no bodies")
                 };
-                let seal = NodeSegment::new(self.identity, read.segment).bodies;
+                let seal = self.segment(read.segment).bodies;
                 Ok(Found::Entries(id, entries(file, seal, read.offset, bytes, places)?))
             }
         }
@@ -161,7 +168,7 @@ impl Reads {
         bytes: &[u8],
         operations: &mut Operations,
     ) -> Result<Found, Failure> {
-        let segment = NodeSegment::new(self.identity, read.segment);
+        let segment = self.segment(read.segment);
         let mut chosen = Chosen { places: Vec::new(), range: (0, 0), bytes: 0, full: false };
         let mut at = 0;
         while at < bytes.len() && !chosen.full {

@@ -360,7 +360,7 @@ struct ImprintForm {
     state: Option<Hash128>,
 }
 
-/// A hash that may be unknown.
+/// A hash that may be unknown: its bytes in their order, as one number.
 mod hash {
     use crate::types::Hash128;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -369,13 +369,14 @@ mod hash {
         hash: &Option<Hash128>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        hash.map(|hash| hash.0).serialize(serializer)
+        hash.map(|hash| u128::from_le_bytes(hash.0)).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Hash128>, D::Error> {
-        Ok(Option::<[u8; 16]>::deserialize(deserializer)?.map(Hash128))
+        let number = Option::<u128>::deserialize(deserializer)?;
+        Ok(number.map(|number| Hash128(number.to_le_bytes())))
     }
 }
 
