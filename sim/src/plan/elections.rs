@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::fault::Fault;
 use crate::plan::draw::Planner;
 use crate::plan::{Keep, Op, Trigger, Verb, When, Who};
+use crate::time::SimTime;
 
 impl Planner<'_> {
     /// Two nodes campaign at once, and voters crash over it.
@@ -56,7 +57,8 @@ impl Planner<'_> {
         self.ops.push(Op { when: last, verb });
     }
 
-    /// A leader is cut off with a long tail, for longer or shorter than it takes to elect another.
+    /// A leader is cut off with a long tail, for longer or shorter than it takes to elect another,
+    /// who is asked for less: a snapshot of it may end where the first leader's tail goes on.
     pub(super) fn exile(&mut self) {
         let at = self.moment();
         let timeout = self.settings.config.election_timeout_max;
@@ -64,25 +66,35 @@ impl Planner<'_> {
         self.push(at, Verb::Isolate(Who::Leader, lasting));
         let count = self.surge();
         self.push(at, Verb::Surge(Who::Leader, count));
+        self.push_once_led(at, lasting, Verb::Surge(Who::It, count * 2 / 3));
     }
 
     /// A leader is stranded with one other node, at which somebody reads all the time, while the
     /// rest campaigns at once and is asked for a lot: what the old leader tells its last follower
-    /// may be old.
+    /// may be old. It may have handed over just then, so that nobody waits for its promise to end.
     pub(super) fn remnant(&mut self) {
         let timeout = self.settings.config.election_timeout_max;
         let (at, ally) = (self.moment(), Who::Node(self.node()));
-        self.push(at, Verb::Strand(Who::Leader, ally, timeout * 3));
+        let strand = Verb::Strand(Who::Leader, ally, timeout * 3);
+        if self.settings.faults.has(Fault::Transfer) && self.draw.chance(500) {
+            self.betray(at, timeout, strand);
+        } else {
+            self.push(at, strand);
+        }
         self.push(at, Verb::Consult(ally, timeout / 64, timeout * 3));
-        let (from, to) = (at, at.after(timeout * 4));
         let rivals = if self.settings.faults.has(Fault::Campaign) { 4 } else { 0 };
         for place in 0..rivals {
             let rival = Who::Node(self.voter());
             let at = at.after(timeout * (place + 1) / 4);
             self.push(at, Verb::Campaign(rival));
         }
-        let (trigger, by, later) = (Trigger::BecomesLeader, None, Duration::ZERO);
-        let when = When::On { from, to, trigger, by, nth: 1, times: 2, later };
-        self.ops.push(Op { when, verb: Verb::Surge(Who::It, 10) });
+        self.push_once_led(at, timeout * 4, Verb::Surge(Who::It, 10));
+    }
+
+    /// This happens to the next two that become leader within so long.
+    fn push_once_led(&mut self, from: SimTime, within: Duration, verb: Verb) {
+        let (to, trigger, by) = (from.after(within), Trigger::BecomesLeader, None);
+        let when = When::On { from, to, trigger, by, nth: 1, times: 2, later: Duration::ZERO };
+        self.ops.push(Op { when, verb });
     }
 }

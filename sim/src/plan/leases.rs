@@ -29,7 +29,10 @@ impl Planner<'_> {
         self.push(at, Verb::Consult(reader, period, lasting));
         let end = at.after(heartbeat * self.draw.between(4, 12) as u32 / 4);
         match kind {
-            0 if faults.has(Fault::Transfer) => return self.betray(end, promise * 2),
+            0 if faults.has(Fault::Transfer) => {
+                let lasting = promise * 2;
+                return self.betray(end, lasting, Verb::Isolate(Who::Leader, lasting));
+            }
             1 if faults.has(Fault::Crash) => {
                 self.push(end, Verb::Isolate(Who::Leader, promise * 2));
                 self.crash_others(end);
@@ -50,14 +53,15 @@ impl Planner<'_> {
         }
     }
 
-    /// The leader hands over, and hears nothing of its successor.
-    fn betray(&mut self, at: SimTime, lasting: Duration) {
+    /// The leader hands over, and hears nothing of its successor, who is to campaign within so
+    /// long: then the leader is cut off.
+    pub(super) fn betray(&mut self, at: SimTime, within: Duration, cut: Verb) {
         let successor = Some(self.voter()).filter(|_| self.draw.chance(500));
         self.push(at, Verb::Transfer(Who::Leader, successor));
         let (trigger, by, later) = (Trigger::BecomesCandidate, None, Duration::ZERO);
-        let to = at.after(lasting);
+        let to = at.after(within);
         let when = When::On { from: at, to, trigger, by, nth: 1, times: 1, later };
-        self.ops.push(Op { when, verb: Verb::Isolate(Who::Leader, lasting) });
+        self.ops.push(Op { when, verb: cut });
     }
 
     /// The leader's clock runs as slow as it may, and all others as fast.
