@@ -46,7 +46,8 @@ struct Figures {
     operations_checked_per_cpu_second: u64,
     events_per_cpu_second_without_checks: u64,
     events_per_cpu_second_of_long_runs: u64,
-    /// What an event of a long run costs, in thousandths of what one of a usual run costs.
+    /// What an event of a long run costs, in thousandths of what one of usual runs of the same seed
+    /// costs that take as long and came right before: the median of all such pairs.
     cost_ratio_permille: u64,
     /// How many seconds of storm between continents one second of CPU time simulates.
     simulated_seconds_per_cpu_second: u64,
@@ -58,6 +59,8 @@ struct Measured {
     unchecked: Measurement,
     long: Measurement,
     far: Measurement,
+    /// What an event of each long run cost, held against what came right before it.
+    cost_permille: Vec<u64>,
 }
 
 /// Measures and prints.
@@ -71,28 +74,34 @@ pub(crate) fn go(program: &Program, arguments: &BenchArguments) -> Result<Exit, 
     let unchecked = RunOptions { checks: false, ..usual.clone() };
     let long = RunOptions { length: LONG, ..usual.clone() };
     let repetitions = arguments.repetitions.get();
-    let mut least: [Option<Measurement>; 4] = [const { None }; 4];
-    // Measurements take turns, so that a slow spell of the machine meets all of them.
+    let mut all: Option<Measured> = None;
     for repetition in 1..=repetitions {
         eprintln!("repetition {repetition} of {repetitions}");
-        for (options, least) in [&usual, &unchecked, &long, &far].into_iter().zip(&mut least) {
-            match measure(program, options) {
-                Ok(measurement) => match least {
-                    Some(least) => least.lower_to(&measurement),
-                    None => *least = Some(measurement),
-                },
-                Err((exit, text)) => {
-                    console::say(&text);
-                    return Ok(exit);
-                }
+        match measure_all(program, [&usual, &unchecked, &long, &far]) {
+            Ok(measured) => match &mut all {
+                Some(all) => all.join(measured),
+                None => all = Some(measured),
+            },
+            Err((exit, text)) => {
+                console::say(&text);
+                return Ok(exit);
             }
         }
     }
-    let [checked, unchecked, long, far] =
-        least.map(|least| least.expect("there is at least one repetition"));
-    let figures = figures(repetitions, &Measured { checked, unchecked, long, far });
+    let figures = figures(repetitions, &all.expect("there is at least one repetition"));
     console::say(&if arguments.json { json(&figures) } else { lines(&figures) });
     Ok(Exit::Fine)
+}
+
+impl Measured {
+    /// Takes in what another repetition came to.
+    fn join(&mut self, other: Measured) {
+        self.checked.lower_to(&other.checked);
+        self.unchecked.lower_to(&other.unchecked);
+        self.long.lower_to(&other.long);
+        self.far.lower_to(&other.far);
+        self.cost_permille.extend(other.cost_permille);
+    }
 }
 
 impl Measurement {
@@ -110,27 +119,68 @@ impl Measurement {
     }
 }
 
-/// Runs the seeds, or tells of the first that fails: a run cut short measures nothing.
-fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, (Exit, String)> {
-    let (mut summary, mut all) = (Summary::default(), Vec::new());
-    for seed in 0..SEEDS {
-        let started = clock::thread_cpu();
-        let outcome = panics::run(seed, options);
-        let cpu = clock::thread_cpu().saturating_sub(started);
-        all.push(cpu);
-        summary.add(&SeedRun { outcome, cpu, rechecked: false });
-        if let Some(failed) = summary.failed.first() {
-            let family = Family { profile: options.profile, rung: options.rung };
-            return Err((
-                Exit::of(&failed.failure),
-                table::failure(failed, &program.seed_line(failed.seed, family)),
-            ));
-        }
-    }
-    Ok(Measurement { cpu: all, tally: summary.tally })
+/// Why a measurement ended early: a run that is cut short measures nothing.
+type Broken = (Exit, String);
+
+/// Measures everything once. Measurements take turns, so that a slow spell of the machine meets all
+/// of them.
+fn measure_all(
+    program: &Program,
+    [usual, unchecked, long, far]: [&RunOptions; 4],
+) -> Result<Measured, Broken> {
+    let checked = measure(program, usual)?;
+    let unchecked = measure(program, unchecked)?;
+    let (long, cost_permille) = measure_long(program, usual, long)?;
+    Ok(Measured { checked, unchecked, long, far: measure(program, far)?, cost_permille })
 }
 
-fn figures(repetitions: usize, Measured { checked, unchecked, long, far }: &Measured) -> Figures {
+/// Runs the seeds, one after the other.
+fn measure(program: &Program, options: &RunOptions) -> Result<Measurement, Broken> {
+    let mut summary = Summary::default();
+    let cpu = (0..SEEDS).map(|seed| run(program, options, seed, &mut summary));
+    Ok(Measurement { cpu: cpu.collect::<Result<_, _>>()?, tally: summary.tally })
+}
+
+/// Runs each seed as usual, for as long as its long run takes, and then that.
+fn measure_long(
+    program: &Program,
+    usual: &RunOptions,
+    long: &RunOptions,
+) -> Result<(Measurement, Vec<u64>), Broken> {
+    let (mut measured, mut costs) = (Summary::default(), Vec::new());
+    let mut all = Vec::new();
+    for seed in 0..SEEDS {
+        let mut before = Summary::default();
+        let runs = (0..LONG).map(|_| run(program, usual, seed, &mut before));
+        let short = runs.sum::<Result<Duration, Broken>>()?;
+        let mut after = Summary::default();
+        let cpu = run(program, long, seed, &mut after)?;
+        costs.push(ratio((short, before.tally.events), (cpu, after.tally.events)));
+        measured.merge(after);
+        all.push(cpu);
+    }
+    Ok((Measurement { cpu: all, tally: measured.tally }, costs))
+}
+
+/// Runs a seed, and gives the CPU time it took.
+fn run(
+    program: &Program,
+    options: &RunOptions,
+    seed: u64,
+    summary: &mut Summary,
+) -> Result<Duration, Broken> {
+    let started = clock::thread_cpu();
+    let outcome = panics::run(seed, options);
+    let cpu = clock::thread_cpu().saturating_sub(started);
+    summary.add(&SeedRun { outcome, cpu, rechecked: false });
+    let Some(failed) = summary.failed.first() else { return Ok(cpu) };
+    let family = Family { profile: options.profile, rung: options.rung };
+    let text = table::failure(failed, &program.seed_line(failed.seed, family));
+    Err((Exit::of(&failed.failure), text))
+}
+
+fn figures(repetitions: usize, measured: &Measured) -> Figures {
+    let Measured { checked, unchecked, long, far, cost_permille } = measured;
     let events = |m: &Measurement| m.rate(m.tally.events);
     Figures {
         repetitions,
@@ -140,17 +190,23 @@ fn figures(repetitions: usize, Measured { checked, unchecked, long, far }: &Meas
         operations_checked_per_cpu_second: checked.rate(checked.tally.operations_checked),
         events_per_cpu_second_without_checks: events(unchecked),
         events_per_cpu_second_of_long_runs: events(long),
-        cost_ratio_permille: ratio(checked, long),
+        cost_ratio_permille: median(cost_permille),
         simulated_seconds_per_cpu_second: far.rate(far.tally.simulated.as_secs()),
     }
 }
 
-/// What an event of the long runs costs, in thousandths of what one of the others costs.
-fn ratio(usual: &Measurement, long: &Measurement) -> u64 {
-    let spent =
-        |m: &Measurement, by: &Measurement| m.cpu().as_nanos() * u128::from(by.tally.events);
+/// What an event of the long runs costs, in thousandths of what one of the others costs; each are
+/// the CPU time and the events.
+fn ratio(usual: (Duration, u64), long: (Duration, u64)) -> u64 {
+    let spent = |(cpu, _): (Duration, u64), (_, by)| cpu.as_nanos() * u128::from(by);
     let permille = (spent(long, usual) * 1000).checked_div(spent(usual, long));
     permille.and_then(|permille| u64::try_from(permille).ok()).unwrap_or(0)
+}
+
+fn median(of: &[u64]) -> u64 {
+    let mut sorted = of.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
 fn json(figures: &Figures) -> String {
@@ -214,12 +270,18 @@ mod tests {
             usual
         };
         let long = measurement([600, 500], 10_000);
-        let measured = Measured { checked: usual(), unchecked: usual(), long, far: usual() };
+        let seconds = Duration::from_secs;
+        let pairs = [(9, 10), (10, 11), (30, 60)];
+        let cost = |(usual, long)| ratio((seconds(usual), 1000), (seconds(long), 1000));
+        let cost_permille = pairs.map(cost).to_vec();
+        let (checked, unchecked, far) = (usual(), usual(), usual());
+        let measured = Measured { checked, unchecked, long, far, cost_permille };
         let figures = figures(2, &measured);
         assert_eq!(figures.events_per_cpu_second, 10_000);
         assert_eq!(figures.operations_checked_per_cpu_second, 1_000);
-        assert_eq!(figures.cost_ratio_permille, 1_100);
+        assert_eq!(figures.cost_ratio_permille, 1_111, "the median of 1.111, 1.100 and 2");
+        assert_eq!(ratio((seconds(1), 1000), (seconds(9), 10_000)), 900);
         assert_eq!(figures.simulated_seconds_per_cpu_second, 2_000);
-        assert!(lines(&figures).contains("1.100 times as much"));
+        assert!(lines(&figures).contains("1.111 times as much"));
     }
 }
