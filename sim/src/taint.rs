@@ -1,5 +1,5 @@
-//! Which state machines may be wrong once some have erred: those, and whoever starts from a snapshot
-//! of theirs.
+//! Which state machines may be wrong once some have erred: those, and whoever starts from a
+//! snapshot of theirs.
 
 use std::collections::BTreeSet;
 
