@@ -7,7 +7,7 @@ use quorate::types::NodeId;
 
 use crate::choice::{Choices, Draw, Key, Kind};
 use crate::fault::Fault;
-use crate::plan::{Call, Keep, Op, Plan, Region, Slip, Trigger, Verb, When, Who};
+use crate::plan::{Call, Keep, Occasion, Op, Plan, Region, Slip, Trigger, Verb, When, Who};
 use crate::rung::Rung;
 use crate::settings::{Clocks, Settings};
 use crate::time::SimTime;
@@ -207,10 +207,10 @@ impl Planner<'_> {
     fn fill(&mut self, pattern: Pattern) {
         match pattern {
             Pattern::Single(fault) => {
-                let when = When::At(self.moment());
+                let at = self.moment();
                 let who = self.anyone();
                 let verb = self.verb(fault, who);
-                self.ops.push(Op { when, verb });
+                self.push(at, verb);
             }
             Pattern::Boundary => self.boundary(),
             Pattern::Upkeep => self.upkeep(),
@@ -240,6 +240,11 @@ impl Planner<'_> {
         self.ops.push(Op { when: When::At(at), verb });
     }
 
+    /// This happens when a node does that.
+    pub(super) fn push_on(&mut self, occasion: Occasion, verb: Verb) {
+        self.ops.push(Op { when: When::On(occasion), verb });
+    }
+
     fn boundary(&mut self) {
         let trigger = *self.draw.pick(&[
             Trigger::SubmitsVote,
@@ -253,10 +258,10 @@ impl Planner<'_> {
         let nth = self.draw.between(1, 4) as u32;
         let times = self.draw.between(1, 3) as u32;
         let later = if self.draw.chance(300) { self.delay() } else { Duration::ZERO };
-        let when = self.triggered(trigger, by, nth, times, later);
+        let soon = self.soon(trigger);
         let keep = *self.draw.pick(&[Keep::None, Keep::Part, Keep::None]);
         let down = self.downtime();
-        self.ops.push(Op { when, verb: Verb::Crash(Who::It, keep, down) });
+        self.push_on(Occasion { by, nth, times, later, ..soon }, Verb::Crash(Who::It, keep, down));
     }
 
     fn upkeep(&mut self) {
@@ -264,17 +269,14 @@ impl Planner<'_> {
         let by = self.perhaps_node();
         let nth = self.draw.between(1, 6) as u32;
         let times = self.draw.between(1, 3) as u32;
-        // Some of these are rare: it waits until the storm is over.
-        let from = self.moment();
-        let to = SimTime::default().after(self.settings.storm);
+        let any_time = self.any_time(trigger);
         let later = self.delay();
-        let when = When::On { from, to, trigger, by, nth, times, later };
         let crash = self.settings.faults.has(Fault::Crash).then_some(Fault::Crash);
         let on_disk = self.disk_fault();
         let fault = if self.draw.chance(600) { crash.or(on_disk) } else { on_disk.or(crash) };
         let fault = fault.expect("the run has one of them");
         let verb = self.verb(fault, Who::It);
-        self.ops.push(Op { when, verb });
+        self.push_on(Occasion { by, nth, times, later, ..any_time }, verb);
     }
 
     fn usurp(&mut self) {
@@ -282,25 +284,20 @@ impl Planner<'_> {
         let by = self.perhaps_node();
         let nth = self.draw.between(1, 6) as u32;
         let times = self.draw.between(1, 3) as u32;
-        let from = self.moment();
-        let to = SimTime::default().after(self.settings.storm);
-        let when = |later| When::On { from, to, trigger, by, nth, times, later };
+        let at_once = Occasion { by, nth, times, ..self.any_time(trigger) };
         if self.settings.faults.has(Fault::SlowDisk) {
             let slow = Verb::SlowDisk(Who::It, self.slowness(), self.lasting());
-            self.ops.push(Op { when: when(Duration::ZERO), verb: slow });
+            self.push_on(at_once, slow);
         }
         let (rival, later) = (Who::Node(self.voter()), self.delay());
-        self.ops.push(Op { when: when(later), verb: Verb::Campaign(rival) });
+        self.push_on(Occasion { later, ..at_once }, Verb::Campaign(rival));
     }
 
     fn decay(&mut self) {
-        let from = self.moment();
-        let to = SimTime::default().after(self.settings.storm);
-        let (trigger, nth) = (Trigger::Falls, self.draw.between(1, 3) as u32);
-        let (by, later) = (None, Duration::ZERO);
-        let when = When::On { from, to, trigger, by, nth, times: 1, later };
+        let falls = self.any_time(Trigger::Falls);
+        let nth = self.draw.between(1, 3) as u32;
         let verb = self.verb(Fault::Rot, Who::It);
-        self.ops.push(Op { when, verb });
+        self.push_on(Occasion { nth, ..falls }, verb);
     }
 
     fn treason(&mut self) {
@@ -317,12 +314,10 @@ impl Planner<'_> {
         let nth = self.draw.between(1, 4) as u32;
         let times = self.draw.between(1, 2) as u32;
         let by = self.perhaps_node();
-        let from = self.moment();
-        let to = SimTime::default().after(self.settings.storm);
-        let when = When::On { from, to, trigger, by, nth, times, later: Duration::ZERO };
+        let any_time = self.any_time(trigger);
         let fault = self.disk_fault().expect("the run has one of them");
         let verb = self.verb(fault, Who::It);
-        self.ops.push(Op { when, verb });
+        self.push_on(Occasion { by, nth, times, ..any_time }, verb);
     }
 
     /// A kind of fault that befalls disks, among those of the run, if it has any.
@@ -338,9 +333,9 @@ impl Planner<'_> {
         let fault = self.node_fault();
         let times = self.draw.between(1, 4) as u32;
         let later = self.delay();
-        let when = self.triggered(Trigger::BecomesLeader, None, 1, times, later);
+        let soon = self.soon(Trigger::BecomesLeader);
         let verb = self.verb(fault, Who::It);
-        self.ops.push(Op { when, verb });
+        self.push_on(Occasion { times, later, ..soon }, verb);
     }
 
     fn progress(&mut self) {
@@ -353,11 +348,11 @@ impl Planner<'_> {
         let by = self.perhaps_node();
         let nth = self.draw.between(1, 40) as u32;
         let later = self.delay();
-        let when = self.triggered(trigger, by, nth, 1, later);
+        let soon = self.soon(trigger);
         let who = *self.draw.pick(&[Who::It, Who::Other, Who::Leader]);
         let fault = self.node_fault();
         let verb = self.verb(fault, who);
-        self.ops.push(Op { when, verb });
+        self.push_on(Occasion { by, nth, later, ..soon }, verb);
     }
 
     fn ambush(&mut self) {
@@ -367,15 +362,11 @@ impl Planner<'_> {
             Trigger::BecomesLeader,
         ]);
         let times = self.draw.between(1, 3) as u32;
-        // Elections are rare: the ambush waits for one until the storm is over.
-        let from = self.moment();
-        let to = SimTime::default().after(self.settings.storm);
-        let (by, nth, later) = (None, 1, Duration::ZERO);
-        let when = When::On { from, to, trigger, by, nth, times, later };
+        let any_time = self.any_time(trigger);
         let kinds = planned_faults(self.settings);
         let fault = *self.draw.pick(&kinds);
         let verb = self.verb(fault, Who::It);
-        self.ops.push(Op { when, verb });
+        self.push_on(Occasion { times, ..any_time }, verb);
     }
 
     fn echo(&mut self) {
@@ -388,9 +379,9 @@ impl Planner<'_> {
         let nth = self.draw.between(1, 3) as u32;
         let times = self.draw.between(1, 4) as u32;
         let later = self.delay();
-        let when = self.triggered(trigger, None, nth, times, later);
+        let soon = self.soon(trigger);
         let count = self.draw.between(5, 60) as u32;
-        self.ops.push(Op { when, verb: Verb::Replay(Who::It, count) });
+        self.push_on(Occasion { nth, times, later, ..soon }, Verb::Replay(Who::It, count));
     }
 
     pub(super) fn verb(&mut self, fault: Fault, who: Who) -> Verb {
@@ -496,17 +487,17 @@ impl Planner<'_> {
         *self.draw.pick(&allowed)
     }
 
-    fn triggered(
-        &mut self,
-        trigger: Trigger,
-        by: Option<NodeId>,
-        nth: u32,
-        times: u32,
-        later: Duration,
-    ) -> When {
+    /// The next time that this happens within ten election timeouts of some moment.
+    pub(super) fn soon(&mut self, trigger: Trigger) -> Occasion {
         let from = self.moment();
         let to = from.after(self.settings.config.election_timeout_max * 10);
-        When::On { from, to, trigger, by, nth, times, later }
+        Occasion::next(trigger, from, to)
+    }
+
+    /// The next time that this happens from some moment to the end of the storm: it may be rare.
+    pub(super) fn any_time(&mut self, trigger: Trigger) -> Occasion {
+        let from = self.moment();
+        Occasion::next(trigger, from, SimTime::default().after(self.settings.storm))
     }
 
     /// A time within the storm, to the millisecond, so that a person can read it.

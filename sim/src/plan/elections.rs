@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 use crate::plan::draw::Planner;
-use crate::plan::{Keep, Op, Trigger, Verb, When, Who};
+use crate::plan::{Keep, Occasion, Trigger, Verb, Who};
 use crate::time::SimTime;
 
 impl Planner<'_> {
@@ -20,10 +20,9 @@ impl Planner<'_> {
             let trigger = *self.draw.pick(&[Trigger::SubmitsVote, Trigger::Promises]);
             let times = self.draw.between(1, 2) as u32;
             let to = at.after(self.settings.config.election_timeout_max * 2);
-            let (by, later) = (None, Duration::ZERO);
-            let when = When::On { from: at, to, trigger, by, nth: 1, times, later };
             let down = self.settings.latency.most * self.draw.between(0, 4) as u32;
-            self.ops.push(Op { when, verb: Verb::Crash(Who::It, Keep::None, down) });
+            let next = Occasion::next(trigger, at, to);
+            self.push_on(Occasion { times, ..next }, Verb::Crash(Who::It, Keep::None, down));
         }
     }
 
@@ -43,18 +42,16 @@ impl Planner<'_> {
         let to = crash_at.after(timeout * 6);
         let trigger = *self.draw.pick(&[Trigger::SubmitsEntries, Trigger::BecomesLeader]);
         let later = self.delay();
-        let (by, nth) = (None, 1);
-        let next = When::On { from: crash_at, to, trigger, by, nth, times, later };
+        let next = Occasion::next(trigger, crash_at, to);
         let verb = match self.draw.below(3) {
             0 => Verb::Mute(Who::Leader, timeout),
             1 => Verb::Crash(Who::Leader, Keep::All, timeout * 2),
             _ => Verb::Strand(Who::Leader, Who::Node(self.voter()), timeout),
         };
-        self.ops.push(Op { when: next, verb });
-        let trigger = Trigger::AdvancesCommit;
-        let last = When::On { from: crash_at, to, trigger, by, nth, times: 1, later };
+        self.push_on(Occasion { times, later, ..next }, verb);
+        let last = Occasion::next(Trigger::AdvancesCommit, crash_at, to);
         let verb = Verb::Crash(Who::Leader, Keep::All, timeout * 2);
-        self.ops.push(Op { when: last, verb });
+        self.push_on(Occasion { later, ..last }, verb);
     }
 
     /// A leader is cut off with a long tail, for longer or shorter than it takes to elect another,
@@ -93,8 +90,7 @@ impl Planner<'_> {
 
     /// This happens to the next two that become leader within so long.
     fn push_once_led(&mut self, from: SimTime, within: Duration, verb: Verb) {
-        let (to, trigger, by) = (from.after(within), Trigger::BecomesLeader, None);
-        let when = When::On { from, to, trigger, by, nth: 1, times: 2, later: Duration::ZERO };
-        self.ops.push(Op { when, verb });
+        let next = Occasion::next(Trigger::BecomesLeader, from, from.after(within));
+        self.push_on(Occasion { times: 2, ..next }, verb);
     }
 }

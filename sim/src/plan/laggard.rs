@@ -1,10 +1,8 @@
 //! Draws a node that falls behind again and again, and needs newer and newer snapshots.
 
-use std::time::Duration;
-
 use crate::fault::Fault;
 use crate::plan::draw::Planner;
-use crate::plan::{Op, Trigger, Verb, When, Who};
+use crate::plan::{Occasion, Trigger, Verb, Who};
 use crate::time::SimTime;
 
 /// How often the node falls behind, once it starts over from the first.
@@ -22,10 +20,9 @@ impl Planner<'_> {
         let at = self.moment().min(end.before(apart * 8));
         let (from, to) = (at, at.after(apart * 4));
         let slowness = end.since(to).min(apart * (2 * ROUNDS));
-        let (trigger, by) = (Trigger::InstallsSnapshot, Some(who));
-        let when = When::On { from, to, trigger, by, nth: 1, times: 1, later: Duration::ZERO };
-        let verb = Verb::SlowApply(Who::It, slowness, self.settings.flush.most * 8);
-        self.ops.push(Op { when, verb });
+        let first = Occasion::next(Trigger::InstallsSnapshot, from, to);
+        let slow = Verb::SlowApply(Who::It, slowness, self.settings.flush.most * 8);
+        self.push_on(Occasion { by: Some(who), ..first }, slow);
         for round in 0..=ROUNDS {
             let at = at.after(apart * (2 * round));
             self.push(at, Verb::Isolate(Who::Node(who), apart));

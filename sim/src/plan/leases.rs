@@ -6,7 +6,7 @@ use quorate::types::NodeId;
 
 use crate::fault::Fault;
 use crate::plan::draw::Planner;
-use crate::plan::{Keep, Op, Trigger, Verb, When, Who};
+use crate::plan::{Keep, Occasion, Trigger, Verb, Who};
 use crate::time::SimTime;
 
 impl Planner<'_> {
@@ -58,10 +58,7 @@ impl Planner<'_> {
     pub(super) fn betray(&mut self, at: SimTime, within: Duration, cut: Verb) {
         let successor = Some(self.voter()).filter(|_| self.draw.chance(500));
         self.push(at, Verb::Transfer(Who::Leader, successor));
-        let (trigger, by, later) = (Trigger::BecomesCandidate, None, Duration::ZERO);
-        let to = at.after(within);
-        let when = When::On { from: at, to, trigger, by, nth: 1, times: 1, later };
-        self.ops.push(Op { when, verb: cut });
+        self.push_on(Occasion::next(Trigger::BecomesCandidate, at, at.after(within)), cut);
     }
 
     /// The leader's clock runs as slow as it may, and all others as fast.

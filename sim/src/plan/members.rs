@@ -1,12 +1,10 @@
 //! Draws what the operator asks for: changes of the membership, transfers, and what befalls them.
 
-use std::time::Duration;
-
 use quorate::types::{Address, Change, NodeId};
 
 use crate::fault::Fault;
 use crate::plan::draw::{Planner, planned_faults};
-use crate::plan::{Keep, Op, Trigger, Verb, When, Who};
+use crate::plan::{Keep, Occasion, Trigger, Verb, Who};
 use crate::time::SimTime;
 
 impl Planner<'_> {
@@ -14,13 +12,12 @@ impl Planner<'_> {
     pub(super) fn churn(&mut self) {
         let at = self.moment();
         let change = self.change();
-        self.ops.push(Op { when: When::At(at), verb: Verb::Change(Who::Leader, change) });
+        self.push(at, Verb::Change(Who::Leader, change));
         let to = at.after(self.settings.config.election_timeout_max * 10);
         for _ in 0..self.draw.between(0, 2) {
             let nth = self.draw.between(1, 6) as u32;
             let later = self.delay();
-            let (trigger, by, times) = (Trigger::ChangesMembership, None, 1);
-            let when = When::On { from: at, to, trigger, by, nth, times, later };
+            let moved = Occasion::next(Trigger::ChangesMembership, at, to);
             let who = *self.draw.pick(&[Who::It, Who::Leader, Who::Other]);
             let verb = match self.draw.below(6) {
                 0 => Verb::Change(Who::Leader, self.change()),
@@ -34,7 +31,7 @@ impl Planner<'_> {
                     self.verb(*fault.unwrap_or(&Fault::Transfer), who)
                 }
             };
-            self.ops.push(Op { when, verb });
+            self.push_on(Occasion { nth, later, ..moved }, verb);
         }
         let timeout = self.settings.config.election_timeout_max;
         let next = at.after(timeout * self.draw.between(1, 16) as u32 / 4);
@@ -42,7 +39,7 @@ impl Planner<'_> {
             0 => Verb::GiveUp(Who::Leader),
             _ => Verb::Change(Who::Leader, self.change()),
         };
-        self.ops.push(Op { when: When::At(next), verb });
+        self.push(next, verb);
     }
 
     /// Something happens while the founders meet, and often one of them comes late.
@@ -57,18 +54,17 @@ impl Planner<'_> {
         let kinds = planned_faults(self.settings);
         let fault = *self.draw.pick(&kinds);
         let verb = self.verb(fault, who);
-        let when = if self.draw.chance(400) {
+        if self.draw.chance(400) {
             let (nth, times) = (self.draw.between(1, 3) as u32, self.draw.between(1, 2) as u32);
-            let (to, trigger) = (at.after(heartbeat * 40), Trigger::InstallsSnapshot);
-            let by = self.perhaps_node();
-            When::On { from: start, to, trigger, by, nth, times, later: self.delay() }
+            let next = Occasion::next(Trigger::InstallsSnapshot, start, at.after(heartbeat * 40));
+            let (by, later) = (self.perhaps_node(), self.delay());
+            self.push_on(Occasion { by, nth, times, later, ..next }, verb);
         } else {
-            When::At(at)
-        };
-        self.ops.push(Op { when, verb });
+            self.push(at, verb);
+        }
         if self.settings.faults.has(Fault::Partition) && self.draw.chance(300) {
             let late = Verb::Isolate(Who::Node(self.voter()), heartbeat * 20);
-            self.ops.push(Op { when: When::At(start), verb: late });
+            self.push(start, late);
         }
     }
 
@@ -84,16 +80,16 @@ impl Planner<'_> {
         let last = self.voter();
         let loser = self.voter_after(last);
         let late = Verb::Crash(Who::Node(last), Keep::None, span(quarters));
-        self.ops.push(Op { when: When::At(start), verb: late });
+        self.push(start, late);
         let wipe = Verb::Wipe(Who::Node(loser), span(back_at - lost_at));
-        self.ops.push(Op { when: When::At(start.after(span(lost_at))), verb: wipe });
+        self.push(start.after(span(lost_at)), wipe);
     }
 
     /// A node loses its disk; the operator takes its vote, and gives it back. Something may happen
     /// in between.
     pub(super) fn replace(&mut self) {
         let (at, node, down) = (self.moment(), self.node(), self.downtime());
-        self.ops.push(Op { when: When::At(at), verb: Verb::Wipe(Who::Node(node), down) });
+        self.push(at, Verb::Wipe(Who::Node(node), down));
         if !self.settings.faults.has(Fault::Change) {
             return;
         }
@@ -106,12 +102,12 @@ impl Planner<'_> {
         };
         for change in [out, Change::new().voter(node), Change::new().voter(node)] {
             when = when.after(timeout * self.draw.between(2, 12) as u32 / 4);
-            self.ops.push(Op { when: When::At(when), verb: Verb::Change(Who::Leader, change) });
+            self.push(when, Verb::Change(Who::Leader, change));
         }
         if self.draw.chance(300) {
             let again = when.after(timeout * self.draw.between(0, 8) as u32 / 4);
             let verb = Verb::Wipe(Who::Node(node), self.downtime());
-            self.ops.push(Op { when: When::At(again), verb });
+            self.push(again, verb);
         }
     }
 
@@ -124,16 +120,16 @@ impl Planner<'_> {
         let others = (0..voters / 2 - 1).map(|at| Who::Node(NodeId((start + at) % voters + 1)));
         side.extend(others);
         let lasting = self.lasting() * 2;
-        let when = if self.draw.chance(500) {
-            When::At(self.moment())
+        let split = Verb::Split(side, lasting);
+        if self.draw.chance(500) {
+            let at = self.moment();
+            self.push(at, split);
         } else {
-            let from = self.moment();
-            let to = SimTime::default().after(self.settings.storm);
+            let moved = self.any_time(Trigger::ChangesMembership);
             let trigger = *self.draw.pick(&[Trigger::ChangesMembership, Trigger::BecomesLeader]);
-            let (nth, later) = (self.draw.between(1, 4) as u32, Duration::ZERO);
-            When::On { from, to, trigger, by: None, nth, times: 1, later }
-        };
-        self.ops.push(Op { when, verb: Verb::Split(side, lasting) });
+            let nth = self.draw.between(1, 4) as u32;
+            self.push_on(Occasion { trigger, nth, ..moved }, split);
+        }
     }
 
     /// The leader, mostly: nobody else can do what the operator wants.

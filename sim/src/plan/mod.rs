@@ -49,23 +49,34 @@ pub enum When {
     /// At a time.
     At(SimTime),
     /// When a node does something.
-    On {
-        /// Not before this time.
-        from: SimTime,
-        /// Not after this time.
-        to: SimTime,
-        /// What a node does.
-        trigger: Trigger,
-        /// Which node; any, if none is named.
-        by: Option<NodeId>,
-        /// Fires at this match, from 1, and at the ones after it.
-        nth: u32,
-        /// How often it fires at most.
-        times: u32,
-        /// How long after the trigger it fires; at once, before the node does anything else, if
-        /// zero.
-        later: Duration,
-    },
+    On(Occasion),
+}
+
+/// What an operation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occasion {
+    /// What a node does.
+    pub trigger: Trigger,
+    /// Which node; any, if none is named.
+    pub by: Option<NodeId>,
+    /// Not before this time.
+    pub from: SimTime,
+    /// Not after this time.
+    pub to: SimTime,
+    /// Fires at this match, from 1, and at the ones after it.
+    pub nth: u32,
+    /// How often it fires at most.
+    pub times: u32,
+    /// How long after the trigger it fires; at once, before the node does anything else, if zero.
+    pub later: Duration,
+}
+
+impl Occasion {
+    /// The next time that any node does this, from one time to another, and at once.
+    #[must_use]
+    pub fn next(trigger: Trigger, from: SimTime, to: SimTime) -> Occasion {
+        Occasion { trigger, by: None, from, to, nth: 1, times: 1, later: Duration::ZERO }
+    }
 }
 
 impl When {
@@ -74,7 +85,7 @@ impl When {
     pub fn begins(&self) -> SimTime {
         match *self {
             When::At(at) => at,
-            When::On { from, .. } => from,
+            When::On(Occasion { from, .. }) => from,
         }
     }
 }

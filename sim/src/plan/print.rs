@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::plan::{Errand, FOREVER, Keep, Op, Plan, Verb, When};
+use crate::plan::{Errand, FOREVER, Keep, Occasion, Op, Plan, Verb, When};
 use crate::time::SimTime;
 use crate::words::Exact;
 
@@ -29,7 +29,7 @@ impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             When::At(time) => write!(f, "at {}", instant(time)),
-            When::On { from, to, trigger, by, nth, times, later } => {
+            When::On(Occasion { trigger, by, from, to, nth, times, later }) => {
                 if from > SimTime::default() {
                     write!(f, "from {} ", instant(from))?;
                 }
@@ -148,15 +148,9 @@ mod tests {
         let n = NodeId;
         let ms = Duration::from_millis;
         let at = |millis| When::At(SimTime::default().after(ms(millis)));
-        let vote = When::On {
-            from: SimTime::default().after(ms(1_200)),
-            to: SimTime::default().after(ms(3_000)),
-            trigger: Trigger::SubmitsVote,
-            by: Some(n(3)),
-            nth: 1,
-            times: 1,
-            later: Duration::ZERO,
-        };
+        let [from, to] = [1_200, 3_000].map(|millis| SimTime::default().after(ms(millis)));
+        let vote = Occasion::next(Trigger::SubmitsVote, from, to);
+        let vote = When::On(Occasion { by: Some(n(3)), ..vote });
         let lines = [
             (at(1_850), Verb::Isolate(Who::Node(n(1)), ms(600))),
             (vote, Verb::Crash(Who::Node(n(3)), Keep::None, ms(90))),

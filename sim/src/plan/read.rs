@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use quorate::types::{Address, Change, NodeId};
 
-use crate::plan::{Call, Errand, FOREVER, Keep, Op, Region, Slip, Trigger, Verb, When, Who};
+use crate::plan::{
+    Call, Errand, FOREVER, Keep, Occasion, Op, Region, Slip, Trigger, Verb, When, Who,
+};
 use crate::time::SimTime;
 use crate::words::{self, Mistake, Words};
 
@@ -208,7 +210,7 @@ impl When {
             return Err(words.wrong(text));
         }
         let (from, to) = (start.after(from), start.after(to));
-        Ok(When::On { from, to, trigger, by, nth, times, later })
+        Ok(When::On(Occasion { trigger, by, from, to, nth, times, later }))
     }
 }
 
@@ -430,7 +432,7 @@ mod tests {
     fn every_trigger_reads_as_it_prints() {
         for (trigger, name) in Trigger::ALL {
             let op = read(&format!("when any {name}, crash it")).expect("the line is right");
-            assert!(matches!(op.when, When::On { trigger: read, .. } if read == trigger));
+            assert!(matches!(op.when, When::On(occasion) if occasion.trigger == trigger));
         }
     }
 

@@ -29,7 +29,7 @@ impl World {
         }
         match self.storm.op(op).when {
             When::At(_) => self.perform(op, None, None, witness),
-            When::On { .. } => self.storm.arm(op),
+            When::On(_) => self.storm.arm(op),
         }
     }
 

@@ -90,8 +90,8 @@ impl Storm {
 
     /// An operation begins to wait for its trigger.
     pub(super) fn arm(&mut self, op: u32) {
-        if let When::On { trigger, .. } = self.op(op).when {
-            self.triggers |= bit(trigger);
+        if let When::On(occasion) = self.op(op).when {
+            self.triggers |= bit(occasion.trigger);
             self.armed.push(Armed { op, matches: 0, fired: 0 });
         }
     }
@@ -112,25 +112,23 @@ impl Storm {
         let Storm { plan, armed, .. } = self;
         let mut fired = Vec::new();
         for waiting in &mut *armed {
-            let When::On { to, trigger, by, nth, later, .. } = plan.ops[waiting.op as usize].when
-            else {
-                continue;
-            };
-            if trigger != seen || by.is_some_and(|by| by != it) || now > to {
+            let When::On(occasion) = plan.ops[waiting.op as usize].when else { continue };
+            let elsewhere = occasion.by.is_some_and(|by| by != it);
+            if occasion.trigger != seen || elsewhere || now > occasion.to {
                 continue;
             }
             waiting.matches += 1;
-            if waiting.matches >= nth {
+            if waiting.matches >= occasion.nth {
                 waiting.fired += 1;
-                fired.push((waiting.op, later));
+                fired.push((waiting.op, occasion.later));
             }
         }
         armed.retain(|waiting| match plan.ops[waiting.op as usize].when {
-            When::On { to, times, .. } => waiting.fired < times && now <= to,
+            When::On(occasion) => waiting.fired < occasion.times && now <= occasion.to,
             When::At(_) => false,
         });
         let waits = armed.iter().map(|waiting| match plan.ops[waiting.op as usize].when {
-            When::On { trigger, .. } => bit(trigger),
+            When::On(occasion) => bit(occasion.trigger),
             When::At(_) => 0,
         });
         self.triggers = waits.fold(0, |all, one| all | one);
@@ -171,14 +169,13 @@ fn bit(trigger: Trigger) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::{Keep, Verb, Who};
+    use crate::plan::{Keep, Occasion, Verb, Who};
 
     use super::*;
 
     fn storm(by: Option<NodeId>, nth: u32, times: u32) -> Storm {
-        let (from, to, later) = (SimTime(10), SimTime(90), Duration::ZERO);
-        let trigger = Trigger::SubmitsVote;
-        let when = When::On { from, to, trigger, by, nth, times, later };
+        let vote = Occasion::next(Trigger::SubmitsVote, SimTime(10), SimTime(90));
+        let when = When::On(Occasion { by, nth, times, ..vote });
         let verb = Verb::Crash(Who::It, Keep::None, Duration::ZERO);
         let mut storm = Storm::new(Plan { ops: vec![Op { when, verb }] });
         assert_eq!(storm.schedule(), [(SimTime(10), 0)]);

@@ -7,7 +7,7 @@ use quorate::types::{EntryId, NodeId, Term};
 
 use super::*;
 use crate::choice::Overrides;
-use crate::plan::{Keep, Op, Trigger, Verb, When, Who};
+use crate::plan::{Keep, Occasion, Op, Trigger, Verb, When, Who};
 use crate::profile::Profile;
 use crate::rung::Rung;
 use crate::workload::kv::Kv;
@@ -44,7 +44,7 @@ fn advance_until(world: &mut World, witness: &mut Witness, done: impl Fn(&World)
 
 fn when(trigger: Trigger) -> When {
     let (from, to) = (SimTime(0), SimTime(u64::MAX));
-    When::On { from, to, trigger, by: None, nth: 1, times: 1, later: Duration::ZERO }
+    When::On(Occasion::next(trigger, from, to))
 }
 
 fn crash_on(trigger: Trigger, keep: Keep) -> Vec<Op> {
