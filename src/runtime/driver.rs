@@ -16,7 +16,7 @@ use crate::runtime::lookout::Lookout;
 use crate::runtime::metrics::{Counts, SnapshotStep};
 use crate::runtime::transport::gate::Gate;
 use crate::runtime::transport::{Arrivals, Transport};
-use crate::storage::Failure;
+use crate::storage::{Cause, Failure};
 use crate::types::{Membership, Packet, Report, RoleName};
 
 /// How much of one sort is taken before the others get their turn.
@@ -281,7 +281,7 @@ impl Driver {
 
 /// The failure of a node some part of which panicked.
 pub(super) fn broken(lane: &str) -> Failure {
-    Failure { file: None, offset: 0, what: format!("{lane} panicked"), advice: Failure::PANIC }
+    Failure { file: None, offset: 0, what: format!("{lane} panicked"), cause: Cause::Panic }
 }
 
 /// A thing that arrived.

@@ -15,8 +15,23 @@ pub struct Failure {
     pub offset: u64,
     /// What is the matter, in a few words.
     pub what: String,
-    /// What a person can do about it.
-    pub advice: &'static str,
+    /// What it comes from, and so what a person can do about it.
+    pub cause: Cause,
+}
+
+/// What a failure comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// What is on the disk is not what was written.
+    Damage,
+    /// The disk would not do what a node asked of it.
+    Disk,
+    /// What somebody wants to look at cannot be read.
+    Unreadable,
+    /// The log contradicts that of a peer: one of the two is not what was agreed on.
+    Contradiction,
+    /// A part of the node panicked.
+    Panic,
 }
 
 /// Why a directory cannot be formatted or opened. Nothing in it has been changed.
@@ -45,39 +60,43 @@ pub enum OpenError {
     Full,
 }
 
-impl Failure {
-    pub(crate) const DAMAGE: &'static str =
-        "nothing was changed; restore the file, or remove the node and add it anew";
-    pub(crate) const DISK: &'static str =
-        "the node has stopped; look after the disk, then start it again";
-    #[cfg(feature = "tokio")]
-    pub(crate) const PANIC: &'static str =
-        "the node has stopped; its log has the place: mend what panicked, then start it again";
-    pub(crate) const CHAIN: &'static str =
-        "the node has stopped; find out whose log is right, and add the others anew";
+impl Cause {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Cause::Damage => {
+                "nothing was changed; restore the file, or remove the node and add it anew"
+            }
+            Cause::Disk => "the node has stopped; look after the disk, then start it again",
+            Cause::Unreadable => "nothing was changed; see that it can be read, then look again",
+            Cause::Contradiction => {
+                "the node has stopped; find out whose log is right, and add the others anew"
+            }
+            Cause::Panic => {
+                "the node has stopped; its log has the place: mend what panicked, then start it \
+                 again"
+            }
+        }
+    }
+}
 
+impl Failure {
     /// What is in the file at `offset` cannot be what was written.
     pub(crate) fn damage(file: FileName, offset: u64, what: impl Into<String>) -> Failure {
-        Failure { file: Some(file), offset, what: what.into(), advice: Failure::DAMAGE }
+        Failure { file: Some(file), offset, what: what.into(), cause: Cause::Damage }
     }
 
     /// The state machine does not start over from the snapshot that ends at `last`.
     pub(crate) fn of_machine(last: Index, error: &dyn fmt::Display) -> Failure {
         let what = format!("the state machine does not take it: {error}");
-        Failure { file: Some(FileName::Snapshot(last)), offset: 0, what, advice: Failure::DAMAGE }
+        Failure { file: Some(FileName::Snapshot(last)), offset: 0, what, cause: Cause::Damage }
     }
 
-    /// The log and that of `peer` have the same entry after different ones: one of the two is not
-    /// what was agreed on.
+    /// The log and that of `peer` have the same entry after different ones.
     pub(crate) fn of_chain(id: EntryId, peer: NodeId) -> Failure {
         let what = format!("the log contradicts that of {peer} at entry {id}, which both have");
-        Failure { file: None, offset: 0, what, advice: Failure::CHAIN }
-    }
-
-    /// Whether it is that the log contradicts a peer's.
-    #[must_use]
-    pub fn is_contradiction(&self) -> bool {
-        self.advice == Failure::CHAIN
+        Failure { file: None, offset: 0, what, cause: Cause::Contradiction }
     }
 
     /// The disk would not do what it was asked for.
@@ -86,7 +105,7 @@ impl Failure {
             Some(_) => error.to_string(),
             None => format!("the directory: {error}"),
         };
-        Failure { file, offset, what, advice: Failure::DISK }
+        Failure { file, offset, what, cause: Cause::Disk }
     }
 }
 
@@ -98,9 +117,10 @@ impl From<Failure> for OpenError {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = self.cause.advice();
         match self.file {
-            Some(file) => write!(f, "{file} at {}: {}; {}", self.offset, self.what, self.advice),
-            None => write!(f, "{}; {}", self.what, self.advice),
+            Some(file) => write!(f, "{file} at {}: {}; {advice}", self.offset, self.what),
+            None => write!(f, "{}; {advice}", self.what),
         }
     }
 }

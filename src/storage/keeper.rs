@@ -2,7 +2,7 @@
 
 use crate::storage::block::{Digest, FlushSeq};
 use crate::storage::disk::{FileAction, FileName, Lane, OperationId};
-use crate::storage::failure::Failure;
+use crate::storage::failure::{Cause, Failure};
 use crate::storage::operations::{Operations, Owner};
 use crate::storage::superblock::{
     COPIES, COPY_BYTES, COPY_STRIDE, Copy, Encoded, FILE_BYTES, Superblock,
@@ -151,9 +151,8 @@ impl Keeper {
         }
         if update.whole < COPIES_MIN {
             let what = "fewer than three copies were read back as they were written";
-            let advice = Failure::DISK;
             let (file, what) = (Some(FileName::Superblock), what.to_owned());
-            return Err(Failure { file, offset: 0, what, advice });
+            return Err(Failure { file, offset: 0, what, cause: Cause::Disk });
         }
         (self.durable, self.digest) = (update.superblock, update.copy.digest);
         self.satisfied = update.asked;

@@ -34,7 +34,7 @@ mod tests;
 pub use config::StorageConfig;
 pub use contract::check_disk;
 pub use disk::{Completion, Disk, DiskError, FileAction, FileName, Lane, Operation, OperationId};
-pub use failure::{Failure, OpenError};
+pub use failure::{Cause, Failure, OpenError};
 pub use file_disk::FileDisk;
 pub use foundation::Foundation;
 pub use identity::{ClusterId, Identity, Origin};

@@ -4,7 +4,7 @@ use crate::storage::ahead::Ahead;
 use crate::storage::block::FlushSeq;
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::{Completion, Disk, DiskError, FileAction, FileName};
-use crate::storage::failure::{Failure, OpenError};
+use crate::storage::failure::{Cause, Failure, OpenError};
 use crate::storage::identity::{ClusterId, Identity, Origin};
 use crate::storage::keeper::{Keeper, first_actions};
 use crate::storage::log::LogStart;
@@ -307,8 +307,7 @@ pub(crate) fn write_first(disk: &mut impl Disk, superblock: &Superblock) -> Resu
     if !copies(disk)?.iter().all(whole) {
         let what = "what was written was not read back";
         let file = Some(FileName::Superblock);
-        let (what, advice) = (what.to_owned(), Failure::DISK);
-        return Err(Failure { file, offset: 0, what, advice }.into());
+        return Err(Failure { file, offset: 0, what: what.to_owned(), cause: Cause::Disk }.into());
     }
     Ok(())
 }

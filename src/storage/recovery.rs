@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::storage::block::{FlushSeq, Link, Record};
 use crate::storage::disk::{Disk, FileName};
-use crate::storage::failure::{Failure, OpenError};
+use crate::storage::failure::{Cause, Failure, OpenError};
 use crate::storage::identity::Identity;
 use crate::storage::index::{Flush, LogIndex};
 use crate::storage::scan::{HeaderBlock, Scan, Seen, at_most};
@@ -400,11 +400,11 @@ impl<'a> Replay<'a> {
         let (base, last) = (self.index.base().id, self.index.last().id);
         if base.index > snapshot.index {
             let what = format!("the log begins after {base}, the snapshot ends at {snapshot}");
-            return Err(Failure { file: None, offset: 0, what, advice: Failure::DAMAGE }.into());
+            return Err(Failure { file: None, offset: 0, what, cause: Cause::Damage }.into());
         }
         if !self.reaches(snapshot) {
             let what = format!("the log ends at {last} and does not hold {snapshot}");
-            return Err(Failure { file: None, offset: 0, what, advice: Failure::DAMAGE }.into());
+            return Err(Failure { file: None, offset: 0, what, cause: Cause::Damage }.into());
         }
         Ok(Recovered { ready, litter, next_segment, ..self.recovered(last_seq) })
     }

@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::Path;
 
 use quorate::storage::{
-    ClusterId, Completion, Disk, Event, Failure, FetchId, FileDisk, Identity, OpenError, Operation,
-    SnapshotConfig, SnapshotEvent, SnapshotReader, Storage, StorageConfig,
+    Cause, ClusterId, Completion, Disk, Event, Failure, FetchId, FileDisk, Identity, OpenError,
+    Operation, SnapshotConfig, SnapshotEvent, SnapshotReader, Storage, StorageConfig,
 };
 use quorate::types::{
     Command, Entry, EntryId, HardState, Incarnation, Index, Membership, NodeId, Payload, Term,
@@ -68,7 +68,7 @@ impl Store {
                 file: None,
                 offset: 0,
                 what: error.to_string(),
-                advice: "",
+                cause: Cause::Unreadable,
             })
         };
         let mut disk = FileDisk::open(path).map_err(disk_error)?;

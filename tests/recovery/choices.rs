@@ -2,7 +2,7 @@
 //! and joint, every set of survivors, every quorum that may have committed an entry.
 
 use quorate::recovery::{Choice, Consent, Holding, Loss, Plan, Refusal};
-use quorate::storage::{ClusterId, Failure, FileName};
+use quorate::storage::{Cause, ClusterId, Failure, FileName};
 use quorate::types::{Change, EntryId, Incarnation, Index, Lineage, Membership, NodeId, Term};
 
 use crate::holdings::{CLUSTER, Log, holding, survey};
@@ -175,7 +175,7 @@ fn a_damaged_directory_is_gone_on_from_and_vouches_for_nothing() {
             file: Some(FileName::Segment(1)),
             offset: 512,
             what: "rot".to_owned(),
-            advice: "",
+            cause: Cause::Damage,
         }),
         ..holding(id, &three(), log, committed)
     };

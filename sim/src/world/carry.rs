@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quorate::raft::{self, Action, RoleName, Status};
 use quorate::replica::{Note, Output, Watch};
-use quorate::storage::{Failure, FileAction, FileName, Lane, Operation};
+use quorate::storage::{Cause, Failure, FileAction, FileName, Lane, Operation};
 use quorate::types::{
     AppendOutcome, Body, EntryId, Index, Message, NodeId, Packet, Tag, TransferBody, Write, WriteId,
 };
@@ -376,9 +376,9 @@ impl World {
         // two survivors went on with on their own contradicts each other.
         let parted = self.settings.config.survivor.is_some()
             || self.nodes.iter().any(|node| node.damages > 0);
-        let excused = match failure.is_contradiction() {
-            true => parted,
-            false => failed || node.damaged,
+        let excused = match failure.cause {
+            Cause::Contradiction => parted,
+            _ => failed || node.damaged,
         };
         let reads_damage = node.damaged && !failed && failure.file.is_some();
         witness.reach_if(reads_damage, Spot::DiskDamageRead);

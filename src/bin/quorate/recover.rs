@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quorate::recovery::{Choice, Consent, Holding, Plan, RecoveryError, Refusal, Survey, Survivor};
-use quorate::storage::{Failure, FileDisk, Inspection, OpenError, StorageConfig};
+use quorate::storage::{Cause, Failure, FileDisk, Inspection, OpenError, StorageConfig};
 use quorate::types::NodeId;
 use serde_json::json;
 
@@ -99,7 +99,7 @@ fn look(directories: &[PathBuf]) -> (Survey, Vec<Option<FileDisk>>) {
                 file: None,
                 offset: 0,
                 what: error.to_string(),
-                advice: "it was left out",
+                cause: Cause::Unreadable,
             })
         });
         let found = disk

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use quorate::storage::{
-    Disk, Failure, FileDisk, FileName, Inspection, OpenError, SnapshotReader, StorageConfig,
+    Cause, Disk, Failure, FileDisk, FileName, Inspection, OpenError, SnapshotReader, StorageConfig,
 };
 use quorate::types::{Index, Membership};
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ impl Found {
                 "file": failure.file.map(|file| file.to_string()),
                 "offset": failure.offset,
                 "what": failure.what,
-                "advice": failure.advice,
+                "advice": failure.cause.advice(),
             })
         };
         json!({
@@ -111,8 +111,7 @@ impl Found {
 }
 
 fn unreadable(error: &dyn fmt::Display) -> Failure {
-    let advice = "nothing was changed; look after the disk, and look again";
-    Failure { file: None, offset: 0, what: error.to_string(), advice }
+    Failure { file: None, offset: 0, what: error.to_string(), cause: Cause::Unreadable }
 }
 
 impl fmt::Display for Found {
