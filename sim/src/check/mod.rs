@@ -228,7 +228,7 @@ impl Checks {
         match seen {
             Seen::SnapshotTaken { node, meta } => {
                 self.due.snapshot(meta);
-                if self.suspects.has(node) {
+                if self.suspects.taint.has(node) {
                     return Ok(());
                 }
                 self.states.taken(&self.model, node, meta)
@@ -240,16 +240,16 @@ impl Checks {
                 self.reached(node, index, state)
             }
             Seen::Slipped { node } => {
-                self.suspects.slipped(node);
+                self.suspects.taint.slipped(node);
                 Ok(())
             }
             Seen::Judged { node, verdict } => {
                 self.suspects.judged(node, self.model.slot(node), verdict)
             }
-            Seen::Looked { node, .. } if self.suspects.has(node) => Ok(()),
+            Seen::Looked { node, .. } if self.suspects.taint.has(node) => Ok(()),
             Seen::Looked { node, look } => self.user.looked(node, look),
-            Seen::Frozen { node, last, .. } if self.suspects.has(node) => {
-                self.suspects.frozen(node, last.index);
+            Seen::Frozen { node, last, .. } if self.suspects.taint.has(node) => {
+                self.suspects.taint.frozen(node, last.index);
                 Ok(())
             }
             Seen::Frozen { node, last, bytes } => self.user.frozen(node, last, bytes),
@@ -260,7 +260,7 @@ impl Checks {
     /// A node's state machine has applied the log up to `index`.
     fn reached(&mut self, id: NodeId, index: Index, state: Option<Digest>) -> Verdict {
         let slot = self.model.slot(id);
-        if !self.suspects.has(id) {
+        if !self.suspects.taint.has(id) {
             return self.states.reached(id, index, state);
         }
         if !self.states.is_at(index, state) {
@@ -276,7 +276,7 @@ impl Checks {
         };
         let slot = self.model.slot(node);
         self.suspects.told(node, slot)?;
-        if !self.suspects.has(node) {
+        if !self.suspects.taint.has(node) {
             return Ok(false);
         }
         let declined = matches!(seen, Seen::Replied { outcome, .. }
@@ -433,7 +433,7 @@ impl Checks {
             let entry = self.model.committed.id_at(*index).unwrap_or_default();
             let said = self.model.entries.said(entry).unwrap_or(Said::Nothing);
             self.clients.executed(*index, said)?;
-            if !self.suspects.has(id) {
+            if !self.suspects.taint.has(id) {
                 self.user.executed(id, one)?;
             }
         }

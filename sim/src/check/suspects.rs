@@ -13,7 +13,7 @@ use crate::taint::Taint;
 /// Which state machines may be wrong, and which nodes know.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Suspects {
-    taint: Taint,
+    pub(super) taint: Taint,
     nodes: Vec<Suspect>,
 }
 
@@ -30,24 +30,9 @@ impl Suspects {
         Suspects { nodes: vec![Suspect::default(); model.nodes.len()], ..Suspects::default() }
     }
 
-    /// A node's state machine errs with its next command.
-    pub(super) fn slipped(&mut self, id: NodeId) {
-        self.taint.slipped(id);
-    }
-
-    /// Whether what the node's state machine says may be wrong.
-    pub(super) fn has(&self, id: NodeId) -> bool {
-        self.taint.has(id)
-    }
-
     /// A node that may be wrong was seen to be so after `index`.
     pub(super) fn is_wrong(&mut self, slot: Slot, index: Index) {
         self.nodes[slot.0].wrong_from.get_or_insert(index);
-    }
-
-    /// A node freezes its state after `index` for a snapshot.
-    pub(super) fn frozen(&mut self, id: NodeId, index: Index) {
-        self.taint.frozen(id, index);
     }
 
     /// A node starts, with the state of a snapshot that ends at `index`.
