@@ -17,6 +17,8 @@ const END_BYTES: usize = 8;
 /// out.
 const PIECE_BYTES: usize = 56;
 
+const _: () = assert!((SECTOR_BYTES - END_BYTES).is_multiple_of(PIECE_BYTES));
+
 /// Some sectors that follow one another: of each the number of its pieces, its end, and its pieces.
 #[derive(Clone, Debug)]
 pub(super) struct Packed(Arc<[u8]>);
