@@ -103,89 +103,73 @@ impl Plan {
     }
 }
 
-/// The patterns that the run's faults allow; those that target the algorithm's weak moments
-/// come as often as all single faults together.
+/// The patterns that the run's faults allow, each as often as it weighs; those that target the
+/// algorithm's weak moments come as often as all single faults together.
 fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
-    let faults = settings.faults;
-    let singles = planned_faults(settings);
     let times = |fault: &Fault| if Fault::OF_DISKS.contains(fault) { 1 } else { 2 };
-    let single = |fault: &Fault| iter::repeat_n(Pattern::Single(*fault), times(fault));
-    let mut patterns: Vec<Pattern> = singles.iter().flat_map(single).collect();
-    if rung < Rung::Nemeses {
-        return patterns;
+    let singles = planned_faults(settings);
+    let weigh = |fault: &Fault| (Pattern::Single(*fault), times(fault));
+    let mut weighed: Vec<Weighed> = singles.iter().map(weigh).collect();
+    if rung >= Rung::Nemeses {
+        weighed.extend(nemeses(settings, &singles));
+        weighed.extend(of_clusters(settings, &singles));
     }
-    let has_disk_faults = singles.iter().any(|fault| Fault::OF_DISKS.contains(fault));
-    if has_disk_faults {
-        patterns.extend([Pattern::Treason; 4]);
-    }
-    if has_disk_faults || faults.has(Fault::Crash) {
-        patterns.extend([Pattern::Upkeep; 4]);
-    }
-    if !singles.is_empty() {
-        patterns.extend([Pattern::Ambush; 6]);
-    }
-    let node_fault = [Fault::Crash, Fault::Partition, Fault::OneWay, Fault::Pause];
-    if node_fault.into_iter().any(|fault| faults.has(fault)) {
-        patterns.extend([Pattern::Chase, Pattern::Chase, Pattern::Progress, Pattern::Progress]);
-    }
-    if faults.has(Fault::Crash) {
-        patterns.extend([Pattern::Boundary; 5]);
-        patterns.extend([Pattern::Relapse; 4]);
-    }
-    if faults.has(Fault::Replay) {
-        patterns.extend([Pattern::Echo; 3]);
-    }
-    if faults.has(Fault::Campaign) && settings.voters > 2 {
-        patterns.extend([Pattern::Duel; 3]);
-    }
-    if faults.has(Fault::Crash) && faults.has(Fault::Bridge) && settings.voters > 2 {
-        patterns.extend([Pattern::Relay; 3]);
-    }
-    if faults.has(Fault::Partition) && faults.has(Fault::Surge) && settings.voters > 2 {
-        patterns.extend([Pattern::Exile; 3]);
-    }
-    if faults.has(Fault::Campaign) && settings.voters > 2 {
-        patterns.extend([Pattern::Usurp; 3]);
-    }
-    if faults.has(Fault::Rot) && (faults.has(Fault::Stop) || faults.has(Fault::Crash)) {
-        patterns.extend([Pattern::Decay; 3]);
-    }
-    patterns.extend(of_clusters(settings, &singles));
-    patterns
+    weighed.into_iter().flat_map(|(pattern, weight)| iter::repeat_n(pattern, weight)).collect()
+}
+
+/// A pattern, and what it weighs beside one kind of fault of a node.
+type Weighed = (Pattern, usize);
+
+fn nemeses(settings: &Settings, singles: &[Fault]) -> Vec<Weighed> {
+    let has = |fault| settings.faults.has(fault);
+    let on_disks = singles.iter().any(|fault| Fault::OF_DISKS.contains(fault));
+    let on_nodes = [Fault::Crash, Fault::Partition, Fault::OneWay, Fault::Pause];
+    let on_nodes = on_nodes.into_iter().any(has);
+    let (crash, disputed) = (has(Fault::Crash), settings.voters > 2);
+    let rotten = has(Fault::Rot) && (has(Fault::Stop) || crash);
+    let all = [
+        (Pattern::Treason, 4, on_disks),
+        (Pattern::Upkeep, 4, on_disks || crash),
+        (Pattern::Ambush, 6, !singles.is_empty()),
+        (Pattern::Chase, 2, on_nodes),
+        (Pattern::Progress, 2, on_nodes),
+        (Pattern::Boundary, 5, crash),
+        (Pattern::Relapse, 4, crash),
+        (Pattern::Echo, 3, has(Fault::Replay)),
+        (Pattern::Duel, 3, has(Fault::Campaign) && disputed),
+        (Pattern::Relay, 3, crash && has(Fault::Bridge) && disputed),
+        (Pattern::Exile, 3, has(Fault::Partition) && has(Fault::Surge) && disputed),
+        (Pattern::Usurp, 3, has(Fault::Campaign) && disputed),
+        (Pattern::Decay, 3, rotten),
+    ];
+    weigh(all)
 }
 
 /// Those about who is in the cluster, what it rests on, and how far behind somebody is.
-fn of_clusters(settings: &Settings, singles: &[Fault]) -> Vec<Pattern> {
-    let (faults, mut patterns) = (settings.faults, Vec::new());
-    if faults.has(Fault::Change) {
-        patterns.extend([Pattern::Churn; 12]);
-    }
-    if faults.has(Fault::Slip) {
-        patterns.extend([Pattern::Single(Fault::Slip); 12]);
-    }
-    if faults.has(Fault::Partition) && settings.voters.is_multiple_of(2) {
-        patterns.extend([Pattern::Halves; 6]);
-    }
-    if settings.founds && !singles.is_empty() {
-        patterns.extend([Pattern::Dawn; 6]);
-    }
-    if faults.has(Fault::Wipe) {
-        patterns.extend([Pattern::Replace; 6]);
-    }
-    if faults.has(Fault::Rollback) {
-        patterns.extend([Pattern::Single(Fault::Rollback); 8]);
-    }
-    if settings.config.lease.is_some() && faults.has(Fault::Surge) && settings.voters > 1 {
-        patterns.extend([Pattern::Tenancy; 8]);
-    }
-    if faults.has(Fault::Bridge) && faults.has(Fault::Surge) && settings.voters > 2 {
-        patterns.extend([Pattern::Remnant; 3]);
-    }
-    let often = settings.snapshot_entries <= LAGGARD_ENTRIES_MAX && settings.voters > 2;
-    if often && faults.has(Fault::Partition) && faults.has(Fault::SlowApply) {
-        patterns.extend([Pattern::Laggard; 3]);
-    }
-    patterns
+fn of_clusters(settings: &Settings, singles: &[Fault]) -> Vec<Weighed> {
+    let has = |fault| settings.faults.has(fault);
+    let disputed = settings.voters > 2;
+    let leased = settings.config.lease.is_some() && settings.voters > 1;
+    let often = settings.snapshot_entries <= LAGGARD_ENTRIES_MAX;
+    let lags = often && has(Fault::Partition) && has(Fault::SlowApply);
+    let all = [
+        (Pattern::Churn, 12, has(Fault::Change)),
+        (Pattern::Single(Fault::Slip), 12, has(Fault::Slip)),
+        (Pattern::Halves, 6, has(Fault::Partition) && settings.voters.is_multiple_of(2)),
+        (Pattern::Dawn, 6, settings.founds && !singles.is_empty()),
+        (Pattern::Replace, 6, has(Fault::Wipe)),
+        (Pattern::Single(Fault::Rollback), 8, has(Fault::Rollback)),
+        (Pattern::Tenancy, 8, leased && has(Fault::Surge)),
+        (Pattern::Remnant, 3, has(Fault::Bridge) && has(Fault::Surge) && disputed),
+        (Pattern::Laggard, 3, lags && disputed),
+    ];
+    weigh(all)
+}
+
+/// Those of them that the run allows.
+fn weigh<const N: usize>(all: [(Pattern, usize, bool); N]) -> Vec<Weighed> {
+    let allowed = all.into_iter().filter(|(_, _, allowed)| *allowed);
+    allowed.map(|(pattern, weight, _)| (pattern, weight)).collect()
 }
 
 /// The kinds of faults of the run that befall nodes and links at a time, rather than each message
