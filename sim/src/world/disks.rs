@@ -7,7 +7,6 @@ use crate::coverage::Spot;
 use crate::disk::{self, SECTOR_BYTES};
 use crate::fault::Fault;
 use crate::plan::{Call, Region, Trigger, Verb};
-use crate::time::SimTime;
 use crate::witness::Witness;
 use crate::world::World;
 use crate::world::node::{Node, Place};
@@ -16,8 +15,7 @@ use crate::world::storm::Effect;
 impl World {
     /// Lets a fault happen to the disk of a node, if it can be borne.
     pub(super) fn strike_disk(&mut self, place: Place, verb: &Verb, witness: &mut Witness) {
-        let storm_end = SimTime::default().after(self.settings.storm);
-        let now = self.now;
+        let (now, storm_end) = (self.now, self.storm_end());
         let node = &mut self.nodes[place.0 as usize];
         if !node.formatted {
             return;

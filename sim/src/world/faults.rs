@@ -147,7 +147,8 @@ impl World {
             Verb::Clog(node, lasting) => {
                 if let Some(place) = who(node) {
                     let links = self.links(|from, _| from == place);
-                    self.network.clog(links, self.now.after(lasting));
+                    let until = self.now.after(lasting).min(self.storm_end());
+                    self.network.clog(links, until);
                 }
             }
             Verb::Fail(node, ..)

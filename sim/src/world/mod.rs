@@ -153,9 +153,13 @@ impl World {
         world.schedule_redraws();
         world.schedule_plan();
         world.schedule_clients();
-        let storm_end = world.now.after(world.settings.storm);
-        world.queue.push(storm_end, Event::Calm);
+        world.queue.push(world.storm_end(), Event::Calm);
         world
+    }
+
+    /// When the storm is over: what has no end of its own ends then.
+    fn storm_end(&self) -> SimTime {
+        SimTime::default().after(self.settings.storm)
     }
 
     fn schedule_redraws(&mut self) {

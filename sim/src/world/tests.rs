@@ -7,7 +7,7 @@ use quorate::types::{EntryId, NodeId, Term};
 
 use super::*;
 use crate::choice::Overrides;
-use crate::plan::{Keep, Occasion, Op, Trigger, Verb, When, Who};
+use crate::plan::{FOREVER, Keep, Occasion, Op, Trigger, Verb, When, Who};
 use crate::profile::Profile;
 use crate::rung::Rung;
 use crate::workload::kv::Kv;
@@ -104,6 +104,18 @@ fn packets_outlive_the_start_that_sent_them() {
     let mut parcels = (0..64).filter_map(|slot| world.network.peek(slot));
     let travels = parcels.any(|parcel| parcel.unpack().from() == crashed.id());
     assert!(travels, "the promise is on its way although its sender is down");
+}
+
+#[test]
+fn what_a_clog_without_an_end_holds_back_arrives_when_the_storm_is_over() {
+    let clog = Verb::Clog(Who::Node(NodeId(1)), FOREVER);
+    let at = SimTime::default().after(Duration::from_millis(5));
+    let ops = vec![Op { when: When::At(at), verb: clog }];
+    let (mut world, mut witness) = world_of(calm_settings(), ops);
+    advance_until(&mut world, &mut witness, |world| world.calm.is_some());
+    let latest = world.storm_end().after(world.settings.latency.most);
+    assert!(world.network.latest_arrival() > world.storm_end(), "it has held something back");
+    assert!(world.network.latest_arrival() <= latest);
 }
 
 #[test]
