@@ -5,11 +5,11 @@ use std::fmt;
 use crate::storage::disk::{DiskError, FileName};
 use crate::types::{EntryId, Index, NodeId};
 
-/// Something on the disk is not what it must be, or the disk has failed. The store does nothing
-/// more: what a failed write left behind is unknown, and damage is never repaired by guessing.
+/// Why a node does nothing more, or why what is in a directory cannot be gone by: what a failed
+/// write left behind is unknown, and damage is never repaired by guessing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The file; None for the directory itself, or the log as a whole.
+    /// The file; None for the directory itself, the log as a whole, or what is in no file.
     pub file: Option<FileName>,
     /// Where in the file.
     pub offset: u64,
@@ -22,7 +22,8 @@ pub struct Failure {
 /// What a failure comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// What is on the disk is not what was written.
+    /// What is on the disk is not what was written, or cannot be read any more, or the state machine
+    /// does not take it.
     Damage,
     /// The disk would not do what a node asked of it.
     Disk,

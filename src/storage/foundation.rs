@@ -5,7 +5,7 @@ use crate::storage::ahead::Ahead;
 use crate::storage::block::{FlushSeq, Link};
 use crate::storage::config::StorageConfig;
 use crate::storage::disk::Disk;
-use crate::storage::failure::{Cause, Failure, OpenError};
+use crate::storage::failure::OpenError;
 use crate::storage::identity::{Identity, Origin};
 use crate::storage::index::LogIndex;
 use crate::storage::keeper::Keeper;
@@ -176,8 +176,7 @@ fn given_up(reason: AbandonReason) -> OpenError {
         }
         AbandonReason::Damaged(failure) => OpenError::Failed(failure),
         AbandonReason::Superseded => {
-            let what = "another snapshot took its place".to_owned();
-            Failure { file: None, offset: 0, what, cause: Cause::Disk }.into()
+            unreachable!("nobody else takes a snapshot of a store that is being made")
         }
     }
 }

@@ -378,7 +378,8 @@ impl World {
             || self.nodes.iter().any(|node| node.damages > 0);
         let excused = match failure.cause {
             Cause::Contradiction => parted,
-            _ => failed || node.damaged,
+            Cause::Damage | Cause::Disk => failed || node.damaged,
+            Cause::Unreadable | Cause::Panic => false,
         };
         let reads_damage = node.damaged && !failed && failure.file.is_some();
         witness.reach_if(reads_damage, Spot::DiskDamageRead);
