@@ -103,31 +103,32 @@ impl Plan {
     }
 }
 
-/// The patterns that the run's faults allow, each as often as it weighs; those that target the
-/// algorithm's weak moments come as often as all single faults together.
+/// The patterns that the run's faults allow, each as often as it weighs.
 fn patterns(settings: &Settings, rung: Rung) -> Vec<Pattern> {
-    let times = |fault: &Fault| if Fault::OF_DISKS.contains(fault) { 1 } else { 2 };
+    let weight = |fault: &Fault| if Fault::OF_DISKS.contains(fault) { 1 } else { 2 };
     let singles = planned_faults(settings);
-    let weigh = |fault: &Fault| (Pattern::Single(*fault), times(fault));
-    let mut weighed: Vec<Weighed> = singles.iter().map(weigh).collect();
+    let single = |fault: &Fault| (Pattern::Single(*fault), weight(fault), true);
+    let mut weighed: Vec<Weighed> = singles.iter().map(single).collect();
     if rung >= Rung::Nemeses {
-        weighed.extend(nemeses(settings, &singles));
+        weighed.extend(of_moments(settings, &singles));
         weighed.extend(of_clusters(settings, &singles));
     }
-    weighed.into_iter().flat_map(|(pattern, weight)| iter::repeat_n(pattern, weight)).collect()
+    let allowed = weighed.into_iter().filter(|(_, _, allowed)| *allowed);
+    allowed.flat_map(|(pattern, weight, _)| iter::repeat_n(pattern, weight)).collect()
 }
 
-/// A pattern, and what it weighs beside one kind of fault of a node.
-type Weighed = (Pattern, usize);
+/// A pattern, what it weighs beside one kind of fault of disks, and whether the run allows it.
+type Weighed = (Pattern, usize, bool);
 
-fn nemeses(settings: &Settings, singles: &[Fault]) -> Vec<Weighed> {
+/// Those that target the algorithm's weak moments: where all are allowed they come about as often
+/// as all single faults together.
+fn of_moments(settings: &Settings, singles: &[Fault]) -> Vec<Weighed> {
     let has = |fault| settings.faults.has(fault);
+    let crash = has(Fault::Crash);
     let on_disks = singles.iter().any(|fault| Fault::OF_DISKS.contains(fault));
-    let on_nodes = [Fault::Crash, Fault::Partition, Fault::OneWay, Fault::Pause];
-    let on_nodes = on_nodes.into_iter().any(has);
-    let (crash, disputed) = (has(Fault::Crash), settings.voters > 2);
-    let rotten = has(Fault::Rot) && (has(Fault::Stop) || crash);
-    let all = [
+    let on_nodes = crash || has(Fault::Partition) || has(Fault::OneWay) || has(Fault::Pause);
+    let can_be_outvoted = settings.voters > 2;
+    vec![
         (Pattern::Treason, 4, on_disks),
         (Pattern::Upkeep, 4, on_disks || crash),
         (Pattern::Ambush, 6, !singles.is_empty()),
@@ -136,40 +137,32 @@ fn nemeses(settings: &Settings, singles: &[Fault]) -> Vec<Weighed> {
         (Pattern::Boundary, 5, crash),
         (Pattern::Relapse, 4, crash),
         (Pattern::Echo, 3, has(Fault::Replay)),
-        (Pattern::Duel, 3, has(Fault::Campaign) && disputed),
-        (Pattern::Relay, 3, crash && has(Fault::Bridge) && disputed),
-        (Pattern::Exile, 3, has(Fault::Partition) && has(Fault::Surge) && disputed),
-        (Pattern::Usurp, 3, has(Fault::Campaign) && disputed),
-        (Pattern::Decay, 3, rotten),
-    ];
-    weigh(all)
+        (Pattern::Duel, 3, has(Fault::Campaign) && can_be_outvoted),
+        (Pattern::Relay, 3, crash && has(Fault::Bridge) && can_be_outvoted),
+        (Pattern::Exile, 3, has(Fault::Partition) && has(Fault::Surge) && can_be_outvoted),
+        (Pattern::Usurp, 3, has(Fault::Campaign) && can_be_outvoted),
+        (Pattern::Decay, 3, has(Fault::Rot) && (crash || has(Fault::Stop))),
+    ]
 }
 
 /// Those about who is in the cluster, what it rests on, and how far behind somebody is.
 fn of_clusters(settings: &Settings, singles: &[Fault]) -> Vec<Weighed> {
     let has = |fault| settings.faults.has(fault);
-    let disputed = settings.voters > 2;
-    let leased = settings.config.lease.is_some() && settings.voters > 1;
+    let can_be_outvoted = settings.voters > 2;
+    let can_lease = settings.config.lease.is_some() && settings.voters > 1;
     let often = settings.snapshot_entries <= LAGGARD_ENTRIES_MAX;
     let lags = often && has(Fault::Partition) && has(Fault::SlowApply);
-    let all = [
+    vec![
         (Pattern::Churn, 12, has(Fault::Change)),
         (Pattern::Single(Fault::Slip), 12, has(Fault::Slip)),
         (Pattern::Halves, 6, has(Fault::Partition) && settings.voters.is_multiple_of(2)),
         (Pattern::Dawn, 6, settings.founds && !singles.is_empty()),
         (Pattern::Replace, 6, has(Fault::Wipe)),
         (Pattern::Single(Fault::Rollback), 8, has(Fault::Rollback)),
-        (Pattern::Tenancy, 8, leased && has(Fault::Surge)),
-        (Pattern::Remnant, 3, has(Fault::Bridge) && has(Fault::Surge) && disputed),
-        (Pattern::Laggard, 3, lags && disputed),
-    ];
-    weigh(all)
-}
-
-/// Those of them that the run allows.
-fn weigh<const N: usize>(all: [(Pattern, usize, bool); N]) -> Vec<Weighed> {
-    let allowed = all.into_iter().filter(|(_, _, allowed)| *allowed);
-    allowed.map(|(pattern, weight, _)| (pattern, weight)).collect()
+        (Pattern::Tenancy, 8, can_lease && has(Fault::Surge)),
+        (Pattern::Remnant, 3, has(Fault::Bridge) && has(Fault::Surge) && can_be_outvoted),
+        (Pattern::Laggard, 3, lags && can_be_outvoted),
+    ]
 }
 
 /// The kinds of faults of the run that befall nodes and links at a time, rather than each message

@@ -125,10 +125,11 @@ impl Planner<'_> {
             let at = self.moment();
             self.push(at, split);
         } else {
-            let moved = self.any_time(Trigger::ChangesMembership);
-            let trigger = *self.draw.pick(&[Trigger::ChangesMembership, Trigger::BecomesLeader]);
+            let triggers = [Trigger::ChangesMembership, Trigger::BecomesLeader];
+            let any_time = self.any_time(triggers[0]);
+            let trigger = *self.draw.pick(&triggers);
             let nth = self.draw.between(1, 4) as u32;
-            self.push_on(Occasion { trigger, nth, ..moved }, split);
+            self.push_on(Occasion { trigger, nth, ..any_time }, split);
         }
     }
 
