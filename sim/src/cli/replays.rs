@@ -141,8 +141,27 @@ fn parting(one: &[String], other: &[String]) -> Option<usize> {
 }
 
 fn read(path: &Path) -> Result<Vec<String>, Trouble> {
-    let text = fs::read_to_string(path).map_err(|error| Trouble::file("--with", path, &error))?;
-    Ok(text.lines().map(str::to_owned).collect())
+    let bytes = fs::read(path).map_err(|error| Trouble::file("--with", path, &error))?;
+    events(&bytes).map_err(|line| {
+        let wrong =
+            format!("line {line} is no event of a run: `cargo sim record` writes such a file");
+        Trouble::wrong_file(path, &wrong)
+    })
+}
+
+/// The events of a recording, each with its number as [`lines`] has it; or the first line that is
+/// none.
+fn events(bytes: &[u8]) -> Result<Vec<String>, usize> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let is_event = |number: &usize| {
+        let line = lines.get(number - 1).and_then(|line| line.strip_prefix('#'));
+        line.and_then(|line| line.split(' ').next()) == Some(number.to_string().as_str())
+    };
+    match (1..=lines.len().max(1)).find(|number| !is_event(number)) {
+        Some(wrong) => Err(wrong),
+        None => Ok(lines),
+    }
 }
 
 #[cfg(test)]
@@ -156,5 +175,17 @@ mod tests {
         assert_eq!(parting(&lines("a\nb"), &lines("a\nc")), Some(1));
         assert_eq!(parting(&lines("a\nb"), &lines("a")), Some(1));
         assert_eq!(parting(&[], &lines("a")), Some(0));
+    }
+
+    #[test]
+    fn what_is_no_recording_is_refused_at_its_first_wrong_line() {
+        assert_eq!(
+            events(b"#1  0.0  n1  starts\n#2  0.1  n2  starts\n").map(|all| all.len()),
+            Ok(2)
+        );
+        assert_eq!(events(b"#1  0.0  n1  starts\n#3  0.1  n2  starts\n"), Err(2));
+        assert_eq!(events(b"#1  0.0  n1  starts\n\xff\xfe"), Err(2));
+        assert_eq!(events(b"nodes 3\n"), Err(1));
+        assert_eq!(events(b""), Err(1));
     }
 }
