@@ -22,8 +22,8 @@ pub struct Failure {
 /// What a failure comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// What is on the disk is not what was written, or cannot be read any more, or the state machine
-    /// does not take it.
+    /// What is on the disk is not what was written, or cannot be read any more, or the state
+    /// machine does not take it.
     Damage,
     /// The disk would not do what a node asked of it.
     Disk,
