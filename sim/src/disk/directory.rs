@@ -51,7 +51,7 @@ impl Directory {
     }
 
     /// Every name with its file.
-    pub(super) fn shown(&self) -> impl Iterator<Item = (FileName, FileId)> {
+    pub(super) fn shown(&self) -> impl ExactSizeIterator<Item = (FileName, FileId)> {
         self.shown.iter().map(|(&name, &file)| (name, file))
     }
 

@@ -349,8 +349,11 @@ impl SimDisk {
     }
 
     fn drop_unnamed(&mut self) {
-        let named = self.directory.named();
-        self.files.retain(|id, _| named.contains(id));
+        // No two names show the same file, so what is as many as they are is what they show.
+        if self.files.len() > self.directory.shown().len() {
+            let named = self.directory.named();
+            self.files.retain(|id, _| named.contains(id));
+        }
     }
 }
 
