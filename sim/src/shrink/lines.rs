@@ -93,6 +93,13 @@ pub(super) fn begins(line: &str) -> Duration {
     time.unwrap_or_default()
 }
 
+/// The lines with the plan in the order in which it begins.
+pub(super) fn in_order(lines: &[String]) -> Vec<String> {
+    let mut lines = lines.to_vec();
+    lines.sort_by_key(|line| is_planned(line).then(|| begins(line)));
+    lines
+}
+
 /// The lines with another seed.
 pub(super) fn reseeded(lines: &[String], seed: u64) -> Vec<String> {
     let rest = lines.iter().filter(|line| !says(line, "seed")).cloned();
@@ -308,6 +315,13 @@ mod tests {
         assert_eq!(halved, ["storm 1s", "choose Redraw/0.0/0/500000 = 7", "at 500ms crash n1"]);
         let hastened = hastened(&lines, second / 10);
         assert_eq!(hastened[1..], ["choose Redraw/0.0/0/100000 = 7", "at 100ms crash n1"]);
+    }
+
+    #[test]
+    fn a_plan_is_in_order_after_the_settings() {
+        let lines = ["at 2s crash n1", "nodes 3", "at 90ms heal", "when n2 leads, crash it"];
+        let ordered = in_order(&strings(&lines));
+        assert_eq!(ordered, ["nodes 3", "when n2 leads, crash it", "at 90ms heal", lines[0]]);
     }
 
     #[test]

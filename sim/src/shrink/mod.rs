@@ -158,6 +158,7 @@ impl Search<'_> {
         self.drop_lines(|line| lines::says(line, "storm"));
         let same = self.lines.clone();
         self.attempt(vec![lines::reseeded(&same, 0)]);
+        self.attempt(vec![lines::in_order(&self.lines)]);
     }
 
     /// How much there is to read: lines, and then letters, whichever the seed.
