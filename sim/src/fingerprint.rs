@@ -52,7 +52,7 @@ fn shape(saw: &str) -> String {
         match letter {
             '{' | '[' | '(' => depth += 1,
             '}' | ']' | ')' => depth = depth.saturating_sub(1),
-            ',' | ';' | ':' | '\n' if depth == 0 => break,
+            ',' | ';' | ':' if depth == 0 => break,
             _ if depth == 0 => plain.push(letter),
             _ => {}
         }
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(one, panic("no quorum of 3 at src/raft/leader.rs:41"));
         assert_ne!(one, panic("no quorum of 5 at src/raft/leader.rs:42"));
         assert_ne!(one, panic("no leader of 5 at src/raft/leader.rs:41"));
-        let unequal = "assertion failed\n  left: 3\n right: 4 at src/log/mod.rs:7";
+        let unequal = "assertion failed; left: 3; right: 4 at src/log/mod.rs:7";
         assert_eq!(panic(unequal), panic(&unequal.replace('3', "a b")));
     }
 

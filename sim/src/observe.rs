@@ -297,3 +297,9 @@ pub struct Violation {
     /// Where the check says so in the sources: `sim/src/check/election.rs:41`.
     pub place: String,
 }
+
+/// Words of others in one line: each line but the first becomes a clause of the first.
+pub(crate) fn in_one_line(text: &str) -> String {
+    let clauses = text.split(['\r', '\n']).map(str::trim).filter(|clause| !clause.is_empty());
+    clauses.collect::<Vec<_>>().join("; ")
+}

@@ -9,7 +9,7 @@ use quorate::types::NodeId;
 
 use crate::digest::mix;
 use crate::distinct::Distinct;
-use crate::observe::Violation;
+use crate::observe::{Violation, in_one_line};
 use crate::plan::Answer;
 use crate::time::SimTime;
 
@@ -175,9 +175,9 @@ impl Failure {
 
     /// The failure of a run that ended in a panic with this payload.
     pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Failure {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        Failure::Panic(text.unwrap_or_else(|| "a panic without a message".to_owned()))
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Failure::Panic(in_one_line(text.unwrap_or("a panic without a message")))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use crate::observe::Violation;
+use crate::observe::{Violation, in_one_line};
 use crate::time::SimTime;
 
 /// One check: its number in the list of invariants, its name, and what must hold.
@@ -47,6 +47,8 @@ impl Check {
 
     fn violation(&self, saw: String, at: SimTime, place: &Location<'_>) -> Violation {
         let place = format!("{}:{}", place.file(), place.line());
+        // A user's state machine may say what is wrong with it in several.
+        let saw = in_one_line(&saw);
         Violation { number: self.number, check: self.name, saw, at, place }
     }
 }
@@ -118,4 +120,15 @@ checks! {
     L4 "outsiders" "After the storm, nobody outside the core raises its term."
     L5 "caught-up" "After the storm, who starts has all that was committed within a bound."
     L6 "dismissed" "Who knows that it has no vote does not stand for election."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_said_in_one_line() {
+        let seen = U1.seen("not what it was\r\n  - 1\n\n  + 2\r".to_owned(), SimTime(0));
+        assert_eq!(seen.saw, "not what it was; - 1; + 2");
+    }
 }

@@ -71,10 +71,10 @@ mod tests {
     fn a_panic_is_the_failure_of_its_seed_and_says_where() {
         keep_quiet_in_seeds();
         let number = 5;
-        let outcome = caught(7, || panic!("no quorum of {number}"));
+        let outcome = caught(7, || panic!("no quorum\n  of: {number}\n"));
         assert_eq!(outcome.seed, 7);
         let Some(Failure::Panic(text)) = outcome.failure else { panic!("it did not fail") };
-        assert!(text.starts_with("no quorum of 5 at sim/src/cli/panics.rs:"), "{text}");
+        assert!(text.starts_with("no quorum; of: 5 at sim/src/cli/panics.rs:"), "{text}");
         assert!(!IN_SEED.get(), "a later panic would be quiet");
     }
 }

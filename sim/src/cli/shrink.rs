@@ -210,14 +210,13 @@ fn test_file(shrunk: &Shrunk, origin: &str) -> String {
     let mut passes = shrunk.scenario.clone();
     passes.expect = vec![Expect::Pass];
     let lines: String = passes.lines().iter().map(|line| format!("        {line}\n")).collect();
-    let saw = finding.saw.replace(['\r', '\n'], " ");
     format!(
-        "//! {}: {saw}\n//! Found by `{origin}`.\n\n#[test]\n\
+        "//! {}: {}\n//! Found by `{origin}`.\n\n#[test]\n\
          fn nothing_fails_as_in_{name}() {{\n    \
          let scenario = r#\"\n{lines}    \"#;\n    \
          if let Err(trouble) = quorate_sim::scenario::run_text(scenario) {{\n        \
          panic!(\"{{trouble}}\");\n    }}\n}}\n",
-        finding.check,
+        finding.check, finding.saw,
     )
 }
 

@@ -40,10 +40,8 @@ impl Finding {
     }
 
     fn unchecked(kind: &'static str, saw: &str) -> Finding {
-        // A panic's message may have several lines; a finding is one sentence.
-        let saw = saw.split_whitespace().collect::<Vec<_>>().join(" ");
-        let place = place(&saw).map(str::to_owned);
-        Finding { kind, check: kind.to_owned(), saw, at: None, place }
+        let place = place(saw).map(str::to_owned);
+        Finding { kind, check: kind.to_owned(), saw: saw.to_owned(), at: None, place }
     }
 }
 
@@ -140,8 +138,8 @@ mod tests {
         let finding = Finding::of(&Failure::Safety(violation));
         assert_eq!((finding.kind, finding.check.as_str()), ("safety", "S1 election-safety"));
         assert_eq!(finding.at.as_deref(), Some("0.001500"));
-        let finding = Finding::of(&Failure::Panic("a\n  b".to_owned()));
-        assert_eq!((finding.check.as_str(), finding.saw.as_str()), ("panic", "a b"));
+        let finding = Finding::of(&Failure::Panic("a".to_owned()));
+        assert_eq!((finding.check.as_str(), finding.saw.as_str()), ("panic", "a"));
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn explain(record: &Record) -> Option<Telling> {
         }
         Failure::Panic(words) | Failure::Nondeterminism(words) | Failure::Stalled(words) => {
             waiting::tell_end(&past, &mut draft);
-            draft.cause(words.split_whitespace().collect::<Vec<_>>().join(" "));
+            draft.cause(words.clone());
         }
     }
     Some(draft.told(failure.to_string()))
